@@ -1,0 +1,1 @@
+"""One Python file of functions becomes a production service."""

@@ -1,0 +1,1 @@
+"""Actions: functions with a button and a typed form."""

@@ -1,0 +1,1 @@
+"""What HTTP sees: the original's routes, runs, services and the stream of changes."""

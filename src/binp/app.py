@@ -1,0 +1,1 @@
+"""BINP, the facade over all parts, and its FastAPI application."""

@@ -1,0 +1,1 @@
+"""What changed, told to whoever listens: the bounded ring and the original's emitter."""

@@ -1,0 +1,1 @@
+"""What the parts of one BINP share, and its life: open, attach, shut down in order."""

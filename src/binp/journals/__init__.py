@@ -1,0 +1,1 @@
+"""Journals: functions whose every call is a run in the history."""

@@ -1,0 +1,1 @@
+"""Durable key-value state in namespaces."""

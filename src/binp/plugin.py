@@ -1,0 +1,1 @@
+"""A BINP as a plugin of the kernel: how it is served."""

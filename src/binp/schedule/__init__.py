@@ -1,0 +1,1 @@
+"""Schedules: operations that are started by time."""

@@ -1,0 +1,1 @@
+"""Services: background functions that are kept alive."""

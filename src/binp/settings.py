@@ -1,0 +1,1 @@
+"""What an operator may set, where it is read from and what it defaults to."""

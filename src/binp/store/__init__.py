@@ -1,0 +1,1 @@
+"""Where runs, records, key-value state and observed states are kept."""

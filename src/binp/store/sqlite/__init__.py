@@ -1,0 +1,1 @@
+"""The store in one SQLite file: one writer with group commit, readers beside it."""

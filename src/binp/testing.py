@@ -1,0 +1,1 @@
+"""Fixtures for those who test their own actions and services."""

@@ -1,0 +1,1 @@
+"""Plugins, components, dependency injection, configuration, logging and workers for asyncio programs."""

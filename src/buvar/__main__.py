@@ -1,0 +1,1 @@
+"""`python -m buvar PLUGIN...`: run plugins with configuration and logging."""

@@ -1,0 +1,1 @@
+"""Layered configuration mapped to classes, where every value knows its source."""

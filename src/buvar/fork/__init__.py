@@ -1,0 +1,1 @@
+"""Forked workers on shared sockets, supervised by their parent."""

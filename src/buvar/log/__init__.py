@@ -1,0 +1,1 @@
+"""Structured logging: pretty on a terminal, JSON lines elsewhere, foreign loggers alike."""

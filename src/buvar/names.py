@@ -1,0 +1,1 @@
+"""Turn dotted names into objects, objects into names, and a misspelt name into a suggestion."""

@@ -1,0 +1,1 @@
+"""Plugins and the stage: load them, run their tasks, tear everything down in order."""

@@ -1,0 +1,1 @@
+"""Background jobs that a plugin starts and the stage awaits."""

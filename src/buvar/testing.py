@@ -1,0 +1,1 @@
+"""Pytest fixtures and the marker that put a test into a plugin's context."""

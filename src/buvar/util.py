@@ -1,0 +1,1 @@
+"""Small helpers that the documented surface of the kernel keeps public."""

@@ -1,0 +1,1 @@
+"""An aiohttp server as a plugin of the kernel."""
