@@ -1,1 +1,44 @@
 """The root of every error of the kernel, and how an error says what, where and how to mend it."""
+
+from __future__ import annotations
+
+__all__ = ["BuvarError", "Explained"]
+
+
+class Explained(Exception):  # noqa: N818 - a mixin for error classes, whose own names end in what went wrong
+    """An error in three parts: what went wrong, where, and how to mend it.
+
+    ``args`` is ``(what, *details)``, so that an error keeps the objects that it is about; `where` and `fix` are
+    attributes. ``str(error)`` is the text for people::
+
+        nobody provides Pool
+          where: Handler -> Service -> Pool
+          fix:   register an adapter that returns Pool
+
+    Args:
+        what: One sentence, without a full stop.
+        details: Further objects to keep in ``args``.
+        where: The place: a path, a file and line, a drawn tree. Several lines are indented under each other.
+        fix: What the reader can do about it.
+    """
+
+    where: str | None
+    fix: str | None
+
+    def __init__(self, what: str = "", *details: object, where: str | None = None, fix: str | None = None) -> None:
+        super().__init__(what, *details)
+        self.what = what
+        self.where = where
+        self.fix = fix
+
+    def __str__(self) -> str:
+        lines = [self.what]
+        if self.where:
+            lines.append("  where: " + self.where.replace("\n", "\n         "))
+        if self.fix:
+            lines.append("  fix:   " + self.fix.replace("\n", "\n         "))
+        return "\n".join(lines)
+
+
+class BuvarError(Explained):
+    """Anything that the kernel refuses to do; its subclasses say what."""

@@ -1,1 +1,88 @@
 """Turn dotted names into objects, objects into names, and a misspelt name into a suggestion."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+__all__ = ["did_you_mean", "fqdn", "resolve_dotted_name"]
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is closest to *name*, or `None` when none is close.
+
+    A name that differs in case only counts as closest; an exact match is no suggestion.
+    """
+    candidates = sorted(set(known) - {name})
+    same = [candidate for candidate in candidates if candidate.casefold() == name.casefold()]
+    if same:
+        return same[0]
+    near = difflib.get_close_matches(name, candidates, n=1)
+    return near[0] if near else None
+
+
+def fqdn(obj: object) -> str:
+    """The dotted name of a class, function or module; of any other object, that of its class.
+
+    A method keeps the name under which it was defined; a class of `builtins` has no module in front.
+    """
+    if inspect.ismodule(obj):
+        return obj.__name__
+    named = obj if hasattr(obj, "__qualname__") else type(obj)
+    module = getattr(named, "__module__", None)
+    qualname = str(named.__qualname__)
+    return qualname if module in {None, "builtins"} else f"{module}.{qualname}"
+
+
+def resolve_dotted_name(name: Any, *, caller: int = 0) -> Any:
+    """Import what a dotted name stands for.
+
+    Args:
+        name: ``"package.module"``, ``"package.module:attribute"`` (the attribute may be dotted), or either with leading
+            dots, which count from the package of the caller. Anything but a string is returned as it is.
+        caller: How many frames above the calling one the package is read from.
+
+    Returns:
+        The module or the attribute.
+
+    Raises:
+        ModuleNotFoundError: there is no such module.
+        ImportError: the module has no such attribute, or the name is relative and the caller is in no package.
+        ValueError: the name is empty, has an empty part, or has more than one colon.
+    """
+    if not isinstance(name, str):
+        return name
+    path, colon, attribute = name.partition(":")
+    if not path or ":" in attribute or (colon and not attribute):
+        raise ValueError(f"{name!r} is not a dotted name: expected 'package.module' or 'package.module:attribute'")
+    if path.startswith("."):
+        module = _import_relative(path, sys._getframe(caller + 1).f_globals.get("__package__"))  # noqa: SLF001 - documented
+    else:
+        module = importlib.import_module(path)
+    found: Any = module
+    for part in attribute.split(".") if attribute else ():
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            near = did_you_mean(part, dir(found))
+            hint = f", did you mean {near!r}?" if near else ""
+            raise ImportError(f"{name!r}: {fqdn(found)} has no attribute {part!r}{hint}", name=path) from None
+    return found
+
+
+def _import_relative(path: str, package: str | None) -> Any:
+    if not package:
+        raise ImportError(f"{path!r} is relative, but its caller is in no package", name=path)
+    stem = path.lstrip(".")
+    if stem:
+        return importlib.import_module(path, package)
+    # importlib wants a name behind the dots; "." and ".." mean the package itself
+    parts = package.split(".")
+    up = len(path) - 1
+    if up >= len(parts):
+        raise ImportError(f"{path!r} points beyond the top of package {package!r}", name=path)
+    return importlib.import_module(".".join(parts[: len(parts) - up]))
