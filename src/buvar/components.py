@@ -1,1 +1,324 @@
 """A stack of layers in which each item is filed under its type, its base classes and a name."""
+
+from __future__ import annotations
+
+import enum
+import threading
+from collections.abc import Hashable, Iterator, Mapping
+from typing import Any, Final, TypeVar, overload
+
+from buvar.errors import BuvarError
+from buvar.names import did_you_mean, fqdn
+
+__all__ = ["MISSING", "Chain", "ComponentLookupError", "Components", "Layer", "Missing"]
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+#: How many distinct sets of keys are remembered before the memory starts afresh.
+CHAIN_LIMIT = 4096
+
+
+class Missing(enum.Enum):
+    """The type of `MISSING`, which stands where no value was given; `None` is a value."""
+
+    MISSING = "missing"
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+#: Stands where no value was given.
+MISSING: Final = Missing.MISSING
+
+
+class ComponentLookupError(BuvarError, LookupError):
+    """There is no such component; ``args`` is ``(message, namespace, name, default)``."""
+
+    def __init__(self, what: str, namespace: object = None, name: object = None, default: object = MISSING) -> None:
+        super().__init__(what, namespace, name, default)
+        self.namespace = namespace
+        self.name = name
+        title = fqdn(namespace) if isinstance(namespace, type) else repr(namespace)
+        self.what = f"no component under {title}" + ("" if name is None else f" with the name {name!r}")
+        self.fix = "add it before it is asked for, or pass default="
+
+
+class Layer(Mapping[Hashable, Mapping[Hashable, Any]]):
+    """One layer of a stack: outside a read-only mapping ``{namespace: {name: item}}``; the name `None` is "unnamed".
+
+    Items never leave a layer, so a key that was seen once stays valid.
+
+    Args:
+        items: Read once; the layer does not follow later changes of it.
+        owner: Whoever the layer belongs to, beside the items; `buvar.di` keeps its scopes there.
+    """
+
+    __slots__ = ("keyset", "named", "owner", "plain", "shared")
+
+    def __init__(
+        self, items: Mapping[Hashable, Mapping[Hashable, Any]] | None = None, *, owner: object | None = None
+    ) -> None:
+        #: The unnamed items: namespace to item.
+        self.plain: dict[Hashable, Any] = {}
+        #: The named items: namespace to name to item.
+        self.named: dict[Hashable, dict[Hashable, Any]] = {}
+        self.owner = owner
+        #: Whether more than one stack may hold it, so that a new key in it concerns others too.
+        self.shared = False
+        #: Which keys there are; None until asked, and again after a new one.
+        self.keyset: frozenset[Hashable] | None = None
+        for namespace, by_name in (items or {}).items():
+            for name, item in by_name.items():
+                if name is None:
+                    self.plain[namespace] = item
+                else:
+                    self.named.setdefault(namespace, {})[name] = item
+
+    def __getitem__(self, namespace: Hashable) -> Mapping[Hashable, Any]:
+        found = dict(self.named.get(namespace, ()))
+        if namespace in self.plain:
+            found[None] = self.plain[namespace]
+        elif not found:
+            raise KeyError(namespace)
+        return found
+
+    def __iter__(self) -> Iterator[Hashable]:
+        yield from self.plain
+        yield from (namespace for namespace in self.named if namespace not in self.plain)
+
+    def __len__(self) -> int:
+        return len(self.plain.keys() | self.named.keys())
+
+    def __repr__(self) -> str:
+        return f"<Layer of {len(self)} namespaces>"
+
+    def keys_now(self) -> frozenset[Hashable]:
+        """Which (namespace, name) pairs exist, together with the kind of owner."""
+        keys = self.keyset
+        if keys is None:
+            with _lock:
+                pairs: set[Any] = {(namespace, None) for namespace in self.plain}
+                pairs.update((namespace, name) for namespace, by_name in self.named.items() for name in by_name)
+                if self.owner is not None:
+                    pairs.add(type(self.owner))
+                keys = self.keyset = frozenset(pairs)
+        return keys
+
+
+#: Held while keys are added or counted, so that a chain is never taken of a layer that is half filled.
+_lock = threading.RLock()
+
+
+class Chain:
+    """Stands for *which* keys exist in each layer of a stack, whatever their values are.
+
+    Two stacks with the same keys in the same places have the same (identical) chain, as long as it is remembered. So
+    whatever depends on the presence of components alone can be cached under it.
+    """
+
+    __slots__ = ()
+
+
+class _Chains:
+    """All chains, and how one leads to another; forgets everything when it has grown too large."""
+
+    def __init__(self) -> None:
+        #: Counts the new keys in shared layers; a chain that was taken at another count is stale.
+        self.epoch = 0
+        self.known: dict[tuple[frozenset[Hashable], ...], Chain] = {}
+        self.grown: dict[tuple[Chain, object, Hashable], Chain] = {}
+        self.pushed: dict[tuple[Chain, type], Chain] = {}
+
+    def of(self, layers: tuple[Layer, ...]) -> Chain:
+        """The chain of these layers; equal keys in equal places give the identical one."""
+        with _lock:
+            shape = tuple([layer.keys_now() for layer in layers])
+            chain = self.known.get(shape)
+            if chain is None:
+                if len(self.known) + len(self.grown) >= CHAIN_LIMIT:
+                    self.known.clear()
+                    self.grown.clear()
+                    self.pushed.clear()
+                chain = self.known[shape] = Chain()
+            return chain
+
+
+_chains = _Chains()
+
+
+class Components:
+    """Layers of items, newest first. Adding goes to the newest layer, looking goes through all of them.
+
+    Without a namespace an item is filed under every class of its type's MRO (``object`` included), with a class as
+    namespace under that class's MRO, with any other hashable under just that.
+
+    Args:
+        stack: Layers, or mappings ``{namespace: {name: item}}`` that are read once, newest first; one fresh layer when
+            there is none.
+    """
+
+    __slots__ = ("_chain", "_epoch", "_plain", "_top", "layers")
+
+    def __init__(self, *stack: Mapping[Hashable, Mapping[Hashable, Any]]) -> None:
+        self.layers: tuple[Layer, ...] = tuple([_shared_layer(layer) for layer in stack]) or (Layer(),)
+        self._top = self.layers[0]
+        self._plain = self._top.plain
+        self._chain: Chain | None = None
+        self._epoch = -1
+
+    def __repr__(self) -> str:
+        return f"<Components of {len(self.layers)} layers>"
+
+    @property
+    def stack(self) -> tuple[Layer, ...]:
+        """The layers as read-only mappings, newest first."""
+        return self.layers
+
+    def add(self, item: T, namespace: Hashable | None = None, *, name: Hashable | None = None) -> T:
+        """File an item in the newest layer; an earlier one of the same namespace and name there is replaced.
+
+        Returns:
+            The item.
+
+        Raises:
+            ValueError: the item is a class.
+        """
+        if isinstance(item, type):
+            raise ValueError("A component should be an instance.")  # noqa: TRY004 - the contract names the class
+        key: Any = type(item) if namespace is None else namespace
+        filed = key.__mro__ if isinstance(key, type) else (key,)
+        with _lock:
+            if name is None:
+                plain = self._plain
+                before = len(plain)
+                for base in filed:
+                    plain[base] = item
+                is_new = len(plain) != before
+            else:
+                named = self._top.named
+                is_new = False
+                for base in filed:
+                    by_name = named.setdefault(base, {})
+                    is_new = is_new or name not in by_name
+                    by_name[name] = item
+            if is_new:
+                self._follow(key, name)
+        return item
+
+    def _follow(self, key: Hashable, name: Hashable | None) -> None:
+        """Go on to the chain that a new key leads to."""
+        self._top.keyset = None
+        chain = self._chain
+        if self._top.shared:
+            _chains.epoch += 1
+        elif chain is None or self._epoch != _chains.epoch:
+            self._chain = None
+        else:
+            step = (chain, key, name)
+            grown = _chains.grown.get(step)
+            if grown is None:
+                grown = _chains.of(self.layers)
+                _chains.grown[step] = grown
+            self._chain = grown
+
+    @overload
+    def get(self, namespace: type[T], *, name: Hashable | None = None) -> T: ...
+    @overload
+    def get(self, namespace: type[T], *, name: Hashable | None = None, default: D) -> T | D: ...
+    @overload
+    def get(self, namespace: Hashable, *, name: Hashable | None = None, default: Any = ...) -> Any: ...
+    def get(self, namespace: Any, *, name: Hashable | None = None, default: Any = MISSING) -> Any:
+        """The item under *namespace* and *name* in the newest layer that has one. A name never falls back to unnamed.
+
+        Raises:
+            ComponentLookupError: there is none and no *default* was given.
+        """
+        if name is None:
+            plain = self._plain
+            if namespace in plain:
+                return plain[namespace]
+            for layer in self.layers:
+                plain = layer.plain
+                if namespace in plain:
+                    return plain[namespace]
+        else:
+            for layer in self.layers:
+                by_name = layer.named.get(namespace)
+                if by_name is not None and name in by_name:
+                    return by_name[name]
+        if default is not MISSING:
+            return default
+        error = ComponentLookupError("Component not found", namespace, name, default)
+        names = [str(known) for known in self.find(namespace) if known is not None]
+        near = None if name is None else did_you_mean(str(name), names)
+        if near:
+            error.fix = f"did you mean {near!r}?"
+        elif names:
+            error.fix = "there are these names: " + ", ".join(map(repr, sorted(names)))
+        raise error
+
+    def find(self, namespace: Hashable) -> dict[Hashable, Any]:
+        """All items under *namespace*, name to item, those of newer layers winning; `None` is the unnamed one."""
+        found: dict[Hashable, Any] = {}
+        for layer in reversed(self.layers):
+            if namespace in layer.plain:
+                found[None] = layer.plain[namespace]
+            found.update(layer.named.get(namespace, ()))
+        return found
+
+    def push(
+        self,
+        namespaces: Mapping[Hashable, Mapping[Hashable, Any]] | None = None,
+        *stack: Mapping[Hashable, Mapping[Hashable, Any]],
+    ) -> Components:
+        """The same layers below a new one: *namespaces*, or a fresh layer when `None`, and *stack* between the two.
+
+        A `Layer` is used as it is, any other mapping ``{namespace: {name: item}}`` is read once.
+        """
+        top = Layer() if namespaces is None else namespaces
+        if not stack and isinstance(top, Layer) and not top.shared and not top.plain and not top.named:
+            return self._push_empty(top)
+        self._top.shared = True
+        return Components(top, *stack, *self.layers)
+
+    def _push_empty(self, top: Layer) -> Components:
+        """Push a layer that nobody else holds yet, along the known chains."""
+        self._top.shared = True
+        pushed = object.__new__(Components)
+        pushed.layers = (top, *self.layers)
+        pushed._top = top
+        pushed._plain = top.plain
+        chain = self._chain
+        epoch = pushed._epoch = _chains.epoch
+        if chain is None or self._epoch != epoch:
+            pushed._chain = None
+            return pushed
+        step = (chain, type(top.owner))
+        known = _chains.pushed.get(step)
+        if known is None:
+            known = _chains.of(pushed.layers)
+            if _chains.epoch == epoch:
+                _chains.pushed[step] = known
+        pushed._chain = known
+        return pushed
+
+    def pop(self) -> Components:
+        """The same layers without the newest; without the last one, a single fresh layer."""
+        return Components(*self.layers[1:])
+
+    @property
+    def chain(self) -> Chain:
+        """What stands for the presence of keys in these layers now."""
+        chain = self._chain
+        if chain is None or self._epoch != _chains.epoch:
+            self._epoch = _chains.epoch
+            chain = self._chain = _chains.of(self.layers)
+        return chain
+
+
+def _shared_layer(layer: Mapping[Hashable, Mapping[Hashable, Any]]) -> Layer:
+    if not isinstance(layer, Layer):
+        return Layer(layer)
+    layer.shared = True
+    return layer

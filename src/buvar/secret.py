@@ -17,7 +17,8 @@ class Secret(Generic[T]):
     """Holds a value that must not end up in a log, a traceback, a form or a database.
 
     ``str``, ``repr`` and ``format`` give the mask. Two secrets are equal, and hash alike, when their values do. It
-    cannot be pickled; copies are the object itself. As the type of a pydantic field, ``Secret[T]`` takes a ``T`` or a ``Secret[T]``,
+    cannot be pickled; copies are the object itself. As the type of a pydantic field, ``Secret[T]`` takes a ``T`` or a
+    ``Secret[T]``,
     never shows a rejected value, dumps to JSON as the mask and marks its JSON schema ``format: password`` and
     ``writeOnly``. A dump to Python objects keeps the `Secret`.
 
