@@ -1,1 +1,24 @@
 """An operation: its name, its function, the form of its parameters and its policy."""
+
+from __future__ import annotations
+
+from ._form import BoundCall, Form, FormError, InvalidArguments
+from ._json import REPR_KEY, as_json
+from ._operation import Operation, Policy, default_description, default_name, is_async
+from ._registry import Operations, UnknownOperation
+
+__all__ = [
+    "REPR_KEY",
+    "BoundCall",
+    "Form",
+    "FormError",
+    "InvalidArguments",
+    "Operation",
+    "Operations",
+    "Policy",
+    "UnknownOperation",
+    "as_json",
+    "default_description",
+    "default_name",
+    "is_async",
+]

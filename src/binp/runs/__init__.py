@@ -1,1 +1,27 @@
 """The life of a run: begin, record, progress, cancel, end."""
+
+from __future__ import annotations
+
+from ._active import Acknowledged, ActiveRun, current_run, now
+from ._handle import RunCancelled, RunHandle, RunLost
+from ._life import Outcome, Trigger, settle
+from ._output import OutputCapture
+from ._runs import Runs, TooManyRuns
+from ._threads import Threads
+
+__all__ = [
+    "Acknowledged",
+    "ActiveRun",
+    "Outcome",
+    "OutputCapture",
+    "RunCancelled",
+    "RunHandle",
+    "RunLost",
+    "Runs",
+    "Threads",
+    "TooManyRuns",
+    "Trigger",
+    "current_run",
+    "now",
+    "settle",
+]

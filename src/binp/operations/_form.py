@@ -1,0 +1,249 @@
+"""The form of a function's parameters: one pydantic model for HTTP, command line, schedules, Python and JSON Schema."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import typing
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from binp.errors import BinpError
+from buvar import di
+from buvar.names import did_you_mean
+from buvar.secret import MASK, Secret
+
+from ._json import as_json
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+__all__ = ["BoundCall", "Form", "FormError", "InvalidArguments"]
+
+
+class FormError(BinpError, TypeError):
+    """No form can be made of a function's parameters."""
+
+
+class InvalidArguments(BinpError, ValueError):
+    """Arguments do not fit the form.
+
+    Attributes:
+        errors: One ``{"loc": [...], "msg": text, "type": code}`` for each problem; never echoes a value.
+    """
+
+    def __init__(self, owner: str, errors: list[dict[str, Any]]) -> None:
+        lines = [f"{_dotted(error['loc'])}: {error['msg']}" for error in errors]
+        super().__init__(f"{owner} cannot be called like this: {'; '.join(lines)}")
+        self.errors = errors
+
+
+def _dotted(loc: list[Any]) -> str:
+    return ".".join(map(str, loc)) or "arguments"
+
+
+@dataclass(frozen=True, slots=True)
+class BoundCall:
+    """Arguments that fit, ready to be passed."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    #: JSON object of all arguments, defaults included, secrets masked
+    recorded: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Parameter:
+    name: str
+    #: name of the model's field: a parameter may be called ``schema`` or ``_x``, a field may not
+    field: str
+    annotation: Any
+    default: Any
+    positional: bool
+
+
+class Form:
+    """What a function may be called with from outside.
+
+    ``Inject[...]`` parameters are no part of it; neither are ``*args`` and ``**kwargs``, which get nothing. A parameter
+    without an annotation takes any JSON.
+    """
+
+    def __init__(self, function: Callable[..., Any], owner: str, where: str) -> None:
+        self._function = function
+        self._owner = owner
+        self._where = where
+
+    @functools.cached_property
+    def injected(self) -> frozenset[str]:
+        """Names of the parameters that dependency injection supplies."""
+        return frozenset(di.injected(self._function))
+
+    @functools.cached_property
+    def schema(self) -> dict[str, Any]:
+        """JSON Schema of the arguments.
+
+        Raises:
+            FormError: a parameter's type has no form.
+        """
+        from pydantic.errors import PydanticInvalidForJsonSchema
+
+        try:
+            with warnings.catch_warnings():
+                # a default that is no JSON is left out of the schema, which is all that can be done about it
+                warnings.simplefilter("ignore")
+                schema = self._model.model_json_schema(by_alias=True)
+        except PydanticInvalidForJsonSchema as error:
+            raise self._no_form(str(error).splitlines()[0]) from error
+        schema.pop("title", None)
+        schema.setdefault("properties", {})
+        return schema
+
+    def bind(self, arguments: Mapping[str, Any]) -> BoundCall:
+        """Validate *arguments* and make the call of them.
+
+        Raises:
+            InvalidArguments: they do not fit; every problem is named.
+            FormError: a parameter's type has no form.
+        """
+        from pydantic import ValidationError
+
+        model = self._model
+        try:
+            values = model.model_validate(dict(arguments))
+        except ValidationError as error:
+            raise InvalidArguments(self._owner, list(self._problems(error))) from None
+        args = []
+        kwargs = {}
+        for parameter in self._parameters:
+            value = getattr(values, parameter.field)
+            if parameter.positional:
+                args.append(value)
+            else:
+                kwargs[parameter.name] = value
+        return BoundCall(tuple(args), kwargs, self._record(values))
+
+    def record_direct(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+        """JSON object of the arguments of a direct Python call, which is not validated; secrets masked."""
+        try:
+            bound = self._signature.bind_partial(*args, **kwargs)
+        except TypeError:
+            # the call will fail with the same message in a moment, inside its run
+            return as_json({"args": [MASK] * len(args), "kwargs": sorted(kwargs)})
+        bound.apply_defaults()
+        plain = {}
+        for name, value in bound.arguments.items():
+            if name in self.injected:
+                continue
+            plain[name] = MASK if name in self._secret_names and value is not None else value
+        return as_json(plain)
+
+    @functools.cached_property
+    def _signature(self) -> inspect.Signature:
+        return inspect.signature(self._function)
+
+    @functools.cached_property
+    def _hints(self) -> dict[str, Any]:
+        base = inspect.unwrap(self._function)
+        while isinstance(base, functools.partial):
+            base = base.func
+        target = base if inspect.isroutine(base) or inspect.isclass(base) else type(base).__call__
+        try:
+            return typing.get_type_hints(target, include_extras=True)
+        except NameError as error:
+            raise self._no_form(
+                f"the name {error.name!r} in its annotations is not defined",
+                fix=f"import {error.name!r}, or define it at the top of the module, not under TYPE_CHECKING",
+            ) from error
+
+    @functools.cached_property
+    def _secret_names(self) -> frozenset[str]:
+        try:
+            hints = self._hints
+        except FormError:
+            # nothing is known of the types: then nothing is shown
+            return frozenset(self._signature.parameters)
+        return frozenset(name for name, hint in hints.items() if _mentions_secret(hint))
+
+    @functools.cached_property
+    def _parameters(self) -> list[_Parameter]:
+        found = []
+        for index, parameter in enumerate(self._signature.parameters.values()):
+            if parameter.name in self.injected or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                continue
+            found.append(
+                _Parameter(
+                    parameter.name,
+                    f"p{index}",
+                    self._hints.get(parameter.name, Any),
+                    parameter.default,
+                    parameter.kind is parameter.POSITIONAL_ONLY,
+                )
+            )
+        return found
+
+    @functools.cached_property
+    def _model(self) -> type[BaseModel]:
+        from pydantic import ConfigDict, Field, create_model
+        from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
+
+        fields: dict[str, Any] = {}
+        for parameter in self._parameters:
+            title = parameter.name.replace("_", " ").strip().capitalize()
+            options: dict[str, Any] = {"alias": parameter.name, "title": title}
+            if parameter.default is not inspect.Parameter.empty:
+                options["default"] = parameter.default
+            fields[parameter.field] = (parameter.annotation, Field(**options))
+            try:
+                create_model(
+                    "Parameter", __config__=ConfigDict(extra="forbid"), **{parameter.field: fields[parameter.field]}
+                )
+            except (PydanticSchemaGenerationError, PydanticUserError) as error:
+                raise self._no_form(
+                    f"its parameter {parameter.name!r} is a {parameter.annotation!r}, which pydantic cannot read",
+                    fix=f"write {parameter.name}: Inject[...] if it is a dependency, else give it a type that JSON can carry",
+                ) from error
+        name = self._owner.rpartition(" ")[2].strip("'") or "Arguments"
+        return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+
+    def _problems(self, error: Any) -> Iterator[dict[str, Any]]:
+        names = [parameter.name for parameter in self._parameters]
+        for problem in error.errors(include_url=False, include_context=False, include_input=False):
+            message = problem["msg"]
+            if problem["type"] == "extra_forbidden" and len(problem["loc"]) == 1:
+                near = did_you_mean(str(problem["loc"][0]), names)
+                message = "there is no such parameter" + (f"; did you mean {near!r}?" if near else "")
+            elif problem["type"] == "missing" and len(problem["loc"]) == 1:
+                message = "is required"
+            yield {"loc": list(problem["loc"]), "msg": message, "type": problem["type"]}
+
+    def _record(self, values: BaseModel) -> str:
+        try:
+            with warnings.catch_warnings():
+                # a default that was never validated may not fit its type, which does not matter here
+                warnings.simplefilter("ignore")
+                plain = values.model_dump(mode="json", by_alias=True, fallback=as_json_value)
+        except Exception:  # noqa: BLE001 - a user's serializer may raise anything; history must not break on it
+            plain = {
+                p.name: MASK if p.name in self._secret_names else getattr(values, p.field) for p in self._parameters
+            }
+        return as_json(plain)
+
+    def _no_form(self, why: str, *, fix: str | None = None) -> FormError:
+        return FormError(f"no form can be made of {self._owner}: {why}", where=self._where, fix=fix)
+
+
+def as_json_value(value: Any) -> Any:
+    """What JSON can carry of *value*: for serializers that ask about types they do not know."""
+    import orjson
+
+    return orjson.loads(as_json(value))
+
+
+def _mentions_secret(hint: Any) -> bool:
+    origin = typing.get_origin(hint)
+    if hint is Secret or origin is Secret:
+        return True
+    return any(_mentions_secret(argument) for argument in typing.get_args(hint) if not isinstance(argument, str | int))

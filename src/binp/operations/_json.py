@@ -1,0 +1,81 @@
+"""Make JSON of any value, so that keeping history can never break what it keeps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from buvar.secret import MASK, Secret
+
+__all__ = ["REPR_KEY", "as_json"]
+
+#: key that marks a value which was no JSON: ``{"$repr": "<Foo object>", "$type": "shop.Foo"}``
+REPR_KEY = "$repr"
+
+
+def as_json(value: Any) -> str:
+    """JSON text of *value*; what is no JSON stands there as its marked representation.
+
+    Dataclasses, pydantic models, enums, dates, UUIDs, sets and tuples become what one expects, a
+    :class:`~buvar.secret.Secret` becomes its mask, NaN becomes null. Never raises for any value.
+    """
+    try:
+        return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS).decode()
+    except (TypeError, ValueError, RecursionError):
+        pass
+    # integers beyond 64 bits, lone surrogates, odd keys, cycles: the slow way, then the last resort
+    try:
+        return json.dumps(_tree(value, 0), allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return json.dumps(_marked(value))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Secret):
+        return MASK
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=_safe_repr)
+    if isinstance(value, bytes | bytearray):
+        return value.decode("utf-8", "backslashreplace")
+    dump: Callable[..., Any] | None = getattr(type(value), "model_dump", None)
+    if dump is not None:
+        try:
+            return dump(value, mode="json", fallback=_marked)
+        except Exception:  # noqa: BLE001 - a user's serializer may raise anything; history must not break on it
+            return _marked(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    return _marked(value)
+
+
+def _tree(value: Any, depth: int) -> Any:
+    if depth > 50:
+        return _marked(value)
+    if value is None or isinstance(value, bool | int | str):
+        return value if not isinstance(value, str) else str(value)
+    if isinstance(value, float):
+        return value if value - value == 0 else None
+    if isinstance(value, Mapping):
+        return {str(key): _tree(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_tree(item, depth + 1) for item in value]
+    try:
+        return json.loads(orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS))
+    except (TypeError, ValueError, RecursionError):
+        return _marked(value)
+
+
+def _marked(value: Any) -> dict[str, str]:
+    kind = type(value)
+    return {REPR_KEY: _safe_repr(value), "$type": f"{kind.__module__}.{kind.__qualname__}"}
+
+
+def _safe_repr(value: Any) -> str:
+    try:
+        text = repr(value)
+    except Exception as error:  # noqa: BLE001 - a user's __repr__ may raise anything; history must not break on it
+        text = f"<{type(value).__qualname__} whose repr raised {type(error).__name__}>"
+    return text.encode("utf-8", "backslashreplace").decode()[:10_000]

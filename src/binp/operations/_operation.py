@@ -1,0 +1,107 @@
+"""What an operation is, and what a function says of itself."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from binp.errors import BinpError
+
+from ._form import Form
+
+__all__ = ["Operation", "Policy", "check_callable", "default_description", "default_name", "is_async", "place"]
+
+
+def default_name(function: Callable[..., Any]) -> str:
+    """Qualified name without the module, so that a file run as a script and imported means the same (decision 12)."""
+    base = inspect.unwrap(function)
+    while isinstance(base, functools.partial):
+        base = base.func
+    return str(getattr(base, "__qualname__", type(base).__qualname__))
+
+
+def default_description(function: Callable[..., Any]) -> str:
+    """The docstring, its lines stripped and outer blank lines removed; empty if there is none."""
+    lines = [line.strip() for line in (getattr(function, "__doc__", None) or "").splitlines()]
+    return "\n".join(lines).strip("\n")
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """Whether calling *function* gives a coroutine; the others run in a thread."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004 - the method itself is wanted, not whether there is one
+
+
+def place(function: Callable[..., Any]) -> str:
+    """``file:line`` of the definition, as far as it is known."""
+    base = inspect.unwrap(function)
+    while isinstance(base, functools.partial):
+        base = base.func
+    code = getattr(base, "__code__", None)
+    if code is None:
+        return str(getattr(base, "__module__", "unknown"))
+    return f"{code.co_filename}:{code.co_firstlineno}"
+
+
+def check_callable(function: Callable[..., Any], decorator: str) -> None:
+    """Refuse what cannot be one execution with an end.
+
+    Raises:
+        BinpError: *function* is not callable, or is a generator function.
+    """
+    if not callable(function):
+        raise BinpError(
+            f"{decorator} got {function!r}, which is no function",
+            fix=f"write {decorator} above a function, or give its options by keyword: {decorator}(name=...)",
+        )
+    base = inspect.unwrap(function)
+    if inspect.isgeneratorfunction(base) or inspect.isasyncgenfunction(base):
+        raise BinpError(
+            f"{decorator} got the generator function {default_name(function)!r}",
+            where=place(function),
+            fix="return a value, and say what happens on the way with binp.journal.record(...)",
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Policy:
+    """How an operation is run."""
+
+    #: labels of every run
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """A function that the platform knows by name."""
+
+    #: ``action``, ``journal``, ``service`` or ``schedule``
+    kind: str
+    name: str
+    #: as it was decorated; other decorators may be around the function inside
+    function: Callable[..., Any]
+    description: str = ""
+    policy: Policy = field(default_factory=Policy)
+
+    @functools.cached_property
+    def base(self) -> Callable[..., Any]:
+        """The innermost function: what identifies it whatever the order of its decorators."""
+        return inspect.unwrap(self.function)
+
+    @functools.cached_property
+    def where(self) -> str:
+        """``file:line`` of its definition."""
+        return place(self.function)
+
+    @functools.cached_property
+    def form(self) -> Form:
+        """The form of its parameters; made at first use.
+
+        Raises:
+            FormError: a parameter has a type of which no form can be made.
+        """
+        return Form(self.function, f"{self.kind} {self.name!r}", self.where)

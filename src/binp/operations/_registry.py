@@ -1,0 +1,76 @@
+"""The operations of one BINP, by kind and name."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from binp.errors import BinpError
+from buvar.names import did_you_mean
+
+from ._operation import Operation
+
+__all__ = ["Operations", "UnknownOperation"]
+
+
+class UnknownOperation(BinpError, LookupError):
+    """Nothing is registered under this name.
+
+    Attributes:
+        kind: The kind that was looked for.
+        name: The name that was looked for.
+    """
+
+    def __init__(self, kind: str, name: str, known: list[str]) -> None:
+        near = did_you_mean(name, known)
+        fix = f"did you mean {near!r}?" if near else f"known: {', '.join(map(repr, sorted(known))) or 'none'}"
+        super().__init__(f"there is no {kind} named {name!r}", fix=fix)
+        self.kind = kind
+        self.name = name
+
+
+class Operations:
+    """Operations in the order of their definition; the latest of a name wins and keeps the place of the first."""
+
+    def __init__(self) -> None:
+        self._by_kind: dict[str, dict[str, Operation]] = {}
+        self._journals: dict[Callable[..., Any], Operation] = {}
+
+    def add(self, operation: Operation, *, logger: logging.Logger) -> None:
+        """Register *operation*; a name that was defined elsewhere is taken over with a warning on *logger*."""
+        kind = self._by_kind.setdefault(operation.kind, {})
+        old = kind.get(operation.name)
+        if old is not None and old.where != operation.where:
+            logger.warning(
+                "redefining %s %r: %s => %s", _WORDS[operation.kind], operation.name, old.where, operation.where
+            )
+        kind[operation.name] = operation
+        if operation.kind == "journal":
+            self._journals[operation.base] = operation
+
+    def get(self, kind: str, name: str) -> Operation:
+        """The operation of that name.
+
+        Raises:
+            UnknownOperation: there is none.
+        """
+        try:
+            return self._by_kind[kind][name]
+        except KeyError:
+            raise UnknownOperation(kind, name, list(self._by_kind.get(kind, ()))) from None
+
+    def find(self, kind: str, function: Callable[..., Any]) -> Operation | None:
+        """The newest operation of that kind made of *function*, whatever decorators are around either."""
+        base = inspect.unwrap(function)
+        if kind == "journal":
+            return self._journals.get(base)
+        return next((found for found in reversed(self.all(kind)) if found.base is base), None)
+
+    def all(self, kind: str) -> list[Operation]:
+        """All of one kind in the order of their first definition."""
+        return list(self._by_kind.get(kind, {}).values())
+
+
+_WORDS = {"action": "UI action", "journal": "journal", "service": "service", "schedule": "schedule"}

@@ -1,0 +1,91 @@
+"""What one holds of a run that was started: its id, its result, and a way to cancel it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from binp.errors import BinpError
+from binp.store.contract import Run, State
+
+from ._life import Outcome
+
+if TYPE_CHECKING:
+    from ._runs import Runs
+
+__all__ = ["RunCancelled", "RunHandle", "RunLost"]
+
+
+class RunCancelled(BinpError):
+    """The run was cancelled, so it has no result.
+
+    Attributes:
+        run: Its id.
+    """
+
+    def __init__(self, run: int, operation: str, reason: str) -> None:
+        super().__init__(f"run {run} of {operation!r} was cancelled: {reason}")
+        self.run = run
+
+
+class RunLost(BinpError):
+    """The row of a run is gone, so nothing can be said of it."""
+
+
+class RunHandle:
+    """A run that was started.
+
+    Attributes:
+        id: Its id in the history.
+        operation: The name under which it was started.
+    """
+
+    def __init__(self, runs: Runs, id: int, operation: str) -> None:  # noqa: A002 - the name of the attribute
+        self.id = id
+        self.operation = operation
+        self._runs = runs
+        self._done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+    def __repr__(self) -> str:
+        state = self._done.result().state if self._done.done() else State.RUNNING
+        return f"<RunHandle {self.id} {self.operation} {state}>"
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended, and its end is committed."""
+        return self._done.done()
+
+    async def result(self) -> Any:
+        """Wait for the end and give what the function returned. Cancelling the wait does not cancel the run.
+
+        Raises:
+            RunCancelled: the run was cancelled.
+            Exception: what the function raised.
+        """
+        outcome = await asyncio.shield(self._done)
+        if outcome.state is State.SUCCEEDED:
+            return outcome.value
+        if outcome.error is not None and not isinstance(outcome.error, asyncio.CancelledError):
+            raise outcome.error
+        if outcome.state is State.CANCELLED:
+            raise RunCancelled(self.id, self.operation, outcome.message or "cancelled")
+        raise BinpError(f"run {self.id} of {self.operation!r} failed: {outcome.message}") from outcome.error
+
+    async def wait(self) -> Run:
+        """Wait for the end and give the run as it is in the history, however it ended."""
+        await asyncio.shield(self._done)
+        run = await self._runs.store.get_run(self.id)
+        if run is None:
+            raise RunLost(f"run {self.id} of {self.operation!r} is not in the history any more")
+        return run
+
+    async def cancel(self, *, actor: str | None = None) -> bool:
+        """Ask for it to be cancelled. Returns at once; False if it had ended.
+
+        A function in a thread cannot be stopped: its run ends when it returns.
+        """
+        return await self._runs.cancel(self.id, actor=actor)
+
+    def _settle(self, outcome: Outcome) -> None:
+        if not self._done.done():
+            self._done.set_result(outcome)

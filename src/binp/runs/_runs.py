@@ -1,0 +1,321 @@
+"""All runs that this process holds: starts, traces, cancels and drains them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from binp.errors import BinpError
+from binp.operations import BoundCall, Operation, Operations
+from binp.store.contract import Ack, BeginRun, Change, RequestCancel, State, Store, StoreError
+
+from ._active import ActiveRun, current_run, now
+from ._handle import RunHandle
+from ._life import Outcome, Trigger, end_of, execute, outcome_of, settle
+from ._threads import Threads
+
+__all__ = ["Runs", "TooManyRuns"]
+
+_logger = logging.getLogger("binp.runs")
+
+
+class TooManyRuns(BinpError):
+    """So many runs are in flight that no further one is taken."""
+
+
+class Runs:
+    """The runs of one BINP in this process.
+
+    Args:
+        store: Where they are kept.
+        operations: Tells which functions are journaled.
+        base: Context variables that runs start with; never those of whoever happened to start one.
+        limit: Largest number of runs in flight.
+    """
+
+    def __init__(self, store: Store, operations: Operations, base: contextvars.Context, *, limit: int = 10_000) -> None:
+        self.store = store
+        self.threads = Threads()
+        self._operations = operations
+        self._base = base
+        self._limit = limit
+        self._active: dict[int, ActiveRun] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._accepting = True
+
+    @property
+    def active(self) -> list[ActiveRun]:
+        """The runs in flight, oldest first."""
+        return list(self._active.values())
+
+    @property
+    def _ending(self) -> list[ActiveRun]:
+        # a service ends when it is stopped, not by itself
+        return [run for run in self._active.values() if run.trigger != "service"]
+
+    def context(self, run: ActiveRun | None = None) -> contextvars.Context:
+        """A context for a task that the platform owns, with *run* as its current run."""
+        context = self._base.copy()
+        context.run(current_run.set, run)
+        return context
+
+    def begin(
+        self,
+        operation: Operation,
+        *,
+        trigger: Trigger,
+        arguments: str | None = None,
+        labels: Sequence[str] = (),
+        parent: ActiveRun | None = None,
+    ) -> tuple[ActiveRun, Ack[Any]]:
+        """Queue the row of a new run and hold it.
+
+        Returns:
+            The run, and the acknowledgement of its row.
+
+        Raises:
+            TooManyRuns: more runs are in flight than there may be, or the process is shutting down.
+        """
+        if not self._accepting:
+            raise TooManyRuns(
+                f"{operation.name!r} was not started: this process is shutting down", fix="try again in a moment"
+            )
+        if len(self._active) >= self._limit:
+            raise TooManyRuns(
+                f"{operation.name!r} was not started: {self._limit} runs are in flight",
+                fix="wait until some have ended",
+            )
+        journal = operation if operation.kind == "journal" else self._operations.find("journal", operation.function)
+        run = ActiveRun(
+            store=self.store,
+            id=self.store.new_id(),
+            operation=operation.name,
+            trigger=trigger.kind,
+            journal=journal is not None,
+            actor=trigger.actor,
+        )
+        ack = self.store.write(
+            BeginRun(
+                id=run.id,
+                operation=operation.name,
+                journal=journal.name if journal else None,
+                description=(journal or operation).description,
+                trigger=trigger.kind,
+                actor=trigger.actor,
+                parent=parent.id if parent else None,
+                epoch=run.epoch,
+                node=self.store.node,
+                arguments=arguments,
+                labels=tuple(dict.fromkeys((*operation.policy.labels, *labels))),
+                at=now(),
+            )
+        )
+        self._active[run.id] = run
+        return run, ack
+
+    def finish(self, run: ActiveRun, outcome: Outcome) -> Ack[Any]:
+        """Take nothing more for *run*, and queue its end behind everything it said."""
+        run.close()
+        self._active.pop(run.id, None)
+        return self.store.write(end_of(run, outcome))
+
+    async def start(
+        self,
+        operation: Operation,
+        call: BoundCall,
+        *,
+        trigger: Trigger,
+        labels: Sequence[str] = (),
+    ) -> RunHandle:
+        """Start *operation* in a task of its own; returns when the row of the run is committed.
+
+        Cancelling the caller does not cancel the run.
+
+        Raises:
+            TooManyRuns: see :meth:`begin`.
+            StoreError: the row could not be written; the function was not called.
+        """
+        run, ack = self.begin(
+            operation, trigger=trigger, arguments=call.recorded, labels=labels, parent=current_run.get()
+        )
+        handle = RunHandle(self, run.id, operation.name)
+        self._spawn(run, handle, ack, operation.function, call.args, call.kwargs)
+        await settle(ack)
+        return handle
+
+    async def trace(
+        self, operation: Operation, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Any:
+        """Call *function* as a run, in the caller's task; what it returns or raises passes through.
+
+        A function with parameters to inject runs in a task of its own, so that its dependencies are torn down in peace.
+        History that cannot be written is logged and does not keep the function from being called.
+        """
+        form = operation.form
+        parent = current_run.get()
+        actor = parent.actor if parent else None
+        run, ack = self.begin(
+            operation, trigger=Trigger("call", actor), arguments=form.record_direct(args, kwargs), parent=parent
+        )
+        if form.injected - kwargs.keys():
+            return await self._trace_apart(run, ack, operation, function, args, kwargs)
+        token = current_run.set(run)
+        try:
+            outcome = await self._trace_here(run, ack, function, args, kwargs)
+            await self._write_end(run, outcome)
+        finally:
+            current_run.reset(token)
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.value
+
+    async def cancel(self, run: int, *, actor: str | None = None) -> bool:
+        """Write that somebody wants *run* to be cancelled; False if it is unknown or has ended."""
+        return bool(await self.store.write(RequestCancel(id=run, actor=actor, at=now())))
+
+    def obey(self, changes: Sequence[Change]) -> None:
+        """Cancel what somebody asked for: a listener of the store."""
+        for change in changes:
+            if change.topic == "cancel" and isinstance(change.id, int):
+                run = self._active.get(change.id)
+                if run is not None:
+                    run.cancel("cancelled")
+
+    def stop_accepting(self) -> None:
+        """From here on :meth:`begin` refuses."""
+        self._accepting = False
+
+    async def drain(self, timeout: float) -> bool:
+        """Wait up to *timeout* seconds until the runs in flight have ended, services aside. False if some have not."""
+        deadline = asyncio.get_running_loop().time() + timeout
+        while self._ending:
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0:
+                return False
+            await asyncio.sleep(min(left, 0.02))
+        return True
+
+    async def cancel_all(self, reason: str, timeout: float) -> list[ActiveRun]:
+        """Cancel every run in flight and wait for their ends. What does not end in time is recorded as cancelled.
+
+        Returns:
+            The runs whose function is still being executed, in a thread that cannot be stopped.
+        """
+        for run in self._ending:
+            run.cancel(reason)
+        await self.drain(timeout)
+        left = self._ending
+        for run in left:
+            if run.task is not None:
+                run.task.cancel()
+        await self.drain(1.0)
+        for run in self._ending:
+            self.finish(run, Outcome(State.CANCELLED, message=f"{reason}; its function could not be stopped"))
+        return left
+
+    def _spawn(
+        self,
+        run: ActiveRun,
+        handle: RunHandle,
+        ack: Ack[Any],
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+    ) -> asyncio.Task[None]:
+        live = self._live(run, handle, ack, function, args, kwargs)
+        name = f"run {run.id} {run.operation}"
+        task = asyncio.get_running_loop().create_task(live, name=name, context=self.context(run))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _live(
+        self,
+        run: ActiveRun,
+        handle: RunHandle,
+        ack: Ack[Any],
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+    ) -> None:
+        # known only from here on: a task that is cancelled before its first step would leave the run without an end
+        run.task = asyncio.current_task()
+        try:
+            await settle(ack)
+        except asyncio.CancelledError as error:
+            outcome = outcome_of(run, error)
+        except StoreError as error:
+            # whoever started it gets the error from the same acknowledgement
+            self._active.pop(run.id, None)
+            run.close()
+            handle._settle(Outcome(State.FAILED, error=error, message=str(error)))  # noqa: SLF001 - the handle is made here
+            return
+        else:
+            run.adoptable = inspect.unwrap(function)
+            if run.cancel_requested:
+                outcome = Outcome(State.CANCELLED, message=run.cancel_reason)
+            else:
+                outcome = await execute(run, function, args, kwargs, self.threads)
+        try:
+            await self._write_end(run, outcome)
+        finally:
+            handle._settle(outcome)  # noqa: SLF001 - the handle is made here
+        if isinstance(outcome.error, KeyboardInterrupt):
+            raise outcome.error
+
+    async def _trace_here(
+        self,
+        run: ActiveRun,
+        ack: Ack[Any],
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+    ) -> Outcome:
+        try:
+            await ack
+        except StoreError:
+            _logger.exception("the run of %r is missing in the history; it is executed all the same", run.operation)
+        except asyncio.CancelledError as error:
+            return outcome_of(run, error)
+        return await execute(run, function, args, kwargs, self.threads)
+
+    async def _trace_apart(
+        self,
+        run: ActiveRun,
+        ack: Ack[Any],
+        operation: Operation,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+    ) -> Any:
+        handle = RunHandle(self, run.id, operation.name)
+        task = self._spawn(run, handle, ack, function, args, kwargs)
+        try:
+            return await handle.result()
+        except asyncio.CancelledError:
+            if not task.done():
+                run.cancel("cancelled")
+                await asyncio.wait([task])
+            raise
+
+    async def _write_end(self, run: ActiveRun, outcome: Outcome) -> None:
+        try:
+            written = await settle(self.finish(run, outcome))
+        except StoreError:
+            _logger.exception(
+                "the end of run %s of %r is missing in the history: it %s", run.id, run.operation, outcome.state
+            )
+            return
+        if not written:
+            _logger.warning(
+                "run %s of %r had been ended by somebody else before it %s", run.id, run.operation, outcome.state
+            )
+
+
+def _base(function: Callable[..., Any]) -> Callable[..., Any]:
+
+    return inspect.unwrap(function)

@@ -1,0 +1,113 @@
+"""Daemon threads for synchronous functions: bounded, reused, and never in the way of a process that wants to end."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextvars
+import threading
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["Threads"]
+
+#: seconds after which a thread without work ends
+_IDLE = 5.0
+
+
+class _Job:
+    __slots__ = ("call", "context", "future", "loop")
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self.call = call
+        self.context = contextvars.copy_context()
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[Any] = self.loop.create_future()
+
+
+class Threads:
+    """Runs calls in threads of its own, at most *limit* at a time; what comes beyond waits in order.
+
+    The threads are daemons: Python cannot stop a thread, so a process must be able to end although one is stuck.
+    Whoever waits for a call may be cancelled; the call itself then goes on to its end.
+
+    Args:
+        limit: Largest number of threads.
+    """
+
+    def __init__(self, limit: int = 64) -> None:
+        self._limit = limit
+        self._lock = threading.Condition()
+        self._jobs: collections.deque[_Job] = collections.deque()
+        self._idle = 0
+        self._threads: set[threading.Thread] = set()
+        self._closed = False
+
+    async def run(self, call: Callable[[], Any]) -> Any:
+        """Await *call* in a thread that sees the context variables of the caller."""
+        job = _Job(call)
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the threads of this BINP are closed")
+            self._jobs.append(job)
+            if self._idle >= len(self._jobs):
+                self._lock.notify()
+            elif len(self._threads) < self._limit:
+                thread = threading.Thread(target=self._work, name="binp-call", daemon=True)
+                self._threads.add(thread)
+                thread.start()
+        return await job.future
+
+    def close(self, timeout: float = 1.0) -> bool:
+        """Let idle threads end and wait *timeout* seconds for the others. True if none is left."""
+        with self._lock:
+            self._closed = True
+            self._lock.notify_all()
+            threads = list(self._threads)
+        for thread in threads:
+            thread.join(timeout)
+        return not any(thread.is_alive() for thread in threads)
+
+    def _work(self) -> None:
+        while (job := self._take()) is not None:
+            try:
+                result: Any = job.context.run(job.call)
+            except BaseException as error:  # noqa: BLE001 - whatever it raised belongs to whoever awaits the call
+                _hand_over(job, None, error)
+                del error
+            else:
+                _hand_over(job, result, None)
+                del result
+            del job
+
+    def _take(self) -> _Job | None:
+        with self._lock:
+            self._idle += 1
+            try:
+                while not self._jobs:
+                    if self._closed or not self._lock.wait(_IDLE):
+                        self._threads.discard(threading.current_thread())
+                        return None
+                return self._jobs.popleft()
+            finally:
+                self._idle -= 1
+
+
+def _hand_over(job: _Job, result: Any, error: BaseException | None) -> None:
+    if isinstance(error, StopIteration):
+        # a future refuses it, as a coroutine does
+        error = RuntimeError("the function raised StopIteration")
+    try:
+        job.loop.call_soon_threadsafe(_settle, job.future, result, error)
+    except RuntimeError:
+        # the loop is closed: nobody is left who could want to know
+        return
+
+
+def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(result)
