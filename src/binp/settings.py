@@ -1,1 +1,121 @@
 """What an operator may set, where it is read from and what it defaults to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from binp.errors import UsageError
+from buvar.config import ConfigSource
+
+__all__ = ["InvalidSetting", "Settings"]
+
+#: name of the section in a configuration file, and prefix of the environment variables
+SECTION = "binp"
+
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_AUTH = ("token", "none")
+
+
+class InvalidSetting(UsageError):
+    """A setting has a value with which nothing can be served."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settings of one BINP.
+
+    Each is read from the section ``[binp]`` of the configuration file, from the environment variable ``BINP_NAME``, and
+    from the command line, the later ones winning. ``DB_URL`` and ``DEV`` of the original are read as well.
+    """
+
+    #: URL or path of the database
+    db: str = "sqlite:///data.db"
+    #: address to listen on
+    host: str = "127.0.0.1"
+    #: port to listen on; 0 takes a free one
+    port: int = 8000
+    #: who may use what the platform serves: ``token``, or ``none`` on loopback
+    auth: str = "token"
+    #: further host names under which it is reached
+    allowed_hosts: tuple[str, ...] = ()
+    #: seconds in which a shutdown is done
+    grace: float = 25.0
+    #: allow the development servers on localhost to use the API from a browser
+    dev: bool = False
+
+    @classmethod
+    def load(cls, source: ConfigSource, overrides: Mapping[str, Any] | None = None) -> Settings:
+        """Read the settings from *source* and the environment; *overrides* that are not None win.
+
+        Raises:
+            buvar.config.ConfigLoadError: a value has the wrong type; every problem is named with its source.
+            InvalidSetting: a value makes no sense, alone or with the others.
+        """
+        loaded: Settings = source.load(cls, SECTION)
+        given = {name: value for name, value in (overrides or {}).items() if value is not None}
+        section = source.get(SECTION)
+        if "db" not in given and "BINP_DB" not in os.environ and (url := os.environ.get("DB_URL")) is not None:
+            given["db"] = url
+        if "BINP_DEV" not in os.environ and not (isinstance(section, Mapping) and "dev" in section):
+            given.setdefault("dev", os.environ.get("DEV", "").strip().lower() in {"1", "true", "t", "yes", "y", "on"})
+        settings = replace(loaded, **given)
+        settings.check()
+        return settings
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the address."""
+        return is_loopback(self.host)
+
+    def check(self) -> None:
+        """Refuse what cannot be served.
+
+        Raises:
+            InvalidSetting: the message says which setting, and what to write instead.
+        """
+        if self.auth not in _AUTH:
+            raise InvalidSetting(
+                f"auth is {self.auth!r}", where="[binp] auth, BINP_AUTH or --auth", fix="write 'token' or 'none'"
+            )
+        if not 0 <= self.port <= 65535:
+            raise InvalidSetting(
+                f"port is {self.port}", where="[binp] port, BINP_PORT or --port", fix="write a number from 0 to 65535"
+            )
+        if not self.grace > 0:
+            raise InvalidSetting(
+                f"grace is {self.grace}", where="[binp] grace or BINP_GRACE", fix="write seconds above 0"
+            )
+        if self.auth == "none" and not self.is_loopback:
+            raise InvalidSetting(
+                f"auth is 'none', but {self.host!r} can be reached from other machines",
+                where="[binp] host and auth",
+                fix="leave auth='token', or listen on 127.0.0.1",
+            )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether *host* is a name or address of this machine alone."""
+    name = host.strip("[]").lower()
+    return name in _LOOPBACK or name.startswith("127.")
+
+
+def read_source(config: str | os.PathLike[str] | None) -> ConfigSource:
+    """The configuration file *config*, or nothing but the environment.
+
+    Raises:
+        InvalidSetting: the file is missing.
+    """
+    if config is None:
+        return ConfigSource()
+    path = Path(config)
+    if not path.is_file():
+        raise InvalidSetting(
+            f"there is no configuration file {str(config)!r}",
+            where=str(path.absolute()),
+            fix="create it, or name another one",
+        )
+    return ConfigSource.files(path)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from ._form import BoundCall, Form, FormError, InvalidArguments
 from ._json import REPR_KEY, as_json
-from ._operation import Operation, Policy, default_description, default_name, is_async
+from ._operation import JOURNALED, Operation, Policy, check_callable, default_description, default_name, is_async
 from ._registry import Operations, UnknownOperation
 
 __all__ = [
+    "JOURNALED",
     "REPR_KEY",
     "BoundCall",
     "Form",
@@ -18,6 +19,7 @@ __all__ = [
     "Policy",
     "UnknownOperation",
     "as_json",
+    "check_callable",
     "default_description",
     "default_name",
     "is_async",

@@ -12,7 +12,10 @@ from binp.errors import BinpError
 
 from ._form import Form
 
-__all__ = ["Operation", "Policy", "check_callable", "default_description", "default_name", "is_async", "place"]
+__all__ = ["JOURNALED", "Operation", "Policy", "check_callable", "default_description", "default_name", "is_async", "place"]
+
+#: attribute of a function that keeps history by itself; it passes through other decorators with ``functools.wraps``
+JOURNALED = "__binp_journal__"
 
 
 def default_name(function: Callable[..., Any]) -> str:

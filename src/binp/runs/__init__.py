@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._active import Acknowledged, ActiveRun, current_run, now
+from ._active import Acknowledged, ActiveRun, current_journal, current_run, entered, now, quietly
 from ._handle import RunCancelled, RunHandle, RunLost
 from ._life import Outcome, Trigger, settle
 from ._output import OutputCapture
@@ -21,7 +21,10 @@ __all__ = [
     "Threads",
     "TooManyRuns",
     "Trigger",
+    "current_journal",
     "current_run",
+    "entered",
     "now",
+    "quietly",
     "settle",
 ]

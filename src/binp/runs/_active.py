@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 from binp.operations import as_json
 from binp.store.contract import Ack, AddLabels, AddRecord, SetProgress, Store, Write
 
-__all__ = ["Acknowledged", "ActiveRun", "current_run", "now"]
+__all__ = ["Acknowledged", "ActiveRun", "current_journal", "current_run", "entered", "now", "quiet", "quietly"]
 
 _logger = logging.getLogger("Journals")
 
 #: the run that the running code belongs to
 current_run: contextvars.ContextVar[ActiveRun | None] = contextvars.ContextVar("binp.run", default=None)
+
+#: its id, under the original's name; set together with it
+current_journal: contextvars.ContextVar[int | None] = contextvars.ContextVar("binp.journal", default=None)
 
 #: set while the platform itself writes a log line, whose output is not the function's own
 quiet: contextvars.ContextVar[bool] = contextvars.ContextVar("binp.quiet", default=False)
@@ -28,6 +32,27 @@ quiet: contextvars.ContextVar[bool] = contextvars.ContextVar("binp.quiet", defau
 def now() -> int:
     """Microseconds since the epoch."""
     return time.time_ns() // 1000
+
+
+@contextlib.contextmanager
+def entered(run: ActiveRun) -> Iterator[None]:
+    """The code inside belongs to *run*."""
+    token, token_id = current_run.set(run), current_journal.set(run.id)
+    try:
+        yield
+    finally:
+        current_run.reset(token)
+        current_journal.reset(token_id)
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """What the code inside prints is not the run's own."""
+    token = quiet.set(True)
+    try:
+        yield
+    finally:
+        quiet.reset(token)
 
 
 class Acknowledged:

@@ -13,7 +13,7 @@ from binp.errors import BinpError
 from binp.operations import BoundCall, Operation, Operations
 from binp.store.contract import Ack, BeginRun, Change, RequestCancel, State, Store, StoreError
 
-from ._active import ActiveRun, current_run, now
+from ._active import ActiveRun, current_journal, current_run, entered, now
 from ._handle import RunHandle
 from ._life import Outcome, Trigger, end_of, execute, outcome_of, settle
 from ._threads import Threads
@@ -61,6 +61,7 @@ class Runs:
         """A context for a task that the platform owns, with *run* as its current run."""
         context = self._base.copy()
         context.run(current_run.set, run)
+        context.run(current_journal.set, run.id if run else None)
         return context
 
     def begin(
@@ -163,12 +164,9 @@ class Runs:
         )
         if form.injected - kwargs.keys():
             return await self._trace_apart(run, ack, operation, function, args, kwargs)
-        token = current_run.set(run)
-        try:
+        with entered(run):
             outcome = await self._trace_here(run, ack, function, args, kwargs)
             await self._write_end(run, outcome)
-        finally:
-            current_run.reset(token)
         if outcome.error is not None:
             raise outcome.error
         return outcome.value

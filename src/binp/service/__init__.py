@@ -1,1 +1,27 @@
 """Services: background functions that are kept alive."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._registry import Service
+from ._status import Status
+
+if TYPE_CHECKING:
+    from ._models import Info
+    from ._supervisor import Handler
+
+__all__ = ["Handler", "Info", "Service", "Status"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Info":
+        # pydantic is loaded when somebody looks at a service from outside, not when one is defined
+        from ._models import Info
+
+        return Info
+    if name == "Handler":
+        from ._supervisor import Handler
+
+        return Handler
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,183 @@
+"""Register actions, list them, and start them from Python."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from binp.home import Home
+from binp.operations import (
+    JOURNALED,
+    Operation,
+    Policy,
+    UnknownOperation,
+    check_callable,
+    default_description,
+    default_name,
+    is_async,
+)
+from binp.runs import RunHandle, Threads, Trigger, current_run
+from buvar import di
+
+if TYPE_CHECKING:
+    from ._models import ActionInfo
+
+__all__ = ["Action"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_logger = logging.getLogger("Action")
+
+
+class Action:
+    """The actions of one BINP.
+
+    ``@binp.action`` registers a function and returns it unchanged. Its parameters, except those annotated with
+    ``Inject[...]``, are its form. It keeps no history when it is called directly, unless it is a ``@binp.journal`` too;
+    what the platform starts is always a run.
+    """
+
+    def __init__(self) -> None:
+        self._home = Home()
+
+    def bind(self, home: Home) -> None:
+        """Share *home*; what was registered before comes along."""
+        for operation in self._home.operations.all("action"):
+            home.operations.add(operation, logger=_logger)
+        self._home = home
+
+    @overload
+    def __call__(self, function: Function, /) -> Function: ...
+
+    @overload
+    def __call__(
+        self, /, *, name: str | None = None, description: str | None = None, labels: Iterable[str] = ()
+    ) -> Callable[[Function], Function]: ...
+
+    def __call__(
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        labels: Iterable[str] = (),
+    ) -> Any:
+        """Make an action of a function.
+
+        Args:
+            function: Async, or sync: that is called in a thread.
+            name: What it is listed as; the qualified name of the function by default. The latest of a name wins.
+            description: What it says of itself; the docstring by default.
+            labels: Labels of each of its runs.
+
+        Raises:
+            BinpError: it is no function, or a generator function.
+        """
+        if function is None:
+            return lambda given: self._add(given, name, description, tuple(labels))
+        return self._add(function, name, description, tuple(labels))
+
+    def _add(
+        self, function: Callable[..., Any], name: str | None, description: str | None, labels: tuple[str, ...]
+    ) -> Callable[..., Any]:
+        check_callable(function, "@binp.action")
+        operation = Operation(
+            kind="action",
+            name=name or default_name(function),
+            function=function,
+            description=default_description(function) if description is None else description,
+            policy=Policy(labels=labels),
+        )
+        self._home.operations.add(operation, logger=_logger)
+        return function
+
+    @property
+    def actions(self) -> list[ActionInfo]:
+        """A new list of the actions, in the order of their definition."""
+        from ._models import ActionInfo
+
+        return [ActionInfo(name=found.name, description=found.description) for found in self.operations]
+
+    @property
+    def operations(self) -> Sequence[Operation]:
+        """The registered operations, in the order of their definition."""
+        return self._home.operations.all("action")
+
+    def find(self, action: str | Callable[..., Any]) -> Operation:
+        """The operation of an action, by its name or its function.
+
+        Raises:
+            UnknownOperation: there is none.
+        """
+        if isinstance(action, str):
+            return self._home.operations.get("action", action)
+        found = self._home.operations.find("action", action)
+        if found is None:
+            known = [operation.name for operation in self.operations]
+            raise UnknownOperation("action", default_name(action), known)
+        return found
+
+    async def invoke(self, name: str, /, **arguments: Any) -> bool:
+        """Call an action in place, and wait for it.
+
+        Args:
+            name: Its name.
+            arguments: For its form.
+
+        Returns:
+            False, with a warning, if there is no such action; True when it has returned.
+
+        Raises:
+            InvalidArguments: the arguments do not fit its form.
+            Exception: what the action raised.
+        """
+        try:
+            operation = self.find(name)
+        except UnknownOperation:
+            _logger.warning("there is no action named %r to invoke", name)
+            return False
+        call = operation.form.bind(arguments)
+        journal = self._home.operations.find("journal", operation.function)
+        if journal is not None and not hasattr(operation.function, JOURNALED):
+            # the journal was put around the action, so the action's own function does not know of it
+            home = await self._home.ensure()
+            await home.runs.trace(journal, operation.function, call.args, call.kwargs)
+        elif operation.form.injected:
+            async with di.scope() as scope:
+                provided = await scope.provide(operation.function)
+                await self._call(operation, call.args, {**call.kwargs, **provided})
+        else:
+            await self._call(operation, call.args, call.kwargs)
+        return True
+
+    async def start(self, action: str | Callable[..., Any], /, **arguments: Any) -> RunHandle:
+        """Start an action as a run, and return when its row is committed; it goes on by itself.
+
+        Args:
+            action: Its name, or the function.
+            arguments: For its form.
+
+        Returns:
+            A handle with ``id``, ``result()`` and ``cancel()``.
+
+        Raises:
+            UnknownOperation: there is no such action.
+            InvalidArguments: the arguments do not fit its form. No run was made.
+            TooManyRuns: so many runs are in flight that no further one is taken.
+        """
+        operation = self.find(action)
+        call = operation.form.bind(arguments)
+        home = await self._home.ensure()
+        parent = current_run.get()
+        return await home.runs.start(operation, call, trigger=Trigger("call", parent.actor if parent else None))
+
+    async def _call(self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if is_async(operation.function):
+            return await operation.function(*args, **kwargs)
+        threads = Threads(1)
+        try:
+            return await threads.run(lambda: operation.function(*args, **kwargs))
+        finally:
+            threads.close(0)

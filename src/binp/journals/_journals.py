@@ -1,0 +1,260 @@
+"""Keep history of what functions do, and look it up."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from binp.events import Emitter
+from binp.home import Home
+from binp.operations import JOURNALED, Operation, check_callable, default_description, default_name, is_async
+from binp.runs import Acknowledged, current_journal, current_run, quietly
+from binp.store.contract import Ack, Change, RecordRow, RunQuery, State, Store
+
+if TYPE_CHECKING:
+    from ._models import Headline, Journal
+
+__all__ = ["Journals", "current_journal"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_logger = logging.getLogger("Journals")
+_FAILED = frozenset({State.FAILED, State.CANCELLED, State.INTERRUPTED})
+_PENDING = frozenset({State.QUEUED, State.RUNNING})
+
+
+class Journals:
+    """The history of journaled functions.
+
+    Each call of a function decorated with ``@binp.journal`` is a run: its row is committed before the body is entered,
+    and its end when the call returns. :meth:`record`, :meth:`labels` and :meth:`progress` belong to the run that the
+    calling code is in, whoever started it.
+
+    Args:
+        database: URL or path of the database, or a store; the setting by default.
+    """
+
+    def __init__(self, database: str | Store | None = None) -> None:
+        self.db = database
+        #: id of a journaled run that began, ended, or got labels
+        self.journal_updated: Emitter[int] = Emitter()
+        #: id of a journaled run that got a record
+        self.record_added: Emitter[int] = Emitter()
+        self._home = Home(db=database)
+        self._home.attach(self, database)
+
+    def bind(self, home: Home) -> None:
+        """Share *home*; what was registered before comes along."""
+        for operation in self._home.operations.all("journal"):
+            home.operations.add(operation, logger=_logger)
+        self._home = home
+
+    # -- keep ----------------------------------------------------------------------------------------------------
+
+    @overload
+    def __call__(self, function: Function, /) -> Function: ...
+
+    @overload
+    def __call__(
+        self, /, *, operation: str | None = None, description: str | None = None
+    ) -> Callable[[Function], Function]: ...
+
+    def __call__(
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        operation: str | None = None,
+        description: str | None = None,
+    ) -> Any:
+        """Keep history of a function.
+
+        A sync function becomes an async one that runs it in a thread. The signature stays, so that the result can be
+        an action or a route.
+
+        Args:
+            function: What to keep history of.
+            operation: Name in the history; the qualified name of the function by default.
+            description: What it says of itself; the docstring by default.
+
+        Raises:
+            BinpError: it is no function, or a generator function.
+        """
+        if function is None:
+            return lambda given: self._wrap(given, operation, description)
+        return self._wrap(function, operation, description)
+
+    def _wrap(self, function: Callable[..., Any], name: str | None, description: str | None) -> Callable[..., Any]:
+        check_callable(function, "@binp.journal")
+        operation = Operation(
+            kind="journal",
+            name=name or default_name(function),
+            function=function,
+            description=default_description(function) if description is None else description,
+        )
+        self._home.operations.add(operation, logger=_logger)
+        in_thread = not is_async(function)
+
+        @functools.wraps(function)
+        async def journaled(*args: Any, **kwargs: Any) -> Any:
+            run = current_run.get()
+            if run is not None and run.adoptable is operation.base:
+                # the platform has begun this very run
+                run.adoptable = None
+                if in_thread:
+                    return await self._home.runs.threads.run(lambda: function(*args, **kwargs))
+                return await function(*args, **kwargs)
+            home = await self._home.ensure()
+            return await home.runs.trace(operation, function, args, kwargs)
+
+        setattr(journaled, JOURNALED, operation)
+        return journaled
+
+    def record(self, message: str, /, **fields: Any) -> Ack[Any] | Acknowledged:
+        """Say what happens, with typed fields. Queued at once; await it to have it committed.
+
+        Works in async code and in threads. Outside of a run it warns and keeps nothing. It never raises because of
+        what *fields* hold: what is no JSON is kept as its representation.
+        """
+        run = current_run.get()
+        if run is None:
+            return self._outside("record", message)
+        with quietly():
+            _logger.info("%s", message)
+        return run.record(message, fields)
+
+    def labels(self, *labels: str) -> Ack[Any] | Acknowledged:
+        """Add labels to the run; one it has already is left alone. Outside of a run it warns and keeps nothing."""
+        run = current_run.get()
+        return self._outside("labels", labels) if run is None else run.label(labels)
+
+    def progress(self, value: float, total: float | None = None, message: str | None = None) -> Ack[Any] | Acknowledged:
+        """Say how far the run is: *value* of *total*, in any unit. Outside of a run it warns and keeps nothing."""
+        run = current_run.get()
+        return self._outside("progress", value) if run is None else run.progress(value, total, message)
+
+    @property
+    def current(self) -> int | None:
+        """Id of the run that the calling code is in, None outside of any."""
+        run = current_run.get()
+        return None if run is None else run.id
+
+    # -- look up -------------------------------------------------------------------------------------------------
+
+    async def history(self, offset: int = 0, limit: int = 20) -> list[Headline]:
+        """Journaled runs, newest first; at most 200."""
+        return await self._page(RunQuery(journaled=True, offset=max(0, offset), limit=_bounded(limit)))
+
+    async def search(
+        self,
+        operation: str | None = None,
+        failed: bool | None = None,
+        pending: bool | None = None,
+        labels: Sequence[str] | None = None,
+        offset: int = 0,
+        limit: int = 20,
+    ) -> list[Headline]:
+        """Journaled runs for which all given conditions hold, newest first.
+
+        Args:
+            operation: Exact name.
+            failed: True for failed, cancelled and interrupted ones, False for all others.
+            pending: True for those that have not ended, False for those that have.
+            labels: At least one of these; an empty list is no condition.
+            offset: Skip so many.
+            limit: At most so many, up to 200.
+        """
+        states = set(State)
+        if failed is not None:
+            states &= _FAILED if failed else set(State) - _FAILED
+        if pending is not None:
+            states &= _PENDING if pending else set(State) - _PENDING
+        if not states:
+            return []
+        query = RunQuery(
+            journaled=True,
+            journal=operation,
+            states=None if states == set(State) else frozenset(states),
+            labels=tuple(labels) if labels else None,
+            offset=max(0, offset),
+            limit=_bounded(limit),
+        )
+        return await self._page(query)
+
+    async def get(self, journal_id: int) -> Journal | None:
+        """A journaled run with its records, newest first; None if there is none."""
+        from ._models import Journal
+
+        home = await self._home.ensure()
+        run = await home.store.get_run(journal_id)
+        if run is None or run.journal is None:
+            return None
+        return Journal.whole(run, await self._records(home, journal_id))
+
+    async def headline(self, journal_id: int) -> Headline | None:
+        """A journaled run without its records; None if there is none."""
+        from ._models import Headline
+
+        home = await self._home.ensure()
+        run = await home.store.get_run(journal_id)
+        return None if run is None or run.journal is None else Headline.of(run)
+
+    async def remove_dead(self) -> None:
+        """Nothing is removed: runs of a process that died are marked as interrupted by themselves, and stay."""
+        await self._home.ensure()
+
+    # -- a part of a home ----------------------------------------------------------------------------------------
+
+    def opened(self) -> None:
+        """The store is open."""
+
+    def lead(self) -> None:
+        """Nothing of a journal runs only once."""
+
+    def changed(self, changes: Sequence[Change]) -> None:
+        """Tell the emitters."""
+        for change in changes:
+            if change.journal and isinstance(change.id, int):
+                if change.topic == "run":
+                    self.journal_updated.emit(change.id)
+                elif change.topic == "record":
+                    self.record_added.emit(change.id)
+
+    async def shut_down(self, timeout: float) -> None:
+        """Nothing of a journal runs by itself."""
+
+    async def _page(self, query: RunQuery) -> list[Headline]:
+        from ._models import Headline
+
+        home = await self._home.ensure()
+        page = await home.store.find_runs(query)
+        return [Headline.of(run) for run in page.runs]
+
+    async def _records(self, home: Home, run: int) -> list[RecordRow]:
+        found: list[RecordRow] = []
+        before: int | None = None
+        while len(found) < _RECORDS:
+            page = await home.store.get_records(run, before=before, newest=True, limit=200)
+            found.extend(page)
+            if len(page) < 200:
+                break
+            before = page[-1].seq
+        return found
+
+    def _outside(self, what: str, subject: object) -> Acknowledged:
+        _logger.warning(
+            "%s %r is outside of a run and not kept: the function is not marked as @journal, nor started by the platform",
+            what,
+            subject,
+        )
+        return Acknowledged()
+
+
+#: largest number of records in one answer; the newest ones
+_RECORDS = 10_000
+
+
+def _bounded(limit: int) -> int:
+    return max(0, min(limit, 200))

@@ -1,0 +1,27 @@
+"""What is shown of a service."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from ._status import Status
+
+__all__ = ["Info"]
+
+
+class Info(BaseModel):
+    """A service as it was at one moment; it never changes afterwards."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    description: str
+    status: Status
+    autostart: bool
+    restart: bool
+    #: seconds before the first restart
+    restart_delay: float
+    #: text of the last failure, None if there was none since it was started
+    error: str | None = None
+    #: how often it was restarted since it was started
+    restarts: int = 0

@@ -1,0 +1,26 @@
+"""The states of a service."""
+
+from __future__ import annotations
+
+import enum
+
+__all__ = ["Status"]
+
+
+class Status(enum.StrEnum):
+    """What a service is doing."""
+
+    #: it does not run, and nobody wants it to
+    STOPPED = "stopped"
+    #: it is about to run
+    STARTING = "starting"
+    #: its function is being executed
+    RUNNING = "running"
+    #: its function ended, and is called again after a delay
+    RESTARTING = "restarting"
+
+    # the members under the names of the original
+    stopped = STOPPED
+    starting = STARTING
+    running = RUNNING
+    restarting = RESTARTING
