@@ -1,0 +1,60 @@
+# Each verb makes ready what it needs (a virtual environment in .venv, pinned by constraints.txt) and costs nothing
+# extra when that is there. Another Python: make PYTHON=/path/to/python3.12 ...
+
+SHELL := /bin/sh
+BIN := .venv/bin
+ENVIRONMENT := scripts/environment
+# how many test processes; `make test JOBS=0` runs them in one
+JOBS ?= 2
+# what else pytest is told: make test ARGS="tests/buvar -k scope"
+ARGS ?=
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+
+# what a caller's own environment must not decide here
+unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME PYTHONSTARTUP
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check coverage test-all lock
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS="$$(printf '\t')" read -r verb text; do \
+		printf 'make %-9s %s\n' "$$verb" "$$text"; done
+
+setup: ## .venv with everything for development
+	@$(ENVIRONMENT) dev
+
+run: ## serve examples/quickstart.py; Ctrl-C ends it
+	@$(ENVIRONMENT) run
+	@exec $(BIN)/python scripts/foreground.py $(BIN)/binp run examples/quickstart.py
+
+test: ## all tests, and the documentation's code
+	@$(ENVIRONMENT) test
+	$(PYTEST) $(ARGS)
+
+check: ## style, types, import contracts, rules of the house, security, changelog
+	@$(ENVIRONMENT) dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/bandit -q -c pyproject.toml -r src scripts
+	$(BIN)/towncrier build --draft --version next >/dev/null
+	$(BIN)/python -m pytest -q tests/test_shape.py tests/test_exports.py tests/test_repository.py -m "not slow"
+
+coverage: ## the tests with branch coverage, children included; a line per package
+	@$(ENVIRONMENT) test
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+	$(BIN)/coverage combine -q
+	@for package in buvar buvar_aiohttp binp; do \
+		echo; echo "$$package"; $(BIN)/coverage report --include="src/$$package/*" || exit; done
+
+test-all: ## the tests on every supported Python at hand
+	@for python in $$($(ENVIRONMENT) others); do \
+		version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+		echo "Python $$version"; \
+		PYTHON=$$python $(ENVIRONMENT) test --venv .venv-$$version || exit; \
+		.venv-$$version/bin/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS) || exit; done
+
+lock: ## constraints.txt anew: the newest versions that fit every Python at hand
+	@$(ENVIRONMENT) lock
