@@ -92,14 +92,23 @@ class Home:
         Raises:
             DifferentDatabases: another part is bound to another database.
         """
-        if db is not None:
-            if self._db is not None and name_of(db) != name_of(self._db):
-                raise DifferentDatabases(
-                    f"parts of one BINP are bound to different databases: {name_of(self._db)} and {name_of(db)}",
-                    fix="give them the same db, or leave it out of all but one",
-                )
-            self._db = db
+        self.share_database(db)
         self._parts.append(part)
+
+    def share_database(self, db: str | Store | None) -> None:
+        """Use *db*, unless it is None.
+
+        Raises:
+            DifferentDatabases: another part is bound to another database.
+        """
+        if db is None:
+            return
+        if self._db is not None and name_of(db) != name_of(self._db):
+            raise DifferentDatabases(
+                f"parts of one BINP are bound to different databases: {name_of(self._db)} and {name_of(db)}",
+                fix="give them the same db, or leave it out of all but one",
+            )
+        self._db = db
 
     # -- what is shared ------------------------------------------------------------------------------------------
 

@@ -53,6 +53,14 @@ class Service:
         self._operations = home.operations
         self._home = home
 
+    def adopt(self, other: Service) -> None:
+        """Take over the services of *other*, which becomes a second name for this registry."""
+        for operation in other._operations.all("service"):
+            supervisor = other._supervisors[operation.name]
+            supervisor.stop()
+            self._add(operation.function, operation.name, operation.description, supervisor.policy)
+        other.__dict__ = self.__dict__
+
     @overload
     def __call__(self, function: Function, /) -> Function: ...
 

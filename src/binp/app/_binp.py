@@ -1,0 +1,128 @@
+"""The facade: one object with actions, journal, services, keys and an application."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from binp.action import Action
+from binp.errors import BinpError
+from binp.home import Home
+from binp.journals import Journals
+from binp.kv import KV
+from binp.service import Service
+
+if TYPE_CHECKING:
+    from ._application import Application
+
+__all__ = ["BINP"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BINP:
+    """One file of functions as a service.
+
+    Making one opens nothing. Its parts share one database, which opens at the first ``await`` of one of them, or when
+    the app is served.
+
+    Args:
+        kv: Key-value state.
+        journal: History of journaled functions.
+        action: Functions with a button and a typed form.
+        service: Background functions that are kept alive.
+        plugins: Plugins of the kernel that are loaded when the app is served, before its services start.
+        config: A TOML or JSON file with the settings, in section ``[binp]``, and with those of the plugins.
+
+    Raises:
+        DifferentDatabases: the given parts are bound to different databases.
+    """
+
+    kv: KV = field(default_factory=KV)
+    journal: Journals = field(default_factory=Journals)
+    action: Action = field(default_factory=Action)
+    service: Service = field(default_factory=Service)
+    plugins: Sequence[Any] = ()
+    config: str | os.PathLike[str] | None = None
+    #: what the parts share
+    home: Home = field(init=False, repr=False)
+    #: name of the module that made it: its ``prepare`` is loaded as a plugin
+    module: str = field(init=False, repr=False)
+    _state: dict[str, Any] = field(init=False, repr=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        home = Home(config=self.config)
+        object.__setattr__(self, "home", home)
+        # the frame of __init__ is between; what calls it is the user's module
+        object.__setattr__(self, "module", sys._getframe(2).f_globals.get("__name__", ""))  # noqa: SLF001 - documented
+        self._bind(home)
+
+    def _bind(self, home: Home) -> None:
+        for part in (self.journal, self.service):
+            home.attach(part, getattr(part, "db", None))
+        home.share_database(self.kv.db)
+        for part in (self.kv, self.journal, self.action, self.service):
+            part.bind(home)
+
+    @property
+    def app(self) -> Application:
+        """The FastAPI application; made once, at first use. The user's routes are added to it."""
+        if self._host is not self:
+            return self._host.app
+        if "app" not in self._state:
+            from ._application import Application
+
+            self.home.has_app = True
+            self._state["app"] = Application(self)
+        app: Application = self._state["app"]
+        return app
+
+    def include(self, other: BINP) -> None:
+        """Take in the actions, journals, services, routes and plugins of another file.
+
+        From then on *other* is a second name for what this one shares: one database, one application.
+
+        Raises:
+            BinpError: *other* is this one, has been included already, or is in use.
+        """
+        if other is self or other._host is not other:
+            raise BinpError(
+                "this BINP is included already" if other is not self else "a BINP cannot include itself",
+                fix="include each BINP once, into one other",
+            )
+        if other.home.is_open or self.home.is_open:
+            raise BinpError("a BINP that is open cannot be included, nor include another", fix="include it at import")
+        self._state.setdefault("included", []).append(other)
+        other._state["host"] = self
+        self.service.adopt(other.service)
+        self.home.attach(other.journal, other.journal.db)
+        self.home.share_database(other.kv.db)
+        for part in (other.kv, other.journal, other.action):
+            part.bind(self.home)
+        if "app" in other._state:
+            self.app.take_routes(other._state["app"])
+
+    @property
+    def _host(self) -> BINP:
+        host: BINP = self._state.get("host", self)
+        return host if host is self else host._host
+
+    @property
+    def family(self) -> list[BINP]:
+        """This one and all that it includes, in the order of inclusion."""
+        found = [self]
+        for other in self._state.get("included", ()):
+            found.extend(other.family)
+        return found
+
+    def all_plugins(self) -> list[Any]:
+        """What is loaded when the app is served: the given plugins, and the ``prepare`` of the files themselves."""
+        found: list[Any] = []
+        for member in self.family:
+            found.extend(member.plugins)
+            prepare = getattr(sys.modules.get(member.module), "prepare", None)
+            if prepare is not None:
+                found.append(prepare)
+        return found
