@@ -307,6 +307,26 @@ class Components:
         """The same layers without the newest; without the last one, a single fresh layer."""
         return Components(*self.layers[1:])
 
+    def own(self, owner: object) -> bool:
+        """Give the newest layer an owner; whether it had none."""
+        with _lock:
+            if self._top.owner is not None:
+                return False
+            self._set_owner(self._top, owner)
+            return True
+
+    def disown(self, owner: object) -> None:
+        """Take every layer away from *owner*."""
+        with _lock:
+            for layer in self.layers:
+                if layer.owner is owner:
+                    self._set_owner(layer, None)
+
+    def _set_owner(self, layer: Layer, owner: object | None) -> None:
+        layer.owner = owner
+        layer.keyset = None
+        _chains.epoch += 1
+
     @property
     def chain(self) -> Chain:
         """What stands for the presence of keys in these layers now."""

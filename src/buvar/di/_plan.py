@@ -1,0 +1,160 @@
+"""Turn a resolution into one straight-line async function."""
+
+from __future__ import annotations
+
+import itertools
+import linecache
+import weakref
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeAlias
+
+from buvar.components import MISSING
+
+from ._adapters import Candidate
+from ._errors import AdapterError
+from ._resolve import Component, Keyword, Made, Value
+
+#: Called with the layers of the stack and the values of the keywords.
+Plan: TypeAlias = Callable[..., Coroutine[Any, Any, Any]]
+#: Gives the value that a scope keeps, making it when there is none: ``await keep(owner, key)``.
+Keep: TypeAlias = Callable[[Any, tuple[Any, ...]], Coroutine[Any, Any, Any]]
+
+_numbers = itertools.count(1)
+
+
+def compile_plan(
+    title: str,
+    results: Sequence[Value],
+    steps: Sequence[Made],
+    keywords: int,
+    keep: Keep,
+    names: Sequence[str] | None = None,
+) -> Plan:
+    """Write, compile and return the function that carries out *steps* and returns *results*.
+
+    Args:
+        title: What it builds, for tracebacks.
+        results: What to return: one as it is, several as a list.
+        steps: What to make, in order.
+        keywords: How many keywords the call has.
+        keep: See `Keep`.
+        names: With names, the results are returned as a dict under them instead.
+    """
+    writer = _Writer(keep)
+    for made in steps:
+        writer.make(made)
+    found = [writer.value(result) for result in results]
+    if names is not None:
+        result = "{" + ", ".join(f"{name!r}: {value}" for name, value in zip(names, found, strict=True)) + "}"
+    else:
+        result = found[0] if len(found) == 1 else f"[{', '.join(found)}]"
+    parameters = ", ".join(["ls", *(f"d{position}" for position in range(keywords))])
+    body = [*writer.loads, *writer.lines, f"return {result}"]
+    source = f"async def plan({parameters}):\n" + "".join(f"    {line}\n" for line in body)
+    return _compile(title, source, writer.constants)
+
+
+def _compile(title: str, source: str, constants: dict[str, Any]) -> Plan:
+    filename = f"<buvar.di {next(_numbers)}: {title}>"
+    exec(compile(source, filename, "exec"), constants)  # noqa: S102 - the text is made here, of names that are numbered here
+    plan: Plan = constants.pop("plan")
+    # so that a traceback shows the lines of the plan, as long as there is one
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    weakref.finalize(plan, linecache.cache.pop, filename, None).atexit = False
+    return plan
+
+
+class _Writer:
+    """Collects the lines of a plan, and the objects that they name."""
+
+    def __init__(self, keep: Keep) -> None:
+        self.constants: dict[str, Any] = {"keep": keep, "MISSING": MISSING, "no_value": no_value}
+        self.loads: list[str] = []
+        self.lines: list[str] = []
+        self._names: dict[int, str] = {}
+        self._variables: dict[Any, str] = {}
+
+    def constant(self, value: Any) -> str:
+        """The name of a constant; `constants` keeps it alive, so its id stays its own."""
+        name = self._names.get(id(value))
+        if name is None:
+            name = self._names[id(value)] = f"k{len(self._names)}"
+            self.constants[name] = value
+        return name
+
+    def value(self, value: Value) -> str:
+        """The expression for a value."""
+        if isinstance(value, Keyword):
+            return f"d{value.position}"
+        if isinstance(value, Component):
+            return self._component(value)
+        if isinstance(value, Made):
+            return self._variables[value]
+        return self.constant(value.value)
+
+    def _component(self, value: Component) -> str:
+        where = (value.depth, value.namespace, value.name)
+        variable = self._variables.get(where)
+        if variable is None:
+            variable = self._variables[where] = f"x{len(self.loads)}"
+            namespace = self.constant(value.namespace)
+            place = f"plain[{namespace}]" if value.name is None else f"named[{namespace}][{value.name!r}]"
+            self.loads.append(f"{variable} = ls[-{value.depth}].{place}")
+        return variable
+
+    def _owner(self, depth: int) -> str:
+        variable = self._variables.get(depth)
+        if variable is None:
+            variable = self._variables[depth] = f"s{depth}"
+            self.loads.append(f"{variable} = ls[-{depth}].owner")
+        return variable
+
+    def make(self, made: Made) -> None:
+        """Write the lines that make one value."""
+        variable = self._variables[made] = f"v{len(self._variables)}"
+        if made.key is None:
+            self._call(made, variable)
+            return
+        owner, key = self._owner(made.depth), self.constant(made.key)
+        self.lines.append(f"{variable} = {owner}.values.get({key}, MISSING)")
+        self.lines.append(f"if {variable} is MISSING: {variable} = await keep({owner}, {key})")
+
+    def _call(self, made: Made, variable: str) -> None:
+        adapter = made.candidate.adapter
+        function, first = adapter.function_for(made.candidate.bound)
+        arguments = [] if first is None else [self.constant(first)]
+        arguments += [
+            self.value(value) if need.is_positional else f"{need.name}={self.value(value)}"
+            for need, value in made.arguments
+        ]
+        call = f"{self.constant(function)}({', '.join(arguments)})"
+        if adapter.style in {"plain", "await", "maybe"}:
+            self.lines.append(f"{variable} = {'await ' if adapter.style == 'await' else ''}{call}")
+            if adapter.style == "maybe":
+                self.lines.append(f"if hasattr({variable}, '__await__'): {variable} = await {variable}")
+            return
+        owner = self._owner(made.depth)
+        candidate = self.constant(made.candidate)
+        self.lines.append(f"if {owner}.is_closed: {owner}.refuse({candidate}.adapter.name)")
+        self.lines.append(f"g = {call}")
+        if adapter.style in {"agen", "gen"}:
+            start, stop = (
+                ("await g.__anext__()", "StopAsyncIteration")
+                if adapter.style == "agen"
+                else ("next(g)", "StopIteration")
+            )
+            self.lines.append(f"try: {variable} = {start}")
+            self.lines.append(f"except {stop}: raise no_value({candidate}) from None")
+        else:
+            self.lines.append(f"{variable} = {'await g.__aenter__()' if adapter.style == 'acm' else 'g.__enter__()'}")
+        self.lines.append(f"if {owner}.is_closed: await {owner}.too_late(g)")
+        self.lines.append(f"{owner}.opened.append(g)")
+
+
+def no_value(candidate: Candidate) -> AdapterError:
+    """The error of a generator that ends before it has yielded."""
+    return AdapterError(
+        candidate.adapter.implementation,
+        "ended without yielding anything",
+        fix="yield the value once; what comes behind the yield is the teardown",
+    )

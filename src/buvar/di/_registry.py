@@ -1,0 +1,431 @@
+"""The registry of adapters, and the plans that it has made of them."""
+
+from __future__ import annotations
+
+import contextvars
+import sys
+import threading
+import types
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar, Union, get_origin, overload
+
+from buvar.components import Components, Layer
+from buvar.context import buvar_context
+
+from ._adapters import Adapter, Candidate, Lifetime, Need
+from ._errors import AdapterError, ResolveError
+from ._explain import branch_of, draw, error_of, hard_error
+from ._inject import Wants, hide_injected, wants_of
+from ._plan import Plan, compile_plan
+from ._resolve import Attempt, Ground, HardProblem, Problem, Resolver, Value, depths, probe
+from ._scope import Application, Override, Scope
+from ._types import VAGUE, bases_of, canonical, mro_of, serves, type_name, unwrap
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: How many plans, and how many variants of one request, are remembered before the memory starts afresh.
+PLAN_LIMIT = 4096
+VARIANT_LIMIT = 256
+
+Probe = tuple[Any, str | None, int]
+
+
+class _Family:
+    """All plans for one request, told apart by what the context answers to the questions that they depend on."""
+
+    __slots__ = ("plans", "probes")
+
+    def __init__(self) -> None:
+        self.probes: dict[Probe, None] = {}
+        self.plans: dict[tuple[Any, ...], Plan] = {}
+
+    def answers(self, layers: tuple[Layer, ...]) -> tuple[Any, ...]:
+        return (*depths(layers), *[probe(layers, question) for question in self.probes])
+
+
+class Adapters:
+    """An independent registry of adapters."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._adapters: list[Adapter] = []
+        self._pending: list[tuple[Adapter, bool]] = []
+        self._by_base: dict[Any, list[Adapter]] = {}
+        self._overrides: dict[object, tuple[Any, Any]] = {}
+        self._current: dict[Any, tuple[Any, object]] = {}
+        self._count = 0
+        self._forget()
+
+    def _forget(self) -> None:
+        """Start afresh with everything that was worked out; readers keep what they hold."""
+        self._found: dict[Any, tuple[Candidate, ...]] = {}
+        self._plans: dict[tuple[Any, ...], Plan] = {}
+        self._families: dict[tuple[Any, ...], _Family] = {}
+
+    # --- registering
+
+    def register(
+        self,
+        *implementations: Any,
+        replace: bool = False,
+        scope: Lifetime = "call",
+        frame: types.FrameType | None = None,
+    ) -> None:
+        """Register adapters: functions, methods, classes, classmethods, generators; synchronous or not.
+
+        The return annotation says what one provides; a class without provides itself. Where several can serve, those
+        for exactly that type go first, then generic classmethods of its bases, then those for its subclasses; the
+        newest first in each.
+
+        Args:
+            implementations: The callables.
+            replace: Drop what was registered for the same types and for their bases before.
+            scope: How long a value is kept: ``"call"`` for one call of `nject`; ``"scope"`` made once in each open
+                `scope`; ``"app"`` made once in the open `application`.
+            frame: Whose names string annotations may use; by default the caller's.
+
+        Raises:
+            AdapterError: something cannot serve as an adapter.
+            ValueError: there is no such *scope*.
+        """
+        if scope not in {"call", "scope", "app"}:
+            raise ValueError(f"scope={scope!r}: expected 'call', 'scope' or 'app'")
+        frame = frame or sys._getframe(1)  # noqa: SLF001 - local classes are found in the caller's frame
+        with self._lock:
+            for implementation in implementations:
+                self._count += 1
+                adapter = Adapter(implementation, frame, scope, self._count)
+                if adapter.unreadable is not None:
+                    self._pending.append((adapter, replace))
+                else:
+                    self._file(adapter, replace=replace)
+            self._forget()
+
+    def _file(self, adapter: Adapter, *, replace: bool = False) -> None:
+        if replace:
+            replaced = frozenset(bases_of(adapter.target))
+            self._adapters = [old for old in self._adapters if old.target not in replaced]
+            for base, filed in self._by_base.items():
+                self._by_base[base] = [old for old in filed if old.target not in replaced]
+        self._adapters.append(adapter)
+        for base in _shelves(adapter.target):
+            self._by_base.setdefault(base, []).append(adapter)
+            self._by_base[base].sort(key=lambda one: -one.number)
+
+    def _read_pending(self) -> None:
+        """File those whose return annotation can be evaluated by now."""
+        ready = [(adapter, replace) for adapter, replace in self._pending if adapter.evaluate()]
+        if ready:
+            self._pending = [one for one in self._pending if one not in ready]
+            for adapter, replace in ready:
+                self._file(adapter, replace=replace)
+            self._forget()
+
+    # --- looking up
+
+    def lookup(self, type_: Any) -> list[Adapter]:
+        """The adapters that can serve *type_*, best first. It never changes the registry."""
+        with self._lock:
+            self._read_pending()
+            wanted = unwrap(type_)
+            options = wanted.types if wanted.union is None else (*wanted.types, wanted.union)
+            return list(
+                dict.fromkeys(candidate.adapter for option in options for candidate in self._candidates(option))
+            )
+
+    def _candidates(self, wanted: Any) -> tuple[Candidate, ...]:
+        found = self._found.get(wanted)
+        if found is None:
+            found = self._found[wanted] = tuple(self._find_candidates(wanted))
+        return found
+
+    def _find_candidates(self, wanted: Any) -> Iterable[Candidate]:
+        filed = self._by_base.get(get_origin(wanted) or wanted, ())
+        yield from (Candidate(adapter, None) for adapter in filed if adapter.target == wanted)
+        if isinstance(wanted, type):
+            for base in wanted.__mro__[1:]:
+                for adapter in self._by_base.get(base, ()):
+                    if adapter.owner is base:
+                        yield Candidate(adapter, wanted)
+        if wanted not in VAGUE:
+            yield from (
+                Candidate(adapter, None)
+                for adapter in filed
+                if adapter.target != wanted and serves(adapter.target, wanted)
+            )
+
+    # --- building
+
+    @overload
+    async def nject(self, target: type[T], /, **dependencies: Any) -> T: ...
+    @overload
+    async def nject(self, /, *targets: Any, **dependencies: Any) -> Any: ...
+    async def nject(self, /, *targets: Any, **dependencies: Any) -> Any:
+        """Build what is asked for, of what the current context and the keywords hold, and of what adapters provide.
+
+        For each parameter of an adapter, in this order: a keyword of its name and a fitting type; a component of its
+        name; a keyword of its type (never for a class of `builtins`); what was made earlier in the same call; an
+        unnamed component; another adapter; its default. Targets are looked for likewise, without a name. All that one
+        call makes is shared in that call: by every parameter of its type or of a base of the type its adapter declares.
+
+        An adapter that lacks something is passed over, and nothing is called for it. Errors of the adapters'
+        bodies are raised as they are.
+
+        Args:
+            targets: Types; ``Optional``, unions and ``Annotated`` are unwrapped.
+            dependencies: Further objects for this call. `None` fits a parameter that allows it.
+
+        Returns:
+            One target: the object. Several: a list in their order. None: ``[]``.
+
+        Raises:
+            ResolveError: a target cannot be built; or it needs a scope or an application and none is open.
+            AdapterError: the annotations of an adapter that may serve cannot be evaluated.
+            ValueError: a keyword is a class.
+        """
+        components = buvar_context.get()
+        key = (components.chain, targets) if not dependencies else self._key(components, targets, dependencies)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._plan(key, components, targets, dependencies)
+        return await plan(components.layers, *dependencies.values())
+
+    async def _nject_in(self, components: Components, targets: tuple[Any, ...], dependencies: dict[str, Any]) -> Any:
+        key = self._key(components, targets, dependencies)
+        plan = self._plans.get(key) or self._plan(key, components, targets, dependencies)
+        return await plan(components.layers, *dependencies.values())
+
+    async def _provide_in(
+        self, components: Components, func: Callable[..., Any], wants: Wants | None = None
+    ) -> dict[str, Any]:
+        wants = wants or wants_of(func)
+        if not wants.needs:
+            return {}
+        key = (components.chain, wants)
+        plan = self._plans.get(key) or self._plan(key, components, wants, {})
+        found: dict[str, Any] = await plan(components.layers)
+        return found
+
+    @staticmethod
+    def _key(components: Components, targets: tuple[Any, ...], dependencies: dict[str, Any]) -> tuple[Any, ...]:
+        return (components.chain, targets, *dependencies, *map(type, dependencies.values()))
+
+    def _plan(
+        self,
+        key: tuple[Any, ...],
+        components: Components,
+        targets: tuple[Any, ...] | Wants,
+        dependencies: dict[str, Any],
+    ) -> Plan:
+        """Find or make the plan for a request that was not seen with just these components."""
+        for value in dependencies.values():
+            if isinstance(value, type):
+                raise ValueError("A component should be an instance.")  # noqa: TRY004 - the contract names the class
+        with self._lock:
+            self._read_pending()
+            if len(self._plans) >= PLAN_LIMIT:
+                self._forget()
+            family = self._families.setdefault(key[1:], _Family())
+            plan = family.plans.get(family.answers(components.layers))
+            if plan is None:
+                ground = Ground(
+                    components.layers, tuple(dependencies), tuple(map(type, dependencies.values())), dict(self._current)
+                )
+                plan = self._make_plan(ground, targets)
+                if len(family.plans) >= VARIANT_LIMIT or any(
+                    question not in family.probes for question in ground.probes
+                ):
+                    family.plans.clear()
+                    family.probes.update(dict.fromkeys(ground.probes))
+                family.plans[family.answers(components.layers)] = plan
+            self._plans[key] = plan
+        return plan
+
+    def _make_plan(self, ground: Ground, targets: tuple[Any, ...] | Wants) -> Plan:
+        needs = _needs_of(targets)
+        resolver = Resolver(ground, self._candidates)
+        results = [self._resolve(resolver, need) for need in needs]
+        names = None
+        if isinstance(targets, Wants):
+            kept = [
+                (need.name or "", value)
+                for need, value in zip(needs, results, strict=True)
+                if not targets.is_left_out(value)
+            ]
+            names, results = [name for name, _ in kept], [value for _, value in kept]
+        title = ", ".join(type_name(tp) for need in needs for tp in need.wanted.types)
+        return compile_plan(title, results, resolver.room.steps, len(ground.keyword_names), self._keep, names)
+
+    def _resolve(self, resolver: Resolver, need: Need) -> Value:
+        try:
+            value = resolver.resolve(need)
+        except HardProblem as hard:
+            raise hard_error(need.wanted.types[0], hard) from None
+        if isinstance(value, Problem):
+            raise self._error(value, resolver.ground.layers)
+        return value
+
+    def _error(self, problem: Problem, layers: Sequence[Layer]) -> ResolveError:
+        known = dict.fromkeys(base for adapter in self._adapters for base in bases_of(adapter.target))
+        known.update(dict.fromkeys(base for layer in layers for base in layer.plain if base not in VAGUE))
+        wanted = problem.need.wanted.types[0]
+        names = dict.fromkeys(str(name) for layer in layers for name in layer.named.get(wanted, ()))
+        unreadable = [
+            (adapter.name, adapter.unreadable) for adapter, _ in self._pending if adapter.unreadable is not None
+        ]
+        return error_of(problem, list(known), list(names) if not problem.attempts else [], unreadable)
+
+    async def _keep(self, owner: Scope | Application, key: tuple[Any, ...]) -> Any:
+        """The value that a scope keeps under a key; the key begins with the candidate that makes it."""
+
+        async def build() -> Any:
+            with self._lock:
+                ground = Ground(owner.components.layers, overrides=dict(self._current))
+                resolver = Resolver(ground, self._candidates)
+                made = resolver.resolve_kept(key[0])
+                if isinstance(made, Attempt):
+                    raise self._error(Problem(Need(None, unwrap(key[0].produces)), (made,)), ground.layers)
+                title = type_name(key[0].produces)
+                plan = compile_plan(title, [made], [*resolver.room.steps, made], 0, self._keep)
+            return await plan(owner.components.layers)
+
+        return await owner.once(key, build)
+
+    # --- scopes
+
+    def scope(self, components: Components | None = None) -> Scope:
+        """A scope on the current context, or on *components*; see `Scope`.
+
+        Inside the block its components are the current context, and what is added goes to its own layer.
+        """
+        return Scope(self, components)
+
+    def application(self, components: Components | None = None) -> Application:
+        """The application scope, on a new layer of the current context, or on the newest layer of *components*.
+
+        See `Application`. Inside the block its components are the current context.
+        """
+        return Application(self, components)
+
+    def override(self, type_: Any, value: Any) -> Override:
+        """Inside ``with`` or ``async with``, whatever asks for *type_* gets *value*, in this registry, in every task.
+
+        It goes before components and keywords, and it stands in for what an adapter of *type_* would make where a base
+        class is asked for. Values that a scope keeps and that depend on it are made again for the time of the
+        override; those already kept come back with its end. The newest override of a type counts.
+        """
+        return Override(self._install, self._remove, canonical(type_), value)
+
+    def _install(self, token: object, type_: Any, value: Any) -> None:
+        with self._lock:
+            self._overrides[token] = (type_, value)
+            self._recount()
+
+    def _remove(self, token: object) -> None:
+        with self._lock:
+            self._overrides.pop(token, None)
+            self._recount()
+
+    def _recount(self) -> None:
+        self._current = {type_: (value, token) for token, (type_, value) in self._overrides.items()}
+        self._forget()
+
+    # --- around functions
+
+    def inject(self, func: F) -> F:
+        """Decorate a function: each call has a scope of its own, which supplies the ``Inject[...]`` parameters.
+
+        They are hidden from the signature, so that a framework does not ask for them; passed as keywords all the same
+        (in a test) they are taken as they are. The result is a coroutine function; a synchronous *func* is run in a
+        thread.
+
+        Raises:
+            AdapterError: an annotation that looks like ``Inject[...]`` cannot be evaluated.
+        """
+        return hide_injected(func, sys._getframe(1), lambda: self)  # noqa: SLF001 - local names are found in the caller's frame
+
+    # --- looking ahead
+
+    def validate(self, targets: Iterable[Any], provided: Iterable[Any] = ()) -> None:
+        """Check that *targets* can be built, without building anything.
+
+        Args:
+            targets: Types, or functions with ``Inject[...]`` parameters.
+            provided: Types of components that will be there by then.
+
+        Raises:
+            ResolveError: some cannot; all of them are in its `where`, each with its own error in `errors`.
+            AdapterError: an adapter's annotations cannot be evaluated.
+        """
+        problems: list[ResolveError] = []
+        with self._lock:
+            self._read_pending()
+            for adapter, _ in self._pending:
+                raise AdapterError(
+                    adapter.implementation,
+                    f"has a return annotation that cannot be evaluated: {adapter.unreadable}",
+                    fix="import the name where the function is defined, or define it before it is registered",
+                ) from adapter.unreadable
+            for target in targets:
+                resolver = Resolver(self._ground_ahead(provided), self._candidates)
+                for need in _needs_of(wants_of(target) if isinstance(target, types.FunctionType) else (target,)):
+                    try:
+                        self._resolve(resolver, need)
+                    except ResolveError as error:
+                        problems.append(error)
+        if len(problems) == 1:
+            raise problems[0]
+        if problems:
+            raise ResolveError(
+                f"{len(problems)} targets cannot be built",
+                tuple(problem.target for problem in problems),
+                problems,
+                where="\n".join(f"{problem.what}\n{problem.where}" for problem in problems),
+                fix="\n".join(dict.fromkeys(problem.fix for problem in problems if problem.fix)),
+            )
+
+    def explain(self, target: Any) -> str:
+        """Where *target*, and all that it needs, would come from in the current context: a tree as text.
+
+        Other adapters that could serve *target* are listed below it. Scopes that are needed count as open.
+
+        Raises:
+            ResolveError: it cannot be built.
+        """
+        with self._lock:
+            self._read_pending()
+            ground = self._ground_ahead(())
+            need = Need(None, unwrap(target))
+            value = self._resolve(Resolver(ground, self._candidates), need)
+            text = draw(branch_of(str(need), value, ground.keyword_types, set()))
+            others = [
+                candidate
+                for option in need.wanted.types
+                for candidate in self._candidates(option)
+                if candidate != getattr(value, "candidate", None)
+            ]
+        return "\n".join([text, *(f"also: {candidate}" for candidate in others)])
+
+    def _ground_ahead(self, provided: Iterable[Any]) -> Ground:
+        presumed = frozenset(base for tp in provided for base in bases_of(canonical(tp)))
+        layers = buvar_context.get().layers
+        return Ground(layers, overrides=dict(self._current), presumed=presumed, presumes_scopes=True)
+
+
+def _shelves(target: Any) -> Iterable[Any]:
+    """Where an adapter is filed so that a look-up need not go through all of them."""
+    if get_origin(target) is Union:
+        return (Union,)
+    return [base for base in mro_of(target) if base not in VAGUE] or (target,)
+
+
+def _needs_of(targets: tuple[Any, ...] | Wants) -> Sequence[Need]:
+    return targets.needs if isinstance(targets, Wants) else [Need(None, unwrap(target)) for target in targets]
+
+
+#: The registry that the module's functions use.
+buvar_adapters: contextvars.ContextVar[Adapters] = contextvars.ContextVar(
+    "buvar.di.adapters",
+    default=Adapters(),  # noqa: B039 - one shared registry is the point: modules fill it when they are imported
+)

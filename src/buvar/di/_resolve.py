@@ -1,0 +1,412 @@
+"""Work out, without building anything, where each needed value will come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from buvar.components import MISSING, Layer
+
+from ._adapters import Candidate, Need
+from ._scope import Application, Scope
+from ._types import NONE_TYPE, VAGUE, Wanted, fits
+
+#: How many outcomes for one wanted type are remembered while one plan is worked out.
+MEMO_LIMIT = 8
+GENERATORS = frozenset({"agen", "gen", "acm", "cm"})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Keyword:
+    """A keyword of the call."""
+
+    position: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Component:
+    """A component in the context, *depth* layers above the ground; the oldest layer has depth 1."""
+
+    depth: int
+    namespace: Any
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Constant:
+    """A default, or the value of an override."""
+
+    value: Any
+    is_override: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Made:
+    """What an adapter makes, or made before when it is kept."""
+
+    candidate: Candidate
+    arguments: tuple[tuple[Need, Value], ...]
+    #: Depth of the layer whose scope it is opened in, or kept by; 0 when it needs none.
+    depth: int = 0
+    #: Under what the scope keeps it; `None` when it is made anew in each call.
+    key: tuple[Any, ...] | None = None
+
+
+Value: TypeAlias = Keyword | Component | Constant | Made
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Attempt:
+    """A candidate that could not be completed: because of a parameter, or because it is being built already."""
+
+    candidate: Candidate
+    problem: Problem | None = None
+    #: From the first time it was entered to the second, for a cycle.
+    cycle: tuple[Candidate, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Problem:
+    """A need that cannot be met."""
+
+    need: Need
+    attempts: tuple[Attempt, ...] = ()
+    #: The type of the keyword that has the right name and the wrong type.
+    misfit: type | None = None
+
+
+class HardProblem(Exception):
+    """A candidate that could be completed, if only the scope it lives in were open. Older candidates are no way out."""
+
+    def __init__(self, path: tuple[Candidate, ...], lifetime: str) -> None:
+        super().__init__(path, lifetime)
+        self.path = path
+        self.lifetime = lifetime
+
+
+@dataclass(slots=True, eq=False)
+class Ground:
+    """Everything from outside that a resolution may depend on, and what of it has been asked."""
+
+    layers: tuple[Layer, ...]
+    keyword_names: tuple[str, ...] = ()
+    keyword_types: tuple[type, ...] = ()
+    overrides: Mapping[Any, tuple[Any, object]] = field(default_factory=dict)
+    #: Types that count as present although they are not yet; for checks ahead of time.
+    presumed: frozenset[Any] = frozenset()
+    #: Whether the scopes that are needed count as open.
+    presumes_scopes: bool = False
+    #: Each question about the presence of a component, with its answer.
+    probes: dict[tuple[Any, str | None, int], int] = field(default_factory=dict)
+    scope_depth: int = 0
+    application_depth: int = 0
+
+    def __post_init__(self) -> None:
+        self.scope_depth, self.application_depth = depths(self.layers)
+
+    def find(self, namespace: Any, name: str | None, below: int) -> int:
+        """How deep a component lies, counting only layers up to depth *below*; 0 when there is none."""
+        question = (namespace, name, below)
+        answer = self.probes.get(question)
+        if answer is None:
+            answer = self.probes[question] = probe(self.layers, question)
+        return answer
+
+
+def depths(layers: tuple[Layer, ...]) -> tuple[int, int]:
+    """The depths of the innermost open scope and application; a scope around the application does not count."""
+    scope_depth = 0
+    for index, layer in enumerate(layers):
+        if layer.owner is not None:
+            if isinstance(layer.owner, Application):
+                return scope_depth, len(layers) - index
+            if not scope_depth and isinstance(layer.owner, Scope):
+                scope_depth = len(layers) - index
+    return scope_depth, 0
+
+
+#: Stands for "the whole stack" in a probe, so that a probe means the same in stacks of any height.
+WHOLE, FROM_SCOPE, FROM_APPLICATION = 0, 1, 2
+
+
+def probe(layers: tuple[Layer, ...], question: tuple[Any, str | None, int]) -> int:
+    """Answer one question about presence: the depth of the newest layer with that component, 0 for none."""
+    namespace, name, below = question
+    height = len(layers)
+    # a scope that is not open yet will see what there is now
+    start = 0 if below == WHOLE else height - (depths(layers)[below - 1] or height)
+    for index in range(start, height):
+        layer = layers[index]
+        if namespace in layer.plain if name is None else name in layer.named.get(namespace, ()):
+            return height - index
+    return 0
+
+
+class _Room:
+    """Where one value, and all that is made for it, is put together: what it sees and what it has so far."""
+
+    __slots__ = ("created", "holder", "is_overridden", "sees", "steps")
+
+    def __init__(self, sees: int, holder: int) -> None:
+        #: Which layers it sees: the whole stack, or only from its scope or application down.
+        self.sees = sees
+        #: The depth of the layer whose scope closes the generators that are opened here; 0 for none.
+        self.holder = holder
+        #: What was made so far, under each type that it will do for.
+        self.created: dict[Any, Value] = {}
+        #: What was made so far, in order.
+        self.steps: list[Made] = []
+        #: Whether anything in it comes from an override.
+        self.is_overridden = False
+
+    def file(self, made: Made) -> None:
+        self.steps.append(made)
+        for base in made.candidate.stands_for:
+            self.created[base] = made
+
+
+class _Outcome:
+    """What came of a search for a type, and on what that depended."""
+
+    __slots__ = ("cut", "entered", "entry", "found", "is_overridden", "missing", "path", "result", "room", "steps")
+
+    def __init__(self, room: _Room, path: tuple[Candidate, ...]) -> None:
+        self.room = room
+        self.entry = dict(room.created)
+        self.path = frozenset(candidate.produces for candidate in path)
+        self.missing: set[Any] = set()
+        self.found: dict[Any, Value] = {}
+        self.cut: set[Any] = set()
+        self.entered: set[Any] = set()
+        self.result: Value | tuple[Attempt, ...] = ()
+        self.steps: list[Made] = []
+        self.is_overridden = False
+
+    def note_created(self, room: _Room, key: Any) -> None:
+        if room is not self.room:
+            return
+        if key not in room.created:
+            self.missing.add(key)
+            return
+        value = room.created[key]
+        if self.entry.get(key) is value:
+            self.found[key] = value
+
+    def note_candidate(self, produces: Any, *, is_cut: bool) -> None:
+        if not is_cut:
+            self.entered.add(produces)
+        elif produces in self.path:
+            self.cut.add(produces)
+
+    def holds(self, room: _Room, path: list[Candidate]) -> bool:
+        """Whether the same search would take the same course now."""
+        created = room.created
+        being_built = {candidate.produces for candidate in path}
+        return (
+            self.missing.isdisjoint(created)
+            and all(created.get(key) is value for key, value in self.found.items())
+            and self.entered.isdisjoint(being_built)
+            and self.cut.issubset(being_built)
+        )
+
+
+class Resolver:
+    """One resolution: goes through needs and candidates, depth first, and takes back what did not work.
+
+    Args:
+        ground: What there is.
+        lookup: Gives the candidates for a type, best first.
+    """
+
+    def __init__(self, ground: Ground, lookup: Callable[[Any], tuple[Candidate, ...]]) -> None:
+        self.ground = ground
+        self.lookup = lookup
+        self.path: list[Candidate] = []
+        self.room = _Room(WHOLE, ground.scope_depth)
+        self._memo: dict[tuple[Wanted, int], list[_Outcome]] = {}
+        self._open: list[_Outcome] = []
+
+    def resolve(self, need: Need) -> Value | Problem:
+        """Where the value for a target comes from, or why from nowhere."""
+        return self._need(need, self.room)
+
+    def resolve_kept(self, candidate: Candidate) -> Made | Attempt:
+        """How a value that the newest layer's scope keeps is made."""
+        self.room = self._room_of(candidate.adapter.lifetime)
+        return self._complete(candidate, self.room, self.room.holder)
+
+    # --- one need
+
+    def _need(self, need: Need, room: _Room) -> Value | Problem:
+        value, misfit = self._present(need, room)
+        if value is not None:
+            return value
+        result: Value | tuple[Attempt, ...] = ()
+        if not need.wanted.is_vague:
+            result = self._search(need.wanted, room)
+        if not isinstance(result, tuple):
+            return result
+        if need.default is not MISSING:
+            return Constant(need.default)
+        return Problem(need, result, misfit)
+
+    def _present(self, need: Need, room: _Room) -> tuple[Value | None, type | None]:
+        """What meets a need without making anything, and the type of a keyword that should have and does not fit."""
+        wanted = need.wanted
+        ground = self.ground
+        options = wanted.types if wanted.union is None else (*wanted.types, wanted.union)
+        for option in options if ground.overrides else ():
+            if option in ground.overrides:
+                room.is_overridden = True
+                return Constant(ground.overrides[option][0], is_override=True), None
+        misfit = None
+        if need.name is not None:
+            if room.sees == WHOLE and need.name in ground.keyword_names:
+                position = ground.keyword_names.index(need.name)
+                if fits(ground.keyword_types[position], wanted):
+                    return Keyword(position, need.name), None
+                misfit = ground.keyword_types[position]
+            for option in options:
+                depth = ground.find(option, need.name, room.sees)
+                if depth:
+                    return Component(depth, option, need.name), None
+        if wanted.is_vague:
+            return None, misfit
+        if room.sees == WHOLE:
+            for option in wanted.types:
+                keyword = self._keyword_by_type(option)
+                if keyword is not None:
+                    return keyword, None
+        return self._unnamed(options, room), misfit
+
+    def _unnamed(self, options: tuple[Any, ...], room: _Room) -> Value | None:
+        for option in options:
+            for outcome in self._open:
+                outcome.note_created(room, option)
+            if option in room.created:
+                return room.created[option]
+            depth = self.ground.find(option, None, room.sees)
+            if depth:
+                return Component(depth, option, None)
+            if option in self.ground.presumed:
+                return Component(0, option, None)
+        return None
+
+    def _keyword_by_type(self, option: Any) -> Keyword | None:
+        """The last keyword of that type; classes of `builtins` are too common to tell a value by its type."""
+        if getattr(option, "__module__", None) == "builtins" or option in VAGUE:
+            return None
+        types = self.ground.keyword_types
+        for position in range(len(types) - 1, -1, -1):
+            if types[position] is not NONE_TYPE and option in types[position].__mro__:
+                return Keyword(position, self.ground.keyword_names[position])
+        return None
+
+    # --- candidates
+
+    def _search(self, wanted: Wanted, room: _Room) -> Value | tuple[Attempt, ...]:
+        """The first candidate that can be completed, or what became of all of them."""
+        memo = self._memo.setdefault((wanted, room.sees), [])
+        for outcome in memo:
+            if outcome.holds(room, self.path):
+                return self._replay(outcome, room)
+        outcome = _Outcome(room, tuple(self.path))
+        is_overridden, room.is_overridden = room.is_overridden, False
+        before = len(room.steps)
+        self._open.append(outcome)
+        try:
+            outcome.result = self._try_all(wanted, room)
+        finally:
+            self._open.pop()
+        outcome.steps = room.steps[before:]
+        outcome.is_overridden = room.is_overridden
+        room.is_overridden = is_overridden or room.is_overridden
+        if len(memo) < MEMO_LIMIT:
+            memo.append(outcome)
+        return outcome.result
+
+    def _replay(self, outcome: _Outcome, room: _Room) -> Value | tuple[Attempt, ...]:
+        for around in self._open:
+            for key in (*outcome.missing, *outcome.found):
+                around.note_created(room, key)
+            for produces in outcome.entered:
+                around.note_candidate(produces, is_cut=False)
+            for produces in outcome.cut:
+                around.note_candidate(produces, is_cut=True)
+        for made in outcome.steps:
+            room.file(made)
+        room.is_overridden = room.is_overridden or outcome.is_overridden
+        return outcome.result
+
+    def _try_all(self, wanted: Wanted, room: _Room) -> Value | tuple[Attempt, ...]:
+        attempts: list[Attempt] = []
+        for option in wanted.types if wanted.union is None else (*wanted.types, wanted.union):
+            for candidate in self.lookup(option):
+                result = self._try(candidate, room)
+                if not isinstance(result, Attempt):
+                    return result
+                attempts.append(result)
+        return tuple(attempts)
+
+    def _try(self, candidate: Candidate, room: _Room) -> Value | Attempt:
+        produces = candidate.produces
+        being_built = [one.produces for one in self.path]
+        is_cut = produces in being_built
+        for outcome in self._open:
+            outcome.note_candidate(produces, is_cut=is_cut)
+        if is_cut:
+            return Attempt(candidate, cycle=(*self.path[being_built.index(produces) :], candidate))
+        override = self.ground.overrides.get(produces)
+        if override is not None:
+            room.is_overridden = True
+            return Constant(override[0], is_override=True)
+        lifetime = candidate.adapter.lifetime
+        is_generator = candidate.adapter.style in GENERATORS
+        if lifetime == "call":
+            made = self._complete(candidate, room, room.holder if is_generator else 0)
+            if isinstance(made, Made) and is_generator and not room.holder and not self.ground.presumes_scopes:
+                raise HardProblem((*self.path, candidate), lifetime)
+        else:
+            made = self._keep(candidate, room)
+        if isinstance(made, Made):
+            room.file(made)
+        return made
+
+    def _complete(self, candidate: Candidate, room: _Room, depth: int) -> Made | Attempt:
+        """Find all arguments, or take back what was made for the first ones."""
+        created, steps = dict(room.created), len(room.steps)
+        self.path.append(candidate)
+        arguments: list[tuple[Need, Value]] = []
+        try:
+            for need in candidate.adapter.needs:
+                value = self._need(need, room)
+                if isinstance(value, Problem):
+                    room.created = created
+                    del room.steps[steps:]
+                    return Attempt(candidate, value)
+                arguments.append((need, value))
+        finally:
+            self.path.pop()
+        return Made(candidate, tuple(arguments), depth)
+
+    def _keep(self, candidate: Candidate, room: _Room) -> Made | Attempt:
+        """A value that a scope keeps: its arguments come from what that scope sees, not from the call."""
+        lifetime = candidate.adapter.lifetime
+        inner = self._room_of(lifetime if room.sees != FROM_APPLICATION else "app")
+        made = self._complete(candidate, inner, inner.holder)
+        if isinstance(made, Attempt):
+            return made
+        if not inner.holder and not self.ground.presumes_scopes:
+            raise HardProblem((*self.path, candidate), lifetime)
+        tokens: tuple[object, ...] = ()
+        if inner.is_overridden:
+            room.is_overridden = True
+            tokens = tuple(token for _, token in self.ground.overrides.values())
+        return Made(candidate, made.arguments, inner.holder, (candidate, *tokens))
+
+    def _room_of(self, lifetime: str) -> _Room:
+        if lifetime == "app":
+            return _Room(FROM_APPLICATION, self.ground.application_depth)
+        return _Room(FROM_SCOPE, self.ground.scope_depth)

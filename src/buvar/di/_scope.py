@@ -1,0 +1,311 @@
+"""Scopes: layers that close what was opened in them, and keep what is to be made once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from buvar.components import Components, Layer
+from buvar.context import buvar_context
+
+from ._errors import ResolveError
+from ._teardown import Opened, finish_all, settle
+from ._types import type_name
+
+if TYPE_CHECKING:
+    from ._registry import Adapters
+
+Build = Callable[[], Awaitable[Any]]
+
+
+class _Building:
+    """A value that is being made for keeping."""
+
+    __slots__ = ("awaited", "future", "title")
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.future: asyncio.Future[Any]
+        #: Which others it waits for right now.
+        self.awaited: set[_Building] = set()
+
+    def way_to(self, goal: _Building) -> list[str]:
+        """The titles from here to *goal*, following who waits for whom; empty when there is no way."""
+        if self is goal:
+            return [self.title]
+        for other in self.awaited:
+            way = other.way_to(goal)
+            if way:
+                return [self.title, *way]
+        return []
+
+
+#: The value that the running code is part of making.
+_building: contextvars.ContextVar[_Building | None] = contextvars.ContextVar("buvar.di.building", default=None)
+
+
+class _Keeper:
+    """What scopes and applications have in common."""
+
+    title = "scope"
+
+    def __init__(self, adapters: Adapters, components: Components | None) -> None:
+        self._adapters = adapters
+        self._base = components
+        self._token: contextvars.Token[Components] | None = None
+        #: The components that code inside sees.
+        self.components: Components
+        #: What was opened and has to be closed.
+        self.opened: list[Opened] = []
+        #: What is kept.
+        self.values: dict[tuple[Any, ...], Any] = {}
+        #: Whether nothing can be opened here any more.
+        self.is_closed = False
+        #: What went wrong while it was closed, also where an earlier error is raised instead.
+        self.teardown_errors: tuple[BaseException, ...] = ()
+        self._pending: dict[tuple[Any, ...], _Building] = {}
+
+    async def nject(self, *targets: Any, **dependencies: Any) -> Any:
+        """Like `nject`, with this as the newest scope whatever the current context is.
+
+        Raises:
+            ResolveError: a target cannot be built.
+        """
+        return await self._adapters._nject_in(self.components, targets, dependencies)  # noqa: SLF001 - two halves of one
+
+    async def provide(self, func: Callable[..., Any]) -> dict[str, Any]:
+        """Values for the ``Inject[...]`` parameters of *func*, which share what they depend on.
+
+        For each, a component with the parameter's name goes before the rest. A parameter with a default for which
+        nothing is found is left out.
+
+        Raises:
+            AdapterError: an annotation cannot be evaluated.
+            ResolveError: a parameter without default cannot be built.
+        """
+        return await self._adapters._provide_in(self.components, func)  # noqa: SLF001 - two halves of one
+
+    def _enter(self, components: Components) -> None:
+        self.components = components
+        self._token = buvar_context.set(components)
+
+    def _leave(self) -> None:
+        """Give back the former context, where this is still the task that entered."""
+        token, self._token = self._token, None
+        try:
+            if token is not None:
+                buvar_context.reset(token)
+        except ValueError:  # left by another task, whose context was never changed
+            return
+
+    async def _close(self, error: BaseException | None) -> None:
+        self.is_closed = True
+        failed = await finish_all(self.opened, error)
+        self.values.clear()
+        self.teardown_errors = tuple(failed)
+        settle(failed, error, self.title)
+
+    def refuse(self, what: object) -> None:
+        """Raise that it is too late to open *what*."""
+        raise ResolveError(
+            f"{what} cannot be opened: the {self.title} that it would live in is closed",
+            where="a task that has outlived it" if self.title == "scope" else None,
+            fix=f"finish the work inside the {self.title}, or open one for it: async with di.{self.title}():",
+        )
+
+    async def too_late(self, opened: Opened) -> None:
+        """Close at once what was opened while the scope was being closed, and raise that."""
+        failed = await finish_all([opened], None)
+        settle(failed, None, self.title)
+        self.refuse(getattr(opened, "__qualname__", opened))
+
+    def _check_wait(self, building: _Building) -> _Building | None:
+        """Who would be waiting for *building*; refuses when that one is waited for in turn."""
+        waiter = _building.get()
+        way = building.way_to(waiter) if waiter is not None else []
+        if way:
+            raise ResolveError(
+                f"{way[0]} is needed to build itself",
+                where=" -> ".join([way[-1], *way]) if len(way) > 1 else f"{way[0]} -> {way[0]}",
+                fix="ask for it in a parameter instead of inside the body, and break the cycle",
+            )
+        return waiter
+
+    async def _wait(self, building: _Building) -> Any:
+        waiter = self._check_wait(building)
+        if waiter is not None:
+            waiter.awaited.add(building)
+        try:
+            return await asyncio.shield(building.future)
+        finally:
+            if waiter is not None:
+                waiter.awaited.discard(building)
+
+
+class Scope(_Keeper):
+    """A layer on the context; what generators open inside is closed, in reverse, when the block ends.
+
+    How it ends, precisely. Each generator is resumed, the last one first. The exception that leaves the block is
+    thrown into each at its ``yield``; a generator can see it there, it can neither swallow nor replace it. When a
+    teardown fails, the rest is still finished, and
+
+    - if an exception left the block, that one goes on; failed teardowns are logged and noted on it,
+    - else a single failure is raised as it is, several as one `ExceptionGroup`; a cancellation is raised as such.
+
+    `teardown_errors` has them all.
+    """
+
+    async def __aenter__(self) -> Self:
+        base = self._base if self._base is not None else buvar_context.get()
+        self._enter(base.push(Layer(owner=self)))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if self.opened or self.values:
+                await self._close(error)
+        finally:
+            self.is_closed = True
+            self._leave()
+
+    async def once(self, key: tuple[Any, ...], build: Build) -> Any:
+        """The value kept under *key*, made by the first who asks; when that one is cancelled, by the next."""
+        while key not in self.values:
+            building = self._pending.get(key)
+            if building is None:
+                return await self._build(key, build)
+            try:
+                return await self._wait(building)
+            except asyncio.CancelledError:
+                if not building.future.cancelled():
+                    raise
+        return self.values[key]
+
+    async def _build(self, key: tuple[Any, ...], build: Build) -> Any:
+        if self.is_closed:
+            self.refuse(type_name(key[0].produces))
+        building = self._pending[key] = _Building(type_name(key[0].produces))
+        future = building.future = asyncio.get_running_loop().create_future()
+        token = _building.set(building)
+        try:
+            value = await build()
+        except asyncio.CancelledError:
+            future.cancel()
+            raise
+        except BaseException as error:
+            future.set_exception(error)
+            future.exception()  # nobody else may be waiting for it
+            raise
+        else:
+            self.values[key] = value
+            future.set_result(value)
+            return value
+        finally:
+            _building.reset(token)
+            del self._pending[key]
+
+
+class Application(_Keeper):
+    """The scope of a whole application: what is registered with ``scope="app"`` is made once in it, and kept.
+
+    Each value is made by a task of its own, in the context variables that the application was opened with; nobody who
+    waits for it can cancel it. A build that fails is not remembered. When the application closes, builds that are
+    under way are cancelled, then everything is closed as in `Scope`. It may be entered in one task and left in
+    another; that task's context is then left as it is.
+    """
+
+    title = "application"
+
+    async def __aenter__(self) -> Self:
+        base = self._base if self._base is not None else buvar_context.get()
+        self._loop = asyncio.get_running_loop()
+        self._variables = contextvars.copy_context()
+        if self._base is None or not base.own(self):
+            base = base.push(Layer(owner=self))
+        self._enter(base)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.is_closed = True
+        try:
+            tasks = [building.future for building in self._pending.values()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._close(error)
+        finally:
+            self.components.disown(self)
+            self._leave()
+
+    async def once(self, key: tuple[Any, ...], build: Build) -> Any:
+        """The value kept under *key*, made by a task of its own when it does not exist yet."""
+        if key in self.values:
+            return self.values[key]
+        title = type_name(key[0].produces)
+        if self.is_closed:
+            self.refuse(title)
+        if asyncio.get_running_loop() is not self._loop:
+            raise ResolveError(
+                f"{title} lives in an application of another event loop",
+                fix="ask for it in the loop that opened the application, or open one here: "
+                "async with di.application():",
+            )
+        building = self._pending.get(key)
+        if building is None:
+            building = self._start(key, title, build)
+        try:
+            return await self._wait(building)
+        except asyncio.CancelledError:
+            if self.is_closed and building.future.cancelled():
+                self.refuse(title)
+            raise
+
+    def _start(self, key: tuple[Any, ...], title: str, build: Build) -> _Building:
+        building = _Building(title)
+        variables = self._variables.copy()
+        variables.run(buvar_context.set, self.components)
+        variables.run(_building.set, building)
+
+        async def make() -> Any:
+            try:
+                value = self.values[key] = await build()
+                return value
+            finally:
+                del self._pending[key]
+
+        task = building.future = self._loop.create_task(make(), name=f"build {title}", context=variables)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # those who wait get it raised
+        self._pending[key] = building
+        return building
+
+
+class Override:
+    """Stands in for a type from entering to leaving, by ``with`` or ``async with``; see `override`."""
+
+    def __init__(
+        self, install: Callable[[object, Any, Any], None], remove: Callable[[object], None], type_: Any, value: Any
+    ) -> None:
+        self._install = install
+        self._remove = remove
+        self._type = type_
+        self._value = value
+
+    def __enter__(self) -> Any:
+        self._install(self, self._type, self._value)
+        return self._value
+
+    def __exit__(self, *details: object) -> None:
+        self._remove(self)
+
+    async def __aenter__(self) -> Any:
+        return self.__enter__()
+
+    async def __aexit__(self, *details: object) -> None:
+        self._remove(self)
