@@ -136,6 +136,11 @@ class Adapter:
                 ) from error
         return self._needs
 
+    def is_same(self, other: Adapter) -> bool:
+        """Whether both are the same callable, so that registering it again only makes it the newest."""
+        ours, theirs = self.implementation, other.implementation
+        return ours is theirs or (inspect.ismethod(ours) and inspect.ismethod(theirs) and bool(ours == theirs))
+
     def evaluate(self) -> bool:
         """Try to evaluate what could not be evaluated yet; whether the target is known now."""
         if self._target is MISSING:

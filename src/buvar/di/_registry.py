@@ -96,6 +96,7 @@ class Adapters:
             for implementation in implementations:
                 self._count += 1
                 adapter = Adapter(implementation, frame, scope, self._count)
+                self._drop(adapter.is_same)
                 if adapter.unreadable is not None:
                     self._pending.append((adapter, replace))
                 else:
@@ -105,13 +106,16 @@ class Adapters:
     def _file(self, adapter: Adapter, *, replace: bool = False) -> None:
         if replace:
             replaced = frozenset(bases_of(adapter.target))
-            self._adapters = [old for old in self._adapters if old.target not in replaced]
-            for base, filed in self._by_base.items():
-                self._by_base[base] = [old for old in filed if old.target not in replaced]
+            self._drop(lambda old: old.target in replaced)
         self._adapters.append(adapter)
         for base in _shelves(adapter.target):
             self._by_base.setdefault(base, []).append(adapter)
             self._by_base[base].sort(key=lambda one: -one.number)
+
+    def _drop(self, is_dropped: Callable[[Adapter], bool]) -> None:
+        self._adapters = [old for old in self._adapters if not is_dropped(old)]
+        for base, filed in self._by_base.items():
+            self._by_base[base] = [old for old in filed if not is_dropped(old)]
 
     def _read_pending(self) -> None:
         """File those whose return annotation can be evaluated by now."""
@@ -271,9 +275,7 @@ class Adapters:
         known.update(dict.fromkeys(base for layer in layers for base in layer.plain if base not in VAGUE))
         wanted = problem.need.wanted.types[0]
         names = dict.fromkeys(str(name) for layer in layers for name in layer.named.get(wanted, ()))
-        unreadable = [
-            (adapter.name, adapter.unreadable) for adapter, _ in self._pending if adapter.unreadable is not None
-        ]
+        unreadable = [(adapter.name, adapter.unreadable) for adapter, _ in self._pending if adapter.unreadable]
         return error_of(problem, list(known), list(names) if not problem.attempts else [], unreadable)
 
     async def _keep(self, owner: Scope | Application, key: tuple[Any, ...]) -> Any:
