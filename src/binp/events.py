@@ -1,1 +1,300 @@
 """What changed, told to whoever listens: the bounded ring and the original's emitter."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import contextvars
+import inspect
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+__all__ = ["Emitter", "Reading", "Ring", "Sequenced"]
+
+T = TypeVar("T")
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+_logger = logging.getLogger("binp.events")
+
+#: events that a subscriber may be behind
+CAPACITY = 1024
+
+
+class Emitter(Generic[T]):
+    """Tells everybody in this process who listens, in the order of the calls of :meth:`emit`.
+
+    Used as a decorator it calls a function, async or not, for each event, one after the other; what that raises is
+    logged. Nobody can hold it up: a listener that is more than *capacity* events behind loses the oldest ones, with a
+    warning. Making one, and decorating with it, needs no running loop.
+
+    Args:
+        capacity: Events that a listener may be behind.
+        context: Context variables that decorated functions see, copied for each burst of events; an empty context by
+            default, never that of whoever emits.
+    """
+
+    def __init__(self, *, capacity: int = CAPACITY, context: contextvars.Context | None = None) -> None:
+        self._capacity = capacity
+        self._context = context
+        self._sinks: list[_Sink[T]] = []
+
+    def emit(self, event: T) -> None:
+        """Tell *event*. Returns at once; callable from any thread."""
+        for sink in tuple(self._sinks):
+            sink.put(event)
+
+    @contextlib.contextmanager
+    def subscribe(self, own_queue: asyncio.Queue[T] | None = None) -> Iterator[asyncio.Queue[T]]:
+        """Inside the block every event is put into a queue: *own_queue*, or a new one.
+
+        A queue that is full loses its oldest event, with a warning.
+        """
+        queue: asyncio.Queue[T] = asyncio.Queue(self._capacity) if own_queue is None else own_queue
+        sink = _QueueSink(queue)
+        self._sinks.append(sink)
+        try:
+            yield queue
+        finally:
+            self._sinks.remove(sink)
+
+    def __call__(self, handler: Handler) -> Handler:
+        """Call *handler* for every event from here on, also for those that are told before a loop runs."""
+        self._sinks.append(_HandlerSink(handler, self._capacity, self._context))
+        return handler
+
+    async def settle(self) -> None:
+        """Wait until the decorated functions have had every event that was told so far."""
+        tasks = [sink.task for sink in self._sinks if isinstance(sink, _HandlerSink) and sink.task is not None]
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def close(self) -> None:
+        """Call no decorated function any more; one that is being called is cancelled."""
+        tasks = [sink.close() for sink in self._sinks if isinstance(sink, _HandlerSink)]
+        self._sinks = [sink for sink in self._sinks if not isinstance(sink, _HandlerSink)]
+        running = [task for task in tasks if task is not None]
+        if running:
+            await asyncio.wait(running)
+
+
+class _Sink(Generic[T]):
+    """Where events of an emitter go, on the loop where they are taken out."""
+
+    def __init__(self) -> None:
+        self.loop = _running_loop()
+        self._warned = False
+
+    def put(self, event: T) -> None:
+        """Take *event*, from any thread."""
+        here = _running_loop()
+        if self.loop is not None and self.loop is not here and self.loop.is_running():
+            # another thread: whoever waits for events must be woken on its own loop
+            with contextlib.suppress(RuntimeError):  # the loop was closed just now, so nobody waits on it
+                self.loop.call_soon_threadsafe(self.take, event)
+        else:
+            if here is not None:
+                self.loop = here
+            self.take(event)
+
+    def take(self, event: T) -> None:
+        """Take *event*, on the loop."""
+        raise NotImplementedError
+
+    def overflow(self, who: object) -> None:
+        """Say, once, that events are lost."""
+        if not self._warned:
+            self._warned = True
+            _logger.warning("%r is so far behind that it loses events, the oldest first", who)
+
+
+class _QueueSink(_Sink[T]):
+    def __init__(self, queue: asyncio.Queue[T]) -> None:
+        super().__init__()
+        self._queue = queue
+
+    def take(self, event: T) -> None:
+        if self._queue.full():
+            self._queue.get_nowait()
+            self.overflow(self._queue)
+        self._queue.put_nowait(event)
+
+
+class _HandlerSink(_Sink[T]):
+    """Holds events for a function; a task calls it as long as there are any, and ends with them."""
+
+    def __init__(self, handler: Callable[[T], Any], capacity: int, context: contextvars.Context | None) -> None:
+        super().__init__()
+        self.task: asyncio.Task[None] | None = None
+        self._handler = handler
+        self._events: collections.deque[T] = collections.deque(maxlen=capacity)
+        self._context = context
+        self._closed = False
+
+    def take(self, event: T) -> None:
+        if self._closed:
+            return
+        if len(self._events) == self._events.maxlen:
+            self.overflow(self._handler)
+        self._events.append(event)
+        loop = _running_loop()
+        if loop is None:
+            # told before a loop runs: the first one told inside a loop brings the others along
+            return
+        if self.task is None or self.task.done() or self.task.get_loop() is not loop:
+            context = contextvars.Context() if self._context is None else self._context.copy()
+            name = f"binp events to {getattr(self._handler, '__qualname__', self._handler)!s}"
+            self.task = loop.create_task(self._work(), name=name, context=context)
+
+    def close(self) -> asyncio.Task[None] | None:
+        """Take nothing more; returns the task that was cancelled, if one was at work."""
+        self._closed = True
+        self._events.clear()
+        if self.task is None or self.task.done():
+            return None
+        self.task.cancel()
+        return self.task
+
+    async def _work(self) -> None:
+        while self._events:
+            event = self._events.popleft()
+            try:
+                result = self._handler(event)
+                if inspect.isawaitable(result):
+                    await result
+            except Exception:  # whatever a listener raises is its own affair, and the others' events go on
+                _logger.exception("%r failed on the event %r", self._handler, event)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+class Sequenced(Protocol):
+    """Something with a place in an order."""
+
+    @property
+    def seq(self) -> int:
+        """Strictly increasing within one feed."""
+
+
+S = TypeVar("S", bound=Sequenced)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading(Generic[S]):
+    """What a reader gets that was at a cursor."""
+
+    #: what came after the cursor, in order; after a gap nothing
+    items: Sequence[S]
+    #: where to read on
+    cursor: int
+    #: something after the cursor is lost, or the cursor is of another time: the reader has to look for itself
+    is_gap: bool = False
+
+
+class Ring(Generic[S]):
+    """The latest changes, held for any number of readers with a cursor each.
+
+    It never grows beyond *capacity* and never waits for a reader: one that is too far behind gets a gap. It is closed
+    until :meth:`open`, and can be opened again.
+
+    Args:
+        capacity: Changes that are held.
+    """
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        #: identity of the feed whose changes it holds; cursors of another one mean nothing
+        self.feed = ""
+        self._capacity = capacity
+        self._items: collections.deque[S] = collections.deque()
+        #: the place of the newest change that is not held any more; 0 while nothing was lost since it was opened
+        self._lost = 0
+        self._last = 0
+        self._is_open = False
+        self._waiting: set[asyncio.Future[None]] = set()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether changes may still come."""
+        return self._is_open
+
+    @property
+    def last(self) -> int:
+        """Place of the newest change: the cursor of a reader that wants what comes from here on. 0 before the first."""
+        return self._last
+
+    @property
+    def waiting(self) -> int:
+        """How many readers wait."""
+        return len(self._waiting)
+
+    def open(self, feed: str) -> None:
+        """Hold the changes of *feed* from here on, and none of before."""
+        self.feed = feed
+        self._items.clear()
+        self._lost = self._last = 0
+        self._is_open = True
+
+    def publish(self, changes: Sequence[S]) -> None:
+        """Hold *changes*, in order, and wake the readers. To be called on the loop."""
+        if not self._is_open or not changes:
+            return
+        items = self._items
+        items.extend(changes)
+        self._last = changes[-1].seq
+        while len(items) > self._capacity:
+            self._lost = items.popleft().seq
+        self._wake()
+
+    def after(self, cursor: int) -> Reading[S]:
+        """What came after *cursor*, which is the place of a change, or ``last`` of an earlier moment."""
+        if cursor == self._last:
+            return Reading((), cursor)
+        if cursor > self._last or cursor < self._lost or not self._covers(cursor):
+            return Reading((), self._last, is_gap=True)
+        found: list[S] = []
+        for item in reversed(self._items):
+            if item.seq <= cursor:
+                break
+            found.append(item)
+        found.reverse()
+        return Reading(found, self._last)
+
+    async def wait(self, cursor: int) -> bool:
+        """Wait until there is something after *cursor*. False if there is nothing because it was closed."""
+        while self._is_open and cursor == self._last:
+            with self.waiter() as waiter:
+                await waiter
+        return cursor != self._last
+
+    @contextlib.contextmanager
+    def waiter(self) -> Iterator[asyncio.Future[None]]:
+        """A future that is done at the next change, or when it is closed; whoever holds it may settle it earlier."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.add(future)
+        try:
+            yield future
+        finally:
+            self._waiting.discard(future)
+
+    def close(self) -> None:
+        """Nothing comes any more: every reader that waits is woken at once. Idempotent."""
+        self._is_open = False
+        self._wake()
+
+    def _covers(self, cursor: int) -> bool:
+        """Whether nothing between *cursor* and the oldest change that is held was missed."""
+        # 0 is the moment when it was opened; any other place before its first change is of an earlier opening
+        return cursor == 0 or (bool(self._items) and cursor >= self._items[0].seq - 1)
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, set()
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)

@@ -1,1 +1,26 @@
-"""The door: who may come in, from where, and by which proof."""
+"""Who may use what the platform serves: the door in front of HTTP and WebSockets."""
+
+from __future__ import annotations
+
+from ._access import Access
+from ._door import Door, Zone
+from ._problem import Problem, send_problem
+from ._signing import Session, make_link, make_ticket, new_session, read_session, read_ticket, without_ticket
+from ._token import TokenFileError, read_or_create_token
+
+__all__ = [
+    "Access",
+    "Door",
+    "Problem",
+    "Session",
+    "TokenFileError",
+    "Zone",
+    "make_link",
+    "make_ticket",
+    "new_session",
+    "read_or_create_token",
+    "read_session",
+    "read_ticket",
+    "send_problem",
+    "without_ticket",
+]

@@ -1,0 +1,135 @@
+"""The token file: the one secret of an instance, beside its database, for its owner's eyes only."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import re
+import secrets
+import stat
+import time
+from pathlib import Path
+
+from binp.errors import UsageError
+
+__all__ = ["TokenFileError", "read_or_create_token"]
+
+_logger = logging.getLogger("binp.auth")
+
+#: bytes of randomness in a token
+_SIZE = 32
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{43,}")
+#: seconds to wait for another process that is just writing the file
+_PATIENCE = 2.0
+_HAS_OWNERS = hasattr(os, "geteuid")
+_OPEN = os.O_CLOEXEC | os.O_NOFOLLOW if _HAS_OWNERS else 0
+
+
+class TokenFileError(UsageError):
+    """The token file cannot be used.
+
+    Attributes:
+        path: The file.
+    """
+
+    def __init__(self, what: str, path: Path, *, fix: str) -> None:
+        super().__init__(what, path, where=str(path), fix=fix)
+        self.path = path
+
+
+def read_or_create_token(path: Path) -> str:
+    """The token kept in *path*; a new one of 32 random bytes if there is no such file.
+
+    Of several processes that create it at the same moment one wins, and all return its token. A file that others can
+    read or write is made private again, with a warning.
+
+    Raises:
+        TokenFileError: it belongs to somebody else, is no regular file, holds no token, or cannot be read or written.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            token = _read(path)
+        except FileNotFoundError:
+            _create(path)
+            continue
+        except OSError as error:
+            raise _unusable(path, error) from error
+        if _TOKEN.fullmatch(token):
+            return token
+        # where there are no hard links the file is there an instant before its content
+        if token or time.monotonic() > deadline:
+            raise TokenFileError(
+                "the token file holds no token", path, fix="delete it: a new one is made at the next start"
+            )
+        time.sleep(0.01)
+
+
+def _read(path: Path) -> str:
+    descriptor = os.open(path, os.O_RDONLY | _OPEN)
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise TokenFileError("the token file is no regular file", path, fix="delete it")
+        if _HAS_OWNERS:
+            _make_private(path, descriptor, status)
+        return file.read(1024).decode("ascii", "replace").strip()
+
+
+def _make_private(path: Path, descriptor: int, status: os.stat_result) -> None:
+    if status.st_uid != os.geteuid():
+        raise TokenFileError(
+            f"the token file belongs to user {status.st_uid}, and this process is user {os.geteuid()}",
+            path,
+            fix="start it as the user who owns the database, or delete the file as that user",
+        )
+    if status.st_mode & 0o077:
+        os.fchmod(descriptor, 0o600)
+        _logger.warning(
+            "others could use the token file %s (mode %o), which is private again: delete it if they must not know it",
+            path,
+            stat.S_IMODE(status.st_mode),
+        )
+
+
+def _create(path: Path) -> None:
+    """Make the file with a new token, whole from the start; somebody else's file that appears meanwhile stays."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        _write(draft, secrets.token_urlsafe(_SIZE))
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise _unusable(path, error) from error
+    try:
+        path.hardlink_to(draft)
+    except FileExistsError:
+        return
+    except OSError:
+        # this file system knows no hard links: exclusive creation, and readers wait for the content
+        try:
+            _write(path, draft.read_text())
+        except FileExistsError:
+            return
+        except OSError as error:
+            raise _unusable(path, error) from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _write(path: Path, token: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OPEN, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(token)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def _unusable(path: Path, error: OSError) -> TokenFileError:
+    if error.errno == errno.ELOOP:
+        return TokenFileError("the token file is a symbolic link", path, fix="delete it, or put the file itself there")
+    return TokenFileError(
+        f"the token file cannot be used: {error.strerror}",
+        path,
+        fix="give this process the right to read and write in that directory",
+    )
