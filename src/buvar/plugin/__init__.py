@@ -1,1 +1,45 @@
 """Plugins and the stage: load them, run their tasks, tear everything down in order."""
+
+from __future__ import annotations
+
+from buvar.plugin._errors import (
+    LoopRunningError,
+    PluginArgumentError,
+    PluginError,
+    PluginFunctionError,
+    PluginResultError,
+    StuckTaskError,
+    TeardownError,
+)
+from buvar.plugin._loader import (
+    PLUGIN_FUNCTION_NAME,
+    Loader,
+    collect_plugin_args,
+    generate_async_result,
+    resolve_plugin_func,
+)
+from buvar.plugin._signals import Signals
+from buvar.plugin._stage import Stage, stage
+from buvar.plugin._tasks import Cancel, run
+from buvar.plugin._teardown import Teardown
+
+__all__ = [
+    "PLUGIN_FUNCTION_NAME",
+    "Cancel",
+    "Loader",
+    "LoopRunningError",
+    "PluginArgumentError",
+    "PluginError",
+    "PluginFunctionError",
+    "PluginResultError",
+    "Signals",
+    "Stage",
+    "StuckTaskError",
+    "Teardown",
+    "TeardownError",
+    "collect_plugin_args",
+    "generate_async_result",
+    "resolve_plugin_func",
+    "run",
+    "stage",
+]

@@ -1,0 +1,146 @@
+"""Find the values that come from outside the files: assignments, variables, secret files, credentials."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from buvar.config._errors import Problem
+
+#: variable that systemd sets to the folder of a unit's credentials
+CREDENTIALS: Final = "CREDENTIALS_DIRECTORY"
+#: ending of a variable that names a file with the value
+FILE_ENDING: Final = "_FILE"
+
+Path = tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Given:
+    """A value and where it came from."""
+
+    value: Any
+    source: str | None = None
+    #: it is text that stands for a value of another type
+    text: bool = False
+
+
+def variable_names(prefix: Sequence[str], path: Sequence[str]) -> tuple[str, ...]:
+    """The variables that set the value at *path*, the usual one first.
+
+    Parts are joined by one underscore, or by two, which is exact where a part has an underscore of its own.
+    """
+    parts = [re.sub(r"\W", "_", part).upper() for part in path]
+    above = [part.upper() for part in prefix]
+    exact = "__".join(parts)
+    names = ("_".join([*above, *parts]), "_".join([*above, exact]), "__".join([*above, exact]))
+    return tuple(dict.fromkeys(names))
+
+
+class Outside:
+    """What one load sees outside the files, weakest last: `--set`, environment, `NAME_FILE`, systemd credentials.
+
+    Args:
+        prefix: First parts of every variable.
+        environ: The variables.
+        assignments: Path to text, from the command line.
+        claims: Variable to the path that it was read for, kept from load to load.
+    """
+
+    def __init__(
+        self,
+        prefix: Sequence[str],
+        environ: Mapping[str, str],
+        assignments: Mapping[Path, str],
+        claims: dict[str, Path],
+    ) -> None:
+        self.prefix = prefix
+        self.environ = environ
+        self.assignments = assignments
+        self.claims = claims
+        self.problems: list[Problem] = []
+        folder = environ.get(CREDENTIALS)
+        self._credentials = _listing(pathlib.Path(folder)) if folder else {}
+
+    def find(self, path: Path, siblings: Iterable[str]) -> Given | None:
+        """The value for the leaf at *path*, or None; what is wrong with it goes to `problems`.
+
+        Args:
+            path: Section and keys.
+            siblings: Keys of the same class; `X_FILE` is no secret file where a field is named `x_file`.
+        """
+        if path in self.assignments:
+            return Given(self.assignments[path], f"--set {'.'.join(path)}", text=True)
+        names = variable_names(self.prefix, path)
+        found = [name for name in names if name in self.environ and self._claim(name, path)]
+        files = self._file_variables(path, names, siblings)
+        if len(found) + len(files) > 1:
+            both = " and ".join(found + files)
+            self.problems.append(Problem(".".join(path), f"is set more than once: {both}"))
+            return None
+        if found:
+            return Given(self.environ[found[0]], f"environment variable {found[0]}", text=True)
+        if files:
+            name = files[0]
+            return self._read(path, pathlib.Path(self.environ[name]), f"named by environment variable {name}")
+        file = self._credential(path, names)
+        return None if file is None else self._read(path, file, "of the credentials")
+
+    def has_any(self, path: Path) -> bool:
+        """Whether anything outside may set a value below *path*; cheap, and too hopeful where names are ambiguous."""
+        if any(known[: len(path)] == path for known in self.assignments):
+            return True
+        starts = tuple(name + "_" for name in variable_names(self.prefix, path))
+        lowered = (starts[0].lower(), ".".join(path).lower() + ".")
+        return any(name.startswith(starts) for name in self.environ) or any(
+            name.lower().startswith(lowered) for name in self._credentials
+        )
+
+    def is_given(self, path: Path, siblings: Iterable[str]) -> bool:
+        """Whether `find` would find something, or find something wrong."""
+        names = variable_names(self.prefix, path)
+        if path in self.assignments or any(name in self.environ for name in names):
+            return True
+        if self._file_variables(path, names, siblings):
+            return True
+        return self._credential(path, names) is not None
+
+    def _file_variables(self, path: Path, names: Sequence[str], siblings: Iterable[str]) -> list[str]:
+        if f"{path[-1]}{FILE_ENDING}".lower() in {sibling.lower() for sibling in siblings}:
+            return []
+        return [name + FILE_ENDING for name in names if name + FILE_ENDING in self.environ]
+
+    def _credential(self, path: Path, names: Sequence[str]) -> pathlib.Path | None:
+        for name in (names[0], names[0].lower(), ".".join(path), ".".join(path).lower()):
+            if name in self._credentials:
+                return self._credentials[name]
+        return None
+
+    def _claim(self, name: str, path: Path) -> bool:
+        owner = self.claims.setdefault(name, path)
+        if owner == path:
+            return True
+        exact = [variable_names(self.prefix, each)[-2 if self.prefix else -1] for each in (owner, path)]
+        message = f"{name} may also mean {'.'.join(owner)}; spell it {exact[1]}, or {exact[0]} for the other"
+        self.problems.append(Problem(".".join(path), message, f"environment variable {name}"))
+        return False
+
+    def _read(self, path: Path, file: pathlib.Path, kind: str) -> Given | None:
+        source = f"file {file} {kind}"
+        try:
+            text = file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8"
+            self.problems.append(Problem(".".join(path), f"cannot read the secret file: {reason}", source))
+            return None
+        return Given(text.rstrip("\r\n"), source, text=True)
+
+
+def _listing(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    try:
+        return {entry.name: entry for entry in folder.iterdir() if entry.is_file()}
+    except OSError:
+        return {}

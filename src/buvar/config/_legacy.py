@@ -1,0 +1,13 @@
+"""The cattrs converter for types that are not known here."""
+
+from __future__ import annotations
+
+import cattrs
+
+from buvar.config import _convert
+
+#: structures what the loader does not know by itself; register hooks on it for types of your own
+relaxed_converter = cattrs.Converter(forbid_extra_keys=True)
+
+for _scalar, _read in _convert.SCALARS.items():
+    relaxed_converter.register_structure_hook(_scalar, lambda value, _, read=_read: read(value))

@@ -1,0 +1,177 @@
+"""Fill a class from the merged tree and from outside, and gather everything that is wrong."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from buvar.config import _convert
+from buvar.config._environ import Given, Outside, variable_names
+from buvar.config._shapes import Shape, has, is_pydantic, shapes_of
+from buvar.config._values import FAILED, Assigned, Path, Values, unwrap
+from buvar.names import did_you_mean
+
+
+class Loading(Values):
+    """One load of one class.
+
+    Args:
+        outside: Where values apart from the tree come from.
+        origin: Tells where the value at a path of the tree came from.
+        foreign: Converts to a type that is not known here; raises what it likes.
+    """
+
+    def __init__(
+        self, outside: Outside, origin: Callable[[Path], str | None], foreign: Callable[[Any, Any], Any]
+    ) -> None:
+        super().__init__(outside.problems, foreign)
+        self.outside = outside
+        self.origin = origin
+
+    def build(self, cls: type, node: Any, path: Path, *, base: Any = None, ignore_unknown: bool = False) -> Any:
+        """Make an instance of *cls*, or record what is wrong.
+
+        Args:
+            cls: An attrs, dataclass or pydantic class.
+            node: The part of the tree for it.
+            path: Where that part is.
+            base: Default instance whose values stand where nothing is given; None for the class's own defaults.
+            ignore_unknown: Whether keys that are no fields pass silently.
+
+        Returns:
+            The instance, or `FAILED`.
+        """
+        before = len(self.problems)
+        if not isinstance(node, Mapping):
+            self.complain(path, f"{_convert.show(node)} is not a table", self.origin(path))
+            return FAILED
+        shapes = shapes_of(cls)
+        around, self.lenient = self.lenient, is_pydantic(cls)
+        arguments = self._extra(cls, shapes, node, path, ignore_unknown=ignore_unknown)
+        for shape in shapes:
+            value = self._field(shape, shapes, node, path, base)
+            if value is not FAILED:
+                arguments[shape.argument] = value
+        self.lenient = around
+        if len(self.problems) > before:
+            return FAILED
+        try:
+            return cls.model_validate(arguments) if hasattr(cls, "model_validate") else cls(**arguments)
+        except Exception as error:  # noqa: BLE001 - a constructor may raise anything; it is recorded with its path
+            self.reject_whole(path, error, shapes)
+            return FAILED
+
+    def _extra(
+        self, cls: type, shapes: tuple[Shape, ...], node: Mapping[str, Any], path: Path, *, ignore_unknown: bool
+    ) -> dict[str, Any]:
+        """Complain about keys that are no fields; return those that the class wants all the same."""
+        known = {key for shape in shapes for key in (shape.key, shape.argument)}
+        unknown = {key: self.origin((*path, key)) for key in node if str(key).replace("-", "_") not in known}
+        policy = getattr(cls, "model_config", {}).get("extra") if is_pydantic(cls) else None
+        if policy == "allow":
+            return {key: node[key] for key in unknown}
+        depth = len(path)
+        for where in self.outside.assignments:
+            if len(where) > depth and where[:depth] == path and where[depth] not in known:
+                unknown.setdefault(where[depth], f"--set {'.'.join(where)}")
+        if not ignore_unknown and policy != "ignore":
+            for key, source in unknown.items():
+                near = did_you_mean(str(key), known)
+                self.complain((*path, str(key)), "unknown key" + (f", did you mean {near!r}?" if near else ""), source)
+        return {}
+
+    def _field(self, shape: Shape, shapes: tuple[Shape, ...], node: Mapping[str, Any], path: Path, base: Any) -> Any:
+        """The value for one field; `FAILED` also where the class's own default is to stand."""
+        where = (*path, shape.key)
+        spelled = [key for key in node if key == shape.argument or str(key).replace("-", "_") == shape.key]
+        if len(spelled) > 1:
+            twice = f"is given twice, as {' and '.join(map(repr, spelled))}"
+            self.complain(where, twice, self.origin((*path, spelled[1])))
+            return FAILED
+        given = Given(node[spelled[0]], self.origin((*path, spelled[0]))) if spelled else None
+        inner, optional = unwrap(shape.type)
+        if has(inner) and not shape.raw:
+            return self._nested(shape, inner, given, where, base, optional=optional)
+        names = _names(where)
+        if names is not None:
+            before = len(self.problems)
+            outer = self.outside.find(names, [sibling.key for sibling in shapes])
+            if len(self.problems) > before:
+                return FAILED
+            given = outer or self._assigned(inner, given, names) or given
+        if given is not None:
+            return self.leaf(shape, given, where)
+        if base is not None:
+            return getattr(base, shape.name)
+        if shape.required:
+            hint = f"; set it in a file or as {variable_names(self.outside.prefix, names)[0]}" if names else ""
+            self.complain(where, f"missing{hint}", None)
+        return FAILED
+
+    def _nested(self, shape: Shape, inner: type, given: Given | None, where: Path, base: Any, *, optional: bool) -> Any:
+        names = _names(where)
+        outside = names is not None and self._has_outside(inner, names)
+        value = None if given is None else given.value
+        if isinstance(value, inner) and not outside:
+            return value
+        if value is None and not outside and (optional or given is None):
+            if given is not None:
+                return None
+            if base is not None:
+                return getattr(base, shape.name)
+            if not shape.required:
+                return FAILED
+            if optional:
+                return None
+        default = getattr(base, shape.name) if base is not None else shape.default() if shape.default else None
+        if isinstance(value, inner):
+            default, value = value, None
+        return self.build(
+            inner, {} if value is None else value, where, base=default if isinstance(default, inner) else None
+        )
+
+    def _has_outside(self, cls: type, path: tuple[str, ...]) -> bool:
+        """Whether a value for a field of *cls* comes from outside; ends, because longer names become rare."""
+        if not self.outside.has_any(path):
+            return False
+        shapes = shapes_of(cls)
+        keys = [shape.key for shape in shapes]
+        for shape in shapes:
+            where = (*path, shape.key)
+            inner, _ = unwrap(shape.type)
+            if has(inner) and not shape.raw:
+                if self._has_outside(inner, where):
+                    return True
+            elif self.outside.is_given(where, keys) or any(
+                known[: len(where)] == where for known in self.outside.assignments
+            ):
+                return True
+        return False
+
+    def _assigned(self, tp: Any, given: Given | None, where: tuple[str, ...]) -> Given | None:
+        """Assignments below a field that is a map are items of it."""
+        if (typing.get_origin(tp) or tp) not in _convert.MAPS:
+            return None
+        depth = len(where)
+        below = {
+            path[depth]: text
+            for path, text in self.outside.assignments.items()
+            if path[:depth] == where and len(path) == depth + 1
+        }
+        if not below:
+            return None
+        items = given.value if given is not None and isinstance(given.value, Mapping) else {}
+        return Given(Assigned(items, below), f"--set {'.'.join(where)}")
+
+
+def _names(path: Path) -> tuple[str, ...] | None:
+    """The path as names, or None where an index is in it: nothing from outside reaches into a list."""
+    names = tuple(_strings(path))
+    return names if len(names) == len(path) else None
+
+
+def _strings(path: Path) -> Iterator[str]:
+    for part in path:
+        if isinstance(part, str):
+            yield part

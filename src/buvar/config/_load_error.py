@@ -1,0 +1,43 @@
+"""The error of a failed load, which is also cattrs' error; apart, so that cattrs is imported only when a load fails."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+from cattrs.errors import ClassValidationError
+
+from buvar.config._errors import ConfigError, Problem
+
+
+class ConfigLoadError(ConfigError, ClassValidationError):
+    """A configuration does not fit its class; every problem at once.
+
+    It is an exception group too: `exceptions` holds one `ValueError` for each problem.
+
+    Attributes:
+        cl: The class.
+        problems: What is wrong, in the order of the fields.
+    """
+
+    def __new__(cls, cl: type, problems: Sequence[Problem]) -> Self:
+        return super().__new__(cls, _title(cl, problems), [ValueError(str(problem)) for problem in problems], cl)
+
+    def __init__(self, cl: type, problems: Sequence[Problem]) -> None:
+        super().__init__(_title(cl, problems))
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        return "\n".join([self.what, *(f"  - {problem}" for problem in self.problems)])
+
+    def derive(self, excs: Sequence[Exception]) -> ClassValidationError:  # type: ignore[override]  # a part has no problems list of its own
+        """A plain group of some of the exceptions, as `split` and `except*` make them."""
+        return ClassValidationError(self.what, excs, self.cl)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.cl, self.problems)
+
+
+def _title(cl: type, problems: Sequence[Problem]) -> str:
+    count = "one problem" if len(problems) == 1 else f"{len(problems)} problems"
+    return f"{count} in the configuration of {cl.__qualname__}"

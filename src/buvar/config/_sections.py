@@ -1,0 +1,69 @@
+"""Classes that know their section, and the registry of the sections."""
+
+from __future__ import annotations
+
+import enum
+import sys
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar, Final, Self
+
+from buvar.config._errors import DuplicateSectionError
+from buvar.config._shapes import remember_scope
+from buvar.config._source import ConfigSource
+
+
+class SkipSection(enum.Enum):
+    """The type of `skip_section`."""
+
+    SKIP = "skip"
+
+
+#: stands where a class names no section
+skip_section: Final = SkipSection.SKIP
+
+
+class Config:
+    """Base of classes that are filled from a section: ``class Db(Config, section="db")``.
+
+    With `buvar.config` loaded as a plugin, `di.nject(Db)` loads the section from the `ConfigSource` that the context
+    holds, or from the environment alone where there is none. Without a section, or with ``section=None``, the class is
+    filled from the root; a subclass that names no section has that of its base. Sections that are named belong to one
+    class.
+
+    Raises:
+        DuplicateSectionError: another class has the section.
+    """
+
+    #: section name -> class
+    __buvar_config_sections__: ClassVar[dict[str | None, type[Config]]] = {}
+    __buvar_config_section__: ClassVar[str | SkipSection | None] = skip_section
+
+    def __init_subclass__(cls, *, section: str | SkipSection | None = skip_section, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        scope: Mapping[str, Any] = MappingProxyType(sys._getframe(1).f_locals)  # noqa: SLF001 - the only way to the names around a class
+        remember_scope(cls, scope)
+        if section is skip_section:
+            # attrs and dataclasses make a slotted class anew, from the dictionary of the first
+            section = vars(cls).get("__buvar_config_section__", skip_section)
+        if section is skip_section:
+            return
+        taken = cls.__buvar_config_sections__.get(section)
+        if taken is not None and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise DuplicateSectionError(section, cls, taken)
+        cls.__buvar_config_section__ = section
+        cls.__buvar_config_sections__[section] = cls
+
+    @classmethod
+    async def from_source(cls, source: ConfigSource | None = None) -> Self:
+        """Load the section of this class; the adapter that `prepare` registers.
+
+        Args:
+            source: Where from; None for an empty source without prefix.
+
+        Raises:
+            ConfigLoadError: something does not fit; it lists every problem.
+        """
+        section = cls.__buvar_config_section__
+        name = None if isinstance(section, SkipSection) else section
+        return (ConfigSource() if source is None else source).load(cls, name)

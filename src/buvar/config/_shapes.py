@@ -1,0 +1,263 @@
+"""Read which fields a class has, by its shape: attrs, dataclasses and pydantic without importing them."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+import sys
+import types
+import typing
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from buvar.config._errors import ConfigClassError
+from buvar.secret import Secret
+
+#: metadata key under which `var` and its siblings keep what they know about a field
+METADATA: Final = "buvar.config"
+
+_SECRET_NAME = re.compile(
+    r"(^|_)(password|passwd|passphrase|secret|token|credentials?|dsn|key|(api|private|access)_?key)s?(_|$)",
+    re.IGNORECASE,
+)
+_OWN_VALIDATORS = frozenset({"BeforeValidator", "WrapValidator", "PlainValidator"})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Variable:
+    """What `var`, `bool_var` and `list_var` say about a field."""
+
+    #: turns a raw value into the field's value; None leaves it to the field's type
+    converter: Callable[[Any], Any] | None = None
+    #: checks the converted value of a dataclass field, like an attrs validator: (instance, attribute, value)
+    validator: Callable[[Any, Any, Any], Any] | None = None
+    #: key in files and environment in place of the attribute's name
+    name: str | None = None
+    #: one line for the generated help
+    help: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """One field that a configuration can set."""
+
+    #: attribute of the instance
+    name: str
+    #: what the constructor takes
+    argument: str
+    #: how files and the environment spell it
+    key: str
+    type: Any
+    required: bool
+    #: makes the default; None when there is none, or none without an instance
+    default: Callable[[], Any] | None = None
+    #: the class converts the raw value by itself: its type says what comes out, not what goes in
+    raw: bool = False
+    #: converter that can be tried beforehand, so that its complaint knows the field
+    converter: Callable[[Any], Any] | None = None
+    #: what `converter` returns is the value; otherwise the class will convert again
+    applies: bool = False
+    variable: Variable | None = None
+    help: str | None = None
+    #: never shown in a message
+    secret: bool = False
+
+
+#: class -> annotations that only the scope that defined it can resolve
+_LOCAL_HINTS: weakref.WeakKeyDictionary[type, dict[str, Any]] = weakref.WeakKeyDictionary()
+_SHAPES: weakref.WeakKeyDictionary[type, tuple[Shape, ...]] = weakref.WeakKeyDictionary()
+
+
+def has(tp: object) -> bool:
+    """Whether *tp* is an attrs, dataclass or pydantic class."""
+    return isinstance(tp, type) and not isinstance(tp, types.GenericAlias) and _reader(tp) is not None
+
+
+def get_fields(cls: type) -> tuple[Any, ...]:
+    """The fields of an attrs, dataclass or pydantic class, as its own library describes them.
+
+    Raises:
+        ConfigClassError: *cls* is none of these.
+    """
+    if is_pydantic(cls):
+        return tuple(cls.__pydantic_fields__.values())  # type: ignore[attr-defined]  # its shape was just checked
+    if "__attrs_attrs__" in dir(cls):
+        return tuple(cls.__attrs_attrs__)  # type: ignore[attr-defined]  # the same
+    if dataclasses.is_dataclass(cls):
+        return dataclasses.fields(cls)
+    raise ConfigClassError(cls)
+
+
+def shapes_of(cls: type) -> tuple[Shape, ...]:
+    """The fields of *cls* that a configuration can set, in order; cached.
+
+    Raises:
+        ConfigClassError: *cls* is no attrs, dataclass or pydantic class, or an annotation cannot be resolved.
+    """
+    known = _SHAPES.get(cls)
+    if known is None:
+        reader = _reader(cls)
+        if reader is None:
+            raise ConfigClassError(cls)
+        known = _SHAPES[cls] = tuple(reader(cls))
+    return known
+
+
+def is_secret(tp: Any, name: str) -> bool:
+    """Whether a value is never to be shown: by its type, or by how its field is named."""
+    return bool(_SECRET_NAME.search(name)) or any(
+        part is Secret or hasattr(part, "get_secret_value") for part in _parts(tp)
+    )
+
+
+def remember_scope(cls: type, names: Mapping[str, Any]) -> None:
+    """Resolve now the textual annotations of *cls* that need *names*, the local variables around its definition."""
+    found: dict[str, Any] = {}
+    for name, annotation in inspect.get_annotations(cls).items():
+        if isinstance(annotation, str):
+            try:
+                found[name] = _evaluate(cls, annotation, names)
+            except Exception:  # noqa: BLE001 - resolved again at load, where a failure names class and field
+                continue
+    if found:
+        _LOCAL_HINTS[cls] = found
+
+
+def is_pydantic(cls: type) -> bool:
+    """Whether *cls* is a pydantic model or pydantic dataclass."""
+    return isinstance(getattr(cls, "__pydantic_fields__", None), dict)
+
+
+def _reader(cls: type) -> Callable[[type], Any] | None:
+    if is_pydantic(cls):
+        return _read_pydantic
+    if hasattr(cls, "__attrs_attrs__"):
+        return _read_attrs
+    if dataclasses.is_dataclass(cls):
+        return _read_dataclass
+    return None
+
+
+def _read_attrs(cls: type) -> Any:
+    import attr  # is imported already: the class is made by it
+
+    for field in cls.__attrs_attrs__:  # type: ignore[attr-defined]  # its shape was just checked
+        if not field.init:
+            continue
+        default: Callable[[], Any] | None = None
+        if isinstance(field.default, attr.Factory):  # type: ignore[arg-type]  # a class for all but the stubs
+            default = None if field.default.takes_self else field.default.factory
+        elif field.default is not attr.NOTHING:
+            default = _constant(field.default)
+        variable = field.metadata.get(METADATA)
+        tp = _hint(cls, field.name, field.type)
+        yield Shape(
+            name=field.name,
+            argument=field.alias or field.name.lstrip("_"),
+            key=(variable and variable.name) or field.alias or field.name.lstrip("_"),
+            type=tp,
+            required=field.default is attr.NOTHING,
+            default=default,
+            raw=field.converter is not None,
+            converter=None if hasattr(field.converter, "takes_self") else field.converter,
+            variable=variable,
+            help=(variable and variable.help) or field.metadata.get("help"),
+            secret=is_secret(tp, field.name),
+        )
+
+
+def _read_dataclass(cls: type) -> Any:
+    for field in dataclasses.fields(cls):
+        if not field.init:
+            continue
+        default: Callable[[], Any] | None = None
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory
+        elif field.default is not dataclasses.MISSING:
+            default = _constant(field.default)
+        variable: Variable | None = field.metadata.get(METADATA)
+        tp = _hint(cls, field.name, field.type)
+        yield Shape(
+            name=field.name,
+            argument=field.name,
+            key=(variable and variable.name) or field.name,
+            type=tp,
+            required=default is None,
+            default=default,
+            raw=variable is not None and variable.converter is not None,
+            converter=variable.converter if variable else None,
+            applies=True,
+            variable=variable,
+            help=(variable and variable.help) or field.metadata.get("help"),
+            secret=is_secret(tp, field.name),
+        )
+
+
+def _read_pydantic(cls: type) -> Any:
+    fields: dict[str, Any] = cls.__pydantic_fields__  # type: ignore[attr-defined]  # its shape was just checked
+    decorators = getattr(cls, "__pydantic_decorators__", None)
+    own = {
+        name
+        for decorator in (decorators.field_validators.values() if decorators else ())
+        if decorator.info.mode in ("before", "wrap", "plain")
+        for name in decorator.info.fields
+    }
+    for name, field in fields.items():
+        if field.init is False:
+            continue
+        alias = next((a for a in (field.validation_alias, field.alias) if isinstance(a, str)), name)
+        required = field.is_required()
+        yield Shape(
+            name=name,
+            argument=alias,
+            key=name,
+            type=field.annotation,
+            required=required,
+            default=None if required or field.default_factory_takes_validated_data else _pydantic_default(field),
+            raw=bool({name, "*"} & own) or any(type(item).__name__ in _OWN_VALIDATORS for item in field.metadata),
+            help=field.description,
+            secret=is_secret(field.annotation, name),
+        )
+
+
+def _constant(value: Any) -> Callable[[], Any]:
+    return lambda: value
+
+
+def _pydantic_default(field: Any) -> Callable[[], Any]:
+    return lambda: field.get_default(call_default_factory=True)
+
+
+def _hint(cls: type, name: str, written: Any) -> Any:
+    """The annotation of one field, resolved where its class was written."""
+    for base in cls.__mro__:
+        annotations = inspect.get_annotations(base)
+        if name in annotations:
+            local = _LOCAL_HINTS.get(base, {})
+            if name in local:
+                return local[name]
+            try:
+                return _evaluate(base, annotations[name], {})
+            except Exception as error:  # noqa: BLE001 - re-raised with the class and the field
+                raise ConfigClassError(cls, field=name, annotation=annotations[name], error=error) from None
+    return Any if written is None else written
+
+
+def _evaluate(cls: type, annotation: Any, names: Mapping[str, Any]) -> Any:
+    module = sys.modules.get(cls.__module__)
+    space = types.SimpleNamespace(__annotations__={"field": annotation})
+    scope = {**names, cls.__name__: cls}
+    return typing.get_type_hints(space, vars(module) if module else {}, scope, include_extras=True)["field"]
+
+
+def _parts(tp: Any) -> typing.Iterator[Any]:
+    """*tp* and everything that its subscripts hold."""
+    yield tp
+    origin = typing.get_origin(tp)
+    if origin is not None:
+        yield origin
+        if origin is not typing.Literal:
+            for argument in typing.get_args(tp):
+                yield from _parts(argument)

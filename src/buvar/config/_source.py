@@ -1,0 +1,212 @@
+"""The merged tree of dictionaries and files, and the memory of where each of its values came from."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Self, TypeVar
+
+from buvar.config._environ import Outside
+from buvar.config._errors import ConfigClassError, ConfigError, ConfigFileError
+from buvar.config._load import Loading
+from buvar.config._shapes import has
+from buvar.config._values import Path
+
+T = TypeVar("T")
+
+
+class Change(NamedTuple):
+    """A section that a reload changed."""
+
+    #: name of the section as it was loaded; None for the whole
+    section: str | None
+    #: what it was
+    old: Any
+    #: what it is now
+    new: Any
+
+
+class ConfigSource(dict[str, Any]):
+    """A dictionary of settings, merged from dictionaries and files, that fills classes and lets outside values win.
+
+    Strongest first: `--set` assignments, environment, the file that `NAME_FILE` names, systemd credentials, then the
+    dictionaries and files from last to first, then the defaults of the class. Maps are merged in depth, lists and
+    scalars replaced. The environment is read at each `load`; a variable is prefix, section and keys, upper-cased and
+    joined by ``_`` (or by ``__`` where a key has an underscore of its own and two would be spelled alike).
+
+    Args:
+        dicts: Settings, later ones winning.
+        env_prefix: First part, or parts, of the variables; None for none.
+        environ: The variables; None for the environment of the process.
+    """
+
+    def __init__(
+        self,
+        *dicts: Mapping[str, Any],
+        env_prefix: str | Sequence[str] | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__()
+        #: first parts of every variable
+        self.env_prefix: tuple[str, ...] = (
+            (env_prefix,) if isinstance(env_prefix, str) and env_prefix else tuple(env_prefix or ())
+        )
+        self._environ = environ
+        self._origins: dict[Path, str] = {}
+        self._layers: list[Callable[[], tuple[Mapping[str, Any], str]]] = []
+        self._assignments: dict[tuple[str, ...], str] = {}
+        self._claims: dict[str, tuple[str, ...]] = {}
+        #: what was loaded, so that a reload can be checked against it
+        self._loaded: dict[tuple[type, str | None], Any] = {}
+        self.merge(*dicts)
+
+    @classmethod
+    def files(
+        cls,
+        *paths: str | os.PathLike[str],
+        env_prefix: str | Sequence[str] | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Read TOML and JSON files, later ones winning.
+
+        Raises:
+            ConfigFileError: a file is missing, unreadable, malformed or of another kind.
+        """
+        source = cls(env_prefix=env_prefix, environ=environ)
+        for path in paths:
+            source.add_file(path)
+        return source
+
+    def add_file(self, path: str | os.PathLike[str]) -> None:
+        """Merge a TOML or JSON file in place; `reload` will read it again.
+
+        Raises:
+            ConfigFileError: it is missing, unreadable, malformed or of another kind.
+        """
+        file = pathlib.Path(path)
+        self._add_layer(lambda: (_read(file), str(file)))
+
+    def merge(self, *dicts: Mapping[str, Any]) -> None:
+        """Merge dictionaries in place, later ones winning; they stay as they are."""
+        for mapping in dicts:
+            if isinstance(mapping, ConfigSource):
+                for layer in mapping._layers or [_constant(mapping, "a configuration source")]:
+                    self._add_layer(layer)
+            else:
+                self._add_layer(_constant(mapping, f"dict #{len(self._layers) + 1}"))
+
+    def override(self, *assignments: str) -> None:
+        """Add assignments ``path.to.key=text``, as a command line gives them; they win over everything.
+
+        Raises:
+            ConfigError: an assignment has no ``=`` or an empty part before it.
+        """
+        for assignment in assignments:
+            path, separator, text = assignment.partition("=")
+            keys = tuple(part.strip() for part in path.split("."))
+            if not separator or not all(keys):
+                raise ConfigError(f"{assignment!r} is not an assignment", fix="write it as section.key=value")
+            self._assignments[tuple(key.replace("-", "_") for key in keys)] = text
+
+    def load(self, cls: type[T], name: str | None = None) -> T:
+        """Fill a class.
+
+        Keys that are no fields are ignored at the root, where other sections live, and an error in a section.
+
+        Args:
+            cls: An attrs, dataclass or pydantic class.
+            name: The section; dots lead into nested tables, a missing one is empty. None loads the whole.
+
+        Raises:
+            ConfigClassError: *cls* is something else.
+            ConfigLoadError: something does not fit; it lists every problem, each with its path and source.
+        """
+        if not has(cls):
+            raise ConfigClassError(cls)
+        path = () if name is None else (name,) if name in self else tuple(name.split("."))
+        node: Any = self
+        for part in path:
+            node = node.get(part, {}) if isinstance(node, Mapping) else node
+        environ = os.environ if self._environ is None else self._environ
+        outside = Outside(self.env_prefix, environ, self._assignments, self._claims)
+        loading = Loading(outside, self._origins.get, _structure)
+        loaded: T = loading.build(cls, node, path, ignore_unknown=name is None)
+        if loading.problems:
+            from buvar.config._load_error import ConfigLoadError  # imports cattrs, so only now
+
+            raise ConfigLoadError(cls, loading.problems)
+        self._loaded[cls, name] = loaded
+        return loaded
+
+    def reload(self) -> list[Change]:
+        """Read the files again and take them over, if everything that was loaded before can be loaded from them.
+
+        Objects that were loaded before stay as they are.
+
+        Returns:
+            What reads differently now.
+
+        Raises:
+            ConfigFileError: a file cannot be read; everything stays as it was.
+            ConfigLoadError: a section does not fit; everything stays as it was.
+        """
+        fresh = type(self)(env_prefix=self.env_prefix, environ=self._environ)
+        fresh._assignments = self._assignments
+        for layer in self._layers:
+            fresh._add_layer(layer)
+        changes = []
+        for (cls, name), old in self._loaded.items():
+            new = fresh.load(cls, name)
+            if new != old:
+                changes.append(Change(name, old, new))
+        self.clear()
+        self.update(fresh)
+        self._origins = fresh._origins
+        self._loaded = fresh._loaded
+        return changes
+
+    def _add_layer(self, layer: Callable[[], tuple[Mapping[str, Any], str]]) -> None:
+        mapping, origin = layer()
+        self._layers.append(layer)
+        self._merge(self, mapping, (), origin)
+
+    def _merge(self, target: dict[str, Any], mapping: Mapping[str, Any], path: Path, origin: str) -> None:
+        for key, value in mapping.items():
+            where = (*path, str(key))
+            self._origins[where] = origin
+            if isinstance(value, Mapping):
+                below = target.get(key)
+                if not isinstance(below, dict):
+                    below = target[key] = {}
+                self._merge(below, value, where, origin)
+            else:
+                target[key] = value
+
+
+def _constant(mapping: Mapping[str, Any], origin: str) -> Callable[[], tuple[Mapping[str, Any], str]]:
+    return lambda: (mapping, origin)
+
+
+def _read(file: pathlib.Path) -> Mapping[str, Any]:
+    readers: dict[str, Callable[[str], Any]] = {".toml": tomllib.loads, ".json": json.loads}
+    reader = readers.get(file.suffix.lower())
+    if reader is None:
+        raise ConfigFileError(str(file), "it is neither TOML nor JSON", fix="name it *.toml or *.json")
+    try:
+        tree = reader(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigFileError(str(file), error.strerror or type(error).__name__) from error
+    except (ValueError, RecursionError) as error:  # malformed text, or bytes that are not UTF-8
+        raise ConfigFileError(str(file), str(error)) from error
+    if not isinstance(tree, dict):
+        raise ConfigFileError(str(file), "it holds no object", fix="put the settings into { }")
+    return tree
+
+
+def _structure(value: Any, tp: Any) -> Any:
+    from buvar.config._legacy import relaxed_converter  # imports cattrs, so only now
+
+    return relaxed_converter.structure(value, tp)

@@ -1,0 +1,307 @@
+"""Convert values by their annotations, however deep, and record what does not fit without showing secrets."""
+
+from __future__ import annotations
+
+import enum
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, Literal
+
+from buvar.config import _convert
+from buvar.config._convert import Unfit
+from buvar.config._environ import Given
+from buvar.config._errors import Problem
+from buvar.config._shapes import Shape, has, is_secret
+from buvar.secret import MASK, Secret
+
+Path = tuple[str | int, ...]
+#: a secret shorter than this cannot be cut out of a message without garbling it; the message is dropped instead
+SHORT: Final = 4
+
+
+class Failed(enum.Enum):
+    """The type of `FAILED`."""
+
+    FAILED = "failed"
+
+
+#: stands for a value that could not be made; its problem is on record
+FAILED: Final = Failed.FAILED
+
+
+class Assigned(dict[str, Any]):
+    """A map of which some items were assigned as text.
+
+    Args:
+        items: The map as it was.
+        texts: Keys and texts on top of it.
+    """
+
+    def __init__(self, items: Mapping[str, Any], texts: Mapping[str, str]) -> None:
+        super().__init__({**items, **texts})
+        self.texts = frozenset(texts)
+
+
+def dotted(path: Path) -> str:
+    """Render a path: `db.hosts[2].port`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def unwrap(tp: Any) -> tuple[Any, bool]:
+    """The type inside `Annotated`, `NewType`, aliases and `Optional`, and whether None is allowed."""
+    tp = bare(tp)
+    if typing.get_origin(tp) in (typing.Union, types.UnionType):
+        options = [option for option in typing.get_args(tp) if option is not type(None)]
+        optional = len(options) < len(typing.get_args(tp))
+        return (unwrap(options[0])[0] if len(options) == 1 else tp), optional
+    return tp, False
+
+
+def bare(tp: Any) -> Any:
+    """The type inside `Annotated`, `NewType`, `Final` and aliases."""
+    while True:
+        if isinstance(tp, typing.NewType):
+            tp = tp.__supertype__
+        elif typing.get_origin(tp) in (typing.Annotated, Final, typing.Required, typing.NotRequired):
+            tp = typing.get_args(tp)[0]
+        elif hasattr(tp, "__value__"):
+            tp = tp.__value__
+        else:
+            return tp
+
+
+class Values:
+    """Converts values and collects problems.
+
+    Args:
+        problems: Where problems are appended.
+        foreign: Converts to a type that is not known here; raises what it likes.
+    """
+
+    def __init__(self, problems: list[Problem], foreign: Callable[[Any, Any], Any]) -> None:
+        self.problems = problems
+        self.foreign = foreign
+        #: whether the class at hand validates by itself, so that unknown types are left to it
+        self.lenient = False
+        #: path of every value that was given -> its source
+        self.sources: dict[Path, str | None] = {}
+        self._secrets: set[str] = set()
+
+    def build(self, cls: type, node: Any, path: Path) -> Any:
+        """Make an instance of a class with fields; `FAILED` when a problem was recorded."""
+        raise NotImplementedError
+
+    def leaf(self, shape: Shape, given: Given, where: Path) -> Any:
+        """The value for one field; `FAILED` when a problem was recorded."""
+        self.sources[where] = given.source
+        if shape.secret:
+            self._hide(given.value)
+        before = len(self.problems)
+        try:
+            value = self._own(shape, given.value) if shape.raw else self.value(given, shape.type, where)
+            if shape.variable and shape.variable.validator and len(self.problems) == before:
+                shape.variable.validator(None, shape, value)
+        except Exception as error:  # noqa: BLE001 - a converter may raise anything; it is recorded with its path
+            self.reject(where, error, given, secret=shape.secret)
+        return FAILED if len(self.problems) > before else value
+
+    def value(self, given: Given, tp: Any, where: Path) -> Any:
+        """Convert one value.
+
+        Raises:
+            Exception: `Unfit`, or whatever a foreign converter raises.
+        """
+        tp = bare(tp)
+        origin = typing.get_origin(tp) or tp
+        value = given.value
+        if tp in (Any, object) or isinstance(tp, typing.TypeVar):
+            return value
+        if origin in _convert.SCALARS:
+            return _convert.SCALARS[origin](value)
+        compound = self._COMPOUND.get(origin)
+        if compound is None:
+            return self._object(given, tp, where)
+        return compound(self, given, origin, typing.get_args(tp), where)
+
+    @staticmethod
+    def _own(shape: Shape, value: Any) -> Any:
+        """Try the field's own converter for its complaint; an attrs class will call it again."""
+        if shape.converter is None:
+            return value
+        converted = shape.converter(value)
+        return converted if shape.applies else value
+
+    def _object(self, given: Given, tp: Any, where: Path) -> Any:
+        value = given.value
+        if typing.is_typeddict(tp):
+            return self.foreign(_convert.split_map(value)[0] if given.text else value, tp)
+        if isinstance(tp, type) and isinstance(value, tp):
+            return value
+        if isinstance(tp, type) and issubclass(tp, enum.Enum):
+            return _convert.to_enum(value, tp, text=given.text)
+        if has(tp):
+            return self.build(tp, _convert.split_map(value)[0] if given.text else value, where)
+        return value if self.lenient else self.foreign(value, tp)
+
+    def _secret(self, given: Given, _origin: Any, arguments: tuple[Any, ...], where: Path) -> Any:
+        if isinstance(given.value, Secret):
+            return given.value
+        return Secret(self.value(given, (*arguments, str)[0], where))
+
+    def _literal(self, given: Given, _origin: Any, arguments: tuple[Any, ...], _where: Path) -> Any:
+        return _convert.to_literal(given.value, arguments, text=given.text)
+
+    def _union(self, given: Given, _origin: Any, options: tuple[Any, ...], where: Path) -> Any:
+        value = given.value
+        if type(None) in options:
+            if value is None or (given.text and value.strip().lower() in ("", "null", "none")):
+                return None
+            options = tuple(option for option in options if option is not type(None))
+        if len(options) == 1:
+            return self.value(given, options[0], where)
+        complaints: list[str] = []
+        for option in _most_exact_first(given, options):
+            before = len(self.problems)
+            try:
+                result = self.value(given, option, where)
+            except Exception as error:  # noqa: BLE001 - the next member may fit; all complaints are kept
+                complaints.append(error.complaint if isinstance(error, Unfit) else self._text(error))
+                continue
+            if len(self.problems) == before:
+                return result
+            complaints += [problem.message for problem in self.problems[before:]]
+            del self.problems[before:]
+        raise Unfit(value, " and ".join(dict.fromkeys(complaints)))
+
+    def _sequence(self, given: Given, origin: Any, arguments: tuple[Any, ...], where: Path) -> Any:
+        items, text = given.value, False
+        if given.text and isinstance(items, str):
+            items, text = _convert.split_list(items)
+        if not isinstance(items, (list, tuple, set, frozenset)):
+            raise Unfit(items, "is not a list")
+        wanted: list[Any] = [arguments[0] if arguments else Any] * len(items)
+        if origin is tuple and arguments and arguments[-1] is not Ellipsis:
+            wanted = [] if arguments == ((),) else list(arguments)
+            if len(items) != len(wanted):
+                raise Unfit(given.value, f"has {len(items)} items instead of {len(wanted)}")
+        made = [
+            self._item(Given(item, given.source, text), tp, (*where, index))
+            for index, (item, tp) in enumerate(zip(items, wanted, strict=True))
+        ]
+        return FAILED if any(item is FAILED for item in made) else _convert.SEQUENCES[origin](made)
+
+    def _map(self, given: Given, _origin: Any, arguments: tuple[Any, ...], where: Path) -> Any:
+        items, text = given.value, False
+        if given.text and isinstance(items, str):
+            items, text = _convert.split_map(items)
+        if not isinstance(items, Mapping):
+            raise Unfit(items, "is not a table")
+        key_type, value_type = arguments or (Any, Any)
+        texts = items.texts if isinstance(items, Assigned) else ()
+        made: dict[Any, Any] = {}
+        for key, item in items.items():
+            step = (*where, str(key))
+            name = self._item(Given(key, given.source, isinstance(key, str)), key_type, step)
+            made[name] = self._item(Given(item, given.source, text or key in texts), value_type, step)
+        return made
+
+    def _item(self, given: Given, tp: Any, where: Path) -> Any:
+        secret = is_secret(tp, str(where[-1]))
+        if secret:
+            self._hide(given.value)
+        try:
+            return self.value(given, tp, where)
+        except Exception as error:  # noqa: BLE001 - a foreign converter may raise anything; it is recorded with its path
+            self.reject(where, error, given, secret=secret)
+            return FAILED
+
+    # -- problems ------------------------------------------------------------------------------------------------
+
+    def complain(self, where: Path, message: str, source: str | None) -> None:
+        """Record a problem."""
+        self.problems.append(Problem(dotted(where), message, source))
+
+    def reject(self, where: Path, error: Exception, given: Given, *, secret: bool) -> None:
+        """Record why a value does not fit; a secret is masked."""
+        if isinstance(error, Unfit):
+            message = f"{MASK if secret else _convert.show(error.value)} {error.complaint}"
+        elif secret:
+            message = f"{MASK} is not valid ({type(error).__name__})"
+        else:
+            message = f"{_convert.show(given.value)} is not valid: {self._text(error)}"
+        self.complain(where, message, given.source)
+
+    def reject_whole(self, path: Path, error: Exception, shapes: tuple[Shape, ...]) -> None:
+        """Record why a class refused its arguments, at the fields where the error tells them."""
+        by_argument = {name: shape for shape in shapes for name in (shape.argument, shape.name)}
+        listed = getattr(error, "errors", None)
+        if callable(listed):  # pydantic's ValidationError
+            for item in listed():
+                location = tuple(item["loc"])
+                shape = by_argument.get(str(location[0])) if location else None
+                where = (*path, shape.key, *location[1:]) if shape else (*path, *location)
+                text = self._masked(item["msg"][:1].lower() + item["msg"][1:])
+                hidden = not location or any(is_secret(None, str(part)) for part in where) or (shape and shape.secret)
+                shown = "" if hidden else self._masked(_convert.show(item["input"]) + " is not valid: ")
+                self.complain(where, shown + text, self._nearest(where))
+            return
+        names = [getattr(argument, "name", None) for argument in error.args]  # attrs' validators pass the attribute
+        shape = next((by_argument[name] for name in names if name in by_argument), None)
+        where = (*path, shape.key) if shape else path
+        text = f"{MASK} is not valid ({type(error).__name__})" if shape and shape.secret else self._text(error)
+        self.complain(where, text, self._nearest(where))
+
+    def _nearest(self, where: Path) -> str | None:
+        while where and where not in self.sources:
+            where = where[:-1]
+        return self.sources.get(where)
+
+    def _hide(self, value: Any) -> None:
+        for text in (value,) if isinstance(value, (str, int, float)) else _texts(value):
+            self._secrets.add(str(text))
+
+    def _text(self, error: Exception) -> str:
+        if isinstance(error, ExceptionGroup):
+            return "; ".join(self._text(inner) for inner in error.exceptions)
+        first = error.args[0] if error.args and isinstance(error.args[0], str) else str(error)
+        return self._masked(first or type(error).__name__)
+
+    def _masked(self, text: str) -> str:
+        for secret in sorted(self._secrets, key=len, reverse=True):
+            for spelling in {secret, repr(secret)[1:-1]} - {""}:
+                if spelling in text:
+                    if len(spelling) < SHORT:
+                        return "is not valid (the reason would show a secret)"
+                    text = text.replace(spelling, MASK)
+        return text
+
+    _COMPOUND: Final[Mapping[Any, Callable[..., Any]]] = {
+        typing.Union: _union,
+        types.UnionType: _union,
+        Literal: _literal,
+        Secret: _secret,
+        **dict.fromkeys(_convert.SEQUENCES, _sequence),
+        **dict.fromkeys(_convert.MAPS, _map),
+    }
+
+
+def _most_exact_first(given: Given, options: tuple[Any, ...]) -> list[Any]:
+    """Members whose class the value has come first; for text, `str` comes last because it takes everything."""
+    if given.text:
+        return sorted(options, key=lambda option: option is str)
+    return sorted(options, key=lambda option: type(given.value) is not (typing.get_origin(option) or option))
+
+
+def _texts(value: Any) -> Iterator[Any]:
+    """All scalars inside a nested value."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        yield value

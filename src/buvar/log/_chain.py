@@ -1,0 +1,59 @@
+"""Put the processors together; apart from the face, so that structlog is imported by the first set-up only."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from buvar.log._foreign import ForeignHandler
+from buvar.log._native import add_logger_name, filtering_logger, logger_factory
+from buvar.log._render import JsonRenderer, Levels, Processor, Redact, add_os_pid, escape_controls
+from buvar.log._sink import Sink
+
+__all__ = ["ForeignHandler", "native", "shared"]
+
+
+def shared(
+    *, tty: bool, colors: bool, redact: Sequence[str], renderer: Callable[[Any, str, Any], Any] | None
+) -> list[Processor]:
+    """The end of the chain, which native events and foreign records have in common."""
+    processors: list[Processor] = [Redact(redact)] if redact else []
+    if tty:
+        console = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
+        return [*processors, escape_controls, console]
+    return [*processors, structlog.processors.format_exc_info, renderer or JsonRenderer()]
+
+
+@contextlib.contextmanager
+def native(
+    sink: Sink, end: Sequence[Processor], *, level: int, levels: Mapping[str, int], add_pid: bool
+) -> Iterator[None]:
+    """Configure structlog inside the block."""
+    processors: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        add_logger_name,
+    ]
+    if levels:
+        processors.append(Levels(levels, level))
+    processors += [structlog.processors.TimeStamper(fmt="iso", utc=True), *([add_os_pid] if add_pid else []), *end]
+    former = structlog.get_config()
+    was_configured = structlog.is_configured()
+    structlog.configure(
+        processors=processors,
+        wrapper_class=filtering_logger(min([level, *levels.values()])),
+        context_class=dict,
+        logger_factory=logger_factory(sink),
+        # a cached logger would keep this configuration beyond its end
+        cache_logger_on_first_use=False,
+    )
+    try:
+        yield
+    finally:
+        if was_configured:
+            structlog.configure(**former)
+        else:
+            structlog.reset_defaults()

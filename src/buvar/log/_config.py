@@ -1,0 +1,210 @@
+"""What can be set about logging, and how a set-up is made and undone."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import dataclasses
+import logging
+import logging.config
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
+from typing import Any, Final, Self
+
+from buvar.errors import BuvarError
+from buvar.log._hooks import hooks, redirected_print
+from buvar.log._render import REDACTED
+from buvar.log._sink import Sink, flush
+from buvar.names import did_you_mean
+from buvar.util import merge_dict
+
+#: Names of the levels, the most severe first.
+LOGGING_LEVEL_NAMES: Final = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG")
+#: The level that holds when none is given.
+DEFAULT_LOGGING_LEVEL: Final = "DEBUG"
+
+#: the set-up that is in force; a new one undoes it first
+_current: Setup | None = None
+
+
+class LogLevelError(BuvarError, ValueError):
+    """There is no such log level.
+
+    Attributes:
+        level: What was given.
+    """
+
+    def __init__(self, level: object) -> None:
+        near = did_you_mean(str(level), LOGGING_LEVEL_NAMES)
+        known = ", ".join(LOGGING_LEVEL_NAMES)
+        super().__init__(
+            f"there is no log level {level!r}", fix=f"did you mean {near!r}?" if near else f"levels: {known}"
+        )
+        self.level = level
+
+
+def level_number(level: str | int) -> int:
+    """The number of a level given by name, in any case, or by number.
+
+    Raises:
+        LogLevelError: there is no such level.
+    """
+    if isinstance(level, int) and not isinstance(level, bool):
+        return level
+    text = str(level).strip()
+    number = int(text) if text.isdecimal() else logging.getLevelNamesMapping().get(text.upper())
+    if number is None:
+        raise LogLevelError(level)
+    return number
+
+
+class Setup:
+    """A logging set-up in force, until `restore` or the end of a ``with`` block.
+
+    Args:
+        stack: What undoes it.
+    """
+
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        self._stack = stack
+
+    def restore(self) -> None:
+        """Write what waits and bring back what was there before; a second call does nothing."""
+        global _current  # noqa: PLW0603 - logging is global by nature
+        self._stack.close()
+        if _current is self:
+            _current = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.restore()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LogConfig:
+    """How to log: readable lines on a terminal, elsewhere one JSON object per line, on standard error.
+
+    It can be loaded as a section of the configuration. Raises `LogLevelError` for a level that does not exist.
+    """
+
+    #: readable lines; None asks the stream whether it is a terminal, and NO_COLOR and FORCE_COLOR about colours
+    tty: bool | None = None
+    #: name or number of the lowest level that is logged
+    level: str | int = DEFAULT_LOGGING_LEVEL
+    #: merged in depth into what `logging.config.dictConfig` gets
+    user_config: Mapping[str, Any] | None = None
+    #: log warnings by the logger ``py.warnings``
+    capture_warnings: bool = True
+    #: log what is printed
+    redirect_print: bool = False
+    #: renders an event, like a structlog processor, in place of ours
+    json_renderer: Callable[[Any, str, Any], Any] | None = None
+    _: dataclasses.KW_ONLY
+    #: levels of single loggers, and of those below them
+    levels: Mapping[str, str | int] = dataclasses.field(default_factory=dict)
+    #: lines that may wait to be written; more are dropped and counted; 0 writes at once
+    queue_size: int = 10_000
+    #: regular expressions; the values of keys in which one is found are masked
+    redact: tuple[str, ...] = REDACTED
+    #: add the id of the process to every line
+    add_pid: bool = True
+    #: where to write; None for `sys.stderr` at the time of the set-up
+    stream: Any = None
+
+    def __post_init__(self) -> None:
+        level_number(self.level)
+        for level in self.levels.values():
+            level_number(level)
+
+    def setup(self) -> Setup:
+        """Put this into force, in place of any earlier set-up.
+
+        Returns:
+            What undoes it.
+        """
+        global _current  # noqa: PLW0603 - logging is global by nature
+        if _current is not None:
+            _current.restore()
+        with contextlib.ExitStack() as stack:
+            self._install(stack)
+            _current = Setup(stack.pop_all())
+        return _current
+
+    def _install(self, stack: contextlib.ExitStack) -> None:
+        from buvar.log import _chain  # imports structlog, so only now
+
+        stream = sys.stderr if self.stream is None else self.stream
+        tty = bool(getattr(stream, "isatty", bool)()) if self.tty is None else self.tty
+        colors = "FORCE_COLOR" in os.environ or (tty and "NO_COLOR" not in os.environ)
+        level = level_number(self.level)
+        levels = {name: level_number(each) for name, each in self.levels.items()}
+        sink = Sink(stream, size=self.queue_size)
+        stack.callback(sink.close)
+        shared = _chain.shared(tty=tty, colors=colors, redact=self.redact, renderer=self.json_renderer)
+        stack.enter_context(_chain.native(sink, shared, level=level, levels=levels, add_pid=self.add_pid))
+        handler = _chain.ForeignHandler(sink, shared, add_pid=self.add_pid)
+        stack.enter_context(_standard_library(handler, level, levels, self.user_config))
+        stack.enter_context(hooks())
+        if self.capture_warnings:
+            stack.enter_context(_captured_warnings())
+        if self.redirect_print:
+            stack.enter_context(redirected_print())
+        atexit.register(flush)
+        stack.callback(atexit.unregister, flush)
+
+
+def setup_logging(**settings: Any) -> Setup:
+    """Make a `LogConfig` of the settings and put it into force."""
+    return LogConfig(**settings).setup()
+
+
+@contextlib.contextmanager
+def _standard_library(
+    handler: logging.Handler, level: int, levels: Mapping[str, int], user_config: Mapping[str, Any] | None
+) -> Iterator[None]:
+    """Let all loggers of the standard library reach *handler*.
+
+    Handlers of the root that only write to a stream are taken away for the time; those that somebody put there with a
+    purpose (a file, a test's capture) stay.
+    """
+    root = logging.getLogger()
+    touched = {name: logging.getLogger(name) for name in levels}
+    former = [(logger, logger.level, logger.handlers[:]) for logger in (root, *touched.values())]
+    try:
+        root.handlers[:] = [kept for kept in root.handlers if type(kept) is not logging.StreamHandler]
+        if user_config is None:
+            root.addHandler(handler)
+            root.setLevel(level)
+        else:
+            base = {
+                "version": 1,
+                "disable_existing_loggers": False,
+                "handlers": {"default": {"()": lambda: handler}},
+                "loggers": {"": {"handlers": ["default"], "level": level}},
+            }
+            logging.config.dictConfig(dict(merge_dict(base, user_config)))
+        for name, logger in touched.items():
+            logger.setLevel(levels[name])
+        yield
+    finally:
+        for logger, number, handlers in former:
+            logger.setLevel(number)
+            logger.handlers[:] = handlers
+
+
+@contextlib.contextmanager
+def _captured_warnings() -> Iterator[None]:
+    former = warnings.showwarning
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        warnings.showwarning = former

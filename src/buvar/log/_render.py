@@ -1,0 +1,174 @@
+"""Turn an event into a line: shared by our own loggers and by those of the standard library."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from typing import Any, Final
+
+import orjson
+
+from buvar.secret import MASK
+
+Event = MutableMapping[str, Any]
+#: What structlog calls a processor: (logger, name of the method, event) -> event or line.
+Processor = Callable[[Any, str, Any], Any]
+
+#: Words in the name of a key whose value is masked.
+REDACTED: Final = (
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "token",
+    "authorization",
+    "cookie",
+    "api_?key",
+    "private_?key",
+)
+
+_CONTROL: Final = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))} | {
+    10: "\\n",
+    13: "\\r",
+}
+
+
+def add_os_pid(_logger: Any, _name: str, event: Event) -> Event:
+    """Add the id of the process under ``pid``; a processor."""
+    event["pid"] = os.getpid()
+    return event
+
+
+def stringify_dict_keys(value: Any) -> Any:
+    """A copy of a nested value in which the keys of all dictionaries are text; tuples stay tuples."""
+    if isinstance(value, Mapping):
+        return {key if isinstance(key, str) else str(key): stringify_dict_keys(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)) and type(value) in (list, tuple):
+        return type(value)(map(stringify_dict_keys, value))
+    return value
+
+
+class ExtractLogExtra:
+    """A processor that copies attributes of the standard library's record, kept under ``_record``, into the event.
+
+    Args:
+        attrs: Names of the attributes; one that a record lacks is skipped.
+    """
+
+    def __init__(self, *attrs: str) -> None:
+        self.attrs = attrs
+
+    def __call__(self, _logger: Any, _name: str, event: Event) -> Event:
+        """Process an event."""
+        record = event.get("_record")
+        for attr in self.attrs:
+            if hasattr(record, attr):
+                event[attr] = getattr(record, attr)
+        return event
+
+
+def to_json(value: Any) -> bytes:
+    """Render a value as JSON, whatever it is: what JSON does not know is shown by its `repr`."""
+    try:
+        return orjson.dumps(value, default=_repr, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_SUBCLASS)
+    except Exception:  # noqa: BLE001 - orjson refuses huge integers, odd keys, lone surrogates and cycles
+        try:
+            return json.dumps(stringify_dict_keys(value), default=_repr).encode()
+        except Exception as error:  # noqa: BLE001 - a line about the failure is better than a failing log call
+            return json.dumps({"event": _repr(value), "log_error": _repr(error)}).encode()
+
+
+def _repr(value: Any) -> Any:
+    if isinstance(value, dict):
+        return dict(value)
+    if isinstance(value, (list, set, frozenset)):
+        return list(value)
+    if isinstance(value, str):
+        return str.__str__(value)
+    try:
+        return repr(value)
+    except Exception as error:  # noqa: BLE001 - a broken __repr__ must not break a log call
+        return f"<{type(value).__name__} whose repr raises {type(error).__name__}>"
+
+
+class JsonRenderer:
+    """The last processor where nobody looks: one JSON object."""
+
+    def __call__(self, _logger: Any, _name: str, event: Event) -> bytes:
+        """Render an event."""
+        return to_json(dict(event))
+
+
+class Redact:
+    """A processor that masks the values of keys that look like secrets, however deep.
+
+    Args:
+        words: Regular expressions, searched for in the key.
+    """
+
+    def __init__(self, words: Iterable[str]) -> None:
+        pattern = re.compile("|".join(f"(?:{word})" for word in words) or r"(?!)", re.IGNORECASE)
+        self._is_hidden = functools.lru_cache(maxsize=4096)(lambda key: pattern.search(key) is not None)
+
+    def __call__(self, _logger: Any, _name: str, event: Event) -> Event:
+        """Process an event."""
+        for key, value in event.items():
+            if type(value) in (str, int, float, bool) or value is None:
+                if key != "event" and value is not None and self._is_hidden(key):
+                    event[key] = MASK
+            elif key != "exc_info":
+                event[key] = MASK if self._is_hidden(key) else self._inside(value, 0)
+        return event
+
+    def _inside(self, value: Any, depth: int) -> Any:
+        if depth > 8:  # nobody reads deeper, and a cycle has to end
+            return value
+        if isinstance(value, Mapping):
+            return {
+                key: MASK if isinstance(key, str) and self._is_hidden(key) else self._inside(item, depth + 1)
+                for key, item in value.items()
+            }
+        if type(value) in (list, tuple):
+            return type(value)([self._inside(item, depth + 1) for item in value])
+        return value
+
+
+def escape_controls(_logger: Any, _name: str, event: Event) -> Event:
+    """Make control characters of texts visible, so that nobody can forge lines on a terminal; a processor."""
+    for key, value in event.items():
+        if isinstance(value, str) and not value.isprintable() and key not in ("exception", "stack"):
+            event[key] = value.translate(_CONTROL)
+    return event
+
+
+class Levels:
+    """A processor that drops events below the level of their logger.
+
+    Args:
+        levels: Level of each logger by dotted name; it holds for those below it too.
+        default: Level of all others.
+    """
+
+    def __init__(self, levels: Mapping[str, int], default: int) -> None:
+        self._levels = levels
+        self._default = default
+
+    def __call__(self, _logger: Any, name: str, event: Event) -> Event:
+        """Process an event."""
+        import structlog
+
+        level = logging.getLevelNamesMapping().get(str(event.get("level", name)).upper(), self._default)
+        if level < self._of(str(event.get("logger") or "")):
+            raise structlog.DropEvent
+        return event
+
+    def _of(self, name: str) -> int:
+        while name:
+            if name in self._levels:
+                return self._levels[name]
+            name = name.rpartition(".")[0]
+        return self._default

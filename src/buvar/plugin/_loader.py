@@ -1,0 +1,286 @@
+"""Resolve plugins, provide their arguments, and collect the tasks that they give."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import importlib.util
+import inspect
+import sys
+import types
+import typing
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from typing import Any, Final
+
+from buvar import context, di
+from buvar.components import Components
+from buvar.names import fqdn, resolve_dotted_name
+from buvar.plugin._errors import PluginArgumentError, PluginFunctionError, PluginResultError
+from buvar.plugin._tasks import Job, Watch, discard, watching
+
+#: Name of the function that is used when a plugin is a module.
+PLUGIN_FUNCTION_NAME: Final = "prepare"
+
+PluginFunction = Callable[..., Any]
+#: stands for an argument that nothing provides; `Components.get` takes MISSING for "no default"
+_ABSENT: Final = object()
+#: A dotted name (``"module"``, ``"module:attribute"``, relative with leading dots), a module, or a function.
+Plugin = str | types.ModuleType | PluginFunction
+
+
+def resolve_plugin_func(
+    plugin: Plugin, *, function_name: str = PLUGIN_FUNCTION_NAME, caller: int = 0
+) -> PluginFunction:
+    """Find the function of a plugin.
+
+    Args:
+        plugin: A dotted name, a module, or the function itself.
+        function_name: What is used of a module.
+        caller: How many frames above the calling one a relative name counts from.
+
+    Raises:
+        ModuleNotFoundError: there is no such module.
+        ImportError: the module has no such attribute, or the name is relative and its caller is in no package.
+        ValueError: the name has more than one colon.
+        PluginFunctionError: it is no coroutine function and no async generator function.
+    """
+    found = resolve_dotted_name(plugin, caller=caller + 1)
+    func = getattr(found, function_name, None) if inspect.ismodule(found) else found
+    if func is None:
+        raise PluginFunctionError(plugin, f"the module {fqdn(found)} has no function {function_name!r}")
+    if not _is_async(func):
+        raise PluginFunctionError(plugin, f"the plugin {plugin_name(func)} is not asynchronous")
+    return typing.cast("PluginFunction", func)
+
+
+def plugin_name(func: Any) -> str:
+    """How a plugin is called in logs and errors: its module, and its function unless that is `prepare`."""
+    while isinstance(func, functools.partial):
+        func = func.func
+    if not hasattr(func, "__qualname__"):
+        return fqdn(type(func))
+    module = getattr(func, "__module__", None) or "?"
+    return module if func.__qualname__ == PLUGIN_FUNCTION_NAME else f"{module}:{func.__qualname__}"
+
+
+def _is_async(func: Any) -> bool:
+    while isinstance(func, functools.partial):
+        func = func.func
+    candidates = (func, getattr(func, "__call__", None))  # noqa: B004 - the method itself is looked at, not whether it is there
+    return any(inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each) for each in candidates)
+
+
+async def collect_plugin_args(func: PluginFunction) -> dict[str, Any]:
+    """Provide the arguments of a plugin, by name, from the current context or else by injection.
+
+    An argument takes the component of its type and name, else of its type, else what `di.nject` makes, else its
+    default. Without an annotation it takes the component of its name.
+
+    Raises:
+        PluginArgumentError: an argument without annotation and default has no component of its name.
+        ComponentLookupError, ResolveError: nothing provides the type, and there is no default.
+    """
+    arguments: dict[str, Any] = {}
+    components = context.current_context()
+    for name, parameter in inspect.signature(func).parameters.items():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        value = await _provide(func, parameter, components)
+        if value is not _ABSENT:
+            arguments[name] = value
+    return arguments
+
+
+async def _provide(func: PluginFunction, parameter: inspect.Parameter, components: Components) -> Any:
+    name = parameter.name
+    has_default = parameter.default is not parameter.empty
+    if parameter.annotation is parameter.empty:
+        value = components.get(object, name=name, default=_ABSENT)
+        if value is _ABSENT and not has_default:
+            raise PluginArgumentError(
+                plugin_name(func), name, "has no annotation and no default", fix=f"annotate its type: {name}: Cancel"
+            )
+        return value
+    wanted = _annotation(func, parameter)
+    bare, is_optional = _without_none(wanted)
+    for key in (name, None):
+        value = components.get(bare, name=key, default=_ABSENT) if _is_hashable(bare) else _ABSENT
+        if value is not _ABSENT:
+            return value
+    try:
+        return await di.nject(wanted)
+    except di.ResolveError as error:
+        if has_default:
+            return _ABSENT
+        if is_optional:
+            return None
+        error.add_note(f"for the argument {name!r} of the plugin {plugin_name(func)}")
+        raise
+
+
+def _annotation(func: PluginFunction, parameter: inspect.Parameter) -> Any:
+    while isinstance(func, functools.partial):
+        func = func.func
+    if not isinstance(parameter.annotation, str):
+        return parameter.annotation
+    plain: Any = inspect.unwrap(getattr(func, "__func__", func))
+    plain = plain if hasattr(plain, "__globals__") else type(plain).__call__
+    closure = dict(
+        zip(plain.__code__.co_freevars, (cell.cell_contents for cell in plain.__closure__ or ()), strict=True)
+    )
+    space = types.SimpleNamespace(__annotations__={"it": parameter.annotation})
+    try:
+        return typing.get_type_hints(space, plain.__globals__, closure, include_extras=True)["it"]
+    except NameError as error:
+        what = f"has an annotation that cannot be resolved: {error}"
+        fix = "import the name at module level, outside `if TYPE_CHECKING`"
+        raise PluginArgumentError(plugin_name(func), parameter.name, what, fix=fix) from None
+
+
+def _without_none(tp: Any) -> tuple[Any, bool]:
+    """The type inside `Annotated` and `Optional`, and whether None will do."""
+    if typing.get_origin(tp) is typing.Annotated:
+        return _without_none(typing.get_args(tp)[0])
+    if typing.get_origin(tp) in (typing.Union, types.UnionType):
+        options = [option for option in typing.get_args(tp) if option is not type(None)]
+        is_optional = len(options) < len(typing.get_args(tp))
+        return (options[0] if is_optional and len(options) == 1 else tp), is_optional
+    return tp, False
+
+
+def _is_hashable(tp: Any) -> bool:
+    try:
+        hash(tp)
+    except TypeError:
+        return False
+    return True
+
+
+async def generate_async_result(result: Any, *, plugin: str = "?") -> AsyncIterator[Awaitable[Any]]:
+    """Go through the awaitables that a called plugin gives.
+
+    Args:
+        result: An async generator; or a coroutine that returns nothing, an awaitable, or an iterable of awaitables.
+        plugin: Its name, for the error.
+
+    Raises:
+        PluginResultError: it gives something else.
+    """
+    if hasattr(result, "__aiter__"):
+        async with contextlib.aclosing(result):
+            async for item in result:
+                if not inspect.isawaitable(item):
+                    raise PluginResultError(plugin, item)
+                yield item
+        return
+    value = await result
+    if value is None:
+        return
+    if inspect.isawaitable(value):
+        yield value
+        return
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise PluginResultError(plugin, value)
+    items = list(value)
+    wrong = [item for item in items if not inspect.isawaitable(item)]
+    if wrong:
+        for item in items:
+            discard(item)
+        raise PluginResultError(plugin, wrong[0])
+    for item in items:
+        yield item
+
+
+class Loader:
+    """Loads plugins, each once, and keeps the tasks that they give until the stage starts them.
+
+    ``await load("module", ".sibling", module, function)``: names that begin with dots count from the package of the
+    caller. A plugin that is being loaded counts as loaded, so plugins may load each other.
+
+    Args:
+        components: The context in which all plugins are prepared.
+        cancel: The event whose watchers get grace.
+    """
+
+    def __init__(self, components: Components, cancel: asyncio.Event) -> None:
+        self.components = components
+        #: whether a plugin looked at Cancel while it was prepared
+        self.watch = Watch(cancel)
+        self._cancel = cancel
+        self._loaded: set[PluginFunction] = set()
+        #: one list for each plugin, in the order in which loading began
+        self._jobs: list[list[Job]] = []
+
+    def __call__(self, *plugins: Plugin) -> Coroutine[Any, Any, None]:
+        """Load plugins, one after the other.
+
+        Raises:
+            Exception: whatever `resolve_plugin_func`, `collect_plugin_args`, `generate_async_result` or a plugin raise.
+        """
+        return self.load(plugins, caller=1)
+
+    def load(self, plugins: Iterable[Plugin], *, caller: int = 0) -> Coroutine[Any, Any, None]:
+        """Like calling it, for a caller further up.
+
+        Args:
+            plugins: The plugins.
+            caller: How many frames above the calling one relative names count from.
+        """
+        package = sys._getframe(caller + 1).f_globals.get("__package__")  # noqa: SLF001 - documented
+        return self._load([_absolute(plugin, package) for plugin in plugins])
+
+    def take(self) -> list[Job]:
+        """Hand over what was collected, in order."""
+        jobs = [job for jobs in self._jobs for job in jobs]
+        self._jobs.clear()
+        return jobs
+
+    def discard(self) -> None:
+        """Close what was collected and will not run."""
+        for job in self.take():
+            job.discard()
+
+    async def _load(self, plugins: Iterable[Plugin | Callable[[], Plugin]]) -> None:
+        token = context.buvar_context.set(self.components)
+        watch = watching.set(self.watch)
+        try:
+            for plugin in plugins:
+                await self._load_one(resolve_plugin_func(typing.cast("Plugin", plugin)))
+        finally:
+            watching.reset(watch)
+            context.buvar_context.reset(token)
+
+    async def _load_one(self, func: PluginFunction) -> None:
+        if func in self._loaded:
+            return
+        self._loaded.add(func)
+        jobs: list[Job] = []
+        self._jobs.append(jobs)
+        name = plugin_name(func)
+        try:
+            arguments = await collect_plugin_args(func)
+            result = _call(func, arguments)
+            async with contextlib.aclosing(generate_async_result(result, plugin=name)) as awaitables:  # type: ignore[type-var]  # an async generator
+                async for awaitable in awaitables:
+                    # a future ran before it was given, so only the plugin's own looking at Cancel can be known
+                    watch = self.watch if isinstance(awaitable, asyncio.Future) else Watch(self._cancel)
+                    jobs.append(Job(name, awaitable, watch))
+        except Exception as error:
+            error.add_note(f"while loading the plugin {name}")
+            raise
+
+
+def _call(func: PluginFunction, arguments: dict[str, Any]) -> Any:
+    bound = inspect.signature(func).bind_partial()
+    bound.arguments.update(arguments)
+    return func(*bound.args, **bound.kwargs)
+
+
+def _absolute(plugin: Plugin, package: str | None) -> Plugin:
+    if not isinstance(plugin, str) or not plugin.startswith("."):
+        return plugin
+    path, colon, attribute = plugin.partition(":")
+    if not package:
+        raise ImportError(f"{path!r} is relative, but its caller is in no package", name=path)
+    return importlib.util.resolve_name(path, package) + colon + attribute

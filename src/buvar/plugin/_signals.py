@@ -1,0 +1,110 @@
+"""Signals: what a stage does when the process is asked to end, and how that is installed and restored."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any, ClassVar, Final, Protocol
+
+#: Exit status of a process that left because of signal n: 128 + n.
+LEAVE: Final = 128
+_THIRD: Final = 3
+
+
+class Stoppable(Protocol):
+    """What signals need of a stage."""
+
+    def interrupt(self) -> None:
+        """Begin the shutdown."""
+
+    def cancel_now(self) -> None:
+        """Cancel everything without grace."""
+
+
+class Signals:
+    """Handles the signals of a process for a stage.
+
+    Subclass it and define any of ``handle_int, handle_term, handle_hup, handle_quit, handle_abort, handle_winch,
+    handle_usr1, handle_usr2``; they are called in the loop. By default INT and TERM begin the shutdown, the second of
+    them cancels everything at once, and a third leaves the process with status 128 + signal, even when the loop hangs.
+
+    Args:
+        stage: The stage.
+    """
+
+    #: name of the method -> signal
+    HANDLERS: ClassVar[dict[str, signal.Signals]] = {
+        f"handle_{name}": getattr(signal, f"SIG{short}")
+        for name, short in {
+            "int": "INT",
+            "term": "TERM",
+            "hup": "HUP",
+            "quit": "QUIT",
+            "abort": "ABRT",
+            "winch": "WINCH",
+            "usr1": "USR1",
+            "usr2": "USR2",
+        }.items()
+        if hasattr(signal, f"SIG{short}")
+    }
+
+    def __init__(self, stage: Any) -> None:
+        self.stage = stage
+        self._received = 0
+
+    def handle_int(self) -> None:
+        """Begin the shutdown; the second time, cancel everything."""
+        self._stop()
+
+    def handle_term(self) -> None:
+        """Begin the shutdown; the second time, cancel everything."""
+        self._stop()
+
+    @classmethod
+    def handled(cls) -> dict[signal.Signals, str]:
+        """Which signals are handled, and the name of the method that does it."""
+        return {number: name for name, number in cls.HANDLERS.items() if callable(getattr(cls, name, None))}
+
+    @contextlib.contextmanager
+    def installed(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+        """Handle the signals inside the block and restore the former handlers behind it.
+
+        Outside the main thread, where Python delivers no signals, it does nothing.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        former: dict[signal.Signals, Any] = {}
+        try:
+            for number, name in self.handled().items():
+                former[number] = signal.signal(number, self._receiver(loop, name))
+            yield
+        finally:
+            for number, handler in former.items():
+                # None stands for a handler that Python did not install and cannot bring back
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+    def _receiver(self, loop: asyncio.AbstractEventLoop, name: str) -> Callable[[int, FrameType | None], None]:
+        # plain handlers rather than loop.add_signal_handler: they run while the loop hangs, and can be restored
+        is_default = getattr(type(self), name) in (Signals.handle_int, Signals.handle_term)
+
+        def receive(number: int, _frame: FrameType | None) -> None:
+            if is_default:
+                self._received += 1
+                if self._received >= _THIRD:
+                    os._exit(LEAVE + number)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: there is nothing left to stop
+                loop.call_soon_threadsafe(getattr(self, name))
+
+        return receive
+
+    def _stop(self) -> None:
+        stage: Stoppable = self.stage
+        stage.interrupt()
+        if self._received > 1:
+            stage.cancel_now()

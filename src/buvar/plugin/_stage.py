@@ -1,0 +1,388 @@
+"""The stage: load plugins, run their tasks, tear everything down; one life for every way to enter it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, TypeVar
+
+from buvar import context, di
+from buvar.components import Components
+from buvar.plugin._errors import LoopRunningError
+from buvar.plugin._loader import Loader, Plugin
+from buvar.plugin._signals import Signals
+from buvar.plugin._tasks import CANCEL_TIMEOUT, PATIENCE, Cancel, TaskRunner, settle
+from buvar.plugin._teardown import TEARDOWN_TIMEOUT, Teardown
+
+T = TypeVar("T")
+
+_log = logging.getLogger("buvar.plugin")
+
+
+class Stage:
+    """Loads plugins, runs the tasks that they give, and tears everything down.
+
+    The phases are `load`, `run_tasks` and `run_teardown`; `run` is all three. These block and own the event loop; each
+    has a twin to be awaited (`aload`, `arun_tasks`, `arun_teardown`, `arun`), and `running` is a context manager around
+    a stage whose tasks run in the background. A stage lives once.
+
+    Args:
+        components: Layers on top of the current context; they are never written to.
+        loop: The loop of the blocking methods; by default the stage makes one (of uvloop, when it is installed) at the
+            first call and closes it after `run_teardown`.
+        signals: The class that handles signals while a blocking method runs in the main thread.
+        cancel_timeout: Seconds that tasks which look at `Cancel` have to end by themselves.
+        fail_fast: Whether the first task that fails begins the shutdown.
+        teardown_timeout: Seconds that one entry of the teardown may take.
+    """
+
+    def __init__(
+        self,
+        components: Components | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+        signals: type[Signals] | None = None,
+        cancel_timeout: float = CANCEL_TIMEOUT,
+        *,
+        fail_fast: bool = False,
+        teardown_timeout: float = TEARDOWN_TIMEOUT,
+    ) -> None:
+        self._given_loop = loop
+        self._own_loop: asyncio.AbstractEventLoop | None = None
+        self.cancel = Cancel()
+        self.teardown = Teardown(timeout=teardown_timeout)
+        base = context.current_context()
+        if components is not None and components is not base:
+            base = base.push(*components.stack)
+        own = base.push()
+        #: The context that all plugins and tasks share.
+        self.context: Components = own.push()
+        self.loader = Loader(self.context, self.cancel)
+        self.signals = (signals or Signals)(self)
+        for component in (self.cancel, self.teardown, self.loader, self.signals):
+            own.add(component)
+        #: What the tasks returned or raised, once they have ended.
+        self.results: list[Any] = []
+        self._runner = TaskRunner(self.cancel, cancel_timeout=cancel_timeout, fail_fast=fail_fast)
+        self._variables: contextvars.Context | None = None
+        self._application = di.application(self.context)
+        self._loading: asyncio.Task[Any] | None = None
+        self._interrupted = False
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop of the blocking methods: the one that was given, else the stage's own while it has one."""
+        return self._given_loop or self._own_loop
+
+    @property
+    def failed(self) -> list[tuple[str, BaseException]]:
+        """Name of the plugin and error of each task that failed so far."""
+        return self._runner.failed
+
+    # -- blocking ------------------------------------------------------------------------------------------------
+
+    def load(self, *plugins: Plugin) -> None:
+        """Load plugins, blocking.
+
+        Raises:
+            LoopRunningError: an event loop runs in this thread.
+            Exception: whatever loading raises.
+        """
+        loading = self.loader.load(plugins, caller=1)
+        try:
+            self._call("load", lambda: self._load(loading))
+        finally:
+            loading.close()
+
+    def run_tasks(self) -> list[Any]:
+        """Run the collected tasks, blocking, until all have ended or `Cancel` is set; see `arun_tasks`."""
+        results = self._call("run_tasks", self._run_tasks)
+        self._leave()
+        return results
+
+    def run_teardown(self) -> None:
+        """Run the teardown, blocking, and close the stage's own loop; see `arun_teardown`."""
+        try:
+            self._call("run_teardown", self.arun_teardown)
+        finally:
+            self._close()
+
+    def run(self, *plugins: Plugin) -> list[Any]:
+        """Load plugins, run their tasks and tear down, blocking.
+
+        Returns:
+            What each task returned or raised, in the order of plugins and of giving.
+
+        Raises:
+            LoopRunningError: an event loop runs in this thread.
+            TeardownError: entries of the teardown failed, and nothing else did.
+            SystemExit, KeyboardInterrupt: a task raised it.
+            Exception: whatever loading raises.
+        """
+        return self._run("run", self.loader.load(plugins, caller=1))
+
+    # -- awaited -------------------------------------------------------------------------------------------------
+
+    def aload(self, *plugins: Plugin) -> Coroutine[Any, Any, None]:
+        """Load plugins.
+
+        Raises:
+            Exception: whatever loading raises; nothing that was collected will run then.
+        """
+        return self._load(self.loader.load(plugins, caller=1))
+
+    async def arun_tasks(self) -> list[Any]:
+        """Run the collected tasks until all have ended or `Cancel` is set.
+
+        Returns:
+            What each returned or raised, in the order of plugins and of giving.
+
+        Raises:
+            SystemExit, KeyboardInterrupt: a task raised it.
+        """
+        results = await self._run_tasks()
+        self._leave()
+        return results
+
+    async def arun_teardown(self) -> None:
+        """Run the teardown: its entries, and what dependency injection made for the whole stage, newest first.
+
+        Raises:
+            TeardownError: entries failed; all others ran.
+        """
+        await self._tear_down()
+
+    def arun(self, *plugins: Plugin) -> Coroutine[Any, Any, list[Any]]:
+        """Load plugins, run their tasks and tear down; see `run`. Signals are left alone."""
+        return self._arun(self.loader.load(plugins, caller=1))
+
+    @contextlib.asynccontextmanager
+    async def running(self, *plugins: Plugin, signals: bool = False) -> AsyncIterator[Stage]:
+        """Have plugins loaded and their tasks run in the background while the block runs.
+
+        Leaving the block sets `Cancel`, gives grace, cancels the rest and tears down. Loading and teardown belong to a
+        task of their own, so the block may be left from another task than the one that entered it.
+
+        Args:
+            plugins: The plugins; no relative names.
+            signals: Whether to handle signals meanwhile.
+
+        Yields:
+            The stage; `failed` tells which tasks failed so far.
+
+        Raises:
+            TeardownError: entries of the teardown failed, and nothing else did.
+            Exception: whatever loading raises.
+        """
+        loop = asyncio.get_running_loop()
+        ready: asyncio.Future[None] = loop.create_future()
+        loading = self.loader.load(plugins)
+        with self.signals.installed(loop) if signals else contextlib.nullcontext():
+            life = loop.create_task(self._live(loading, ready), name="buvar.plugin: stage")
+            try:
+                await _either(ready, life, self.cancel_now)
+                yield self
+            except BaseException:
+                await self._end(life, quiet=True)
+                raise
+            await self._end(life)
+        self._leave()
+
+    # -- from signals ----------------------------------------------------------------------------------------------
+
+    def interrupt(self) -> None:
+        """Begin the shutdown; plugins that are being loaded and do not look at `Cancel` are cancelled."""
+        self.cancel.set()
+        if self._loading is not None:
+            grace = self._runner.cancel_timeout if self.loader.watch.seen else 0.0
+            asyncio.get_running_loop().call_later(grace, self._interrupt_loading)
+
+    def cancel_now(self) -> None:
+        """Cancel everything at once: what is being loaded, all tasks, the entry of the teardown that runs."""
+        self._interrupt_loading()
+        self._runner.cancel_now()
+        self.teardown.hurry()
+
+    def _interrupt_loading(self) -> None:
+        if self._loading is not None and not self._interrupted:
+            self._interrupted = True
+            self._loading.cancel()
+
+    def _run(self, method: str, loading: Coroutine[Any, Any, None]) -> list[Any]:
+        try:
+            results = self._call(method, lambda: self._live(loading))
+        finally:
+            loading.close()
+            self._close()
+        self._leave()
+        return results
+
+    # -- the life --------------------------------------------------------------------------------------------------
+
+    async def _arun(self, loading: Coroutine[Any, Any, None]) -> list[Any]:
+        try:
+            results = await self._live(loading)
+        finally:
+            loading.close()
+        self._leave()
+        return results
+
+    async def _live(self, loading: Coroutine[Any, Any, None], ready: asyncio.Future[None] | None = None) -> list[Any]:
+        try:
+            await self._load(loading)
+            if ready is not None and not self._interrupted:
+                ready.set_result(None)
+            results = await self._run_tasks()
+        except (SystemExit, KeyboardInterrupt) as error:
+            # raised by whoever called, after the teardown: inside a task it would tear the loop apart
+            self._runner.leaving = error
+            results = []
+        except BaseException as error:
+            with contextlib.suppress(Exception):  # is logged; it must not hide what ended the stage
+                await self._tear_down(error)
+            raise
+        await self.arun_teardown()
+        return results
+
+    async def _load(self, loading: Coroutine[Any, Any, None]) -> None:
+        task = self._loading = asyncio.current_task()
+        try:
+            await self._open()
+            await loading
+        except asyncio.CancelledError:
+            self.loader.discard()
+            if not self._interrupted or task is None or task.uncancel() > 0:
+                raise
+        except BaseException:
+            self.loader.discard()
+            raise
+        finally:
+            self._loading = None
+
+    async def _open(self) -> contextvars.Context:
+        """The context variables of all tasks, with the plugin context installed and the application scope open."""
+        if self._variables is None:
+            variables = contextvars.copy_context()
+            # in a task of its own, because entering installs the context in the task that does it
+            await asyncio.get_running_loop().create_task(_enter(self._application), context=variables)
+            self.teardown.join(self._application)
+            self._variables = variables
+        return self._variables
+
+    async def _tear_down(self, error: BaseException | None = None) -> None:
+        self.cancel.set()
+        self.loader.discard()
+        await self.teardown.run(error)
+
+    async def _run_tasks(self) -> list[Any]:
+        variables = await self._open()
+        if not self._interrupted:
+            self._runner.start(self.loader.take(), variables)
+        self.results = await self._runner.wait()
+        return self.results
+
+    async def _end(self, life: asyncio.Task[Any], *, quiet: bool = False) -> None:
+        self.cancel.set()
+        try:
+            await settle(life, self.cancel_now)
+        except Exception:
+            if not quiet:
+                raise
+
+    def _leave(self) -> None:
+        if self._runner.leaving is not None:
+            raise self._runner.leaving
+
+    # -- the loop --------------------------------------------------------------------------------------------------
+
+    def _call(self, method: str, func: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        if asyncio._get_running_loop() is not None:  # noqa: SLF001 - the documented way raises
+            raise LoopRunningError(method)
+        loop = self.loop
+        if loop is None:
+            loop = self._own_loop = _new_loop()
+        with self.signals.installed(loop):
+            task = loop.create_task(func(), name=f"buvar.plugin: {method}")
+            try:
+                return loop.run_until_complete(task)
+            except BaseException:
+                if not task.done():  # a signal handler of someone else raised in the loop
+                    task.cancel()
+                    with contextlib.suppress(asyncio.CancelledError, Exception):
+                        loop.run_until_complete(task)
+                raise
+
+    def _close(self) -> None:
+        loop, self._own_loop = self._own_loop, None
+        if loop is None or loop.is_closed():
+            return
+        try:
+            left = asyncio.all_tasks(loop)
+            for task in left:
+                task.cancel()
+            if left:
+                _, stuck = loop.run_until_complete(asyncio.wait(left, timeout=PATIENCE))
+                for task in stuck:
+                    _log.error("The task %s was left behind: it ignores its cancellation", task.get_name())
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(loop.shutdown_default_executor())
+        finally:
+            loop.close()
+
+
+async def _enter(application: di.Application) -> None:
+    await application.__aenter__()
+
+
+async def _either(ready: asyncio.Future[None], life: asyncio.Task[Any], hurry: Callable[[], None]) -> None:
+    """Wait until the stage runs; when its life ends before, raise what ended it."""
+    try:
+        await asyncio.wait({ready, life}, return_when=asyncio.FIRST_COMPLETED)
+    except asyncio.CancelledError:
+        hurry()
+        raise
+    if life.done() and not ready.done():
+        life.result()
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def stage(
+    *plugins: Plugin,
+    components: Components | None = None,
+    loop: asyncio.AbstractEventLoop | None = None,
+    signals: type[Signals] | None = None,
+    cancel_timeout: float = CANCEL_TIMEOUT,
+    fail_fast: bool = False,
+) -> list[Any]:
+    """Load plugins, run their tasks until all have ended or the process is asked to end, and tear down.
+
+    INT and TERM begin the shutdown. A task that fails is logged at once and stops no other.
+
+    Args:
+        plugins: Dotted names, modules or functions.
+        components: Layers on top of the current context.
+        loop: The loop to use; by default one is made and closed.
+        signals: Handles the signals, in place of `Signals`.
+        cancel_timeout: Seconds that tasks which look at `Cancel` have to end by themselves.
+        fail_fast: Whether the first task that fails begins the shutdown.
+
+    Returns:
+        What each task returned or raised, in the order of plugins and of giving.
+
+    Raises:
+        LoopRunningError: an event loop runs in this thread.
+        TeardownError: entries of the teardown failed, and nothing else did.
+        SystemExit, KeyboardInterrupt: a task raised it.
+        Exception: whatever loading raises.
+    """
+    made = Stage(components, loop, signals, cancel_timeout, fail_fast=fail_fast)
+    return made._run("stage", made.loader.load(plugins, caller=1))  # noqa: SLF001 - the same module

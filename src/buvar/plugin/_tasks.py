@@ -1,0 +1,257 @@
+"""Run what the plugins gave: watch for failures, give grace, cancel the rest in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import dataclasses
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any, Final, Literal, TypeVar
+
+from buvar.names import fqdn
+from buvar.plugin._errors import StuckTaskError
+
+T = TypeVar("T")
+
+#: Seconds that a task which watches `Cancel` has to end by itself.
+CANCEL_TIMEOUT: Final = 30.0
+#: Seconds that a cancelled task has at least to clean up before it is left behind.
+PATIENCE: Final = 5.0
+
+_log = logging.getLogger("buvar.plugin")
+
+
+class Watch:
+    """Whether a task, or a task that it started, looks at a `Cancel`."""
+
+    __slots__ = ("cancel", "seen")
+
+    def __init__(self, cancel: asyncio.Event) -> None:
+        self.cancel = cancel
+        # an event of another class tells nobody who looks at it, so everybody is trusted to
+        self.seen = not isinstance(cancel, Cancel)
+
+
+#: set in each task of a stage; the tasks that it starts inherit it
+watching: contextvars.ContextVar[Watch | None] = contextvars.ContextVar("buvar.plugin.watching", default=None)
+
+
+class Cancel(asyncio.Event):
+    """Set to begin the shutdown of a stage; a task that looks at it gets time to end by itself."""
+
+    def is_set(self) -> bool:
+        """Whether the shutdown has begun."""
+        self._note()
+        return super().is_set()
+
+    async def wait(self) -> Literal[True]:
+        """Wait until the shutdown begins."""
+        self._note()
+        return await super().wait()
+
+    def _note(self) -> None:
+        watch = watching.get()
+        if watch is not None and watch.cancel is self:
+            watch.seen = True
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Job:
+    """One awaitable that a plugin gave."""
+
+    #: name of the plugin
+    plugin: str
+    awaitable: Awaitable[Any]
+    watch: Watch
+    task: asyncio.Task[Any] | None = None
+    #: whether its cancellation was asked for
+    asked: bool = False
+
+    def cancel(self) -> None:
+        """Cancel its task, and remember that it was asked for."""
+        if self.task is not None and not self.task.done():
+            self.asked = True
+            self.task.cancel()
+
+    def discard(self) -> None:
+        """Close or cancel what was never run."""
+        discard(self.awaitable)
+
+
+def discard(awaitable: object) -> None:
+    """Close a coroutine that nobody will await, cancel a future that nobody will look at."""
+    if inspect.iscoroutine(awaitable):
+        awaitable.close()
+    elif isinstance(awaitable, asyncio.Future):
+        awaitable.cancel()
+
+
+async def settle(task: asyncio.Task[T], hurry: Callable[[], None]) -> T:
+    """Await a task to its end. A cancellation of the caller calls *hurry* and is raised when the task has ended."""
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+            hurry()
+    if cancelled is not None:
+        if not task.cancelled():
+            task.exception()  # it counts as seen
+        raise cancelled
+    return task.result()
+
+
+class TaskRunner:
+    """Runs jobs until all have ended or *cancel* is set, then ends the rest.
+
+    Args:
+        cancel: Begins the shutdown.
+        cancel_timeout: Seconds for a task that looks at *cancel* to end by itself.
+        fail_fast: Whether the first failure sets *cancel*.
+    """
+
+    def __init__(self, cancel: asyncio.Event, *, cancel_timeout: float, fail_fast: bool = False) -> None:
+        self.cancel = cancel
+        self.cancel_timeout = cancel_timeout
+        self.fail_fast = fail_fast
+        #: (name of the plugin, error) of each task that failed, in the order of failing
+        self.failed: list[tuple[str, BaseException]] = []
+        #: the first request to leave the process that a task made by SystemExit or KeyboardInterrupt
+        self.leaving: BaseException | None = None
+        self._jobs: list[Job] = []
+
+    def start(self, jobs: Iterable[Job], variables: contextvars.Context) -> None:
+        """Make a task of each job, each in a copy of *variables*."""
+        for job in jobs:
+            own = variables.copy()
+            own.run(watching.set, job.watch)
+            name = getattr(job.awaitable, "__qualname__", type(job.awaitable).__qualname__)
+            job.task = asyncio.get_running_loop().create_task(
+                self._guard(job), name=f"{job.plugin}: {name}", context=own
+            )
+            self._jobs.append(job)
+
+    async def wait(self) -> list[Any]:
+        """Wait for the end of all tasks.
+
+        Returns:
+            What each returned or raised, in the order of starting.
+        """
+        finish = asyncio.get_running_loop().create_task(self._finish(), name="buvar.plugin: shutdown")
+        return await settle(finish, self.cancel_now)
+
+    def cancel_now(self) -> None:
+        """Begin the shutdown and cancel every task without grace."""
+        self.cancel.set()
+        for job in self._jobs:
+            job.cancel()
+
+    async def _guard(self, job: Job) -> Any:
+        try:
+            return await job.awaitable
+        except asyncio.CancelledError as error:
+            if not job.asked:
+                self._fail(job, error)
+            return error
+        except Exception as error:  # noqa: BLE001 - it is the result, logged and kept
+            self._fail(job, error)
+            return error
+        except BaseException as error:  # noqa: BLE001 - SystemExit in a task would tear the loop apart; it is raised at the end
+            self.leaving = self.leaving or error
+            self.cancel.set()
+            return error
+
+    def _fail(self, job: Job, error: BaseException) -> None:
+        self.failed.append((job.plugin, error))
+        _log.error("A task of the plugin %s failed", job.plugin, exc_info=error, extra={"plugin": job.plugin})
+        if self.fail_fast:
+            self.cancel.set()
+
+    async def _finish(self) -> list[Any]:
+        tasks = self._pending()
+        if tasks:
+            loop = asyncio.get_running_loop()
+            ended = loop.create_task(_wait_all(tasks))
+            stop = loop.create_task(self.cancel.wait())
+            await asyncio.wait({ended, stop}, return_when=asyncio.FIRST_COMPLETED)
+            for helper in (ended, stop):
+                helper.cancel()
+            await asyncio.wait({ended, stop})
+        self.cancel.set()
+        await self._shut_down()
+        return [self._result(job) for job in self._jobs]
+
+    async def _shut_down(self) -> None:
+        await asyncio.sleep(0)  # a task that ends when it sees Cancel, or that set it last, is not cancelled
+        now = asyncio.get_running_loop().time
+        deadline = now() + self.cancel_timeout
+        await self._cancel_in_order([job for job in self._jobs if not job.watch.seen])
+        tasks = self._pending()
+        if tasks:
+            await asyncio.wait(tasks, timeout=max(0.0, deadline - now()))
+        await self._cancel_in_order(self._jobs)
+
+    async def _cancel_in_order(self, jobs: Iterable[Job]) -> None:
+        now = asyncio.get_running_loop().time
+        end = now() + self._patience
+        for job in jobs:
+            if job.task is not None and not job.task.done():
+                job.cancel()
+                await asyncio.wait({job.task}, timeout=max(0.0, end - now()))
+
+    @property
+    def _patience(self) -> float:
+        return max(self.cancel_timeout, PATIENCE)
+
+    def _pending(self) -> list[asyncio.Task[Any]]:
+        return [job.task for job in self._jobs if job.task is not None and not job.task.done()]
+
+    def _result(self, job: Job) -> Any:
+        task = job.task
+        if task is None or not task.done():
+            error = StuckTaskError(job.plugin, self._patience)
+            self._fail(job, error)
+            return error
+        if task.cancelled():  # before its first step
+            job.discard()
+            return asyncio.CancelledError()
+        return task.result()
+
+
+async def _wait_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    await asyncio.wait(tasks)
+
+
+async def run(
+    tasks: Iterable[Awaitable[Any]],
+    *,
+    evt_cancel: asyncio.Event | None = None,
+    cancel_timeout: float = CANCEL_TIMEOUT,
+) -> list[Any]:
+    """Run awaitables side by side; a failing one stops none of the others.
+
+    Args:
+        tasks: What to run.
+        evt_cancel: Ends them when it is set. Tasks that look at a `Cancel` get time to end by themselves; with an event
+            of another class, all do.
+        cancel_timeout: Seconds of that time; then they are cancelled one after the other.
+
+    Returns:
+        What each returned or raised, in order.
+    """
+    cancel = Cancel() if evt_cancel is None else evt_cancel
+    runner = TaskRunner(cancel, cancel_timeout=cancel_timeout)
+    jobs = [Job(_name(awaitable), awaitable, Watch(cancel)) for awaitable in tasks]
+    runner.start(jobs, contextvars.copy_context())
+    results = await runner.wait()
+    if runner.leaving is not None:
+        raise runner.leaving
+    return results
+
+
+def _name(awaitable: object) -> str:
+    named: Callable[..., Any] | Coroutine[Any, Any, Any] | object = awaitable
+    return str(getattr(named, "__qualname__", None) or fqdn(type(awaitable)))
