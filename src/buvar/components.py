@@ -68,7 +68,11 @@ class Layer(Mapping[Hashable, Mapping[Hashable, Any]]):
         self.shared = False
         #: Which keys there are; None until asked, and again after a new one.
         self.keyset: frozenset[Hashable] | None = None
-        for namespace, by_name in (items or {}).items():
+        if items is not None:
+            self._read(items)
+
+    def _read(self, items: Mapping[Hashable, Mapping[Hashable, Any]]) -> None:
+        for namespace, by_name in items.items():
             for name, item in by_name.items():
                 if name is None:
                     self.plain[namespace] = item
@@ -278,12 +282,12 @@ class Components:
         """
         top = Layer() if namespaces is None else namespaces
         if not stack and isinstance(top, Layer) and not top.shared and not top.plain and not top.named:
-            return self._push_empty(top)
+            return self.push_fresh(top)
         self._top.shared = True
         return Components(top, *stack, *self.layers)
 
-    def _push_empty(self, top: Layer) -> Components:
-        """Push a layer that nobody else holds yet, along the known chains."""
+    def push_fresh(self, top: Layer) -> Components:
+        """The same layers below *top*, which is empty and held by nobody else: the fast way to push."""
         self._top.shared = True
         pushed = object.__new__(Components)
         pushed.layers = (top, *self.layers)

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, overload
 
 from buvar.components import Components
+from buvar.context import buvar_context
 
 from ._adapters import Adapter, Lifetime
 from ._errors import AdapterError, ResolveError
 from ._inject import Inject, hide_injected, injected
+from ._override import Override
 from ._registry import Adapters, buvar_adapters
-from ._scope import Application, Override, Scope
+from ._scope import Application, Scope
 
 __all__ = [
     "Adapter",
@@ -67,7 +69,7 @@ async def nject(*targets: Any, **dependencies: Any) -> Any:
         AdapterError: the annotations of an adapter that may serve cannot be evaluated.
         ValueError: a keyword is a class.
     """
-    return await buvar_adapters.get().nject(*targets, **dependencies)
+    return await buvar_adapters.get()._nject_in(buvar_context.get(), targets, dependencies)  # noqa: SLF001 - saves a call
 
 
 def lookup(type_: Any) -> list[Adapter]:

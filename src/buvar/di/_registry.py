@@ -6,7 +6,7 @@ import contextvars
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar, Union, get_origin, overload
 
 from buvar.components import Components, Layer
@@ -16,9 +16,10 @@ from ._adapters import Adapter, Candidate, Lifetime, Need
 from ._errors import AdapterError, ResolveError
 from ._explain import branch_of, draw, error_of, hard_error
 from ._inject import Wants, hide_injected, wants_of
+from ._override import Override
 from ._plan import Plan, compile_plan
 from ._resolve import Attempt, Ground, HardProblem, Problem, Resolver, Value, depths, probe
-from ._scope import Application, Override, Scope
+from ._scope import Application, Scope
 from ._types import VAGUE, bases_of, canonical, mro_of, serves, type_name, unwrap
 
 T = TypeVar("T")
@@ -188,17 +189,18 @@ class Adapters:
             AdapterError: the annotations of an adapter that may serve cannot be evaluated.
             ValueError: a keyword is a class.
         """
-        components = buvar_context.get()
-        key = (components.chain, targets) if not dependencies else self._key(components, targets, dependencies)
-        plan = self._plans.get(key)
-        if plan is None:
-            plan = self._plan(key, components, targets, dependencies)
-        return await plan(components.layers, *dependencies.values())
+        return await self._nject_in(buvar_context.get(), targets, dependencies)
 
-    async def _nject_in(self, components: Components, targets: tuple[Any, ...], dependencies: dict[str, Any]) -> Any:
-        key = self._key(components, targets, dependencies)
+    def _nject_in(
+        self, components: Components, targets: tuple[Any, ...], dependencies: dict[str, Any]
+    ) -> Coroutine[Any, Any, Any]:
+        if not dependencies:
+            key: tuple[Any, ...] = (components.chain, targets)
+            plan = self._plans.get(key) or self._plan(key, components, targets, dependencies)
+            return plan(components.layers)
+        key = (components.chain, targets, *dependencies, *map(type, dependencies.values()))
         plan = self._plans.get(key) or self._plan(key, components, targets, dependencies)
-        return await plan(components.layers, *dependencies.values())
+        return plan(components.layers, *dependencies.values())
 
     async def _provide_in(
         self, components: Components, func: Callable[..., Any], wants: Wants | None = None
@@ -210,10 +212,6 @@ class Adapters:
         plan = self._plans.get(key) or self._plan(key, components, wants, {})
         found: dict[str, Any] = await plan(components.layers)
         return found
-
-    @staticmethod
-    def _key(components: Components, targets: tuple[Any, ...], dependencies: dict[str, Any]) -> tuple[Any, ...]:
-        return (components.chain, targets, *dependencies, *map(type, dependencies.values()))
 
     def _plan(
         self,

@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from buvar.components import Components, Layer
 from buvar.context import buvar_context
@@ -50,6 +50,17 @@ _building: contextvars.ContextVar[_Building | None] = contextvars.ContextVar("bu
 class _Keeper:
     """What scopes and applications have in common."""
 
+    __slots__ = (
+        "_adapters",
+        "_base",
+        "_pending",
+        "_token",
+        "components",
+        "is_closed",
+        "opened",
+        "teardown_errors",
+        "values",
+    )
     title = "scope"
 
     def __init__(self, adapters: Adapters, components: Components | None) -> None:
@@ -66,9 +77,9 @@ class _Keeper:
         self.is_closed = False
         #: What went wrong while it was closed, also where an earlier error is raised instead.
         self.teardown_errors: tuple[BaseException, ...] = ()
-        self._pending: dict[tuple[Any, ...], _Building] = {}
+        self._pending: dict[tuple[Any, ...], _Building] | None = None
 
-    async def nject(self, *targets: Any, **dependencies: Any) -> Any:
+    async def nject(self, /, *targets: Any, **dependencies: Any) -> Any:
         """Like `nject`, with this as the newest scope whatever the current context is.
 
         Raises:
@@ -88,10 +99,6 @@ class _Keeper:
         """
         return await self._adapters._provide_in(self.components, func)  # noqa: SLF001 - two halves of one
 
-    def _enter(self, components: Components) -> None:
-        self.components = components
-        self._token = buvar_context.set(components)
-
     def _leave(self) -> None:
         """Give back the former context, where this is still the task that entered."""
         token, self._token = self._token, None
@@ -102,10 +109,9 @@ class _Keeper:
             return
 
     async def _close(self, error: BaseException | None) -> None:
-        self.is_closed = True
         failed = await finish_all(self.opened, error)
-        self.values.clear()
-        self.teardown_errors = tuple(failed)
+        if failed:
+            self.teardown_errors = tuple(failed)
         settle(failed, error, self.title)
 
     def refuse(self, what: object) -> None:
@@ -158,25 +164,32 @@ class Scope(_Keeper):
     `teardown_errors` has them all.
     """
 
+    __slots__ = ()
+
     async def __aenter__(self) -> Self:
-        base = self._base if self._base is not None else buvar_context.get()
-        self._enter(base.push(Layer(owner=self)))
+        base = self._base
+        if base is None:
+            base = buvar_context.get()
+        self.components = components = base.push_fresh(Layer(owner=self))
+        self._token = buvar_context.set(components)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.is_closed = True
         try:
-            if self.opened or self.values:
+            if self.opened:
                 await self._close(error)
         finally:
-            self.is_closed = True
+            # the scope and its layer hold each other: let go here, not when the garbage collector comes by
+            self.components.stack[0].owner = CLOSED
             self._leave()
 
     async def once(self, key: tuple[Any, ...], build: Build) -> Any:
         """The value kept under *key*, made by the first who asks; when that one is cancelled, by the next."""
         while key not in self.values:
-            building = self._pending.get(key)
+            building = self._pending.get(key) if self._pending else None
             if building is None:
                 return await self._build(key, build)
             try:
@@ -189,7 +202,10 @@ class Scope(_Keeper):
     async def _build(self, key: tuple[Any, ...], build: Build) -> Any:
         if self.is_closed:
             self.refuse(type_name(key[0].produces))
-        building = self._pending[key] = _Building(type_name(key[0].produces))
+        if self._pending is None:
+            self._pending = {}
+        pending = self._pending
+        building = pending[key] = _Building(type_name(key[0].produces))
         future = building.future = asyncio.get_running_loop().create_future()
         token = _building.set(building)
         try:
@@ -207,7 +223,12 @@ class Scope(_Keeper):
             return value
         finally:
             _building.reset(token)
-            del self._pending[key]
+            del pending[key]
+
+
+#: Stands for every scope that has ended.
+CLOSED: Final = Scope(cast("Adapters", None), None)  # never asked to build anything
+CLOSED.is_closed = True
 
 
 class Application(_Keeper):
@@ -219,15 +240,19 @@ class Application(_Keeper):
     another; that task's context is then left as it is.
     """
 
+    __slots__ = ("_loop", "_variables")
     title = "application"
+    _pending: dict[tuple[Any, ...], _Building]
 
     async def __aenter__(self) -> Self:
         base = self._base if self._base is not None else buvar_context.get()
+        self._pending = {}
         self._loop = asyncio.get_running_loop()
         self._variables = contextvars.copy_context()
         if self._base is None or not base.own(self):
-            base = base.push(Layer(owner=self))
-        self._enter(base)
+            base = base.push_fresh(Layer(owner=self))
+        self.components = base
+        self._token = buvar_context.set(base)
         return self
 
     async def __aexit__(
@@ -284,28 +309,3 @@ class Application(_Keeper):
         task.add_done_callback(lambda done: done.cancelled() or done.exception())  # those who wait get it raised
         self._pending[key] = building
         return building
-
-
-class Override:
-    """Stands in for a type from entering to leaving, by ``with`` or ``async with``; see `override`."""
-
-    def __init__(
-        self, install: Callable[[object, Any, Any], None], remove: Callable[[object], None], type_: Any, value: Any
-    ) -> None:
-        self._install = install
-        self._remove = remove
-        self._type = type_
-        self._value = value
-
-    def __enter__(self) -> Any:
-        self._install(self, self._type, self._value)
-        return self._value
-
-    def __exit__(self, *details: object) -> None:
-        self._remove(self)
-
-    async def __aenter__(self) -> Any:
-        return self.__enter__()
-
-    async def __aexit__(self, *details: object) -> None:
-        self._remove(self)

@@ -32,6 +32,17 @@ async def finish_all(opened: list[Opened], error: BaseException | None) -> list[
     failed: list[BaseException] = []
     while opened:
         one = opened.pop()
+        if error is None and not failed and type(one) is AsyncGeneratorType:
+            # what happens nearly always, without the detour
+            try:
+                await one.__anext__()
+            except StopAsyncIteration:
+                continue
+            except BaseException as problem:  # noqa: BLE001 - the others are finished first; then it is raised
+                failed.append(problem)
+            else:
+                failed.append(await _refuse_second(one))
+            continue
         thrown = error if error is not None else next(iter(failed), None)
         traceback = thrown.__traceback__ if thrown is not None else None
         try:
@@ -75,8 +86,7 @@ async def _finish(one: Any, error: BaseException | None) -> None:
             await (anext(one) if error is None else one.athrow(error))
         except StopAsyncIteration:
             return
-        await one.aclose()
-        raise RuntimeError(f"{fqdn_of(one)} yielded a second time instead of ending")
+        raise await _refuse_second(one)
     if kind is GeneratorType:
         try:
             if error is None:
@@ -92,6 +102,15 @@ async def _finish(one: Any, error: BaseException | None) -> None:
         await one.__aexit__(*details)
     else:
         one.__exit__(*details)
+
+
+async def _refuse_second(generator: Any) -> BaseException:
+    """Close a generator that has yielded again; the error of that."""
+    try:
+        await generator.aclose()
+    except BaseException as problem:  # noqa: BLE001 - raised by those who called
+        return problem
+    return RuntimeError(f"{fqdn_of(generator)} yielded a second time instead of ending")
 
 
 def _is_wrapped(problem: BaseException, thrown: BaseException | None) -> bool:
