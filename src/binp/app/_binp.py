@@ -35,6 +35,7 @@ class BINP:
         service: Background functions that are kept alive.
         plugins: Plugins of the kernel that are loaded when the app is served, before its services start.
         config: A TOML or JSON file with the settings, in section ``[binp]``, and with those of the plugins.
+        db: URL or path of the database; the setting by default.
 
     Raises:
         DifferentDatabases: the given parts are bound to different databases.
@@ -46,6 +47,7 @@ class BINP:
     service: Service = field(default_factory=Service)
     plugins: Sequence[Any] = ()
     config: str | os.PathLike[str] | None = None
+    db: str | None = None
     #: what the parts share
     home: Home = field(init=False, repr=False)
     #: name of the module that made it: its ``prepare`` is loaded as a plugin
@@ -53,7 +55,7 @@ class BINP:
     _state: dict[str, Any] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        home = Home(config=self.config)
+        home = Home(db=self.db, config=self.config)
         object.__setattr__(self, "home", home)
         # the frame of __init__ is between; what calls it is the user's module
         object.__setattr__(self, "module", sys._getframe(2).f_globals.get("__name__", ""))  # noqa: SLF001 - documented
@@ -94,6 +96,7 @@ class BINP:
             )
         if other.home.is_open or self.home.is_open:
             raise BinpError("a BINP that is open cannot be included, nor include another", fix="include it at import")
+        self.home.share_database(other.db)
         self._state.setdefault("included", []).append(other)
         other._state["host"] = self
         self.service.adopt(other.service)

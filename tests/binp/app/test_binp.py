@@ -1,0 +1,136 @@
+"""The facade: BNP rows, and several files as one."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import types
+
+import pytest
+
+from binp import BINP, KV, Action, Journals, Service
+from binp.errors import BinpError
+
+
+def test_parts_are_replaceable_by_keyword():
+    """BNP-01: a frozen dataclass whose parts are of the documented types, and replaceable."""
+    kv, journal, action, service = KV("mine"), Journals(), Action(), Service()
+    binp = BINP(kv=kv, journal=journal, action=action, service=service)
+
+    assert (binp.kv, binp.journal, binp.action, binp.service) == (kv, journal, action, service)
+    assert dataclasses.is_dataclass(binp)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        binp.kv = kv
+    fresh = BINP()
+    assert tuple(map(type, (fresh.kv, fresh.journal, fresh.action, fresh.service))) == (KV, Journals, Action, Service)
+    assert fresh.kv.namespace == "default"
+
+
+def test_the_app_is_made_once():
+    """BNP-02: the application is made at first use, and is the same object later."""
+    binp = BINP()
+    app = binp.app
+
+    @binp.app.get("/hello")
+    async def hello():
+        return {}
+
+    assert binp.app is app
+    assert any(getattr(route, "path", "") == "/hello" for route in app.routes)
+
+
+async def test_what_was_registered_before_comes_along(db):
+    """BNP-01: parts that have registered something before they get into a BINP keep it."""
+    action, journal, service = Action(), Journals(), Service()
+
+    @action(name="a")
+    @journal(operation="j")
+    async def op():
+        return 1
+
+    binp = BINP(action=action, journal=journal, service=service, db=db)
+    handle = await binp.action.start("a")
+    assert await handle.result() == 1
+    [headline] = await binp.journal.history()
+    assert headline.operation == "j"
+    await binp.home.close()
+
+
+async def test_include(db):
+    """Two files as one: actions, journals, services, keys and routes of the included are those of the host."""
+    host, guest = BINP(db=db), BINP()
+
+    @guest.action(name="g")
+    @guest.journal(operation="gj")
+    async def op():
+        await guest.kv.set(x=1)
+
+    @guest.service(name="s", autostart=False)
+    async def service():
+        pass
+
+    @guest.app.get("/guest")
+    async def route():
+        return {}
+
+    host.include(guest)
+
+    @guest.action(name="later")
+    async def later():
+        pass
+
+    assert [info.name for info in host.action.actions] == ["g", "later"]
+    assert [info.name for info in host.service.services] == ["s"]
+    assert guest.app is host.app
+    assert any(getattr(route, "path", "") == "/guest" for route in host.app.routes)
+    await (await host.action.start("g")).result()
+    assert await host.kv.get("x") == 1
+    assert [h.operation for h in await host.journal.history()] == ["gj"]
+    assert [h.operation for h in await guest.journal.history()] == ["gj"]
+    await host.home.close()
+
+
+def test_include_refuses_nonsense():
+    """A BINP cannot include itself, nor be included twice."""
+    host, guest = BINP(), BINP()
+    host.include(guest)
+    with pytest.raises(BinpError, match="included already"):
+        BINP().include(guest)
+    with pytest.raises(BinpError, match="cannot include itself"):
+        host.include(host)
+
+
+def test_include_on_another_database_is_refused(tmp_path):
+    """Included parts that are bound to another database are an error naming both."""
+    host, guest = BINP(db=f"sqlite:///{tmp_path}/a.db"), BINP(db=f"sqlite:///{tmp_path}/b.db")
+    with pytest.raises(BinpError, match="different databases"):
+        host.include(guest)
+
+
+def test_prepare_of_the_file_is_a_plugin(monkeypatch):
+    """A served file may define prepare(load): it is among the plugins, behind the given ones."""
+    import sys
+
+    module = types.ModuleType("ops_file")
+    monkeypatch.setitem(sys.modules, "ops_file", module)
+    source = "from binp import BINP\nbinp = BINP(plugins=['some.plugin'])\nasync def prepare(load):\n    pass\n"
+    exec(compile(source, "ops_file.py", "exec"), module.__dict__)
+
+    assert module.binp.all_plugins() == ["some.plugin", module.prepare]
+
+
+def test_nothing_runs_when_the_app_is_only_made(db):
+    """BNP-02: asking for the app starts nothing."""
+    binp = BINP(db=db)
+    started = []
+
+    async def main():
+        @binp.service
+        async def service():
+            started.append(1)
+
+        _ = binp.app
+        await asyncio.sleep(0.05)
+
+    asyncio.run(main())
+    assert started == []
