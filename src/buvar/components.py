@@ -296,8 +296,7 @@ class Components:
         chain = self._chain
         epoch = pushed._epoch = _chains.epoch
         if chain is None or self._epoch != epoch:
-            pushed._chain = None
-            return pushed
+            chain = self.chain
         step = (chain, type(top.owner))
         known = _chains.pushed.get(step)
         if known is None:

@@ -79,7 +79,7 @@ def lookup(type_: Any) -> list[Adapter]:
 
 def scope(components: Components | None = None) -> Scope:
     """A scope on the current context, or on *components*: ``async with di.scope() as scope:``; see `Scope`."""
-    return buvar_adapters.get().scope(components)
+    return Scope(buvar_adapters.get(), components)
 
 
 def application(components: Components | None = None) -> Application:

@@ -19,6 +19,14 @@ Plan: TypeAlias = Callable[..., Coroutine[Any, Any, Any]]
 #: Gives the value that a scope keeps, making it when there is none: ``await keep(owner, key)``.
 Keep: TypeAlias = Callable[[Any, tuple[Any, ...]], Coroutine[Any, Any, Any]]
 
+#: How each style of generator gives its value; it is named g.
+_STARTS = {
+    "agen": "try: {variable} = await g.__anext__()\nexcept StopAsyncIteration: raise no_value({candidate}) from None",
+    "gen": "try: {variable} = next(g)\nexcept StopIteration: raise no_value({candidate}) from None",
+    "acm": "{variable} = await g.__aenter__()",
+    "cm": "{variable} = g.__enter__()",
+}
+
 _numbers = itertools.count(1)
 
 
@@ -73,6 +81,8 @@ class _Writer:
         self.lines: list[str] = []
         self._names: dict[int, str] = {}
         self._variables: dict[Any, str] = {}
+        #: The scopes that are known to be open, as nothing was awaited since they were checked.
+        self._checked: set[str] = set()
 
     def constant(self, value: Any) -> str:
         """The name of a constant; `constants` keeps it alive, so its id stays its own."""
@@ -118,6 +128,7 @@ class _Writer:
         owner, key = self._owner(made.depth), self.constant(made.key)
         self.lines.append(f"{variable} = {owner}.values.get({key}, MISSING)")
         self.lines.append(f"if {variable} is MISSING: {variable} = await keep({owner}, {key})")
+        self._checked.clear()
 
     def _call(self, made: Made, variable: str) -> None:
         adapter = made.candidate.adapter
@@ -128,26 +139,23 @@ class _Writer:
             for need, value in made.arguments
         ]
         call = f"{self.constant(function)}({', '.join(arguments)})"
-        if adapter.style in {"plain", "await", "maybe"}:
-            self.lines.append(f"{variable} = {'await ' if adapter.style == 'await' else ''}{call}")
-            if adapter.style == "maybe":
+        style = adapter.style
+        if style in {"plain", "await", "maybe"}:
+            self.lines.append(f"{variable} = {'await ' if style == 'await' else ''}{call}")
+            if style == "maybe":
                 self.lines.append(f"if hasattr({variable}, '__await__'): {variable} = await {variable}")
+            if style != "plain":
+                self._checked.clear()
             return
         owner = self._owner(made.depth)
         candidate = self.constant(made.candidate)
-        self.lines.append(f"if {owner}.is_closed: {owner}.refuse({candidate}.adapter.name)")
-        self.lines.append(f"g = {call}")
-        if adapter.style in {"agen", "gen"}:
-            start, stop = (
-                ("await g.__anext__()", "StopAsyncIteration")
-                if adapter.style == "agen"
-                else ("next(g)", "StopIteration")
-            )
-            self.lines.append(f"try: {variable} = {start}")
-            self.lines.append(f"except {stop}: raise no_value({candidate}) from None")
-        else:
-            self.lines.append(f"{variable} = {'await g.__aenter__()' if adapter.style == 'acm' else 'g.__enter__()'}")
-        self.lines.append(f"if {owner}.is_closed: await {owner}.too_late(g)")
+        if owner not in self._checked:
+            self.lines.append(f"if {owner}.is_closed: {owner}.refuse({candidate}.adapter.name)")
+            self._checked.add(owner)
+        self.lines += [f"g = {call}", *_STARTS[style].format(variable=variable, candidate=candidate).split("\n")]
+        if style in {"agen", "acm"}:
+            self.lines.append(f"if {owner}.is_closed: await {owner}.too_late(g)")
+            self._checked = {owner}
         self.lines.append(f"{owner}.opened.append(g)")
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable
-from types import TracebackType
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from buvar.components import Components, Layer
@@ -50,34 +50,24 @@ _building: contextvars.ContextVar[_Building | None] = contextvars.ContextVar("bu
 class _Keeper:
     """What scopes and applications have in common."""
 
-    __slots__ = (
-        "_adapters",
-        "_base",
-        "_pending",
-        "_token",
-        "components",
-        "is_closed",
-        "opened",
-        "teardown_errors",
-        "values",
-    )
     title = "scope"
+    # defaults of the class, because most scopes are short and need none of it
+    _token: contextvars.Token[Components] | None = None
+    _pending: dict[tuple[Any, ...], _Building] | None = None
+    #: What is kept.
+    values: Mapping[tuple[Any, ...], Any] = MappingProxyType({})
+    #: Whether nothing can be opened here any more.
+    is_closed = False
+    #: What went wrong while it was closed, also where an earlier error is raised instead.
+    teardown_errors: tuple[BaseException, ...] = ()
+    #: The components that code inside sees.
+    components: Components
 
     def __init__(self, adapters: Adapters, components: Components | None) -> None:
         self._adapters = adapters
         self._base = components
-        self._token: contextvars.Token[Components] | None = None
-        #: The components that code inside sees.
-        self.components: Components
         #: What was opened and has to be closed.
         self.opened: list[Opened] = []
-        #: What is kept.
-        self.values: dict[tuple[Any, ...], Any] = {}
-        #: Whether nothing can be opened here any more.
-        self.is_closed = False
-        #: What went wrong while it was closed, also where an earlier error is raised instead.
-        self.teardown_errors: tuple[BaseException, ...] = ()
-        self._pending: dict[tuple[Any, ...], _Building] | None = None
 
     async def nject(self, /, *targets: Any, **dependencies: Any) -> Any:
         """Like `nject`, with this as the newest scope whatever the current context is.
@@ -108,11 +98,8 @@ class _Keeper:
         except ValueError:  # left by another task, whose context was never changed
             return
 
-    async def _close(self, error: BaseException | None) -> None:
-        failed = await finish_all(self.opened, error)
-        if failed:
-            self.teardown_errors = tuple(failed)
-        settle(failed, error, self.title)
+    def _store(self, key: tuple[Any, ...], value: Any) -> None:
+        self.values = {**self.values, key: value}
 
     def refuse(self, what: object) -> None:
         """Raise that it is too late to open *what*."""
@@ -164,8 +151,6 @@ class Scope(_Keeper):
     `teardown_errors` has them all.
     """
 
-    __slots__ = ()
-
     async def __aenter__(self) -> Self:
         base = self._base
         if base is None:
@@ -180,10 +165,13 @@ class Scope(_Keeper):
         self.is_closed = True
         try:
             if self.opened:
-                await self._close(error)
+                failed = await finish_all(self.opened, error)
+                if failed:
+                    self.teardown_errors = tuple(failed)
+                    settle(failed, error, self.title)
         finally:
             # the scope and its layer hold each other: let go here, not when the garbage collector comes by
-            self.components.stack[0].owner = CLOSED
+            self.components.layers[0].owner = CLOSED
             self._leave()
 
     async def once(self, key: tuple[Any, ...], build: Build) -> Any:
@@ -218,7 +206,7 @@ class Scope(_Keeper):
             future.exception()  # nobody else may be waiting for it
             raise
         else:
-            self.values[key] = value
+            self._store(key, value)
             future.set_result(value)
             return value
         finally:
@@ -240,7 +228,6 @@ class Application(_Keeper):
     another; that task's context is then left as it is.
     """
 
-    __slots__ = ("_loop", "_variables")
     title = "application"
     _pending: dict[tuple[Any, ...], _Building]
 
@@ -264,7 +251,9 @@ class Application(_Keeper):
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await self._close(error)
+            failed = await finish_all(self.opened, error)
+            self.teardown_errors = tuple(failed)
+            settle(failed, error, self.title)
         finally:
             self.components.disown(self)
             self._leave()
@@ -300,7 +289,8 @@ class Application(_Keeper):
 
         async def make() -> Any:
             try:
-                value = self.values[key] = await build()
+                value = await build()
+                self._store(key, value)
                 return value
             finally:
                 del self._pending[key]

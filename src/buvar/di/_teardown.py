@@ -8,8 +8,6 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from types import AsyncGeneratorType, GeneratorType
 from typing import Any, TypeAlias
 
-from buvar.names import fqdn
-
 #: A generator that has yielded its value, or a context manager that was entered.
 Opened: TypeAlias = (
     AsyncGenerator[Any, Any]
@@ -32,27 +30,22 @@ async def finish_all(opened: list[Opened], error: BaseException | None) -> list[
     failed: list[BaseException] = []
     while opened:
         one = opened.pop()
-        if error is None and not failed and type(one) is AsyncGeneratorType:
-            # what happens nearly always, without the detour
-            try:
-                await one.__anext__()
-            except StopAsyncIteration:
-                continue
-            except BaseException as problem:  # noqa: BLE001 - the others are finished first; then it is raised
-                failed.append(problem)
-            else:
-                failed.append(await _refuse_second(one))
-            continue
         thrown = error if error is not None else next(iter(failed), None)
-        traceback = thrown.__traceback__ if thrown is not None else None
         try:
-            await _finish(one, thrown)
+            if thrown is not None:
+                await _throw(one, thrown)
+            elif type(one) is AsyncGeneratorType:
+                await one.__anext__()
+                raise await _yielded_again(one)
+            elif type(one) is GeneratorType:
+                next(one)
+                raise await _yielded_again(one)
+            else:
+                await _exit(one, None)
+        except (StopAsyncIteration, StopIteration):
+            continue
         except BaseException as problem:  # noqa: BLE001 - the others are finished first; then it is raised
-            if problem is not thrown and not _is_wrapped(problem, thrown):
-                failed.append(problem)
-        if thrown is not None:
-            # each generator that it went through has left its frames there
-            thrown.__traceback__ = traceback
+            failed.append(problem)
     return failed
 
 
@@ -79,24 +72,28 @@ def settle(failed: list[BaseException], error: BaseException | None, title: str)
     raise BaseExceptionGroup(f"{len(failed)} teardowns in {title} failed", failed)
 
 
-async def _finish(one: Any, error: BaseException | None) -> None:
-    kind = type(one)
-    if kind is AsyncGeneratorType:
-        try:
-            await (anext(one) if error is None else one.athrow(error))
-        except StopAsyncIteration:
-            return
-        raise await _refuse_second(one)
-    if kind is GeneratorType:
-        try:
-            if error is None:
-                next(one)
-            else:
-                one.throw(error)
-        except StopIteration:
-            return
-        one.close()
-        raise RuntimeError(f"{fqdn_of(one)} yielded a second time instead of ending")
+async def _throw(one: Any, error: BaseException) -> None:
+    """Throw *error* in; that it comes out again is no failure."""
+    traceback = error.__traceback__
+    try:
+        if type(one) is AsyncGeneratorType:
+            await one.athrow(error)
+            raise await _yielded_again(one)
+        if type(one) is GeneratorType:
+            one.throw(error)
+            raise await _yielded_again(one)
+        await _exit(one, error)
+    except (StopAsyncIteration, StopIteration):
+        return
+    except BaseException as problem:
+        if problem is not error and not _is_wrapped(problem, error):
+            raise
+    finally:
+        # each generator that it went through has left its frames there
+        error.__traceback__ = traceback
+
+
+async def _exit(one: Any, error: BaseException | None) -> None:
     details = (None, None, None) if error is None else (type(error), error, error.__traceback__)
     if hasattr(one, "__aexit__"):
         await one.__aexit__(*details)
@@ -104,24 +101,23 @@ async def _finish(one: Any, error: BaseException | None) -> None:
         one.__exit__(*details)
 
 
-async def _refuse_second(generator: Any) -> BaseException:
-    """Close a generator that has yielded again; the error of that."""
+async def _yielded_again(generator: Any) -> BaseException:
+    """Close a generator that has yielded a second time; the error for that, or that of closing it."""
     try:
-        await generator.aclose()
+        if type(generator) is AsyncGeneratorType:
+            await generator.aclose()
+        else:
+            generator.close()
     except BaseException as problem:  # noqa: BLE001 - raised by those who called
         return problem
-    return RuntimeError(f"{fqdn_of(generator)} yielded a second time instead of ending")
+    name = str(generator.__qualname__).replace("<locals>.", "")
+    return RuntimeError(f"{name} yielded a second time instead of ending")
 
 
-def _is_wrapped(problem: BaseException, thrown: BaseException | None) -> bool:
+def _is_wrapped(problem: BaseException, thrown: BaseException) -> bool:
     """Whether Python itself turned a thrown ``StopIteration`` into a RuntimeError, as generators must not raise it."""
     return (
         isinstance(thrown, StopIteration | StopAsyncIteration)
         and isinstance(problem, RuntimeError)
         and problem.__cause__ is thrown
     )
-
-
-def fqdn_of(generator: Any) -> str:
-    """What a generator is called."""
-    return str(getattr(generator, "__qualname__", None) or fqdn(generator)).replace("<locals>.", "")
