@@ -1,1 +1,69 @@
 """`python -m buvar PLUGIN...`: run plugins with configuration and logging."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from buvar import config, context, log, plugin
+from buvar.errors import BuvarError
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run plugins until their tasks have ended or the process is asked to end.
+
+    The first task that fails begins the shutdown.
+
+    Args:
+        arguments: The command line; None for that of the process.
+
+    Returns:
+        The exit status: 0; 1 when a task or the loading failed; 2 for a wrong command line or configuration.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        source = config.ConfigSource.files(*options.config, env_prefix=options.env_prefix)
+        source.override(*options.set)
+        settings = log.LogConfig(level=options.log_level)
+    except BuvarError as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
+    if "" not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    with settings.setup(), context.child():
+        context.add(source)
+        stage = plugin.Stage(cancel_timeout=options.cancel_timeout, fail_fast=True)
+        try:
+            stage.run(config, *options.plugin)
+        except config.ConfigError as error:
+            parser.exit(2, f"{parser.prog}: {error}\n")
+    return 1 if stage.failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m buvar", description="Run plugins.")
+    parser.add_argument("plugin", nargs="+", help="dotted name: package.module or package.module:function")
+    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="a TOML or JSON file; repeatable")
+    parser.add_argument("--env-prefix", metavar="PREFIX", help="first part of the environment variables")
+    parser.add_argument("--set", action="append", default=[], metavar="A.B=C", help="a setting that wins; repeatable")
+    parser.add_argument(
+        "--log-level", default="INFO", metavar="LEVEL", help="lowest level that is logged (%(default)s)"
+    )
+    parser.add_argument(
+        "--cancel-timeout",
+        type=float,
+        default=plugin.CANCEL_TIMEOUT,
+        metavar="SECONDS",
+        help="grace for tasks that watch Cancel (%(default)s)",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.exit(main())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-import datetime
+import datetime as dt
 import decimal
 import enum
 import json
@@ -87,7 +87,7 @@ def to_float(value: object) -> float:
     return number
 
 
-def _float(value: int | float | str) -> float | None:
+def _float(value: float | str) -> float | None:
     try:
         return float(value)
     except (ValueError, OverflowError):
@@ -110,9 +110,9 @@ def to_bytes(value: object) -> bytes:
     raise Unfit(value, "is not text (quote it)")
 
 
-def to_timedelta(value: object) -> datetime.timedelta:
+def to_timedelta(value: object) -> dt.timedelta:
     """Read a span: a timedelta, a number of seconds, or text such as `90`, `1h30m` and `250ms`."""
-    if isinstance(value, datetime.timedelta):
+    if isinstance(value, dt.timedelta):
         return value
     number: float | None = None
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -122,20 +122,20 @@ def to_timedelta(value: object) -> datetime.timedelta:
         match = _SPAN.fullmatch(value.strip())
         if number is None and match and value.strip():
             try:
-                return datetime.timedelta(**{unit: float(part) for unit, part in match.groupdict().items() if part})
+                return dt.timedelta(**{unit: float(part) for unit, part in match.groupdict().items() if part})
             except (ValueError, OverflowError):
                 number = None
     if number is None or not math.isfinite(number):
         raise Unfit(value, "is not a time span (seconds, or text such as '1h30m')")
     try:
-        return datetime.timedelta(seconds=number)
+        return dt.timedelta(seconds=number)
     except OverflowError:
         raise Unfit(value, "is too long for a time span") from None
 
 
 def _parsed(tp: type, parse: Callable[[str], Any], complaint: str) -> Callable[[object], Any]:
     def read(value: object) -> Any:
-        if type(value) is tp or (isinstance(value, tp) and tp is not datetime.date):
+        if type(value) is tp or (isinstance(value, tp) and tp is not dt.date):
             return value
         if isinstance(value, str):
             try:
@@ -167,10 +167,10 @@ SCALARS: Final[dict[Any, Callable[[Any], Any]]] = {
     float: to_float,
     str: to_str,
     bytes: to_bytes,
-    datetime.timedelta: to_timedelta,
-    datetime.datetime: _parsed(datetime.datetime, datetime.datetime.fromisoformat, "is not a date and time (ISO 8601)"),
-    datetime.date: _parsed(datetime.date, datetime.date.fromisoformat, "is not a date (ISO 8601)"),
-    datetime.time: _parsed(datetime.time, datetime.time.fromisoformat, "is not a time of day (ISO 8601)"),
+    dt.timedelta: to_timedelta,
+    dt.datetime: _parsed(dt.datetime, dt.datetime.fromisoformat, "is not a date and time (ISO 8601)"),
+    dt.date: _parsed(dt.date, dt.date.fromisoformat, "is not a date (ISO 8601)"),
+    dt.time: _parsed(dt.time, dt.time.fromisoformat, "is not a time of day (ISO 8601)"),
     decimal.Decimal: _to_decimal,
     uuid.UUID: _parsed(uuid.UUID, uuid.UUID, "is not a UUID"),
     pathlib.Path: _parsed(pathlib.Path, pathlib.Path, "is not a path (quote it)"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import cattrs
 
 from buvar.config import _convert
@@ -9,5 +12,10 @@ from buvar.config import _convert
 #: structures what the loader does not know by itself; register hooks on it for types of your own
 relaxed_converter = cattrs.Converter(forbid_extra_keys=True)
 
+
+def _hook(read: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
+    return lambda value, _type: read(value)
+
+
 for _scalar, _read in _convert.SCALARS.items():
-    relaxed_converter.register_structure_hook(_scalar, lambda value, _, read=_read: read(value))
+    relaxed_converter.register_structure_hook(_scalar, _hook(_read))

@@ -72,7 +72,8 @@ _SHAPES: weakref.WeakKeyDictionary[type, tuple[Shape, ...]] = weakref.WeakKeyDic
 
 def has(tp: object) -> bool:
     """Whether *tp* is an attrs, dataclass or pydantic class."""
-    return isinstance(tp, type) and not isinstance(tp, types.GenericAlias) and _reader(tp) is not None
+    # list[int] counts as a type, but is none
+    return isinstance(tp, type) and typing.get_origin(tp) is None and _reader(tp) is not None
 
 
 def get_fields(cls: type) -> tuple[Any, ...]:
@@ -119,7 +120,7 @@ def remember_scope(cls: type, names: Mapping[str, Any]) -> None:
         if isinstance(annotation, str):
             try:
                 found[name] = _evaluate(cls, annotation, names)
-            except Exception:  # noqa: BLE001 - resolved again at load, where a failure names class and field
+            except Exception:  # noqa: BLE001, S112 - resolved again at load, where a failure names class and field
                 continue
     if found:
         _LOCAL_HINTS[cls] = found

@@ -93,8 +93,7 @@ class ConfigSource(dict[str, Any]):
         """Merge dictionaries in place, later ones winning; they stay as they are."""
         for mapping in dicts:
             if isinstance(mapping, ConfigSource):
-                for layer in mapping._layers or [_constant(mapping, "a configuration source")]:
-                    self._add_layer(layer)
+                self._copy_layers(mapping)
             else:
                 self._add_layer(_constant(mapping, f"dict #{len(self._layers) + 1}"))
 
@@ -154,19 +153,23 @@ class ConfigSource(dict[str, Any]):
             ConfigLoadError: a section does not fit; everything stays as it was.
         """
         fresh = type(self)(env_prefix=self.env_prefix, environ=self._environ)
-        fresh._assignments = self._assignments
-        for layer in self._layers:
-            fresh._add_layer(layer)
-        changes = []
-        for (cls, name), old in self._loaded.items():
-            new = fresh.load(cls, name)
-            if new != old:
-                changes.append(Change(name, old, new))
+        fresh._copy_layers(self)  # noqa: SLF001 - the same class
+        fresh._assignments = self._assignments  # noqa: SLF001 - the same class
+        loaded: dict[tuple[type, str | None], Any] = {(cls, name): fresh.load(cls, name) for cls, name in self._loaded}
+        changes = [
+            Change(name, old, loaded[cls, name])
+            for (cls, name), old in self._loaded.items()
+            if loaded[cls, name] != old
+        ]
         self.clear()
         self.update(fresh)
-        self._origins = fresh._origins
-        self._loaded = fresh._loaded
+        self._origins = fresh._origins  # noqa: SLF001 - the same class
+        self._loaded = loaded
         return changes
+
+    def _copy_layers(self, other: ConfigSource) -> None:
+        for layer in other._layers:
+            self._add_layer(layer)
 
     def _add_layer(self, layer: Callable[[], tuple[Mapping[str, Any], str]]) -> None:
         mapping, origin = layer()

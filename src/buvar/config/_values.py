@@ -293,7 +293,7 @@ def _most_exact_first(given: Given, options: tuple[Any, ...]) -> list[Any]:
     """Members whose class the value has come first; for text, `str` comes last because it takes everything."""
     if given.text:
         return sorted(options, key=lambda option: option is str)
-    return sorted(options, key=lambda option: type(given.value) is not (typing.get_origin(option) or option))
+    return sorted(options, key=lambda option: type(given.value) not in (option, typing.get_origin(option)))
 
 
 def _texts(value: Any) -> Iterator[Any]:

@@ -20,10 +20,11 @@ from buvar.plugin._loader import (
 )
 from buvar.plugin._signals import Signals
 from buvar.plugin._stage import Stage, stage
-from buvar.plugin._tasks import Cancel, run
+from buvar.plugin._tasks import CANCEL_TIMEOUT, Cancel, run
 from buvar.plugin._teardown import Teardown
 
 __all__ = [
+    "CANCEL_TIMEOUT",
     "PLUGIN_FUNCTION_NAME",
     "Cancel",
     "Loader",

@@ -55,7 +55,8 @@ class Stage:
         self.teardown = Teardown(timeout=teardown_timeout)
         base = context.current_context()
         if components is not None and components is not base:
-            base = base.push(*components.stack)
+            on_top = components.layers[-len(base.layers) :] == base.layers
+            base = components if on_top else base.push(*components.stack)
         own = base.push()
         #: The context that all plugins and tasks share.
         self.context: Components = own.push()
