@@ -61,7 +61,7 @@ class Home:
 
     def __init__(self, *, db: str | Store | None = None, config: str | os.PathLike[str] | None = None) -> None:
         self.operations = Operations()
-        self.ring = Ring()
+        self.ring: Ring[Change] = Ring()
         #: settings that win over configuration file and environment
         self.overrides: dict[str, Any] = {}
         #: the facade was asked for its FastAPI application: then services belong to its lifespan
@@ -270,6 +270,9 @@ class Home:
         self._forget()
 
     def _changed(self, changes: Sequence[Change]) -> None:
+        if self.ring.feed != self.store.feed:
+            # another process has taken the database over, and counts anew: readers are told of a gap
+            self.ring.open(self.store.feed)
         self.ring.publish(changes)
         self.runs.obey(changes)
         for part in self._parts:

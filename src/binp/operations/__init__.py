@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ._form import BoundCall, Form, FormError, InvalidArguments
-from ._json import REPR_KEY, as_json
+from ._json import REPR_KEY, as_json, as_text
 from ._operation import JOURNALED, Operation, Policy, check_callable, default_description, default_name, is_async
 from ._registry import Operations, UnknownOperation
 
@@ -19,6 +19,7 @@ __all__ = [
     "Policy",
     "UnknownOperation",
     "as_json",
+    "as_text",
     "check_callable",
     "default_description",
     "default_name",

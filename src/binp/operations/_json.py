@@ -10,7 +10,7 @@ import orjson
 
 from buvar.secret import MASK, Secret
 
-__all__ = ["REPR_KEY", "as_json"]
+__all__ = ["REPR_KEY", "as_json", "as_text"]
 
 #: key that marks a value which was no JSON: ``{"$repr": "<Foo object>", "$type": "shop.Foo"}``
 REPR_KEY = "$repr"
@@ -31,6 +31,14 @@ def as_json(value: Any) -> str:
         return json.dumps(_tree(value, 0), allow_nan=False)
     except (TypeError, ValueError, RecursionError):
         return json.dumps(_marked(value))
+
+
+def as_text(value: object) -> str:
+    """The text of *value*, its representation where it has none. Never raises."""
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - a user's __str__ may raise anything; history must not break on it
+        return _safe_repr(value)
 
 
 def _plain(value: Any) -> Any:

@@ -12,7 +12,16 @@ from binp.errors import BinpError
 
 from ._form import Form
 
-__all__ = ["JOURNALED", "Operation", "Policy", "check_callable", "default_description", "default_name", "is_async", "place"]
+__all__ = [
+    "JOURNALED",
+    "Operation",
+    "Policy",
+    "check_callable",
+    "default_description",
+    "default_name",
+    "is_async",
+    "place",
+]
 
 #: attribute of a function that keeps history by itself; it passes through other decorators with ``functools.wraps``
 JOURNALED = "__binp_journal__"
@@ -93,7 +102,8 @@ class Operation:
     @functools.cached_property
     def base(self) -> Callable[..., Any]:
         """The innermost function: what identifies it whatever the order of its decorators."""
-        return inspect.unwrap(self.function)
+        base: Callable[..., Any] = inspect.unwrap(self.function)
+        return base
 
     @functools.cached_property
     def where(self) -> str:

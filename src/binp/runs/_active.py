@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
-from binp.operations import as_json
+from binp.operations import as_json, as_text
 from binp.store.contract import Ack, AddLabels, AddRecord, SetProgress, Store, Write
 
 __all__ = ["Acknowledged", "ActiveRun", "current_journal", "current_run", "entered", "now", "quiet", "quietly"]
@@ -64,8 +64,8 @@ class Acknowledged:
         self._value = value
 
     def __await__(self) -> Generator[Any, None, Any]:
+        yield from ()
         return self._value
-        yield
 
     def wait(self, timeout: float | None = None) -> Any:
         """The value at once."""
@@ -112,10 +112,10 @@ class ActiveRun:
         self._warned = False
 
     def record(
-        self, message: str, fields: dict[str, Any], *, level: str = "info", source: str = "record"
+        self, message: object, fields: dict[str, Any], *, level: str = "info", source: str = "record"
     ) -> Ack[Any] | Acknowledged:
         """Keep a line. What *fields* hold that is no JSON is kept as its marked representation."""
-        text = "" if message is None else message if isinstance(message, str) else str(message)
+        text = message if isinstance(message, str) else "" if message is None else as_text(message)
         encoded = as_json(fields) if fields else None
         with self._order:
             if self._closed:
@@ -137,7 +137,7 @@ class ActiveRun:
     def label(self, labels: tuple[str, ...]) -> Ack[Any] | Acknowledged:
         """Add labels; those it has already are left alone."""
         return self._write(
-            "labels", AddLabels(run=self.id, epoch=self.epoch, labels=tuple(map(str, labels)), journal=self.journal)
+            "labels", AddLabels(run=self.id, epoch=self.epoch, labels=tuple(map(as_text, labels)), journal=self.journal)
         )
 
     def progress(self, value: float, total: float | None, message: str | None) -> Ack[Any] | Acknowledged:

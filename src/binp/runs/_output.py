@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, TextIO
+from typing import Any, Self, TextIO
 
 from ._active import current_run, quiet
 
@@ -33,7 +33,7 @@ class _Tee:
     def __iter__(self) -> Any:
         return iter(self._stream)
 
-    def __enter__(self) -> _Tee:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

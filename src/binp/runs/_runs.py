@@ -312,8 +312,3 @@ class Runs:
             _logger.warning(
                 "run %s of %r had been ended by somebody else before it %s", run.id, run.operation, outcome.state
             )
-
-
-def _base(function: Callable[..., Any]) -> Callable[..., Any]:
-
-    return inspect.unwrap(function)

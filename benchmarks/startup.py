@@ -1,0 +1,182 @@
+"""How long a served file takes to its first answer, and how much memory, beside a bare FastAPI with uvicorn."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from common import Claim, in_turn, options, ratio, report, table, versions
+
+BARE = """
+from fastapi import FastAPI
+app = FastAPI()
+
+@app.get("/hello")
+async def hello() -> dict[str, str]:
+    return {"hello": "world"}
+"""
+
+OURS = """
+from binp import BINP
+binp = BINP()
+
+@binp.action
+async def greet(name: str = "world") -> str:
+    return f"hello {name}"
+
+@binp.app.get("/hello")
+async def hello() -> dict[str, str]:
+    return {"hello": "world"}
+"""
+
+
+def free_port() -> int:
+    """A port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def resident(pid: int) -> float:
+    """Resident memory of a process in MiB."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1]) / 1024
+    raise LookupError(pid)
+
+
+def first_answer(command: list[str], cwd: Path, port: int) -> tuple[float, float]:
+    """Seconds to the first 200 of ``/hello``, and MiB a moment later."""
+    began = time.perf_counter()
+    process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while True:
+            with contextlib.suppress(OSError):
+                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+                connection.request("GET", "/hello")
+                if connection.getresponse().status == 200:
+                    break
+            if process.poll() is not None or time.perf_counter() - began > 60:
+                raise SystemExit(f"{' '.join(command)} did not come up")
+            time.sleep(0.005)
+        took = time.perf_counter() - began
+        time.sleep(0.3)
+        return took, resident(process.pid)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+
+
+def served(make: Callable[[int], list[str]], cwd: Path, memory: list[float]) -> Callable[[], float]:
+    """A contestant that starts a server and notes its memory."""
+
+    def run() -> float:
+        port = free_port()
+        took, mib = first_answer(make(port), cwd, port)
+        memory.append(mib)
+        return took
+
+    return run
+
+
+def command(*argv: str) -> Callable[[], float]:
+    """A contestant that is a whole process."""
+
+    def run() -> float:
+        began = time.perf_counter()
+        subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+        return time.perf_counter() - began
+
+    return run
+
+
+def main() -> None:
+    """Measure and print."""
+    given = options(__doc__)
+    rounds = 3 if given.quick else 9
+    with tempfile.TemporaryDirectory() as folder:
+        cwd = Path(folder)
+        (cwd / "bare.py").write_text(BARE)
+        (cwd / "ours.py").write_text(OURS)
+        memory: dict[str, list[float]] = {"bare FastAPI + uvicorn": [], "binp run": []}
+        starts = in_turn(
+            {
+                "bare FastAPI + uvicorn": served(
+                    lambda port: [sys.executable, "-m", "uvicorn", "bare:app", "--port", str(port), "--no-access-log"],
+                    cwd,
+                    memory["bare FastAPI + uvicorn"],
+                ),
+                "binp run": served(
+                    lambda port: [sys.executable, "-m", "binp.cli", "run", "ours.py", "--port", str(port)],
+                    cwd,
+                    memory["binp run"],
+                ),
+            },
+            rounds,
+        )
+    table(
+        f"To the first 200, {rounds} rounds in turn ({versions('binp', 'fastapi', 'uvicorn', 'pydantic')})",
+        ("contestant", "median s", "min s", "max s", "RSS MiB"),
+        [
+            (
+                name,
+                f"{statistics.median(took):.2f}",
+                f"{min(took):.2f}",
+                f"{max(took):.2f}",
+                f"{statistics.median(memory[name]):.0f}",
+            )
+            for name, took in starts.items()
+        ],
+    )
+    python = sys.executable
+    processes = in_turn(
+        {
+            "python -c pass": command(python, "-c", "pass"),
+            "import asyncio": command(python, "-c", "import asyncio"),
+            "import buvar": command(python, "-c", "import buvar"),
+            "import buvar, .context, .di": command(python, "-c", "import buvar, buvar.context, buvar.di"),
+            "import binp": command(python, "-c", "import binp"),
+            "from binp import BINP": command(python, "-c", "from binp import BINP"),
+            "binp --help": command(python, "-m", "binp.cli", "--help"),
+        },
+        rounds,
+    )
+    base = statistics.median(processes["python -c pass"])
+    table(
+        f"Whole processes, {rounds} rounds in turn",
+        ("process", "median ms", "on top of Python ms"),
+        [
+            (name, f"{statistics.median(took) * 1000:.0f}", f"{(statistics.median(took) - base) * 1000:.0f}")
+            for name, took in processes.items()
+        ],
+    )
+    ours, bare = "binp run", "bare FastAPI + uvicorn"
+    report(
+        [
+            Claim(
+                claim="time to the first 200, times bare FastAPI + uvicorn",
+                measured=ratio(starts[ours], starts[bare]),
+                goal=2,
+            ),
+            Claim(
+                claim="resident memory, times bare FastAPI + uvicorn",
+                measured=ratio(memory[ours], memory[bare]),
+                goal=1.7,
+            ),
+        ],
+        as_json=given.json,
+    )
+
+
+if __name__ == "__main__":
+    main()
