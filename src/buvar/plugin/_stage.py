@@ -163,8 +163,9 @@ class Stage:
     async def running(self, *plugins: Plugin, signals: bool = False) -> AsyncIterator[Stage]:
         """Have plugins loaded and their tasks run in the background while the block runs.
 
-        Leaving the block sets `Cancel`, gives grace, cancels the rest and tears down. Loading and teardown belong to a
-        task of their own, so the block may be left from another task than the one that entered it.
+        Leaving the block sets `Cancel`, gives grace, cancels the rest and tears down. Tasks that end before, even all of
+        them, change nothing. When a task or a signal sets `Cancel`, the tasks are ended at once, and the teardown waits
+        until the block is left. Loading and teardown belong to a task of their own, so the block may be left from another task than the one that entered it.
 
         Args:
             plugins: The plugins; no relative names.
@@ -180,6 +181,7 @@ class Stage:
         loop = asyncio.get_running_loop()
         ready: asyncio.Future[None] = loop.create_future()
         loading = self.loader.load(plugins)
+        self._runner.block = asyncio.Event()
         with self.signals.installed(loop) if signals else contextlib.nullcontext():
             life = loop.create_task(self._live(loading, ready), name="buvar.plugin: stage")
             try:
@@ -285,6 +287,8 @@ class Stage:
         return self.results
 
     async def _end(self, life: asyncio.Task[Any], *, quiet: bool = False) -> None:
+        if self._runner.block is not None:
+            self._runner.block.set()
         self.cancel.set()
         try:
             await settle(life, self.cancel_now)

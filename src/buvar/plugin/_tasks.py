@@ -121,6 +121,8 @@ class TaskRunner:
         self.failed: list[tuple[str, BaseException]] = []
         #: the first request to leave the process that a task made by SystemExit or KeyboardInterrupt
         self.leaving: BaseException | None = None
+        #: set when the block that the tasks run behind was left; without a block the end of all tasks is the end
+        self.block: asyncio.Event | None = None
         self._jobs: list[Job] = []
 
     def start(self, jobs: Iterable[Job], variables: contextvars.Context) -> None:
@@ -172,7 +174,9 @@ class TaskRunner:
 
     async def _finish(self) -> list[Any]:
         tasks = self._pending()
-        if tasks:
+        if self.block is not None:
+            await self.cancel.wait()
+        elif tasks:
             loop = asyncio.get_running_loop()
             ended = loop.create_task(_wait_all(tasks))
             stop = loop.create_task(self.cancel.wait())
@@ -182,6 +186,9 @@ class TaskRunner:
             await asyncio.wait({ended, stop})
         self.cancel.set()
         await self._shut_down()
+        if self.block is not None:
+            # what plugins made is not torn down under the feet of the block
+            await self.block.wait()
         return [self._result(job) for job in self._jobs]
 
     async def _shut_down(self) -> None:
