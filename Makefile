@@ -8,7 +8,8 @@ ENVIRONMENT := scripts/environment
 JOBS ?= 2
 # what else pytest is told: make test ARGS="tests/buvar -k scope"
 ARGS ?=
-PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+# a file's tests stay in one process: the blocks of a page build on each other
+PYTEST := -m pytest -n $(JOBS) --dist loadfile
 
 # what a caller's own environment must not decide here
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME PYTHONSTARTUP
@@ -29,7 +30,7 @@ run: ## serve examples/quickstart.py; Ctrl-C ends it
 
 test: ## all tests, and the documentation's code
 	@$(ENVIRONMENT) test
-	$(PYTEST) $(ARGS)
+	$(BIN)/python $(PYTEST) $(ARGS)
 
 check: ## style, types, import contracts, rules of the house, security, changelog
 	@$(ENVIRONMENT) dev
@@ -44,7 +45,7 @@ check: ## style, types, import contracts, rules of the house, security, changelo
 coverage: ## the tests with branch coverage, children included; a line per package
 	@$(ENVIRONMENT) test
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+	$(BIN)/coverage run $(PYTEST) $(ARGS)
 	$(BIN)/coverage combine -q
 	@for package in buvar buvar_aiohttp binp; do \
 		echo; echo "$$package"; $(BIN)/coverage report --include="src/$$package/*" || exit; done
@@ -54,7 +55,7 @@ test-all: ## the tests on every supported Python at hand
 		version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 		echo "Python $$version"; \
 		PYTHON=$$python $(ENVIRONMENT) test --venv .venv-$$version || exit; \
-		.venv-$$version/bin/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS) || exit; done
+		.venv-$$version/bin/python $(PYTEST) $(ARGS) || exit; done
 
 lock: ## constraints.txt anew: the newest versions that fit every Python at hand
 	@$(ENVIRONMENT) lock
