@@ -20,7 +20,7 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 _logger = logging.getLogger("binp.events")
 
 #: events that a subscriber may be behind
-CAPACITY = 1024
+_CAPACITY = 1024
 
 
 class Emitter(Generic[T]):
@@ -36,7 +36,7 @@ class Emitter(Generic[T]):
             default, never that of whoever emits.
     """
 
-    def __init__(self, *, capacity: int = CAPACITY, context: contextvars.Context | None = None) -> None:
+    def __init__(self, *, capacity: int = _CAPACITY, context: contextvars.Context | None = None) -> None:
         self._capacity = capacity
         self._context = context
         self._sinks: list[_Sink[T]] = []
@@ -208,7 +208,7 @@ class Ring(Generic[S]):
         capacity: Changes that are held.
     """
 
-    def __init__(self, capacity: int = CAPACITY) -> None:
+    def __init__(self, capacity: int = _CAPACITY) -> None:
         #: identity of the feed whose changes it holds; cursors of another one mean nothing
         self.feed = ""
         self._capacity = capacity

@@ -1,1 +1,9 @@
-"""What HTTP sees: the original's routes, runs, services and the stream of changes."""
+"""The platform over HTTP: the routes under /internal and the stream of changes."""
+
+from __future__ import annotations
+
+from ._app import create_app
+from ._models import InvokeResult, Query, ServiceControl
+from ._platform import Platform
+
+__all__ = ["InvokeResult", "Platform", "Query", "ServiceControl", "create_app"]

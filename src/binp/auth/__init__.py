@@ -6,7 +6,7 @@ from ._access import Access
 from ._door import Door, Zone
 from ._problem import Problem, send_problem
 from ._signing import Session, make_link, make_ticket, new_session, read_session, read_ticket, without_ticket
-from ._token import TokenFileError, read_or_create_token
+from ._token import TokenFileError, read_or_create_token, token_path
 
 __all__ = [
     "Access",
@@ -22,5 +22,6 @@ __all__ = [
     "read_session",
     "read_ticket",
     "send_problem",
+    "token_path",
     "without_ticket",
 ]

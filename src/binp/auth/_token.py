@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import logging
 import os
 import re
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from binp.errors import UsageError
 
-__all__ = ["TokenFileError", "read_or_create_token"]
+__all__ = ["TokenFileError", "read_or_create_token", "token_path"]
 
 _logger = logging.getLogger("binp.auth")
 
@@ -36,6 +37,15 @@ class TokenFileError(UsageError):
     def __init__(self, what: str, path: Path, *, fix: str) -> None:
         super().__init__(what, path, where=str(path), fix=fix)
         self.path = path
+
+
+def token_path(url: str) -> Path:
+    """Where the token of the database at *url* is kept: beside a file, in the working directory for a server."""
+    scheme, _, rest = url.partition("://")
+    if scheme.startswith("sqlite"):
+        file = Path(rest.removeprefix("/") if rest.startswith("/") else rest)
+        return file.with_name(file.name + ".token")
+    return Path(f"binp-{hashlib.sha256(url.encode()).hexdigest()[:12]}.token")
 
 
 def read_or_create_token(path: Path) -> str:

@@ -1,0 +1,28 @@
+"""The application under /internal."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from starlette.routing import Route
+
+from . import _actions, _journals, _kv, _runs, _services, _sockets
+from ._events import EventStream
+from ._platform import Platform
+from ._problems import handle_problems
+
+__all__ = ["create_app"]
+
+
+def create_app(platform: Platform) -> FastAPI:
+    """The platform's application, to be mounted at ``/internal`` behind the door.
+
+    It authenticates nobody: that is the door's part.
+    """
+    app = FastAPI(title="BINP", separate_input_output_schemas=False)
+    app.state.platform = platform
+    handle_problems(app)
+    for module in (_actions, _journals, _services, _runs, _kv, _sockets):
+        app.include_router(module.router)
+    stream = EventStream(platform.home.ring)
+    app.router.routes.append(Route("/events", stream, methods=None, name="events", include_in_schema=False))
+    return app

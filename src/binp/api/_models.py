@@ -1,0 +1,235 @@
+"""What goes over the wire."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from binp.store.contract import KeyValue, RecordRow, Run, State, as_datetime
+
+from ._platform import MAX_INTEGER
+
+__all__ = [
+    "ActionForm",
+    "InvokeResult",
+    "Key",
+    "Query",
+    "RecordInfo",
+    "RunDetail",
+    "RunFilter",
+    "RunInfo",
+    "RunList",
+    "ServiceControl",
+    "Started",
+]
+
+
+class InvokeResult(BaseModel):
+    """What came of an action that was waited for."""
+
+    name: str
+    #: seconds
+    duration: float
+    #: its run
+    run: int
+    #: what it returned
+    result: Any = None
+
+
+class ServiceControl(BaseModel):
+    """What is wanted of a service."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    running: bool
+
+
+class Query(BaseModel):
+    """Which journaled runs are wanted: all given conditions hold."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    operation: str | None = None
+    failed: bool | None = None
+    pending: bool | None = None
+    labels: list[str] | None = None
+
+
+class ActionForm(BaseModel):
+    """An action with the form of its arguments."""
+
+    name: str
+    description: str
+    labels: list[str]
+    #: JSON Schema of an object
+    arguments: dict[str, Any]
+
+
+class Started(BaseModel):
+    """A run that was started and goes on by itself."""
+
+    run: int
+    #: where it is seen
+    url: str
+
+
+class RunFilter(BaseModel):
+    """Which runs are wanted: all given conditions hold."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    operation: str | None = Field(None, description="exact name")
+    state: list[State] = Field([], description="in one of these states")
+    label: list[str] = Field([], description="with at least one of these labels")
+    journaled: bool = Field(False, description="of journaled functions alone")
+    parent: int | None = Field(None, ge=0, le=MAX_INTEGER, description="started inside of this run")
+    before: int | None = Field(None, ge=0, le=MAX_INTEGER, description="older than this run")
+    after: int | None = Field(None, ge=0, le=MAX_INTEGER, description="newer than this run: the oldest of them")
+    limit: int = Field(20, ge=1, le=200)
+
+
+class RecordInfo(BaseModel):
+    """A line of a run."""
+
+    seq: int
+    at: datetime
+    level: str
+    source: str
+    message: str
+    fields: dict[str, Any]
+
+    @classmethod
+    def of(cls, row: RecordRow) -> RecordInfo:
+        """From the row of a store."""
+        return cls(
+            seq=row.seq,
+            at=row.created_at,
+            level=row.level,
+            source=row.source,
+            message=row.message,
+            fields=json.loads(row.fields) if row.fields else {},
+        )
+
+
+class RunInfo(BaseModel):
+    """A run as it is listed."""
+
+    id: int
+    operation: str
+    #: name under which it is journaled
+    journal: str | None
+    description: str
+    state: State
+    trigger: str
+    actor: str | None
+    parent: int | None
+    attempt: int
+    labels: list[str]
+    progress: float | None
+    progress_total: float | None
+    progress_message: str | None
+    cancel_requested: bool
+    started_at: datetime
+    ended_at: datetime | None
+    #: seconds
+    duration: float | None
+    error_type: str | None
+    error: str | None
+    #: number of records
+    record_count: int
+    #: counts the changes
+    rev: int
+
+    @classmethod
+    def of(cls, run: Run) -> RunInfo:
+        """From the row of a store."""
+        return cls(**_run_fields(run))
+
+
+class RunList(BaseModel):
+    """A page of runs, newest first."""
+
+    runs: list[RunInfo]
+    #: there are older ones than the last
+    has_more: bool
+
+
+class RunDetail(RunInfo):
+    """A run with everything that is known of it."""
+
+    node: str
+    version: str | None
+    arguments: Any
+    result: Any
+    traceback: str | None
+    #: the first ones, oldest first; later ones are read with ``after``
+    records: list[RecordInfo]
+
+    @classmethod
+    def whole(cls, run: Run, records: list[RecordRow]) -> RunDetail:
+        """From the rows of a store."""
+        return cls(
+            **_run_fields(run),
+            node=run.node,
+            version=run.version,
+            arguments=_loaded(run.arguments),
+            result=_loaded(run.result),
+            traceback=run.traceback,
+            records=[RecordInfo.of(row) for row in records],
+        )
+
+
+class Key(BaseModel):
+    """A key with its value."""
+
+    namespace: str
+    key: str
+    value: Any
+    module: str | None
+    version: int
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, row: KeyValue) -> Key:
+        """From the row of a store."""
+        return cls(
+            namespace=row.namespace,
+            key=row.key,
+            value=json.loads(row.value),
+            module=row.module,
+            version=row.version,
+            updated_at=as_datetime(row.updated),
+        )
+
+
+def _loaded(text: str | None) -> Any:
+    return None if text is None else json.loads(text)
+
+
+def _run_fields(run: Run) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "operation": run.operation,
+        "journal": run.journal,
+        "description": run.description,
+        "state": run.state,
+        "trigger": run.trigger,
+        "actor": run.actor,
+        "parent": run.parent,
+        "attempt": run.attempt,
+        "labels": list(run.labels),
+        "progress": run.progress,
+        "progress_total": run.progress_total,
+        "progress_message": run.progress_message,
+        "cancel_requested": run.cancel_requested,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+        "duration": None if run.duration is None else run.duration / 1e6,
+        "error_type": run.error_type,
+        "error": run.error,
+        "record_count": run.records,
+        "rev": run.rev,
+    }

@@ -1,0 +1,60 @@
+"""What the routes show: the parts of one BINP."""
+
+from __future__ import annotations
+
+from typing import Annotated, Protocol
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from binp.action import Action
+from binp.home import Home
+from binp.journals import Journals
+from binp.runs import Trigger
+from binp.service import Service
+
+__all__ = ["MAX_INTEGER", "By", "Here", "Opened", "Platform", "platform_of", "trigger_of"]
+
+#: the largest integer that JavaScript holds exactly
+MAX_INTEGER = 2**53 - 1
+
+
+class Platform(Protocol):
+    """A home, and the parts that share it: a :class:`~binp.app.BINP`, seen from below."""
+
+    @property
+    def home(self) -> Home:
+        """What the parts share."""
+
+    @property
+    def action(self) -> Action:
+        """The actions."""
+
+    @property
+    def journal(self) -> Journals:
+        """The history of journaled functions."""
+
+    @property
+    def service(self) -> Service:
+        """The background services."""
+
+
+def platform_of(connection: HTTPConnection) -> Platform:
+    """The platform that a connection came to."""
+    platform: Platform = connection.app.state.platform
+    return platform
+
+
+async def _open_home(connection: HTTPConnection) -> Home:
+    return await platform_of(connection).home.ensure()
+
+
+def trigger_of(connection: HTTPConnection) -> Trigger:
+    """What a run that this connection starts is said to be started by."""
+    actor = connection.scope.get("binp.actor")
+    return Trigger("console" if str(actor).startswith("session:") else "api", actor)
+
+
+Here = Annotated[Platform, Depends(platform_of)]
+Opened = Annotated[Home, Depends(_open_home)]
+By = Annotated[Trigger, Depends(trigger_of)]

@@ -1,0 +1,92 @@
+"""Every refusal and failure as the one JSON shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from binp.auth import Problem
+from binp.errors import BinpError
+from binp.operations import InvalidArguments, UnknownOperation
+from binp.runs import TooManyRuns
+from binp.store.contract import StoreError
+
+__all__ = ["answer", "handle_problems"]
+
+
+def answer(problem: Problem, headers: dict[str, str] | None = None) -> Response:
+    """The response that shows *problem*."""
+    return JSONResponse(
+        problem.as_dict(), status_code=problem.status, headers=headers, media_type="application/problem+json"
+    )
+
+
+def handle_problems(app: FastAPI) -> None:
+    """Let *app* answer with problems, whatever is raised in it."""
+    for kind, make in _MAKERS.items():
+        app.add_exception_handler(kind, _handler(make))
+
+
+def _handler(make: Callable[[Any], Problem]) -> Callable[[Request, Exception], Response]:
+    def handle(request: Request, error: Exception) -> Response:
+        problem = make(error)
+        headers = dict(getattr(error, "headers", None) or {})
+        if problem.status == 503:
+            headers.setdefault("retry-after", "1")
+        return answer(problem, headers)
+
+    return handle
+
+
+def _refused(error: HTTPException) -> Problem:
+    return Problem(status=error.status_code, code="refused", detail=str(error.detail))
+
+
+def _invalid_request(error: RequestValidationError) -> Problem:
+    problems = [{"loc": list(one["loc"]), "msg": one["msg"], "type": one["type"]} for one in error.errors()]
+    text = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in problems)
+    return Problem(status=422, code="invalid-request", detail=text, extra={"errors": problems})
+
+
+def _invalid_arguments(error: InvalidArguments) -> Problem:
+    return Problem(status=422, code="invalid-arguments", detail=error.what, extra={"errors": error.errors})
+
+
+def _unknown(error: UnknownOperation) -> Problem:
+    # these words are those of the original
+    return Problem(status=404, code="unknown", detail=f"{error.kind} {error.name} not found", fix=error.fix)
+
+
+def _busy(error: BinpError) -> Problem:
+    return Problem(status=503, code="unavailable", detail=error.what, fix=error.fix)
+
+
+def _ours(error: BinpError) -> Problem:
+    return Problem(status=500, code="error", detail=error.what, fix=error.fix, extra={"where": error.where})
+
+
+def _unexpected(error: Exception) -> Problem:
+    return Problem(
+        status=500,
+        code="error",
+        detail=f"the platform failed: {type(error).__name__}",
+        fix="the log of the server has the traceback",
+    )
+
+
+_MAKERS: dict[type[Exception], Callable[[Any], Problem]] = {
+    HTTPException: _refused,
+    RequestValidationError: _invalid_request,
+    InvalidArguments: _invalid_arguments,
+    UnknownOperation: _unknown,
+    TooManyRuns: _busy,
+    StoreError: _busy,
+    BinpError: _ours,
+    Exception: _unexpected,
+}

@@ -1,0 +1,69 @@
+"""All runs: list them, look at one, read its records, cancel it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Path, Query
+
+from binp.store.contract import FINISHED, RunQuery
+
+from ._models import RecordInfo, RunDetail, RunFilter, RunInfo, RunList
+from ._platform import MAX_INTEGER, By, Opened
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["runs"])
+
+RunId = Annotated[int, Path(ge=0, le=MAX_INTEGER)]
+Seq = Annotated[int, Query(ge=0, le=MAX_INTEGER)]
+
+
+@router.get("/runs", operation_id="listRuns")
+async def list_runs(home: Opened, wanted: Annotated[RunFilter, Query()]) -> RunList:
+    """Runs for which all given conditions hold, newest first."""
+    page = await home.store.find_runs(
+        RunQuery(
+            journaled=wanted.journaled,
+            operation=wanted.operation,
+            states=frozenset(wanted.state) or None,
+            labels=tuple(wanted.label) or None,
+            parent=wanted.parent,
+            before=wanted.before,
+            after=wanted.after,
+            limit=wanted.limit,
+        )
+    )
+    return RunList(runs=[RunInfo.of(run) for run in page.runs], has_more=page.has_more)
+
+
+@router.get("/runs/{run_id}", operation_id="getRun")
+async def get_run(home: Opened, run_id: RunId) -> RunDetail:
+    """A run with all that is known of it, and its first 200 records."""
+    run = await home.store.get_run(run_id)
+    if run is None:
+        raise HTTPException(404, f"run {run_id} not found")
+    return RunDetail.whole(run, await home.store.get_records(run_id, limit=200))
+
+
+@router.get("/runs/{run_id}/records", operation_id="listRecords")
+async def list_records(
+    home: Opened, run_id: RunId, after: Seq = 0, limit: Annotated[int, Query(ge=1, le=200)] = 200
+) -> list[RecordInfo]:
+    """Records of a run behind the one numbered *after*, oldest first."""
+    found = [RecordInfo.of(row) for row in await home.store.get_records(run_id, after=after, limit=limit)]
+    if not found and await home.store.get_run(run_id) is None:
+        raise HTTPException(404, f"run {run_id} not found")
+    return found
+
+
+@router.post("/runs/{run_id}/cancel", operation_id="cancelRun", status_code=202)
+async def cancel_run(home: Opened, by: By, run_id: RunId) -> None:
+    """Ask for a run to be cancelled. The answer does not wait until it has ended."""
+    if await home.runs.cancel(run_id, actor=by.actor):
+        return
+    run = await home.store.get_run(run_id)
+    if run is None:
+        raise HTTPException(404, f"run {run_id} not found")
+    if run.state in FINISHED:
+        raise HTTPException(409, f"run {run_id} has ended: it {run.state}")

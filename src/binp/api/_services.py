@@ -1,0 +1,31 @@
+"""Services: list them, start and stop them."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, HTTPException
+
+from binp.service import Info
+
+from ._models import ServiceControl
+from ._platform import Here, Opened
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["services"])
+
+
+@router.get("/services/", operation_id="listServices")
+async def list_services(platform: Here) -> list[Info]:
+    """The services, in the order of their definition."""
+    return await platform.service.snapshot()
+
+
+@router.put("/service/{name:path}", operation_id="manageService")
+async def manage_service(platform: Here, home: Opened, name: str, control: ServiceControl) -> None:
+    """Start or stop a service. The answer does not wait until it has happened."""
+    if all(info.name != name for info in platform.service.services):
+        raise HTTPException(404, f"service {name} not found")
+    if control.running:
+        platform.service.start(name)
+    else:
+        platform.service.stop(name)

@@ -1,0 +1,179 @@
+"""The FastAPI application of a BINP: the door outermost, the user's routes inside, the platform beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.routing import BaseRoute, Match
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from binp.api import Platform, create_app
+from binp.auth import Access, Door, Zone, read_or_create_token, token_path
+from binp.home import Home
+from binp.runs import now
+from binp.settings import Settings
+from binp.store.contract import Once
+from buvar import context
+from buvar.secret import Secret
+
+from . import _inject
+from ._console import Console
+
+__all__ = ["Application"]
+
+_inject.install()
+
+Lifespan = Callable[["Application"], AbstractAsyncContextManager[Any]]
+
+
+class Application(FastAPI):
+    """A FastAPI application whose routes are the user's.
+
+    In front of everything stands the door: it checks the Host of every connection, and lets nobody without credentials
+    through to the platform (``/internal``) and its console (``/`` and ``/static``). A route of the user wins over the
+    console, and over the platform where it is defined under ``/internal`` itself. The user's middlewares, CORS
+    included, see the user's part alone. Parameters annotated with ``Inject[...]`` are supplied by dependency injection,
+    from a scope that ends when the response is done.
+
+    Args:
+        platform: The home and the parts that the platform's routes show.
+        lifespan: What surrounds the serving; by default the home is opened and closed.
+        options: For FastAPI.
+    """
+
+    def __init__(self, platform: Platform, *, lifespan: Lifespan | None = None, **options: Any) -> None:
+        options.setdefault("title", "BINP")
+        super().__init__(lifespan=lifespan or _serve, **options)
+        self.platform = platform
+        self._entrance = _Entrance(platform.home)
+        self._internal = create_app(platform)
+        self._console = Console()
+        self._own_routes = list(self.router.routes)
+
+    def take_routes(self, other: Application) -> None:
+        """Make the routes, middlewares and handlers of *other* part of this one, also routes that it gets later."""
+        routes = [route for route in other.router.routes if route not in other._own_routes]
+        self.router.routes.extend(routes)
+        other.router.routes = self.router.routes
+        self.user_middleware.extend(other.user_middleware)
+        self.exception_handlers.update(other.exception_handlers)
+        self.dependency_overrides.update(other.dependency_overrides)
+        other.dependency_overrides = self.dependency_overrides
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """The door, with the user's application behind it, and the platform beside that."""
+        user = super().build_middleware_stack()
+        inside = self._in_home(user)
+        internal = self._in_home(self._internal)
+
+        def choose(scope: Any) -> tuple[Zone, Any]:
+            path = _path_of(scope)
+            if _is_under(path, "/internal"):
+                if self._is_users(scope, path, literally="/internal"):
+                    return Zone.USER, inside
+                return Zone.PROTECTED, _mounted(internal, "/internal")
+            if (path == "/" or _is_under(path, "/static")) and not self._is_users(scope, path):
+                scope["console_path"] = path
+                return Zone.PROTECTED, self._console
+            return Zone.USER, inside
+
+        return Door(choose, access=self._entrance, lifespan=user)
+
+    def _in_home(self, app: ASGIApp) -> ASGIApp:
+        """*app* with the components of the home as its context."""
+        home = self.platform.home
+
+        async def inside(scope: Scope, receive: Receive, send: Send) -> None:
+            if home.components is None:
+                await app(scope, receive, send)
+                return
+            token = context.buvar_context.set(home.components)
+            try:
+                await app(scope, receive, send)
+            finally:
+                context.buvar_context.reset(token)
+
+        return inside
+
+    def _is_users(self, scope: Scope, path: str, *, literally: str | None = None) -> bool:
+        """Whether a route of the user answers for *path*; with *literally* none that would answer for any path."""
+        known = {id(route) for route in self._own_routes}
+        routes = [route for route in self.router.routes if id(route) not in known]
+        if literally is None:
+            return any(_matches(route, scope, path) is not Match.NONE for route in routes)
+        elsewhere = f"/{secrets.token_hex(8)}{path.removeprefix(literally)}"
+        return any(
+            _matches(route, scope, path) is Match.FULL and _matches(route, scope, elsewhere) is Match.NONE
+            for route in routes
+        )
+
+
+class _Entrance:
+    """What the door goes by, made of the settings; opens the home where nothing else did."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._settings: Settings | None = None
+        self._access: Access
+
+    async def __call__(self) -> Access:
+        home = await self._home.ensure()
+        settings = home.settings
+        # the home reads its settings anew each time it is opened
+        if settings is not self._settings:
+            token = None
+            if settings.auth != "none":
+                token = Secret(await asyncio.to_thread(read_or_create_token, token_path(home.store.url)))
+            self._access = Access(token=token, once=self._once, allowed_hosts=settings.allowed_hosts, dev=settings.dev)
+            self._settings = settings
+        return self._access
+
+    async def _once(self, key: str) -> bool:
+        return bool(await self._home.store.write(Once(key=key, at=now())))
+
+
+class _serve(AbstractAsyncContextManager[None]):  # noqa: N801 - used as a function
+    """Keep the home open while the application is served."""
+
+    def __init__(self, app: Application) -> None:
+        self._home = app.platform.home
+
+    async def __aenter__(self) -> None:
+        await self._home.open(serving=True)
+        self._home.lead()
+
+    async def __aexit__(self, *details: object) -> None:
+        await self._home.close()
+
+
+def _path_of(scope: Scope) -> str:
+    """The path below the root path of the server."""
+    path: str = scope["path"]
+    root = scope.get("root_path", "").rstrip("/")
+    return path.removeprefix(root) if root and _is_under(path, root) else path
+
+
+def _is_under(path: str, prefix: str) -> bool:
+    return path == prefix or path.startswith(prefix + "/")
+
+
+def _matches(route: BaseRoute, scope: Scope, path: str) -> Match:
+    # a copy: matching leaves notes in the scope
+    match, _ = route.matches({**scope, "path": scope.get("root_path", "").rstrip("/") + path})
+    return match
+
+
+def _mounted(app: ASGIApp, prefix: str) -> ASGIApp:
+    """*app* as it is when it is mounted at *prefix*."""
+
+    async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
+        root = scope.get("root_path", "")
+        child = {**scope, "root_path": root.rstrip("/") + prefix, "app_root_path": scope.get("app_root_path", root)}
+        await app(child, receive, send)
+
+    return mounted
