@@ -46,7 +46,7 @@ def logger_factory(sink: Sink) -> Callable[..., LineLogger]:
 
 
 def _caller() -> str:
-    frame: types.FrameType | None = sys._getframe(2)  # noqa: SLF001 - documented
+    frame: types.FrameType | None = sys._getframe(2)  # noqa: SLF001 - documented in CPython
     while frame is not None:
         name = str(frame.f_globals.get("__name__", "?"))
         if name.partition(".")[0] != "structlog" and name != __name__:

@@ -227,7 +227,7 @@ class Loader:
             plugins: The plugins.
             caller: How many frames above the calling one relative names count from.
         """
-        package = sys._getframe(caller + 1).f_globals.get("__package__")  # noqa: SLF001 - documented
+        package = sys._getframe(caller + 1).f_globals.get("__package__")  # noqa: SLF001 - documented in CPython
         return self._load([_absolute(plugin, package) for plugin in plugins])
 
     def take(self) -> list[Job]:
