@@ -12,6 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 #: What a test's own processes must not inherit: who measures or starts the tests is not their concern.
 FOREIGN = ("COVERAGE_", "COV_CORE_", "PYTEST_", "MAKE", "MFLAGS", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")
+#: The verbs' own choice of a Python.
+CHOICE = "PYTHON"
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +25,7 @@ def checkout() -> Path:
 @pytest.fixture(scope="session")
 def clean_environ() -> dict[str, str]:
     """The environment variables for a process that must behave as if a person had started it."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+    return {name: value for name, value in os.environ.items() if name != CHOICE and not name.startswith(FOREIGN)}
 
 
 @pytest.fixture
