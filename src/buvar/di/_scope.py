@@ -180,11 +180,7 @@ class Scope(_Keeper):
             building = self._pending.get(key) if self._pending else None
             if building is None:
                 return await self._build(key, build)
-            try:
-                return await self._wait(building)
-            except asyncio.CancelledError:
-                if not building.future.cancelled():
-                    raise
+            await self._wait(building)
         return self.values[key]
 
     async def _build(self, key: tuple[Any, ...], build: Build) -> Any:
@@ -195,11 +191,14 @@ class Scope(_Keeper):
         pending = self._pending
         building = pending[key] = _Building(type_name(key[0].produces))
         future = building.future = asyncio.get_running_loop().create_future()
+        builder = _building.get()
+        if builder is not None:
+            builder.awaited.add(building)
         token = _building.set(building)
         try:
             value = await build()
         except asyncio.CancelledError:
-            future.cancel()
+            future.set_result(None)  # there is no value yet: one of those who wait goes on
             raise
         except BaseException as error:
             future.set_exception(error)
@@ -207,10 +206,12 @@ class Scope(_Keeper):
             raise
         else:
             self._store(key, value)
-            future.set_result(value)
+            future.set_result(None)
             return value
         finally:
             _building.reset(token)
+            if builder is not None:
+                builder.awaited.discard(building)
             del pending[key]
 
 
@@ -277,7 +278,8 @@ class Application(_Keeper):
         try:
             return await self._wait(building)
         except asyncio.CancelledError:
-            if self.is_closed and building.future.cancelled():
+            waiter = asyncio.current_task()
+            if self.is_closed and building.future.cancelled() and not (waiter and waiter.cancelling()):
                 self.refuse(title)
             raise
 
