@@ -1,1 +1,255 @@
 """The way in from outside: find a running instance beside its database and talk to it."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from binp.errors import UsageError
+
+__all__ = ["Answer", "Client", "Instance", "NotServed", "connect", "find", "path_part", "publish", "withdraw"]
+
+#: seconds to wait for an answer
+TIMEOUT = 30.0
+
+_START = "start it with `binp run FILE`, or name its database with --db, or its address with --url"
+
+
+class NotServed(UsageError):
+    """Nothing that could be talked to serves a database."""
+
+
+class Answer(UsageError):
+    """The server answered with a refusal.
+
+    Attributes:
+        status: The status of HTTP.
+        problem: The JSON object that came with it, empty if none did.
+    """
+
+    def __init__(self, status: int, problem: Mapping[str, Any], *, url: str) -> None:
+        self.status = status
+        self.problem = dict(problem)
+        what = str(problem.get("detail") or problem.get("title") or f"{url} answered with status {status}")
+        fix = problem.get("fix")
+        super().__init__(what, status, dict(problem), fix=str(fix) if fix else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A running server, as it says of itself beside its database."""
+
+    #: where it is reached from this machine, without a slash at the end
+    url: str
+    #: its process
+    pid: int
+
+
+def publish(database: Path, url: str) -> None:
+    """Say beside *database* that this process serves it at *url*: a file for its owner's eyes only, whole at once."""
+    place = _place(database)
+    draft = place.with_name(f".{place.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            json.dump({"url": url, "pid": os.getpid()}, file)
+        draft.replace(place)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def withdraw(database: Path) -> None:
+    """Take back what this process published; what another one published since stays."""
+    place = _place(database)
+    with contextlib.suppress(OSError, NotServed):
+        if _read(place, database).pid == os.getpid():
+            place.unlink()
+
+
+def find(database: Path) -> Instance:
+    """The server of *database* on this machine.
+
+    Raises:
+        NotServed: there is no such database, nobody serves it, or who did was killed.
+    """
+    place = _place(database)
+    try:
+        found = _read(place, database)
+    except FileNotFoundError:
+        if database.exists():
+            raise NotServed(f"nobody serves {database.name}", database, where=str(database), fix=_START) from None
+        raise NotServed("there is no database here", database, where=str(database), fix=_START) from None
+    except OSError as error:
+        raise NotServed(
+            f"it cannot be told who serves {database.name}: {error.strerror}",
+            database,
+            where=str(place),
+            fix="use it as the user who runs the server, or name the server with --url and --token",
+        ) from None
+    if not _is_alive(found.pid):
+        raise NotServed(
+            f"the server of {database.name} is gone: process {found.pid} was killed",
+            database,
+            where=str(place),
+            fix="start it again with `binp run FILE`",
+        )
+    return found
+
+
+def connect(database: Path | None = None, *, url: str | None = None, token: str | None = None) -> Client:
+    """A client of the server of *database*, with the token kept beside it; or of *url*, with *token* if it needs one.
+
+    A token that is kept in a file is sent to the server of its own database alone.
+
+    Raises:
+        NotServed: see :func:`find`.
+        UsageError: the token cannot be read.
+    """
+    if url is not None:
+        return Client(url, token)
+    if database is None:
+        raise NotServed("neither a database nor an address was named", fix=_START)
+    found = find(database)
+    return Client(found.url, token or _read_token(database))
+
+
+class Client:
+    """Asks a server, one request at a time, and waits for the answer.
+
+    Args:
+        url: Where it is: ``http://127.0.0.1:8000``, or with ``https`` or a path in front of what it serves.
+        token: Proves the right to ask.
+        timeout: Seconds to wait for an answer.
+
+    Raises:
+        UsageError: *url* is no address of a server.
+    """
+
+    def __init__(self, url: str, token: str | None = None, *, timeout: float = TIMEOUT) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise UsageError(f"{url!r} is no address of a server", fix="write it like http://127.0.0.1:8000")
+        self.url = url.rstrip("/")
+        self._parts = parts
+        self._token = token
+        self._timeout = timeout
+
+    def get(self, path: str, **query: Any) -> Any:
+        """The JSON that is found at *path*; parameters that are None are left out.
+
+        Raises:
+            Answer: the server refused.
+            NotServed: it cannot be reached, or did not answer in time.
+        """
+        given = [(name, value) for name, value in query.items() if value is not None]
+        return self._ask("GET", f"{path}?{urlencode(given, doseq=True)}" if given else path, None)
+
+    def post(self, path: str, body: Any = None) -> Any:
+        """Send JSON to *path*, and give the JSON that comes back. Raises like :meth:`get`."""
+        return self._ask("POST", path, body)
+
+    def _ask(self, method: str, path: str, body: Any) -> Any:
+        connection = self._open()
+        headers = {"Accept": "application/json", "Content-Type": "application/json", "Connection": "close"}
+        if self._token is not None:
+            headers["Authorization"] = f"Bearer {self._token}"
+        target = self._parts.path.rstrip("/") + path
+        try:
+            connection.request(method, target, None if body is None else json.dumps(body), headers)
+            response = connection.getresponse()
+            content = response.read()
+        except TimeoutError:
+            raise NotServed(
+                f"{self.url} did not answer within {self._timeout:g} seconds", fix="look at the log of the server"
+            ) from None
+        except ConnectionRefusedError:
+            raise NotServed(f"nobody answers at {self.url}", fix=_START) from None
+        except (OSError, http.client.HTTPException) as error:
+            why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise NotServed(f"{self.url} cannot be talked to: {why}", fix=_START) from None
+        finally:
+            connection.close()
+        return self._understand(response.status, content, method, path)
+
+    def _open(self) -> http.client.HTTPConnection:
+        host = self._parts.hostname or ""
+        kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
+        try:
+            port = self._parts.port
+        except ValueError:
+            raise UsageError(f"{self.url!r} has no usable port", fix="write it like http://127.0.0.1:8000") from None
+        return kind(host, port, timeout=self._timeout)
+
+    def _understand(self, status: int, content: bytes, method: str, path: str) -> Any:
+        try:
+            value = json.loads(content) if content else None
+        except ValueError:
+            value = None
+            if status < 300:
+                raise NotServed(
+                    f"{self.url} does not speak like a binp server: {method} {path} is no JSON",
+                    fix="name the right address with --url",
+                ) from None
+        if status < 300:
+            return value
+        raise Answer(status, value if isinstance(value, dict) else {}, url=f"{self.url}{path}")
+
+
+def path_part(text: object) -> str:
+    """*text* as one part of a path, whatever characters it has."""
+    return quote(str(text), safe="")
+
+
+def _place(database: Path) -> Path:
+    return database.with_name(database.name + ".serving")
+
+
+def _read(place: Path, database: Path) -> Instance:
+    try:
+        found = json.loads(place.read_bytes())
+        return Instance(str(found["url"]), int(found["pid"]))
+    except (ValueError, KeyError, TypeError):
+        raise NotServed(
+            f"it cannot be told who serves {database.name}: the file is damaged",
+            database,
+            where=str(place),
+            fix="delete it, and start the server again",
+        ) from None
+
+
+def _read_token(database: Path) -> str | None:
+    place = database.with_name(database.name + ".token")
+    try:
+        return place.read_text("ascii", "replace").strip() or None
+    except FileNotFoundError:
+        # a server without authentication keeps none
+        return None
+    except OSError as error:
+        raise UsageError(
+            f"the token of {database.name} cannot be read: {error.strerror}",
+            where=str(place),
+            fix="use it as the user who runs the server, or give the token with --token or BINP_TOKEN",
+        ) from None
+
+
+def _is_alive(pid: int) -> bool:
+    if os.name == "nt":
+        # there this signal is no question, but an end
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        # it is there, and somebody else's
+        return True
+    return True

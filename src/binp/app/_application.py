@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import secrets
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -28,7 +30,8 @@ __all__ = ["Application"]
 
 _inject.install()
 
-Lifespan = Callable[["Application"], AbstractAsyncContextManager[Any]]
+#: makes, of the user's own lifespan, one that the platform lives around it
+Surround = Callable[[AbstractAsyncContextManager[Any]], AbstractAsyncContextManager[Any]]
 
 
 class Application(FastAPI):
@@ -42,14 +45,15 @@ class Application(FastAPI):
 
     Args:
         platform: The home and the parts that the platform's routes show.
-        lifespan: What surrounds the serving; by default the home is opened and closed.
+        surround: What surrounds the lifespan of the user; by default the home is opened and closed.
         options: For FastAPI.
     """
 
-    def __init__(self, platform: Platform, *, lifespan: Lifespan | None = None, **options: Any) -> None:
+    def __init__(self, platform: Platform, *, surround: Surround | None = None, **options: Any) -> None:
         options.setdefault("title", "BINP")
-        super().__init__(lifespan=lifespan or _serve, **options)
+        super().__init__(**options)
         self.platform = platform
+        self._surround: Surround = surround or functools.partial(_serve, platform.home)
         self._entrance = _Entrance(platform.home)
         self._internal = create_app(platform)
         self._console = Console()
@@ -82,7 +86,17 @@ class Application(FastAPI):
                 return Zone.PROTECTED, self._console
             return Zone.USER, inside
 
-        return Door(choose, access=self._entrance, lifespan=user)
+        return Door(choose, access=self._entrance, lifespan=self._live)
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the lifespan events of a server, with the platform around what the user's routers want to live in."""
+        router = self.router
+        inner = router.lifespan_context
+        router.lifespan_context = lambda app: self._surround(inner(app))
+        try:
+            await router(scope, receive, send)
+        finally:
+            router.lifespan_context = inner
 
     def _in_home(self, app: ASGIApp) -> ASGIApp:
         """*app* with the components of the home as its context."""
@@ -137,18 +151,16 @@ class _Entrance:
         return bool(await self._home.store.write(Once(key=key, at=now())))
 
 
-class _serve(AbstractAsyncContextManager[None]):  # noqa: N801 - used as a function
+@contextlib.asynccontextmanager
+async def _serve(home: Home, inner: AbstractAsyncContextManager[Any]) -> AsyncIterator[Any]:
     """Keep the home open while the application is served."""
-
-    def __init__(self, app: Application) -> None:
-        self._home = app.platform.home
-
-    async def __aenter__(self) -> None:
-        await self._home.open(serving=True)
-        self._home.lead()
-
-    async def __aexit__(self, *details: object) -> None:
-        await self._home.close()
+    await home.open(serving=True)
+    try:
+        async with inner as state:
+            home.lead()
+            yield state
+    finally:
+        await home.close()
 
 
 def _path_of(scope: Scope) -> str:

@@ -75,9 +75,10 @@ class BINP:
             return self._host.app
         if "app" not in self._state:
             from ._application import Application
+            from ._lifespan import lifespan
 
             self.home.has_app = True
-            self._state["app"] = Application(self)
+            self._state["app"] = Application(self, surround=lambda inner: lifespan(self, inner))
         app: Application = self._state["app"]
         return app
 

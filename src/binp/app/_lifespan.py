@@ -1,0 +1,120 @@
+"""The lifespan of the application under a server that is not ours: open, lead, and shut down by the list."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from binp.app.serving import Presence, url_of
+from binp.home import Home
+from binp.settings import Settings, is_loopback
+from buvar import plugin
+from buvar.config import ConfigSource
+
+if TYPE_CHECKING:
+    from binp.app import BINP
+
+__all__ = ["lifespan"]
+
+T = TypeVar("T")
+Handler = Callable[[int, FrameType | None], Any]
+
+
+@contextlib.asynccontextmanager
+async def lifespan(binp: BINP, inner: contextlib.AbstractAsyncContextManager[T]) -> AsyncIterator[T]:
+    """Keep *binp* served: its plugins loaded, its services running where they are led, until the server shuts down.
+
+    The handlers that the server installed for INT and TERM are wrapped, so that streams end and runs begin to drain
+    before the server waits for its connections.
+
+    Args:
+        binp: What is served.
+        inner: The user's own lifespan: entered when the plugins are loaded, before services start.
+
+    Raises:
+        InvalidSetting: the server can be reached from other machines, and nobody is asked who he is.
+        StoreError: the database cannot be opened; the message says why.
+        Exception: whatever a plugin or *inner* raises.
+    """
+    home = binp.home
+    server = _server_config()
+    _check_address(home.settings, server)
+    stage = plugin.Stage(cancel_timeout=home.settings.grace)
+    stage.context.add(binp)
+    stage.context.add(home.source(), ConfigSource)
+    await home.open(stage.context, serving=True)
+    try:
+        with _wrapped_signals(home):
+            async with stage.running(*binp.all_plugins()), inner as state:
+                presence = Presence(home, _url(home.settings, server))
+                home.lead()
+                presence.announce()
+                try:
+                    yield state
+                finally:
+                    presence.withdraw()
+                    await home.wind_down()
+    finally:
+        await home.close()
+
+
+def _server_config() -> Any:
+    """What the server that runs us was told, where that can be found: uvicorn handles signals by a bound method."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        config = getattr(getattr(signal.getsignal(number), "__self__", None), "config", None)
+        if hasattr(config, "host") and hasattr(config, "port"):
+            return config
+    return None
+
+
+def _check_address(settings: Settings, server: Any) -> None:
+    if settings.auth == "none" and server is not None and not server.uds and not is_loopback(server.host):
+        # the settings tell what would be listened on here, and the server knows better
+        Settings(auth="none", host=server.host).check()
+
+
+def _url(settings: Settings, server: Any) -> str | None:
+    if server is None:
+        return url_of(settings.host, settings.port)
+    if server.uds or server.fd is not None or not server.port:
+        # a socket that was inherited, or is in a file, says nothing of how it is reached
+        return None
+    return url_of(server.host, server.port, secure=bool(server.is_ssl))
+
+
+@contextlib.contextmanager
+def _wrapped_signals(home: Home) -> Iterator[None]:
+    """Tell *home* of INT and TERM before the server's own handlers are called: first begin to shut down, then hurry."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    received: list[int] = []
+
+    def wrap(former: Any) -> Handler:
+        def receive(number: int, frame: FrameType | None) -> None:
+            received.append(number)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nothing is left to shut down
+                loop.call_soon_threadsafe(home.begin_shutdown if len(received) == 1 else home.hurry)
+            former(number, frame)
+
+        return receive
+
+    ours: dict[signal.Signals, tuple[Any, Handler]] = {}
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # a signal that nobody handles ends the process, or is ignored, as before
+        if callable(former := signal.getsignal(number)):
+            ours[number] = former, wrap(former)
+            signal.signal(number, ours[number][1])
+    try:
+        yield
+    finally:
+        for number, (former, handler) in ours.items():
+            # whoever put another handler there meanwhile keeps it
+            if signal.getsignal(number) is handler:
+                signal.signal(number, former)
