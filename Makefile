@@ -15,7 +15,7 @@ PYTEST := -m pytest -n $(JOBS) --dist loadfile
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME PYTHONSTARTUP
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check coverage test-all lock
+.PHONY: help setup run test check coverage bench test-all lock
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS="$$(printf '\t')" read -r verb text; do \
@@ -49,6 +49,11 @@ coverage: ## the tests with branch coverage, children included; a line per packa
 	$(BIN)/coverage combine -q
 	@for package in buvar buvar_aiohttp binp; do \
 		echo; echo "$$package"; $(BIN)/coverage report --include="src/$$package/*" || exit; done
+
+bench: ## the benchmarks, one after the other; ARGS="--quick --json" is handed to each
+	@$(ENVIRONMENT) test
+	@for script in $(filter-out %/common.py,$(wildcard benchmarks/*.py)); do \
+		echo "$$script"; $(BIN)/python $$script $(ARGS) || exit; done
 
 test-all: ## the tests on every supported Python at hand
 	@for python in $$($(ENVIRONMENT) others); do \
