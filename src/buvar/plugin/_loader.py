@@ -105,7 +105,7 @@ async def _provide(func: PluginFunction, parameter: inspect.Parameter, component
     wanted = _annotation(func, parameter)
     bare, is_optional = _without_none(wanted)
     for key in (name, None):
-        value = components.get(bare, name=key, default=_ABSENT) if _is_hashable(bare) else _ABSENT
+        value = components.get(bare, name=key, default=_ABSENT)
         if value is not _ABSENT:
             return value
     try:
@@ -147,14 +147,6 @@ def _without_none(tp: Any) -> tuple[Any, bool]:
         is_optional = len(options) < len(typing.get_args(tp))
         return (options[0] if is_optional and len(options) == 1 else tp), is_optional
     return tp, False
-
-
-def _is_hashable(tp: Any) -> bool:
-    try:
-        hash(tp)
-    except TypeError:
-        return False
-    return True
 
 
 async def generate_async_result(result: Any, *, plugin: str = "?") -> AsyncIterator[Awaitable[Any]]:

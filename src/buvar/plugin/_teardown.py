@@ -59,7 +59,7 @@ class Teardown:
         self._errors: list[Exception] = []
         self._cancelled: asyncio.CancelledError | None = None
         self._task: asyncio.Task[Any] | None = None
-        self._hurried = False
+        self._hurries = 0
 
     def add(self, entry: E, /) -> E:
         """Register an awaitable, or a callable that may return one.
@@ -124,7 +124,10 @@ class Teardown:
             watchdog.cancel()
         errors, self._errors = self._errors, []
         cancelled, self._cancelled = self._cancelled, None
-        if cancelled is not None and task is not None and not (self._hurried and task.uncancel() == 0):
+        while task is not None and self._hurries:
+            self._hurries -= 1
+            task.uncancel()
+        if cancelled is not None and task is not None and task.cancelling():
             raise cancelled
         if errors:
             raise TeardownError(errors)
@@ -140,6 +143,8 @@ class Teardown:
                 await self._opened.pop().__aexit__(None, None, None)
         except asyncio.CancelledError as cancelled:
             self._cancelled = cancelled
+            failed_as_well = () if application is None else application.teardown_errors
+            self._errors += [each for each in failed_as_well if isinstance(each, Exception)]
         except Exception as failed:  # noqa: BLE001 - logged, and raised together with the others
             inner = failed.exceptions if isinstance(failed, ExceptionGroup) else (failed,)
             for each in inner:
@@ -172,7 +177,7 @@ class Teardown:
     def hurry(self) -> None:
         """Cancel what is closed right now; the next follows."""
         if self._task is not None:
-            self._hurried = True
+            self._hurries += 1
             self._task.cancel()
 
     async def _watch(self) -> None:
@@ -181,7 +186,9 @@ class Teardown:
             left = len(self._opened)
             await asyncio.sleep(self.timeout + 1)
             if len(self._opened) == left:
-                _log.error("A teardown took longer than %g seconds and is cancelled", self.timeout)
+                error = TimeoutError(f"a dependency took longer than {self.timeout:g} seconds to close")
+                _log.error("The teardown of a dependency failed", exc_info=error)
+                self._errors.append(error)
                 self.hurry()
 
     def discard(self) -> None:

@@ -40,16 +40,14 @@ def package(tmp_path, monkeypatch, request):
         "    return plugin.Stage().run('.b')\n"
     )
     (folder / "b.py").write_text(
-        "async def two(): return 'two'\n"
-        "async def prepare(): return two()\n"
-        "async def other(): return [two(), two()]\n"
+        "async def two(): return 'two'\nasync def prepare(): return two()\nasync def other(): return [two(), two()]\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     return name
 
 
 def test_names_modules_and_functions(package):
-    """PLG-01: a plugin is a dotted name, "module:attr", a module, or a function; relative names count from their caller."""
+    """PLG-01: a plugin is a dotted name, "module:attr", a module, or a function; relative names count from the caller."""
     import importlib
 
     a = importlib.import_module(f"{package}.a")
@@ -74,7 +72,7 @@ async def test_relative_names_in_the_awaited_twins(package):
 
 
 def test_names_that_lead_nowhere(package):
-    """PLG-01: a relative name outside a package is an ImportError, an unknown one ModuleNotFoundError, two colons ValueError."""
+    """PLG-01: relative outside a package: ImportError; unknown: ModuleNotFoundError; two colons: ValueError."""
     space = {"__package__": None, "__name__": "script", "plugin": plugin}
     exec("def start(): plugin.stage('.b')", space)
     with pytest.raises(ImportError, match=r"^'\.b' is relative, but its caller is in no package$"):
@@ -106,7 +104,7 @@ def test_what_is_not_asynchronous(package):
 
 
 def test_resolve_plugin_func():
-    """PLG-13: the function of a plugin, under another name too; partials, methods and callable objects count as functions."""
+    """PLG-13: the function of a plugin, under another name too; partials, methods and callable objects count."""
 
     class Thing:
         async def method(self):
@@ -280,7 +278,10 @@ def test_arguments_by_injection(buvar_adapters_setup_contextvars):
     with pytest.raises(di.ResolveError) as caught:
         plugin.stage(lonely)
     where = f"{__name__}:test_arguments_by_injection.<locals>.lonely"
-    assert caught.value.__notes__ == [f"for the argument 'other' of the plugin {where}", f"while loading the plugin {where}"]
+    assert caught.value.__notes__ == [
+        f"for the argument 'other' of the plugin {where}",
+        f"while loading the plugin {where}",
+    ]
 
 
 class Missing:
@@ -295,7 +296,7 @@ class Nowhere(typing.Protocol):
 
 
 def test_argument_without_annotation():
-    """PLG-03: an argument that has neither annotation nor default nor a component of its name is a TypeError that says so."""
+    """PLG-03: an argument without annotation, default and component of its name is a TypeError that says so."""
 
     async def prepare(what):
         """Never runs."""
@@ -314,7 +315,7 @@ def test_argument_without_annotation():
 def test_argument_with_an_unknown_annotation():
     """PLG-03: an annotation that cannot be resolved is named."""
 
-    async def prepare(what: "Unheard"):
+    async def prepare(what: "Unheard"):  # noqa: F821 - what is tested
         """Never runs."""
 
     with pytest.raises(plugin.PluginArgumentError) as caught:

@@ -56,7 +56,11 @@ async def test_failure_is_logged_at_once(caplog):
 
     await plugin.run([wait(), watch(), fail(LookupError("no luck"))])
     (record,) = caplog.records
-    assert (record.name, record.levelno, record.getMessage()) == ("buvar.plugin", logging.ERROR, "A task of the plugin fail failed")
+    assert (record.name, record.levelno, record.getMessage()) == (
+        "buvar.plugin",
+        logging.ERROR,
+        "A task of the plugin fail failed",
+    )
     assert record.exc_info[1].args == ("no luck",)
     assert record.plugin == "fail"
 
@@ -95,7 +99,7 @@ async def test_rest_is_cancelled_one_by_one():
 
 
 async def test_only_those_who_look_at_cancel_get_grace():
-    """PLG-08: a task that watches Cancel, itself or by a task that it started, may end by itself; others are cancelled (B-12)."""
+    """PLG-08: who watches Cancel, also by a task that it started, may end by itself; others are cancelled (B-12)."""
     cancel = plugin.Cancel()
 
     async def waits():
@@ -255,3 +259,25 @@ def test_fail_fast():
     assert isinstance(results[1], LookupError)
     assert stage.failed == [(f"{__name__}:test_fail_fast.<locals>.prepare", results[1])]
     assert [type(each) for each in plugin.stage(prepare, fail_fast=True)] == [asyncio.CancelledError, LookupError]
+
+
+async def test_a_task_that_is_cancelled_before_its_first_step():
+    """PLG-08: a stage that is hurried at once leaves no coroutine unawaited (B-21)."""
+
+    class Awaitable:
+        def __await__(self):
+            yield
+
+    runner = plugin.Stage()
+
+    async def prepare():
+        yield value(1)
+        yield Awaitable()
+
+    await runner.aload(prepare)
+    task = asyncio.create_task(runner.arun_tasks())
+    await asyncio.sleep(0)
+    runner.cancel_now()
+    results = await task
+    assert [type(each) for each in results] == [asyncio.CancelledError] * 2
+    await runner.arun_teardown()

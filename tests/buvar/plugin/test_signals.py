@@ -1,0 +1,267 @@
+"""What INT, TERM and the others do to a stage, and that nothing of it stays."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import pytest
+
+from buvar import plugin
+
+
+def soon(number, delay=0.05):
+    asyncio.get_running_loop().call_later(delay, os.kill, os.getpid(), number)
+
+
+async def for_ever():
+    await asyncio.Future()
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start a script; it prints "ready" when it may be signalled."""
+    started = []
+
+    def run(text):
+        path = tmp_path / "script.py"
+        path.write_text(textwrap.dedent(text))
+        process = subprocess.Popen([sys.executable, str(path)], stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["int", "term"])
+def test_first_signal_is_a_graceful_end(number):
+    """PLG-07: INT and TERM begin the shutdown; who does not watch Cancel ends at once (B-09, B-12)."""
+    seen = []
+
+    async def prepare(teardown: plugin.Teardown):
+        teardown.add(lambda: seen.append("torn down"))
+        soon(number)
+        yield for_ever()
+
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    started = time.monotonic()
+    (result,) = plugin.stage(prepare)
+    assert isinstance(result, asyncio.CancelledError)
+    assert time.monotonic() - started < 2
+    assert seen == ["torn down"]
+    assert before == {each: signal.getsignal(each) for each in before}
+
+
+def test_second_signal_cancels_everything():
+    """PLG-12: the second signal also cancels tasks that watch Cancel (B-12)."""
+    seen = []
+
+    async def graceful(cancel):
+        await cancel.wait()
+        soon(signal.SIGTERM)
+        await asyncio.Future()
+
+    async def prepare(cancel: plugin.Cancel, teardown: plugin.Teardown):
+        teardown.add(lambda: seen.append("torn down"))
+        soon(signal.SIGINT)
+        yield graceful(cancel)
+
+    started = time.monotonic()
+    plugin.stage(prepare)
+    assert time.monotonic() - started < 2
+    assert seen == ["torn down"]
+
+
+def test_signal_during_a_hanging_teardown():
+    """PLG-12: the second signal cancels an entry of the teardown that hangs; the others run."""
+    seen = []
+
+    async def hang():
+        soon(signal.SIGTERM)
+        await asyncio.Future()
+
+    async def prepare(teardown: plugin.Teardown):
+        teardown.add(lambda: seen.append("torn down"))
+        teardown.add(hang())
+        soon(signal.SIGINT)
+        yield for_ever()
+
+    plugin.stage(prepare)
+    assert seen == ["torn down"]
+
+
+def test_signal_while_loading():
+    """PLG-07: a signal while a plugin is being loaded ends the loading; no task starts, the teardown runs."""
+    seen = []
+
+    async def first(teardown: plugin.Teardown):
+        teardown.add(lambda: seen.append("torn down"))
+        yield asyncio.sleep(0, seen.append("never awaited, and closed"))
+
+    async def second():
+        soon(signal.SIGTERM)
+        await asyncio.Future()
+
+    assert plugin.stage(first, second) == []
+    assert seen == ["never awaited, and closed", "torn down"]
+
+
+def test_grace_while_loading():
+    """PLG-07: a plugin that watches Cancel while it is loaded may end by itself."""
+    seen = []
+
+    async def prepare(cancel: plugin.Cancel):
+        soon(signal.SIGTERM)
+        await cancel.wait()
+        await asyncio.sleep(0.05)
+        seen.append("loaded")
+
+    plugin.stage(prepare)
+    assert seen == ["loaded"]
+
+
+def test_third_signal_leaves(start):
+    """PLG-12: the third signal leaves the process with 128 + signal, even when the loop hangs."""
+    process = start(
+        """
+        import time
+        from buvar import plugin
+        async def hang():
+            print("ready", flush=True)
+            while True:
+                time.sleep(0.01)
+        async def prepare():
+            yield hang()
+        plugin.stage(prepare)
+        """
+    )
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGTERM):
+        process.send_signal(number)
+        time.sleep(0.1)
+    assert process.wait(10) == 128 + signal.SIGTERM
+
+
+def test_status_is_zero_after_a_signal(start):
+    """PLG-07: a script whose stage was ended by TERM goes on and exits with status 0 (B-09)."""
+    process = start(
+        """
+        import asyncio
+        from buvar import plugin
+        async def server():
+            print("ready", flush=True)
+            await asyncio.Future()
+        async def prepare(teardown: plugin.Teardown):
+            teardown.add(lambda: print("torn down"))
+            yield server()
+        plugin.stage(prepare)
+        print("after")
+        """
+    )
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+    assert process.stdout.read() == "torn down\nafter\n"
+
+
+def test_own_handlers():
+    """PLG-12: a subclass defines what its signals do; they are called in the loop."""
+    seen = []
+
+    class Own(plugin.Signals):
+        def handle_hup(self):
+            seen.append(("hup", asyncio.get_running_loop() is self.stage.loop))
+            soon(signal.SIGINT, 0)
+
+        def handle_int(self):
+            seen.append("int")
+            self.stage.cancel.set()
+
+    async def prepare():
+        soon(signal.SIGHUP)
+        yield for_ever()
+
+    stage = plugin.Stage(signals=Own)
+    stage.run(prepare)
+    assert seen == [("hup", True), "int"]
+    assert isinstance(stage.context.get(plugin.Signals), Own)
+    assert list(plugin.Signals.handled().values()) == ["handle_int", "handle_term"]
+    assert list(Own.handled().values()) == ["handle_int", "handle_term", "handle_hup"]
+    plugin.stage(prepare_stopping, signals=Own)
+
+
+async def prepare_stopping(cancel: plugin.Cancel):
+    cancel.set()
+
+
+def test_without_signals_in_a_thread():
+    """PLG-10: a stage runs in a thread, where there are no signals (B-17)."""
+    results = []
+    thread = threading.Thread(target=lambda: results.append(plugin.stage(prepare_value)))
+    thread.start()
+    thread.join(10)
+    assert results == [[1]]
+
+
+async def prepare_value():
+    return asyncio.sleep(0, 1)
+
+
+async def test_running_handles_signals_when_asked():
+    """PLG-12: `running` leaves signals alone, unless it is told to handle them."""
+    before = signal.getsignal(signal.SIGTERM)
+    async with plugin.Stage().running():
+        assert signal.getsignal(signal.SIGTERM) is before
+    async with plugin.Stage().running(signals=True) as stage:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(stage.cancel.wait(), 5)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_signal_for_a_closed_loop_is_ignored():
+    """PLG-12: a signal that arrives when the loop is closed does nothing."""
+    loop = asyncio.new_event_loop()
+    stage = plugin.Stage()
+    with stage.signals.installed(loop):
+        loop.close()
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+    assert not stage.cancel.is_set()
+
+
+def test_handlers_that_python_did_not_install(monkeypatch):
+    """PLG-12: where the former handler is unknown, the default of the system comes back."""
+    installed = []
+
+    def fake(number, handler):
+        installed.append(handler)
+        return None
+
+    monkeypatch.setattr(signal, "signal", fake)
+    with plugin.Stage().signals.installed(None):
+        pass
+    assert installed[2:] == [signal.SIG_DFL, signal.SIG_DFL]
+
+
+def test_an_interrupt_that_is_raised_in_the_loop():
+    """PLG-10: when a handler of someone else raises in the loop, the stage is torn down before it is passed on."""
+    seen = []
+
+    class NoInterrupt(plugin.Signals):
+        handle_int = None
+
+    async def prepare(teardown: plugin.Teardown):
+        teardown.add(lambda: seen.append("torn down"))
+        soon(signal.SIGINT)
+        yield for_ever()
+
+    with pytest.raises(KeyboardInterrupt):
+        plugin.stage(prepare, signals=NoInterrupt)
+    assert seen == ["torn down"]
