@@ -77,14 +77,17 @@ def read_or_create_token(path: Path) -> str:
 
 
 def _read(path: Path) -> str:
-    descriptor = os.open(path, os.O_RDONLY | _OPEN)
-    with os.fdopen(descriptor, "rb") as file:
+    # a pipe in its place must not hold the process up
+    descriptor = os.open(path, os.O_RDONLY | _OPEN | getattr(os, "O_NONBLOCK", 0))
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise TokenFileError("the token file is no regular file", path, fix="delete it")
         if _HAS_OWNERS:
             _make_private(path, descriptor, status)
-        return file.read(1024).decode("ascii", "replace").strip()
+        return os.read(descriptor, 1024).decode("ascii", "replace").strip()
+    finally:
+        os.close(descriptor)
 
 
 def _make_private(path: Path, descriptor: int, status: os.stat_result) -> None:
