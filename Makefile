@@ -42,13 +42,14 @@ check: ## style, types, import contracts, rules of the house, security, changelo
 	$(BIN)/towncrier build --draft --version next >/dev/null
 	$(BIN)/python -m pytest -q tests/test_shape.py tests/test_exports.py tests/test_repository.py -m "not slow"
 
-coverage: ## the tests with branch coverage, children included; a line per package
+coverage: ## the tests with branch coverage, children included; file by file and per package
 	@$(ENVIRONMENT) test
 	$(BIN)/coverage erase
 	$(BIN)/coverage run $(PYTEST) $(ARGS)
 	$(BIN)/coverage combine -q
+	$(BIN)/coverage report
 	@for package in buvar buvar_aiohttp binp; do \
-		echo; echo "$$package"; $(BIN)/coverage report --include="src/$$package/*" || exit; done
+		printf '%-14s %s %%\n' $$package "$$($(BIN)/coverage report --include="src/$$package/*" --format=total)"; done
 
 bench: ## the benchmarks, one after the other; ARGS="--quick --json" is handed to each
 	@$(ENVIRONMENT) test
