@@ -1,1 +1,53 @@
 """The command line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from buvar.errors import Explained
+
+from ._action import action
+from ._journal import journal
+from ._link import link
+from ._run import run
+
+__all__ = ["main"]
+
+
+class _Refusal(click.ClickException):
+    """What somebody can mend, as text; no traceback."""
+
+    exit_code = 2
+
+    def __init__(self, error: Explained) -> None:
+        super().__init__(str(error))
+
+
+class _Commands(click.Group):
+    """Commands whose errors are told in words."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what was wrong is printed, and exits with status 2."""
+        try:
+            return super().invoke(ctx)
+        except Explained as error:
+            raise _Refusal(error) from error
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Serve a file of Python functions: buttons, history, background services."""
+
+
+@main.command()
+def version() -> None:
+    """Print the version."""
+    import binp
+
+    click.echo(f"binp {binp.__version__}")
+
+
+for _command in (run, action, journal, link):
+    main.add_command(_command)

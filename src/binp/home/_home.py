@@ -67,7 +67,8 @@ class Home:
         #: the facade was asked for its FastAPI application: then services belong to its lifespan
         self.has_app = False
         self._db = db
-        self._config = config
+        #: path of the configuration file
+        self.config = config
         self._parts: list[Part] = []
         self._settings: Settings | None = None
         self._store: Store | None = None
@@ -135,7 +136,7 @@ class Home:
 
     def source(self) -> config.ConfigSource:
         """The configuration source of this BINP."""
-        return read_source(self._config)
+        return read_source(self.config)
 
     @property
     def store(self) -> Store:
@@ -219,7 +220,9 @@ class Home:
         self.base.run(context.buvar_context.set, self.components)
         await asyncio.create_task(self._prepare_injection(components is None), context=self.base)
         try:
-            self._store = await take_store(self.settings.db if self._db is None else self._db)
+            # the settings know of the command line, which wins over what the file says
+            own = self._db if self._db is not None and not isinstance(self._db, str) else self.settings.db
+            self._store = await take_store(own)
         except BaseException:
             await self._close_application()
             raise

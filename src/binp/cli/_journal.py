@@ -1,0 +1,110 @@
+"""Look at the history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ._options import Server, with_json, with_server
+
+if TYPE_CHECKING:
+    from binp.client import Client
+
+_STATES = ["queued", "running", "succeeded", "failed", "cancelled", "interrupted", "skipped"]
+#: records that are asked for at once
+_PAGE = 200
+
+
+@click.group(short_help="Look at the history.")
+def journal() -> None:
+    """Look at the history of runs."""
+
+
+@journal.command("list")
+@click.option("--limit", type=click.IntRange(1, 200), default=20, show_default=True, help="How many runs.")
+@click.option("--state", type=click.Choice(_STATES), multiple=True, help="Only runs in this state; repeatable.")
+@click.option("--operation", help="Only runs of this action, journal or service.")
+@with_json
+@with_server
+def list_runs(limit: int, state: tuple[str, ...], operation: str | None, as_json: bool, **where: Any) -> None:
+    """List the newest runs."""
+    from ._output import local_time, seconds, show_json, show_table
+
+    client = Server(**where).client()
+    runs = client.get("/internal/runs", limit=limit, state=list(state) or None, operation=operation)["runs"]
+    if as_json:
+        show_json(runs)
+        return
+    show_table(
+        ("id", "operation", "state", "started", "duration", "error"),
+        [
+            (
+                str(run["id"]),
+                run["operation"],
+                run["state"],
+                local_time(run["started_at"]),
+                seconds(run["duration"]),
+                (run["error"] or "").partition("\n")[0],
+            )
+            for run in runs
+        ],
+    )
+
+
+@journal.command()
+@click.argument("run", metavar="ID", type=click.IntRange(min=0))
+@with_json
+@with_server
+def show(run: int, as_json: bool, **where: Any) -> None:
+    """Show a run: its arguments, records, result and error."""
+    from ._output import show_json
+
+    client = Server(**where).client()
+    detail = client.get(f"/internal/runs/{run}")
+    after = detail["records"][-1]["seq"] if detail["records"] else 0
+    if len(detail["records"]) >= _PAGE:
+        detail["records"] += records(client, run, after)
+    if as_json:
+        show_json(detail)
+    else:
+        _print(detail)
+
+
+def records(client: Client, run: int, after: int = 0) -> Iterator[dict[str, Any]]:
+    """The records of a run behind the one numbered *after*, oldest first."""
+    while True:
+        page = client.get(f"/internal/runs/{run}/records", after=after, limit=_PAGE)
+        yield from page
+        if len(page) < _PAGE:
+            return
+        after = page[-1]["seq"]
+
+
+def _print(run: dict[str, Any]) -> None:
+    from ._output import local_time, record_line, seconds, show_value
+
+    lines = [
+        ("run", str(run["id"])),
+        ("operation", run["operation"]),
+        ("state", run["state"]),
+        ("started", f"{local_time(run['started_at'])} by {' '.join(filter(None, (run['trigger'], run['actor'])))}"),
+        ("duration", seconds(run["duration"])),
+        ("labels", ", ".join(run["labels"])),
+        ("error", run["error"] or ""),
+    ]
+    for name, text in lines:
+        if text:
+            click.echo(f"{name:<9}  {text}")
+    for name, value in (run["arguments"] or {}).items():
+        click.echo(f"argument   {name} = {value!r}")
+    if run["records"]:
+        click.echo("\nrecords")
+    for record in run["records"]:
+        click.echo(f"  {local_time(record['at'])}  {record_line(record)}")
+    if run["result"] is not None:
+        click.echo("\nresult")
+        show_value(run["result"])
+    if run["traceback"]:
+        click.echo(f"\n{run['traceback'].rstrip()}")

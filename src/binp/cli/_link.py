@@ -1,0 +1,21 @@
+"""A fresh link that logs one browser in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from ._options import Server, with_server
+
+
+@click.command(short_help="Print a link that logs one browser in.")
+@with_server
+def link(**where: Any) -> None:
+    """Print a fresh link to the running server, which logs one browser in, once."""
+    from binp.auth import make_link
+
+    client = Server(**where).client()
+    # whether it answers, and takes the token
+    client.get("/internal/actions/")
+    click.echo(make_link(f"{client.url}/", client.token) if client.token else f"{client.url}/")

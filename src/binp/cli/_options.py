@@ -1,0 +1,65 @@
+"""What the commands have in common that talk to a server: how to find it, and how to answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from binp.client import Client
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Server:
+    """Where the server is that a command talks to."""
+
+    db: str | None
+    url: str | None
+    token: str | None
+
+    @property
+    def database(self) -> Path:
+        """The database beside which the server is looked for.
+
+        Raises:
+            StoreError: the URL names no database.
+        """
+        from binp.settings import Settings
+        from binp.store import canonical_url
+        from buvar.config import ConfigSource
+
+        settings = Settings.load(ConfigSource(), {"db": self.db})
+        return Path(canonical_url(settings.db).removeprefix("sqlite:///"))
+
+    def client(self) -> Client:
+        """A client of it.
+
+        Raises:
+            NotServed: it is not there.
+        """
+        from binp.client import connect
+
+        return connect(None if self.url else self.database, url=self.url, token=self.token)
+
+
+def with_server(command: F) -> F:
+    """Give a command the options that name a server; it gets ``db``, ``url`` and ``token``."""
+    options = (
+        click.option("--db", metavar="URL", help="Database whose server to talk to; data.db by default."),
+        click.option("--url", metavar="URL", envvar="BINP_URL", help="Address of the server, instead of a database."),
+        click.option("--token", envvar="BINP_TOKEN", help="Token of the server; read beside the database by default."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def with_json(command: F) -> F:
+    """Give a command the option ``--json``; it gets ``as_json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)

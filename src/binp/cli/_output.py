@@ -1,0 +1,64 @@
+"""Tables, times and values for people; plain text where nobody looks at it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import click
+
+
+def show_json(value: Any) -> None:
+    """Print JSON."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def show_value(value: Any) -> None:
+    """Print what a function returned: text as it is, nothing for None, the rest as JSON."""
+    if isinstance(value, str):
+        click.echo(value)
+    elif value is not None:
+        show_json(value)
+
+
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows under their columns: drawn on a terminal, plain text in a pipe."""
+    if sys.stdout.isatty():
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+        for row in rows:
+            # text, because brackets are markup otherwise
+            table.add_row(*(Text(cell) for cell in row))
+        Console().print(table)
+        return
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    for row in (columns, *rows):
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def local_time(text: str | None) -> str:
+    """An aware time as it reads on the clock of this machine."""
+    return "" if text is None else datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def seconds(value: float | None) -> str:
+    """A duration."""
+    return "" if value is None else f"{value:.3f} s" if value < 10 else f"{value:.1f} s"
+
+
+def record_line(record: dict[str, Any]) -> str:
+    """A record of a run on one line."""
+    fields = " ".join(f"{name}={_short(value)}" for name, value in (record["fields"] or {}).items())
+    level = "" if record["level"] == "info" else f"{record['level']}: "
+    return f"{level}{record['message']}{f'  {fields}' if fields else ''}"
+
+
+def _short(value: Any) -> str:
+    return value if isinstance(value, str) and value and not any(map(str.isspace, value)) else json.dumps(value)
