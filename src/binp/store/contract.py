@@ -21,13 +21,15 @@ from binp.errors import BinpError, UsageError
 
 __all__ = [
     "FINISHED",
+    "Ack",
     "AddLabels",
     "AddRecord",
-    "Ack",
+    "BadStoreUrl",
     "BeginRun",
     "Change",
     "EndRun",
     "KeyValue",
+    "Listener",
     "Once",
     "RecordRow",
     "RemoveKeys",
@@ -48,6 +50,7 @@ __all__ = [
     "StoreError",
     "StoreOwned",
     "Write",
+    "as_datetime",
 ]
 
 T_co = TypeVar("T_co", covariant=True)
@@ -57,20 +60,34 @@ class StoreError(BinpError):
     """The store could not do what it was asked to."""
 
 
+class BadStoreUrl(StoreError, UsageError):
+    """The URL names no database that can be used.
+
+    Attributes:
+        url: The URL, without a password.
+    """
+
+    def __init__(self, what: str, url: str, *, fix: str) -> None:
+        super().__init__(what, url, where=f"the URL of the database, {url!r}", fix=fix)
+        self.url = url
+
+
 class StoreClosed(StoreError):
     """The store is not open: nothing was written."""
 
 
 class StoreOwned(StoreError, UsageError):
-    """Another process owns the database file.
+    """Another process owns the database file, or this one has it open already.
 
     Attributes:
         path: The database file.
         owner: What is known of the owner: ``pid``, ``command``, ``host``, ``since``.
     """
 
-    path: str
-    owner: dict[str, Any]
+    def __init__(self, what: str, path: str, owner: dict[str, Any], *, fix: str) -> None:
+        super().__init__(what, path, owner, where=path, fix=fix)
+        self.path = path
+        self.owner = owner
 
 
 class SchemaTooNew(StoreError, UsageError):
@@ -226,7 +243,8 @@ class EndRun(Write):
 class RequestCancel(Write):
     """Somebody wants a run to be cancelled. Acknowledged with False if it is unknown or finished.
 
-    A queued run becomes CANCELLED at once; the holder of a running one obeys when it sees the change (topic ``cancel``).
+    A queued run becomes CANCELLED at once; the holder of a running one obeys when it sees the change of topic
+    ``cancel``, which is told again whenever somebody asks again.
     """
 
     kind: ClassVar[str] = "cancel"

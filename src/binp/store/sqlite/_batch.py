@@ -1,0 +1,186 @@
+"""Work out what a batch of writes does, one after the other in memory, and put the outcome into the file in bulk.
+
+The writer is the only one that changes the file, so what it reads at the beginning of a transaction stays true to its
+end: each write can be decided by itself (is the run still open, in which epoch?) although all of them reach the file
+together, with one statement for each table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from binp.store.contract import (
+    FINISHED,
+    AddLabels,
+    AddRecord,
+    BeginRun,
+    Change,
+    EndRun,
+    Once,
+    RemoveKeys,
+    RequestCancel,
+    SetDesired,
+    SetKeys,
+    SetObserved,
+    SetProgress,
+    State,
+    Write,
+)
+
+from ._file import File
+from ._tables import Key, Keys, OpenRun, Runs
+from ._text import clean_name, finite
+
+__all__ = ["Batch"]
+
+
+class Batch:
+    """The writes of one transaction.
+
+    Args:
+        file: Where they go; a transaction is open.
+        seq: Number of the last change so far.
+    """
+
+    def __init__(self, file: File, seq: int) -> None:
+        self._file = file
+        self._seq = seq
+        self._runs = Runs(file)
+        self._keys = Keys(file)
+        #: what is to be told when they are committed
+        self.changes: list[Change] = []
+
+    def apply(self, writes: Sequence[Write]) -> list[Any]:
+        """Do all of *writes* in their order; returns what each is acknowledged with."""
+        self._runs.load(writes)
+        self._keys.load(writes)
+        results = [self._HANDLERS[write.kind](self, write) for write in writes]
+        self._runs.store()
+        self._keys.store()
+        return results
+
+    def _tell(self, topic: str, id: int | str, rev: int, journal: bool = False) -> None:  # noqa: A002 - fields of Change
+        self._seq += 1
+        self.changes.append(Change(self._seq, topic, id, rev, journal))
+
+    def _tell_run(self, run: OpenRun) -> None:
+        run.rev += 1
+        self._tell("run", run.id, run.rev, run.journaled)
+
+    def _begin(self, write: BeginRun) -> bool:
+        if self._runs.find(write.id) is None:
+            run = self._runs.begin(write)
+            self._tell("run", run.id, run.rev, run.journaled)
+        return True
+
+    def _record(self, write: AddRecord) -> bool:
+        run = self._runs.held(write.run, write.epoch)
+        if run is None:
+            return False
+        self._runs.record(run, write)
+        self._tell("record", run.id, write.seq, run.journaled)
+        return True
+
+    def _labels(self, write: AddLabels) -> bool:
+        run = self._runs.held(write.run, write.epoch)
+        if run is None:
+            return False
+        if self._runs.label(run, write.labels):
+            self._tell_run(run)
+        return True
+
+    def _progress(self, write: SetProgress) -> bool:
+        run = self._runs.held(write.run, write.epoch)
+        if run is None:
+            return False
+        self._runs.move(run, finite(write.value), finite(write.total), write.message)
+        self._tell_run(run)
+        return True
+
+    def _end(self, write: EndRun) -> bool:
+        if write.state not in FINISHED:
+            raise ValueError(f"a run cannot end as {write.state!r}")
+        run = self._runs.held(write.id, write.epoch)
+        if run is None:
+            return False
+        self._runs.end(run, write)
+        self._tell_run(run)
+        return True
+
+    def _cancel(self, write: RequestCancel) -> bool:
+        run = self._runs.find(write.id)
+        if run is None or run.is_finished:
+            return False
+        asked_before = run.cancelled_at is not None
+        if not asked_before:
+            self._runs.ask_to_cancel(run, write.at, write.actor)
+        if run.state is State.QUEUED:
+            duration = max(0, write.at - run.started)
+            self._runs.end(
+                run,
+                EndRun(id=run.id, state=State.CANCELLED, at=write.at, duration=duration, error="cancelled"),
+            )
+        if not asked_before:
+            self._tell_run(run)
+        # told again when asked again: the one who is to obey may have missed the first
+        self._tell("cancel", run.id, run.rev, run.journaled)
+        return True
+
+    def _is_fenced(self, run: int | None, epoch: int | None) -> bool:
+        held = None if run is None else self._runs.find(run)
+        if held is None:
+            return False
+        return held.state is State.INTERRUPTED or (epoch is not None and epoch < held.epoch)
+
+    def _set_keys(self, write: SetKeys) -> bool:
+        if self._is_fenced(write.run, write.epoch):
+            return False
+        for name, value in write.items:
+            key = self._keys.find(write.namespace, name)
+            self._keys.put(key, value, write)
+            self._tell_key(key)
+        return True
+
+    def _remove_keys(self, write: RemoveKeys) -> bool:
+        if self._is_fenced(write.run, write.epoch):
+            return False
+        for name in write.keys:
+            key = self._keys.find(write.namespace, name)
+            if key.exists:
+                self._keys.remove(key, write)
+                self._tell_key(key)
+        return True
+
+    def _tell_key(self, key: Key) -> None:
+        self._tell("kv", f"{key.namespace}/{key.name}", key.version)
+
+    def _want(self, write: SetDesired) -> bool:
+        name = clean_name(write.name)
+        actor = None if write.actor is None else clean_name(write.actor)
+        (rev,) = self._file.one("want_service", (name, int(write.running), actor, write.at))
+        self._tell("desired", name, rev)
+        return True
+
+    def _see(self, write: SetObserved) -> bool:
+        name = clean_name(write.name)
+        (rev,) = self._file.one("see_service", (name, clean_name(write.status), clean_name(write.node), write.at))
+        self._tell("service", name, rev)
+        return True
+
+    def _once(self, write: Once) -> bool:
+        return self._file.run("once", (clean_name(write.key), write.at)).rowcount == 1
+
+    _HANDLERS: ClassVar[dict[str, Callable[[Batch, Any], bool]]] = {
+        BeginRun.kind: _begin,
+        AddRecord.kind: _record,
+        AddLabels.kind: _labels,
+        SetProgress.kind: _progress,
+        EndRun.kind: _end,
+        RequestCancel.kind: _cancel,
+        SetKeys.kind: _set_keys,
+        RemoveKeys.kind: _remove_keys,
+        SetDesired.kind: _want,
+        SetObserved.kind: _see,
+        Once.kind: _once,
+    }

@@ -1,0 +1,301 @@
+"""A process that writes through the owner, and takes its place when it goes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import orjson
+
+from binp.store.contract import StoreError
+
+from ._delivery import Delivery
+from ._nodes import Node
+from ._outbox import Outbox
+from ._receipt import Failure, Receipt
+from ._wire import HEAD, decode_changes, encode_node, encode_write, frame, size_of
+
+__all__ = ["Client", "Gone", "Succession"]
+
+_logger = logging.getLogger("binp.store")
+
+#: writes in one frame
+_BATCH = 2048
+
+#: writes on their way, above which no more are sent
+_MOST_IN_FLIGHT = 16_384
+
+#: seconds that an owner has to say welcome
+_WELCOME = 10.0
+
+#: seconds that a store which is being closed looks for an owner
+_LAST_TRY = 10.0
+
+
+class Gone(Exception):
+    """The owner cannot be reached."""
+
+
+class Succession(Protocol):
+    """What decides on the role of this process."""
+
+    def take_over(self) -> bool:
+        """Take the role of the owner if it has become free."""
+
+    def owner_socket(self) -> str | None:
+        """Where the owner listens, if there is one for this process."""
+
+    def follow(self, feed: str, slot: int, newest: int) -> None:
+        """The client found an owner, for the first time or another one."""
+
+
+class Client:
+    """Two threads: one sends what is queued, and looks for the next owner; one receives results and changes.
+
+    Writes are numbered. The owner commits the number of the last one with them, so that after it has gone it is known
+    of each whether it was committed: what was not is sent again.
+
+    Args:
+        node: This process.
+        outbox: What is to be written.
+        delivery: Where results and changes go.
+        succession: Decides on the role.
+    """
+
+    def __init__(self, node: Node, outbox: Outbox, delivery: Delivery, succession: Succession) -> None:
+        self._node = node
+        self._outbox = outbox
+        self._delivery = delivery
+        self._succession = succession
+        self._socket: socket.socket | None = None
+        self._flight: deque[Receipt] = deque()
+        self._landing = threading.Condition()
+        self._number = 0
+        self._heard = 0
+        self._is_lost = False
+        self._receiver: threading.Thread | None = None
+        self._thread = threading.Thread(target=self._run, name="binp-store-send", daemon=True)
+
+    def start(self, place: str) -> None:
+        """Connect to the owner that listens at *place*, and begin to send.
+
+        Raises:
+            Gone: nobody answers there.
+        """
+        self._connect(place)
+        self._thread.start()
+
+    def join(self) -> None:
+        """Wait until everything is acknowledged after the outbox was closed, or this process has become the owner."""
+        self._thread.join()
+
+    def abandon(self) -> None:
+        """In a forked child: close its copy of the socket, which is the parent's."""
+        if self._socket is not None:
+            self._socket.close()
+
+    def give_back(self, numbered: int, refused: list[list[Any]]) -> None:
+        """This process has become the owner: settle what is known to be committed, queue the rest again."""
+        self._land_known(numbered, refused)
+        rest, self._flight = self._flight, deque()
+        self._outbox.put_back(rest)
+
+    def _run(self) -> None:
+        try:
+            while (batch := self._outbox.take(_BATCH)) is not None:
+                self._send(batch)
+                if self._is_lost and self._regain():
+                    return
+            if not self._drain():
+                self._say_goodbye()
+        except Exception as error:
+            _logger.exception("the store has lost its owner for good")
+            self._give_up(error)
+
+    def _send(self, batch: Sequence[Receipt]) -> None:
+        encoded = []
+        for receipt in batch:
+            try:
+                encoded.append(encode_write(self._number + 1, receipt.write))
+            except Exception as error:  # noqa: BLE001 - becomes the failure of the one who waits
+                failure = Failure(StoreError(f"{type(error).__name__}: {error}"))
+                self._delivery.post(receipt.settle(None, failure), ())
+                continue
+            self._number += 1
+            receipt.number = self._number
+            with self._landing:
+                self._flight.append(receipt)
+        self._delivery.mark(time.monotonic())
+        self._transmit(encoded)
+        with self._landing:
+            self._landing.wait_for(lambda: len(self._flight) < _MOST_IN_FLIGHT or self._is_lost)
+
+    def _transmit(self, encoded: Sequence[bytes]) -> None:
+        if encoded and not self._is_lost and self._socket is not None:
+            content = b'{"heard":%d,"writes":[' % self._heard + b",".join(encoded) + b"]}"
+            try:
+                self._socket.sendall(frame(content))
+            except OSError:
+                self._lose()
+
+    def _drain(self) -> bool:
+        """Wait for the last results; True if this process became the owner meanwhile, whose thread does the rest."""
+        while True:
+            with self._landing:
+                self._landing.wait_for(lambda: not self._flight or self._is_lost)
+                if not self._flight:
+                    return False
+            if self._regain(time.monotonic() + _LAST_TRY):
+                return True
+
+    def _say_goodbye(self) -> None:
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.sendall(frame(b'{"bye":true}'))
+                self._socket.shutdown(socket.SHUT_WR)
+        self._disconnect()
+
+    def _connect(self, place: str) -> None:
+        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            made.settimeout(_WELCOME)
+            made.connect(place)
+            made.sendall(frame(orjson.dumps({"hello": encode_node(self._node)})))
+            answer = _receive(made)
+            made.settimeout(None)
+        except OSError as error:
+            made.close()
+            raise Gone(str(error)) from error
+        if answer is None or "welcome" not in answer:
+            made.close()
+            raise Gone("the owner did not let this process in")
+        welcome = answer["welcome"]
+        self._socket = made
+        self._is_lost = False
+        self._land_known(welcome["numbered"], welcome["refused"])
+        self._succession.follow(welcome["feed"], welcome["slot"], welcome["newest"])
+        again = [encode_write(receipt.number, receipt.write) for receipt in self._flight]
+        self._receiver = threading.Thread(target=self._receive, args=(made,), name="binp-store-receive", daemon=True)
+        self._receiver.start()
+        for start in range(0, len(again), _BATCH):
+            self._transmit(again[start : start + _BATCH])
+
+    def _disconnect(self) -> None:
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+            if self._receiver is not None:
+                self._receiver.join()
+            self._socket.close()
+            self._socket = self._receiver = None
+
+    def _regain(self, deadline: float | None = None) -> bool:
+        """Find another owner, or become it: True."""
+        self._disconnect()
+        began = time.monotonic()
+        told = False
+        while True:
+            try:
+                if self._succession.take_over():
+                    return True
+            except StoreError:
+                _logger.exception("the role of the owner is free, and cannot be taken")
+                time.sleep(0.5)
+            place = self._succession.owner_socket()
+            if place is not None:
+                with contextlib.suppress(Gone):
+                    self._connect(place)
+                    return False
+            if not told and time.monotonic() - began > _LAST_TRY:
+                told = True
+                _logger.error("nobody takes writes: the owner of the store has gone, and no other is found")
+            if deadline is not None and time.monotonic() > deadline:
+                raise StoreError("the owner of the store has gone: the last writes may be lost")
+            # not all at the same moment
+            time.sleep(random.uniform(0.01, 0.05))  # noqa: S311 - spreads attempts, protects nothing
+
+    def _receive(self, connection: socket.socket) -> None:
+        try:
+            while (message := _receive(connection)) is not None:
+                self._land(message)
+        except (OSError, ValueError):
+            # the end of the connection, whatever it is called
+            pass
+        self._lose()
+
+    def _lose(self) -> None:
+        with self._landing:
+            self._is_lost = True
+            self._landing.notify_all()
+        self._outbox.interrupt()
+
+    def _land(self, message: dict[str, Any]) -> None:
+        futures: list[asyncio.Future[None]] = []
+        with self._landing:
+            for number, value, failure in message["results"]:
+                receipt = self._flight.popleft()
+                if receipt.number != number:
+                    raise ValueError(f"expected the result of write {receipt.number}, got that of {number}")
+                self._heard = number
+                futures += receipt.settle(value, None if failure is None else Failure(StoreError(failure)))
+            if message["results"]:
+                self._landing.notify_all()
+            is_done = not self._flight
+        if is_done:
+            self._delivery.mark(0.0)
+        self._delivery.post(futures, decode_changes(message["changes"]))
+
+    def _land_known(self, numbered: int, refused: list[list[Any]]) -> None:
+        """Settle what an owner committed and could not tell."""
+        not_true = dict(refused)
+        futures: list[asyncio.Future[None]] = []
+        with self._landing:
+            while self._flight and self._flight[0].number <= numbered:
+                receipt = self._flight.popleft()
+                self._heard = receipt.number
+                if receipt.number in not_true:
+                    failure = not_true[receipt.number]
+                    futures += receipt.settle(False, None if failure is None else Failure(StoreError(failure)))
+                else:
+                    futures += receipt.settle(True)
+            self._landing.notify_all()
+        self._delivery.post(futures, ())
+
+    def _give_up(self, error: Exception) -> None:
+        self._disconnect()
+        failure = Failure(error if isinstance(error, StoreError) else StoreError(f"{type(error).__name__}: {error}"))
+        with self._landing:
+            left, self._flight = list(self._flight), deque()
+        self._outbox.close()
+        while (batch := self._outbox.take(_BATCH)) is not None:
+            left += batch
+        failure.count = len(left)
+        futures: list[asyncio.Future[None]] = []
+        for receipt in left:
+            futures += receipt.settle(None, failure)
+        self._delivery.post(futures, ())
+
+
+def _receive(connection: socket.socket) -> Any:
+    """The next message, None at the end."""
+    head = _exactly(connection, HEAD.size)
+    content = None if head is None else _exactly(connection, size_of(head))
+    return None if content is None else orjson.loads(content)
+
+
+def _exactly(connection: socket.socket, size: int) -> bytes | None:
+    content = bytearray()
+    while len(content) < size:
+        part = connection.recv(min(size - len(content), 1 << 20))
+        if not part:
+            return None
+        content += part
+    return bytes(content)

@@ -1,0 +1,162 @@
+"""Open connections to the file, and say in plain words why that or anything later went wrong."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import quote
+
+from binp.store.contract import StoreError
+
+__all__ = ["OLDEST_SQLITE", "connect_reader", "connect_writer", "explain", "is_about_the_file"]
+
+#: the first with strict tables
+OLDEST_SQLITE = (3, 37, 0)
+
+#: what "binp" looks like in the header of the file
+_APPLICATION = 0x62696E70
+
+#: milliseconds that a foreign lock is waited for
+_PATIENCE = 5000
+
+_FULL = "free some space; nothing that was acknowledged is lost"
+#: primary result code of SQLite → what it means, how to mend it
+_CODES = {
+    sqlite3.SQLITE_BUSY: (
+        "the database is locked by another program",
+        "end the program that holds it open for writing",
+    ),
+    sqlite3.SQLITE_LOCKED: ("the database is locked by another program", "end the program that holds it open"),
+    sqlite3.SQLITE_READONLY: ("the database cannot be written to", "make the file and its directory writable"),
+    sqlite3.SQLITE_IOERR: ("the disk reports an error", "look at the disk and at the system's log"),
+    sqlite3.SQLITE_CORRUPT: ("the database is damaged", "put it aside and restore a backup"),
+    sqlite3.SQLITE_FULL: ("there is no space left for the database", _FULL),
+    sqlite3.SQLITE_CANTOPEN: ("the database cannot be opened", "make the file and its directory readable and writable"),
+    sqlite3.SQLITE_PERM: ("the database may not be opened", "make the file and its directory readable and writable"),
+    sqlite3.SQLITE_NOTADB: ("the file is not a database", "name another file, or put this one aside"),
+}
+
+
+def connect_writer(path: Path, synchronous: str) -> sqlite3.Connection:
+    """The one connection that writes to the file and checkpoints it; the file is created if it is missing.
+
+    Raises:
+        StoreError: it cannot be opened, or is something else than a database of this platform.
+    """
+    _check(path)
+    try:
+        # nobody else is to read it: the files that SQLite lays beside it get the same mode
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        pass
+    except OSError as error:
+        _refuse(path, error)
+    connection = _connect(path, "rw")
+    try:
+        _prepare(connection, path, synchronous)
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, sqlite3.Error):
+            raise explain(error, path) from None
+        raise
+    return connection
+
+
+def connect_reader(path: Path) -> sqlite3.Connection:
+    """A connection that reads, and neither writes nor checkpoints; usable from any thread, one at a time.
+
+    Raises:
+        StoreError: it cannot be opened.
+    """
+    connection = _connect(path, "ro")
+    try:
+        connection.execute("PRAGMA query_only = 1")
+        connection.execute("PRAGMA cache_size = -16384")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        # opens the file, which connecting does not do yet
+        connection.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.Error as error:
+        connection.close()
+        raise explain(error, path) from None
+    return connection
+
+
+def explain(error: Exception, path: Path) -> StoreError:
+    """What *error* means to somebody who never heard of SQLite."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is not None and code & 0xFF in _CODES:
+        what, fix = _CODES[code & 0xFF]
+        return StoreError(f"{what} ({error})", where=str(path), fix=fix)
+    return StoreError(f"{type(error).__name__}: {error}", where=str(path))
+
+
+def is_about_the_file(error: Exception) -> bool:
+    """Whether the file, the disk or another program is to blame, so that another try with less would fail as well."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return isinstance(error, OSError | MemoryError | StoreError) or (code is not None and code & 0xFF in _CODES)
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    try:
+        return sqlite3.connect(
+            f"file:{quote(str(path))}?mode={mode}",
+            uri=True,
+            timeout=_PATIENCE / 1000,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=128,
+        )
+    except sqlite3.Error as error:
+        raise explain(error, path) from None
+
+
+def _check(path: Path) -> None:
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise StoreError(
+            f"SQLite {sqlite3.sqlite_version} is too old",
+            where="the sqlite3 module of this Python",
+            fix=f"use a Python that comes with SQLite {'.'.join(map(str, OLDEST_SQLITE))} or newer",
+        )
+    if path.is_dir():
+        raise StoreError("the database is a directory", where=str(path), fix="name a file in it")
+    if not path.parent.is_dir():
+        raise StoreError(
+            "the directory of the database does not exist", where=str(path), fix=f"make it: mkdir -p {path.parent}"
+        )
+
+
+def _refuse(path: Path, error: OSError) -> NoReturn:
+    raise StoreError(
+        f"the database cannot be created: {error.strerror}",
+        where=str(path),
+        fix=f"make {path.parent} writable, or name a file elsewhere",
+    ) from None
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, synchronous: str) -> None:
+    run = connection.execute
+    (application,) = run("PRAGMA application_id").fetchone()
+    if application != _APPLICATION:
+        (objects,) = run("SELECT count(*) FROM sqlite_schema").fetchone()
+        if objects:
+            raise StoreError(
+                "the database was made by another program",
+                where=str(path),
+                fix="name another file; this one is left as it is",
+            )
+        # only a file without content can still learn to shrink
+        run("PRAGMA auto_vacuum = INCREMENTAL")
+        run(f"PRAGMA application_id = {_APPLICATION}")
+    (mode,) = run("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise StoreError(
+            f"the file system cannot do write-ahead logging (SQLite stays in mode {mode!r})",
+            where=str(path),
+            fix="keep the database on a local disk",
+        )
+    run(f"PRAGMA synchronous = {synchronous}")
+    run("PRAGMA cache_size = -65536")
+    run("PRAGMA temp_store = MEMORY")
+    run("PRAGMA journal_size_limit = 67108864")

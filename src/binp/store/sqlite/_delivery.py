@@ -1,0 +1,148 @@
+"""Hand what threads committed over to the loop, and hand the interpreter's lock over to the thread that commits."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from binp.store.contract import Change, Listener, Role
+
+from ._outbox import Outbox
+
+__all__ = ["Delivery"]
+
+_logger = logging.getLogger("binp.store")
+
+#: seconds after which a commit is thought to wait for the interpreter's lock
+_LATE = 0.001
+#: seconds for which the loop lets go of the lock, and between two times: first, and after a while
+_PAUSE, _SOON, _LATER = 0.0001, 0.0002, 0.002
+
+
+class Delivery:
+    """The side of a store that lives on its loop.
+
+    A loop that is never idle starves every other thread of the interpreter's lock: its own ``select`` lets go of it for
+    so short a time that nobody can take it. So the loop sleeps for a tenth of a millisecond now and then while a commit
+    is late.
+
+    Args:
+        outbox: Where the writes wait.
+    """
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
+        self._outbox = outbox
+        self._listeners: list[Listener] = []
+        self._role_callbacks: list[Callable[[Role], None]] = []
+        self._nudging = False
+        self._nudges = 0
+        self._since = 0.0
+
+    def bind(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Work for *loop*, in whose thread this is called."""
+        self._loop = loop
+        self._thread = threading.get_ident()
+        self._nudging = False
+
+    def mark(self, since: float) -> None:
+        """What is being committed was taken at *since*, in monotonic seconds; 0 if nothing is."""
+        self._since = since
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call *listener* with the changes of each commit. Returns what ends it."""
+        self._listeners.append(listener)
+
+        def end() -> None:
+            with contextlib.suppress(ValueError):
+                self._listeners.remove(listener)
+
+        return end
+
+    def on_role(self, callback: Callable[[Role], None]) -> None:
+        """Call *callback* when this process takes the role of the owner."""
+        self._role_callbacks.append(callback)
+
+    def post(self, futures: list[asyncio.Future[None]], changes: Sequence[Change]) -> None:
+        """Tell the listeners of *changes*, then resolve *futures*. Called by the thread that committed."""
+        own = []
+        for future in futures:
+            loop = future.get_loop()
+            if loop is self._loop:
+                own.append(future)
+            else:
+                # awaited in another loop, of another thread
+                with contextlib.suppress(RuntimeError):
+                    loop.call_soon_threadsafe(_resolve, [future])
+        if own or (changes and self._listeners):
+            self._call(self._arrive, own, changes)
+
+    def reset(self) -> None:
+        """Tell the listeners that the feed is another one from here on."""
+        self._call(self._arrive, [], ())
+
+    def post_role(self, role: Role) -> None:
+        """Tell that this process has another role."""
+        self._call(self._take_role, role)
+
+    def expect(self) -> None:
+        """A write was queued: see to it that it gets its turn."""
+        if self._nudging:
+            return
+        self._nudging = True
+        if threading.get_ident() == self._thread:
+            self._nudge_in(_LATE)
+        else:
+            self._call(self._nudge_in, _LATE)
+
+    def _call(self, function: Callable[..., object], *arguments: object) -> None:
+        if self._loop is not None:
+            # a loop that is closed has nobody left who waits
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(function, *arguments)
+
+    def _nudge_in(self, seconds: float) -> None:
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_later(seconds, self._nudge)
+
+    def _arrive(self, futures: list[asyncio.Future[None]], changes: Sequence[Change]) -> None:
+        for listener in tuple(self._listeners):
+            try:
+                listener(changes)
+            except Exception:
+                _logger.exception("a listener of the store failed: %r", listener)
+        _resolve(futures)
+
+    def _take_role(self, role: Role) -> None:
+        for callback in tuple(self._role_callbacks):
+            try:
+                callback(role)
+            except Exception:
+                _logger.exception("a listener of the store's role failed: %r", callback)
+
+    def _nudge(self) -> None:
+        since = self._since
+        if not since and not self._outbox:
+            self._nudging = False
+            self._nudges = 0
+            return
+        if self._outbox.is_pressing or (since and time.monotonic() - since > _LATE):
+            time.sleep(_PAUSE)
+            self._nudges += 1
+            # a commit that is still not done waits for the disk, which sleeping does not help
+            self._nudge_in(_SOON if self._nudges < 50 else _LATER)
+        else:
+            self._nudges = 0
+            self._nudge_in(_LATE if since else 0.01)
+
+
+def _resolve(futures: Sequence[asyncio.Future[None]]) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_result(None)

@@ -1,0 +1,182 @@
+"""What this process is to the file: its owner, with the thread that writes, or a client of the owner."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from binp.store.contract import Change, Role
+
+from ._client import Client, Gone
+from ._connect import connect_writer
+from ._delivery import Delivery
+from ._guard import leak
+from ._ids import Ids
+from ._migrate import migrate, shipped
+from ._nodes import Node
+from ._outbox import Outbox
+from ._owner import OwnerLock, owned_error
+from ._server import Server
+from ._writer import Writer
+
+__all__ = ["Engine"]
+
+#: seconds for which a file that changes hands is tried to be claimed
+_CHANGE_OF_HANDS = 0.3
+
+
+class Engine:
+    """Takes the role that is to be had, and the other one when that becomes free.
+
+    Args:
+        path: The database file.
+        node: This process.
+        outbox: What is to be written.
+        ids: Told where to begin.
+        group: Processes that share the file; None to have it alone.
+        synchronous: As in SQLite.
+    """
+
+    def __init__(
+        self, path: Path, node: Node, outbox: Outbox, ids: Ids, *, group: str | None, synchronous: str
+    ) -> None:
+        self.role = Role.OWNER
+        self.feed = ""
+        self._path = path
+        self._node = node
+        self._outbox = outbox
+        self._ids = ids
+        self._group = group
+        self._synchronous = synchronous
+        self._lock = OwnerLock(path)
+        self._delivery: Delivery | None = None
+        self._writer: Writer | None = None
+        self._server: Server | None = None
+        self._client: Client | None = None
+        self._changing = threading.Lock()
+
+    @property
+    def commits(self) -> int:
+        """Transactions of this process so far."""
+        return 0 if self._writer is None else self._writer.commits
+
+    def start(self, delivery: Delivery) -> None:
+        """Take the role of the owner if it is free, else become a client of the owner. Blocks.
+
+        Raises:
+            StoreOwned: another process has the file, and does not share it with this one.
+            StoreError: it cannot be opened.
+        """
+        self._delivery = delivery
+        self._outbox.open()
+        deadline = time.monotonic() + (2.0 if self._group else _CHANGE_OF_HANDS)
+        while not self._lock.take():
+            if self._become_client():
+                return
+            if time.monotonic() > deadline:
+                raise owned_error(self._path, self._lock.read())
+            time.sleep(0.02)
+        self._become_owner()
+
+    def stop(self) -> None:
+        """Wait until everything is committed after the outbox was closed, and let go of all. Blocks."""
+        if self._client is not None:
+            # it may take the role of the owner on its way out
+            self._client.join()
+        with self._changing:
+            if self._writer is not None:
+                self._writer.join()
+            if self._server is not None:
+                self._server.stop()
+            self._lock.release()
+
+    def forked(self) -> None:
+        """In a forked child: close what would keep the parent's things alive, and touch nothing else."""
+        self._lock.abandon()
+        if self._writer is not None:
+            leak(self._writer.connection)
+        if self._server is not None:
+            self._server.abandon()
+        if self._client is not None:
+            self._client.abandon()
+
+    def take_over(self) -> bool:
+        """Take the role of the owner if it has become free; called by the thread of the client."""
+        with self._changing:
+            if not self._lock.take():
+                return False
+            try:
+                self._become_owner()
+            except BaseException:
+                self._lock.release()
+                raise
+        if self._delivery is not None:
+            self._delivery.reset()
+            self._delivery.post_role(Role.OWNER)
+        return True
+
+    def owner_socket(self) -> str | None:
+        """Where the owner listens, if it takes in processes of this group."""
+        if self._group is None:
+            return None
+        note = self._lock.read()
+        return note.get("socket") if note.get("group") == self._group else None
+
+    def follow(self, feed: str, slot: int, newest: int) -> None:
+        """The client found an owner, for the first time or another one."""
+        self._ids.start(slot, newest)
+        if feed != self.feed:
+            is_first = not self.feed
+            self.feed = feed
+            if self._delivery is not None and not is_first:
+                self._delivery.reset()
+
+    def _become_client(self) -> bool:
+        assert self._delivery is not None  # noqa: S101 - set by start
+        place = self.owner_socket()
+        if place is None:
+            return False
+        client = Client(self._node, self._outbox, self._delivery, self)
+        try:
+            client.start(place)
+        except Gone:
+            return False
+        self.role = Role.CLIENT
+        self._client = client
+        return True
+
+    def _become_owner(self) -> None:
+        try:
+            connection = connect_writer(self._path, self._synchronous)
+            try:
+                migrate(connection, self._path, shipped())
+                writer = Writer(self._path, connection, self._outbox, self._node)
+                slot, numbered, refused = writer.enter()
+            except BaseException:
+                connection.close()
+                raise
+        except BaseException:
+            self._lock.release()
+            raise
+        self._writer = writer
+        self._ids.start(slot, writer.newest)
+        self.feed = writer.feed
+        if self._client is not None:
+            self._client.give_back(numbered, refused)
+        socket = None
+        if self._group is not None:
+            self._server = Server(self._path, self._outbox, writer.feed)
+            socket = self._server.start()
+        self._lock.note(self._node, self._group, socket)
+        self.role = Role.OWNER
+        assert self._delivery is not None  # noqa: S101 - set by start
+        writer.start(self._post, self._delivery.mark)
+
+    def _post(self, futures: list[Any], changes: Sequence[Change]) -> None:
+        if self._delivery is not None:
+            self._delivery.post(futures, changes)
+        if self._server is not None:
+            self._server.publish(changes)

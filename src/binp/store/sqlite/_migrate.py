@@ -1,0 +1,151 @@
+"""Bring the tables up to date: numbered files, each applied once, as a whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sqlite3
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from binp.store.contract import SchemaTooNew, StoreError
+
+from ._connect import explain
+from ._statements import statements
+
+__all__ = ["Migration", "migrate", "shipped"]
+
+_NAME = re.compile(r"(\d{4})_\w+\.sql")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Migration:
+    """One file of statements."""
+
+    #: 1, 2, 3...
+    version: int
+    #: of the file
+    name: str
+    text: str
+
+    @property
+    def sha256(self) -> str:
+        """What the file is recognised by."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def shipped() -> list[Migration]:
+    """The migrations of this version, in order."""
+    folder = resources.files(__package__).joinpath("migrations")
+    found = []
+    for file in folder.iterdir():
+        named = _NAME.fullmatch(file.name)
+        if named:
+            found.append(Migration(version=int(named[1]), name=file.name, text=file.read_text(encoding="utf-8")))
+    return sorted(found, key=lambda migration: migration.version)
+
+
+def migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration]) -> list[int]:
+    """Apply those of *migrations* that are missing. A copy of a file with data in it is made first.
+
+    Returns:
+        The versions that were applied.
+
+    Raises:
+        SchemaTooNew: a newer version of the platform wrote the file.
+        StoreError: a file has changed since it was applied, or one of its statements failed: nothing of it is kept.
+    """
+    try:
+        connection.execute(statements()["make_migrations"])
+        rows = connection.execute(statements()["list_migrations"])
+        applied = {version: (name, sha256) for version, name, sha256 in rows}
+    except sqlite3.Error as error:
+        raise explain(error, path) from None
+    _verify(applied, migrations, path)
+    missing = [migration for migration in migrations if migration.version not in applied]
+    if missing and applied:
+        _back_up(connection, path, missing[0].version)
+    for migration in missing:
+        _apply(connection, migration, path)
+    return [migration.version for migration in missing]
+
+
+def _verify(applied: dict[int, tuple[str, str]], migrations: Sequence[Migration], path: Path) -> None:
+    known = {migration.version: migration for migration in migrations}
+    newest, have = max(known, default=0), max(applied, default=0)
+    if have > newest:
+        raise SchemaTooNew(
+            f"the database has schema {have}, and this version knows schema {newest}",
+            have,
+            newest,
+            where=str(path),
+            fix=f"install the version that wrote it, or restore the copy {path.name}.before-{newest + 1}.bak",
+        )
+    for version, (name, sha256) in applied.items():
+        if version not in known or known[version].sha256 != sha256:
+            raise StoreError(
+                f"migration {name} is not the one that was applied to the database",
+                name,
+                where=str(path),
+                fix="install an unchanged release: a migration that was applied once never changes",
+            )
+    if any(version < have for version in known if version not in applied):
+        raise StoreError(
+            "a migration is missing between those that were applied to the database",
+            where=str(path),
+            fix="restore a backup: the table of migrations was tampered with",
+        )
+
+
+def _back_up(connection: sqlite3.Connection, path: Path, version: int) -> None:
+    copy = path.with_name(f"{path.name}.before-{version}.bak")
+    # left by an attempt that did not get to the end: what is copied now is the same or newer
+    copy.unlink(missing_ok=True)
+    try:
+        connection.execute("VACUUM INTO ?", (str(copy),))
+        copy.chmod(0o600)
+    except (sqlite3.Error, OSError) as error:
+        raise StoreError(
+            f"the copy that is made before a change of the schema failed: {error}",
+            where=str(copy),
+            fix="make room for a copy of the database; nothing was changed",
+        ) from None
+
+
+def _apply(connection: sqlite3.Connection, migration: Migration, path: Path) -> None:
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for statement in _split(migration.text):
+                connection.execute(statement)
+            connection.execute(
+                statements()["add_migration"],
+                (migration.version, migration.name, migration.sha256, time.time_ns() // 1000),
+            )
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+    except (sqlite3.Error, sqlite3.Warning) as error:
+        raise StoreError(
+            f"migration {migration.name} failed: {error}",
+            migration.name,
+            where=str(path),
+            fix="the database is as it was before it; install the version that it worked with",
+        ) from error
+
+
+def _split(text: str) -> list[str]:
+    """The statements of *text*: SQLite says where one ends, since triggers and strings have semicolons too."""
+    found, current = [], ""
+    for piece in re.split(r"(?<=;)", text):
+        current += piece
+        if sqlite3.complete_statement(current):
+            found.append(current.strip())
+            current = ""
+    rest = re.sub(r"--[^\n]*|/\*.*?\*/", "", current, flags=re.DOTALL).strip()
+    return [*found, rest] if rest else found

@@ -1,0 +1,151 @@
+"""Own the database: a lock beside the file that ends with the process, and a note of who holds it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from binp.store.contract import StoreError, StoreOwned
+
+from ._nodes import Node
+
+__all__ = ["OwnerLock", "claim", "owned_error", "unclaim"]
+
+# a file that this process has open: a second opening would have to close it, which drops the locks of the first
+_claimed: set[Path] = set()
+_claiming = threading.Lock()
+
+
+def claim(path: Path) -> None:
+    """Have *path* for one store of this process alone, from here to :func:`unclaim`.
+
+    Raises:
+        StoreOwned: another store of this process has it.
+    """
+    with _claiming:
+        if path in _claimed:
+            raise StoreOwned(
+                f"this process (pid {os.getpid()}) has the database open already",
+                str(path),
+                {"pid": os.getpid(), "command": _command()},
+                fix="use the store that is open, or close it first",
+            )
+        _claimed.add(path)
+
+
+def unclaim(path: Path) -> None:
+    """Let another store of this process have *path*."""
+    with _claiming:
+        _claimed.discard(path)
+
+
+class OwnerLock:
+    """The lock ``<database>.owner``. The system lets go of it when the process ends, however that ends.
+
+    Args:
+        path: The database file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.with_name(path.name + ".owner")
+        self._file: int | None = None
+
+    def take(self) -> bool:
+        """Take the lock if nobody holds it.
+
+        Raises:
+            StoreError: the file cannot be made, or this system has no such locks.
+        """
+        try:
+            import fcntl
+        except ImportError:
+            raise StoreError(
+                "this system has no flock, which keeps two processes apart", fix="use Linux or macOS"
+            ) from None
+        while True:
+            try:
+                file = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600)
+            except OSError as error:
+                raise StoreError(
+                    f"the database cannot be claimed: {error.strerror}",
+                    where=str(self._path),
+                    fix="make the database and its directory readable and writable",
+                ) from None
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(file)
+                return False
+            # the one who held it may have removed the file in the meantime: then this lock is of nothing
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file), self._path.stat()):
+                    self._file = file
+                    return True
+            os.close(file)
+
+    def note(self, node: Node, group: str | None, socket: str | None) -> None:
+        """Write down who holds it."""
+        assert self._file is not None  # noqa: S101 - only called by the holder
+        note = {
+            "pid": node.pid,
+            "host": node.host,
+            "command": _command(),
+            "since": datetime.now(UTC).isoformat(timespec="seconds"),
+            "node": node.name,
+            "group": group,
+            "socket": socket,
+        }
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, orjson.dumps(note), 0)
+
+    def read(self) -> dict[str, Any]:
+        """Who holds it, as far as is known."""
+        # the holder locks first and notes then: give it the moment in between
+        for _ in range(20):
+            try:
+                note = orjson.loads(self._path.read_bytes())
+            except (OSError, orjson.JSONDecodeError):
+                time.sleep(0.01)
+                continue
+            if isinstance(note, dict):
+                return note
+        return {}
+
+    def release(self) -> None:
+        """Let go of it. Idempotent."""
+        if self._file is not None:
+            # removed while it is still held, so that nobody who takes it finds an old note
+            self._path.unlink(missing_ok=True)
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Close the file and nothing more: in a forked child, where the lock is the parent's."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+def owned_error(path: Path, owner: dict[str, Any]) -> StoreOwned:
+    """The refusal that names *owner*."""
+    pid, command, since = owner.get("pid"), owner.get("command"), owner.get("since")
+    known = f"process {pid} ({command}) since {since}" if pid else "another process"
+    return StoreOwned(
+        f"the database is in use by {known}",
+        str(path),
+        owner,
+        fix=f"end that process{f': kill {pid}' if pid else ''}; or use another database: DB_URL=sqlite:///other.db",
+    )
+
+
+def _command() -> str:
+    """The command line of this process, without the values that may be secrets."""
+    return shlex.join(sys.orig_argv)[:300]

@@ -1,0 +1,100 @@
+"""Keep account of the processes that write here, and end what a gone one left running."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from binp.store.contract import Change, StoreError
+
+from ._file import File
+from ._ids import SLOTS
+from ._nodes import Node
+from ._receipt import Failure, Receipt, Sender
+
+__all__ = ["People"]
+
+
+class People:
+    """The table of processes, as the writer sees it; a transaction is open whenever one of these is called."""
+
+    def __init__(self, file: File) -> None:
+        self._file = file
+
+    def join(self, node: Node, now: int) -> tuple[int, int, list[Any]]:
+        """*node* comes, or comes again.
+
+        Returns:
+            Its slot, the number of its last write that is committed, and those that were not acknowledged with True.
+
+        Raises:
+            StoreError: there are as many processes as there can be.
+        """
+        taken = set()
+        for name, slot, host, boot, pid, started, seen in self._here():
+            if (host, boot, pid, started) == (node.host, node.boot, node.pid, node.started):
+                # one process has the file open once: this is an earlier opening that did not say that it ended
+                self._file.run("leave_node", (name, seen))
+            else:
+                taken.add(slot)
+        free = next((slot for slot in range(SLOTS) if slot not in taken), None)
+        if free is None:
+            raise StoreError(f"{SLOTS} processes have the database open", fix="start fewer worker processes")
+        slot, numbered, refused = self._file.one(
+            "join_node", (node.name, free, node.host, node.boot, node.pid, node.started, now)
+        )
+        return slot, numbered, orjson.loads(refused)
+
+    def leave(self, name: str, now: int) -> None:
+        """The process *name* has gone."""
+        self._file.run("leave_node", (name, now))
+
+    def see(self, name: str, now: int) -> None:
+        """A sign of life of the process *name*."""
+        self._file.run("see_node", (name, now))
+
+    def count(self, batch: Sequence[Receipt], outcomes: Sequence[Any], now: int) -> None:
+        """Remember with the batch itself which numbered writes it holds, so that none of them is done twice."""
+        last: dict[Sender, int] = {}
+        refused: dict[Sender, list[list[Any]]] = {}
+        for receipt, outcome in zip(batch, outcomes, strict=True):
+            sender = receipt.sender
+            if sender is not None:
+                last[sender] = receipt.number
+                if isinstance(outcome, Failure):
+                    refused.setdefault(sender, []).append([receipt.number, outcome.error.what])
+                elif outcome is not True:
+                    refused.setdefault(sender, []).append([receipt.number, None])
+        for sender, number in last.items():
+            kept = orjson.dumps(sender.remember(refused.get(sender, []))).decode()
+            self._file.run("count_node", (sender.node, number, kept, now))
+
+    def interrupt_gone(self, seq: int) -> list[Change]:
+        """End what processes left running that are not here any more; returns the changes, numbered after *seq*."""
+        here = {row[0] for row in self._here()}
+        last: dict[str, int] = {}
+        rows, changes = [], []
+        for run, name, journaled, rev in self._file.run("open_runs").fetchall():
+            if name in here:
+                continue
+            if name not in last:
+                seen = self._file.one("last_seen", (name,))
+                last[name] = seen[0] if seen else 0
+            rows.append((run, last[name]))
+            changes.append(Change(seq + len(rows), "run", run, rev + 1, bool(journaled)))
+        if rows:
+            self._file.bulk("interrupt_runs", rows)
+        return changes
+
+    def _here(self) -> list[Any]:
+        """Those that are here: one that has died without saying so is noted as gone."""
+        here = []
+        for row in self._file.run("here_nodes").fetchall():
+            name, _, host, boot, pid, started, seen = row
+            if Node(name=name, host=host, boot=boot, pid=pid, started=started).is_alive():
+                here.append(row)
+            else:
+                self._file.run("leave_node", (name, seen))
+        return here

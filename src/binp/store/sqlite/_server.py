@@ -1,0 +1,299 @@
+"""The owner's side of the socket: take in the writes of other processes, tell them of results and changes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from binp.store.contract import Change, StoreClosed, Write
+
+from ._nodes import Join, Leave
+from ._outbox import Outbox
+from ._receipt import Failure, Receipt
+from ._wire import HEAD, decode_write, encode_change, frame, node_of, size_of
+
+__all__ = ["Server", "listen_at"]
+
+_logger = logging.getLogger("binp.store")
+
+#: the path of a socket has to fit into some hundred bytes, on all systems
+_LONGEST_PATH = 100
+
+#: bytes on their way to a process that does not read them, above which it is cut off
+_PATIENCE = 64 * 1024 * 1024
+
+#: queued writes above which other processes are not read from
+_MOST_QUEUED = 50_000
+
+#: seconds between two looks for processes that died
+_LOOK = 5.0
+
+
+class Session:
+    """Another process that writes through this one. Its results are only touched by the thread that commits."""
+
+    def __init__(self, out: asyncio.StreamWriter) -> None:
+        self.out = out
+        self.node = ""
+        self.is_joined = False
+        #: [number, value, failure] of what is committed and not told yet
+        self.results: list[list[Any]] = []
+        #: number up to which it has heard the results
+        self.heard = 0
+        self._refused: list[list[Any]] = []
+
+    def start(self, refused: list[list[Any]]) -> None:
+        """Go on from what the file remembers."""
+        self._refused = refused
+
+    def remember(self, refused: list[list[Any]]) -> list[list[Any]]:
+        """Add what was not acknowledged with True; returns what it may still ask about."""
+        self._refused = [entry for entry in self._refused if entry[0] > self.heard] + refused
+        return self._refused
+
+
+class _RemoteReceipt(Receipt):
+    """The acknowledgement of a write that another process waits for."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, write: Write, number: int, session: Session) -> None:
+        super().__init__(write, session)
+        self.number = number
+        self._session = session
+
+    def settle(self, value: Any, failure: Failure | None = None) -> list[asyncio.Future[None]]:
+        """Leave the result for the next :meth:`Server.publish`, which follows at once."""
+        self._session.results.append([self.number, value, None if failure is None else failure.error.what])
+        return []
+
+
+class _Joining(Receipt):
+    """The acknowledgement of a process that comes."""
+
+    __slots__ = ("_server", "_session")
+
+    def __init__(self, write: Join, server: Server, session: Session) -> None:
+        super().__init__(write)
+        self._server = server
+        self._session = session
+
+    def settle(self, value: Any, failure: Failure | None = None) -> list[asyncio.Future[None]]:
+        """Welcome it; the changes of this moment and before are not for it, all later ones are."""
+        if failure is None:
+            self._session.start(value[2])
+        self._server.call(self._server.welcome, self._session, value, failure)
+        return []
+
+
+class Server:
+    """A thread with a small loop of its own, so that a busy loop of the user does not keep others from writing.
+
+    Args:
+        path: The database file.
+        outbox: Where writes go.
+        feed: Identity of the changes.
+    """
+
+    def __init__(self, path: Path, outbox: Outbox, feed: str) -> None:
+        self._path = path
+        self._outbox = outbox
+        self._feed = feed
+        self._sessions: tuple[Session, ...] = ()
+        self._loop = asyncio.new_event_loop()
+        self._stopping = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="binp-store-serve", daemon=True)
+        self._socket: socket.socket | None = None
+        self._directory: Path | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self) -> str:
+        """Listen; returns the path of the socket."""
+        place, self._directory = _place(self._path)
+        self._socket = listen_at(place)
+        self._place = place
+        self._thread.start()
+        return str(place)
+
+    def stop(self) -> None:
+        """Send what is left to send, and end. Blocks."""
+        self.call(self._stopping.set)
+        self._thread.join()
+        self._loop.close()
+        self._place.unlink(missing_ok=True)
+        if self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+
+    def abandon(self) -> None:
+        """In a forked child: close its copies of the sockets, which are the parent's."""
+        if self._socket is not None:
+            self._socket.close()
+        for session in self._sessions:
+            with contextlib.suppress(OSError, AttributeError):
+                os.close(session.out.get_extra_info("socket").fileno())
+
+    def call(self, function: Any, *arguments: Any) -> None:
+        """Call *function* in the thread of the server."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(function, *arguments)
+
+    def publish(self, changes: Sequence[Change]) -> None:
+        """Tell all of *changes*, and each of its results. Called by the thread that commits, after each commit."""
+        results = []
+        for session in self._sessions:
+            if session.results:
+                results.append((session, session.results))
+                session.results = []
+        if results or (changes and self._sessions):
+            self.call(self._send, changes, results)
+
+    def welcome(self, session: Session, value: Any, failure: Failure | None) -> None:
+        """Let *session* in."""
+        if failure is not None:
+            self._write(session, {"error": failure.error.what})
+            session.out.close()
+            return
+        slot, numbered, refused, seq, newest = value
+        welcome = {
+            "feed": self._feed,
+            "slot": slot,
+            "numbered": numbered,
+            "refused": refused,
+            "seq": seq,
+            "newest": newest,
+        }
+        self._write(session, {"welcome": welcome})
+        session.is_joined = True
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._serve())
+        except Exception:
+            _logger.exception("the store does not take in other processes any more")
+
+    async def _serve(self) -> None:
+        server = await asyncio.start_unix_server(self._accept, sock=self._socket)
+        looking = asyncio.create_task(self._look())
+        await self._stopping.wait()
+        server.close()
+        for task in (looking, *self._tasks):
+            task.cancel()
+        await asyncio.gather(looking, *self._tasks, return_exceptions=True)
+        for session in self._sessions:
+            session.out.close()
+            # one that does not read must not keep this process from ending
+            with contextlib.suppress(OSError, TimeoutError):
+                await asyncio.wait_for(session.out.wait_closed(), 1.0)
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK)
+            self._look_now()
+
+    def _look_now(self) -> None:
+        with contextlib.suppress(StoreClosed):
+            self._outbox.put(Receipt(Leave(at=_now())))
+
+    async def _accept(self, reader: asyncio.StreamReader, out: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine of a server runs in a task
+        self._tasks.add(task)
+        session = Session(out)
+        self._sessions = (*self._sessions, session)
+        try:
+            await self._listen(reader, session)
+        except (asyncio.IncompleteReadError, OSError):
+            # it has gone; if it died, what it left behind is ended
+            self._look_now()
+            for seconds in (0.2, 1.0):
+                self._loop.call_later(seconds, self._look_now)
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+            _logger.exception("a process that writes through this one said something that makes no sense")
+        except StoreClosed:
+            # the results of what it wrote before are still sent to it
+            return
+        finally:
+            self._tasks.discard(task)
+        self._sessions = tuple(other for other in self._sessions if other is not session)
+        out.close()
+
+    async def _listen(self, reader: asyncio.StreamReader, session: Session) -> None:
+        hello = await _read(reader)
+        node = node_of(hello["hello"])
+        session.node = node.name
+        self._outbox.put(_Joining(Join(node=node, at=_now()), self, session))
+        while True:
+            message = await _read(reader)
+            if message.get("bye"):
+                self._outbox.put(Receipt(Leave(name=node.name, at=_now())))
+                return
+            session.heard = message["heard"]
+            for number, kind, content in message["writes"]:
+                self._outbox.put(_RemoteReceipt(decode_write(kind, content), number, session), is_bounded=False)
+            while len(self._outbox) > _MOST_QUEUED:  # noqa: ASYNC110 - another thread empties it, thousands at a time
+                await asyncio.sleep(0.01)
+
+    def _send(self, changes: Sequence[Change], results: list[tuple[Session, list[Any]]]) -> None:
+        told = orjson.dumps([encode_change(change) for change in changes])
+        own = dict(results)
+        for session in self._sessions:
+            if session.is_joined:
+                content = b'{"results":' + orjson.dumps(own.get(session, [])) + b',"changes":' + told + b"}"
+                self._write_raw(session, content)
+
+    def _write(self, session: Session, message: dict[str, Any]) -> None:
+        self._write_raw(session, orjson.dumps(message))
+
+    def _write_raw(self, session: Session, content: bytes) -> None:
+        transport = session.out.transport
+        if transport.get_write_buffer_size() > _PATIENCE:
+            # it comes again, and asks for what it missed
+            transport.abort()
+        elif not transport.is_closing():
+            session.out.write(frame(content))
+
+
+def listen_at(place: Path) -> socket.socket:
+    """A socket at *place* that only this user can connect to."""
+    place.unlink(missing_ok=True)
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        made.bind(str(place))
+        # nobody can connect before it listens
+        place.chmod(0o600)
+        made.listen(128)
+        made.setblocking(False)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def _place(path: Path) -> tuple[Path, Path | None]:
+    """Where the socket of the database *path* is, and the directory that was made for it, if one was."""
+    beside = path.with_name(path.name + ".sock")
+    if len(os.fsencode(beside)) <= _LONGEST_PATH:
+        return beside, None
+    directory = Path(tempfile.mkdtemp(prefix="binp-"))
+    return directory / "sock", directory
+
+
+async def _read(reader: asyncio.StreamReader) -> Any:
+    return orjson.loads(await reader.readexactly(size_of(await reader.readexactly(HEAD.size))))
+
+
+def _now() -> int:
+    return time.time_ns() // 1000

@@ -1,0 +1,376 @@
+"""The rows that a batch touches, held in memory from its beginning to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from binp.store.contract import (
+    FINISHED,
+    AddLabels,
+    AddRecord,
+    BeginRun,
+    EndRun,
+    RemoveKeys,
+    RequestCancel,
+    SetKeys,
+    SetProgress,
+    State,
+    Write,
+)
+
+from ._file import File
+from ._text import clean, clean_name
+
+__all__ = ["CODES", "STATES", "Key", "Keys", "OpenRun", "Runs"]
+
+#: states by the number that stands for them in the file
+STATES = (
+    State.QUEUED,
+    State.RUNNING,
+    State.SUCCEEDED,
+    State.FAILED,
+    State.CANCELLED,
+    State.INTERRUPTED,
+    State.SKIPPED,
+)
+CODES = {state: code for code, state in enumerate(STATES)}
+
+
+@dataclass(slots=True)
+class OpenRun:
+    """What decides on writes to a run, and what they made of it."""
+
+    id: int
+    state: State
+    epoch: int
+    rev: int
+    records: int
+    labels: list[str]
+    cancelled_at: int | None
+    journaled: bool
+    started: int
+    #: who asked for it to be cancelled
+    cancelled_by: str | None = None
+    #: it is not in the file yet
+    begun: BeginRun | None = None
+    ended: EndRun | None = None
+    #: value, total, message
+    moved: tuple[float | None, float | None, str | None] | None = None
+    touched: bool = False
+
+    @property
+    def is_finished(self) -> bool:
+        """It has ended, in the file or in this batch."""
+        return self.state in FINISHED
+
+
+class Runs:
+    """The runs of a batch, and what is written to them."""
+
+    def __init__(self, file: File) -> None:
+        self._file = file
+        self._runs: dict[int, OpenRun] = {}
+        self._records: list[tuple[int, AddRecord]] = []
+        self._labels: list[tuple[str, int]] = []
+
+    def load(self, writes: Sequence[Write]) -> None:
+        """Read what the file has of the runs that *writes* are about."""
+        newest = self._file.newest
+        wanted = set()
+        for write in writes:
+            if isinstance(write, AddRecord | AddLabels | SetProgress | SetKeys | RemoveKeys):
+                run = write.run
+            elif isinstance(write, EndRun | RequestCancel | BeginRun):
+                run = write.id
+            else:
+                continue
+            # a new run is not in the file, and that is known without looking
+            if run is not None and run <= newest:
+                wanted.add(run)
+        if not wanted:
+            return
+        rows = self._file.ask("load_runs", list(wanted))
+        for id, state, epoch, rev, records, labels, cancelled_at, journaled, started in rows:  # noqa: A001 - the column
+            self._runs[id] = OpenRun(
+                id=id,
+                state=STATES[state],
+                epoch=epoch,
+                rev=rev,
+                records=records,
+                labels=orjson.loads(labels) if labels else [],
+                cancelled_at=cancelled_at,
+                journaled=bool(journaled),
+                started=started,
+            )
+
+    def find(self, id: int) -> OpenRun | None:  # noqa: A002 - the id of a run is called so everywhere
+        """The run *id*, or None."""
+        return self._runs.get(id)
+
+    def held(self, id: int, epoch: int) -> OpenRun | None:  # noqa: A002 - the id of a run is called so everywhere
+        """The run *id* if it is open and nobody holds it in a newer epoch."""
+        run = self._runs.get(id)
+        if run is None or run.epoch > epoch or run.state in FINISHED:
+            return None
+        return run
+
+    def begin(self, write: BeginRun) -> OpenRun:
+        """A new run."""
+        run = OpenRun(
+            id=write.id,
+            state=State(write.state),
+            epoch=write.epoch,
+            rev=1,
+            records=0,
+            labels=[],
+            cancelled_at=None,
+            journaled=write.journal is not None,
+            started=write.at,
+            begun=write,
+        )
+        self._runs[run.id] = run
+        self.label(run, write.labels)
+        return run
+
+    def record(self, run: OpenRun, write: AddRecord) -> None:
+        """A line of *run*."""
+        run.records += 1
+        run.touched = True
+        self._records.append((run.id, write))
+
+    def label(self, run: OpenRun, labels: Sequence[str]) -> bool:
+        """Labels of *run*; whether any of them is new."""
+        new = [label for label in dict.fromkeys(map(clean_name, labels)) if label not in run.labels]
+        run.labels.extend(new)
+        run.touched = True
+        self._labels.extend((label, run.id) for label in new)
+        return bool(new)
+
+    def move(self, run: OpenRun, value: float | None, total: float | None, message: str | None) -> None:
+        """How far *run* is."""
+        run.moved = (value, total, None if message is None else clean_name(message))
+        run.touched = True
+
+    def ask_to_cancel(self, run: OpenRun, at: int, actor: str | None) -> None:
+        """Somebody wants *run* to be cancelled."""
+        run.cancelled_at = at
+        run.cancelled_by = None if actor is None else clean_name(actor)
+        run.touched = True
+
+    def end(self, run: OpenRun, write: EndRun) -> None:
+        """The end of *run*."""
+        run.state = State(write.state)
+        run.ended = write
+        run.touched = True
+
+    def store(self) -> None:
+        """Put it all into the file."""
+        runs = self._runs.values()
+        names = self._file.names(self._texts())
+        new = [self._new_row(run, names) for run in runs if run.begun is not None]
+        if new:
+            self._file.bulk("insert_runs", new)
+            self._file.newest = max(self._file.newest, *(row[0] for row in new))
+        rows: list[Any] = [
+            (
+                run.id,
+                run.rev,
+                run.records,
+                _labels_text(run.labels),
+                run.cancelled_at,
+                None if run.cancelled_by is None else names[run.cancelled_by],
+            )
+            for run in runs
+            if run.touched and run.begun is None
+        ]
+        if rows:
+            self._file.bulk("touch_runs", rows)
+        rows = [(run.id, *run.moved) for run in runs if run.moved is not None]
+        if rows:
+            self._file.bulk("move_runs", rows)
+        rows = [_end_row(run.id, run.ended) for run in runs if run.ended is not None]
+        if rows:
+            self._file.bulk("end_runs", rows)
+        if self._labels:
+            self._file.bulk("insert_labels", [(names[label], run) for label, run in self._labels])
+        self._store_records(names)
+
+    def _texts(self) -> set[str]:
+        texts = {label for label, _ in self._labels}
+        for _, record in self._records:
+            texts.add(clean_name(record.level))
+            texts.add(clean_name(record.source))
+        for run in self._runs.values():
+            begun = run.begun
+            if begun is not None:
+                texts.update(
+                    clean_name(text) for text in (begun.operation, begun.description, begun.trigger, begun.node)
+                )
+                texts.update(
+                    clean_name(text) for text in (begun.journal, begun.actor, begun.version) if text is not None
+                )
+            if run.cancelled_by is not None:
+                texts.add(run.cancelled_by)
+        return texts
+
+    def _new_row(self, run: OpenRun, names: dict[str, int]) -> tuple[Any, ...]:
+        begun = run.begun
+        assert begun is not None  # noqa: S101 - only asked for new runs
+
+        def named(text: str | None) -> int | None:
+            return None if text is None else names[clean_name(text)]
+
+        skipped = begun.state in FINISHED
+        return (
+            run.id,
+            named(begun.operation),
+            named(begun.journal),
+            named(begun.description),
+            CODES[run.state],
+            named(begun.trigger),
+            named(begun.actor),
+            begun.parent,
+            begun.attempt,
+            begun.epoch,
+            named(begun.node),
+            named(begun.version),
+            begun.at,
+            begun.at if skipped else None,
+            0 if skipped else None,
+            run.records,
+            run.rev,
+            run.cancelled_at,
+            named(run.cancelled_by),
+            _labels_text(run.labels),
+            None if begun.arguments is None else clean_name(begun.arguments),
+        )
+
+    def _store_records(self, names: dict[str, int]) -> None:
+        whole: list[Any] = []
+        torn: list[Any] = []
+        for run, record in self._records:
+            message = clean(record.message)
+            row = (
+                run,
+                record.seq,
+                record.at,
+                names[clean_name(record.level)],
+                names[clean_name(record.source)],
+                message,
+                None if record.fields is None else clean_name(record.fields),
+            )
+            # SQLite cuts a text at a NUL that comes to it in JSON
+            (torn if "\0" in message else whole).append(row)
+        kept = 0
+        if whole:
+            kept = self._file.bulk("insert_records", whole).rowcount
+        for row in torn:
+            kept += self._file.run("insert_record", row).rowcount
+        if kept != len(self._records):
+            # some were there before
+            self._file.bulk("count_records", list({run for run, _ in self._records}))
+
+
+@dataclass(slots=True)
+class Key:
+    """Where the version of a key is, and what was written to it."""
+
+    namespace: str
+    name: str
+    version: int = 0
+    exists: bool = False
+    #: the value and the write it came with; None if it was removed
+    value: str | None = None
+    write: SetKeys | RemoveKeys | None = None
+
+
+@dataclass(slots=True)
+class Keys:
+    """The keys of a batch, and what is written to them."""
+
+    file: File
+    _keys: dict[tuple[str, str], Key] = field(default_factory=dict)
+
+    def load(self, writes: Sequence[Write]) -> None:
+        """Read the versions of the keys that *writes* are about."""
+        for write in writes:
+            if isinstance(write, SetKeys):
+                names: Sequence[str] = [name for name, _ in write.items]
+            elif isinstance(write, RemoveKeys):
+                names = write.keys
+            else:
+                continue
+            namespace = clean(write.namespace)
+            for name in map(clean, names):
+                self._keys.setdefault((namespace, name), Key(namespace, name))
+        if not self._keys:
+            return
+        whole = [key for key in self._keys.values() if not _is_torn(key)]
+        for position, version, exists in self.file.ask("find_versions", [(key.namespace, key.name) for key in whole]):
+            whole[position].version = version or 0
+            whole[position].exists = bool(exists)
+        for key in self._keys.values():
+            if _is_torn(key):
+                row = self.file.one("find_version", (key.namespace, key.name))
+                key.version, key.exists = (row[0], bool(row[1])) if row else (0, False)
+
+    def find(self, namespace: str, name: str) -> Key:
+        """The key, whether it exists or not."""
+        return self._keys[clean(namespace), clean(name)]
+
+    def put(self, key: Key, value: str, write: SetKeys) -> None:
+        """A new value."""
+        key.version += 1
+        key.exists = True
+        key.value, key.write = clean_name(value), write
+
+    def remove(self, key: Key, write: RemoveKeys) -> None:
+        """No value any more."""
+        key.version += 1
+        key.exists = False
+        key.value, key.write = None, write
+
+    def store(self) -> None:
+        """Put it all into the file."""
+        rows = []
+        for key in self._keys.values():
+            write = key.write
+            if isinstance(write, RemoveKeys):
+                self.file.run("drop_key", (key.namespace, key.name))
+                self.file.run("bury_key", (key.namespace, key.name, key.version, write.at, *_writer_of(write)))
+            elif isinstance(write, SetKeys):
+                module = None if write.module is None else clean_name(write.module)
+                row = (key.namespace, key.name, key.value, module, key.version, write.at, *_writer_of(write))
+                if _is_torn(key):
+                    self.file.run("put_key", row)
+                else:
+                    rows.append(row)
+        if rows:
+            self.file.bulk("put_keys", rows)
+
+
+def _is_torn(key: Key) -> bool:
+    return "\0" in key.name or "\0" in key.namespace
+
+
+def _writer_of(write: SetKeys | RemoveKeys) -> tuple[int | None, int | None, str | None]:
+    return write.run, write.epoch, None if write.actor is None else clean_name(write.actor)
+
+
+def _labels_text(labels: list[str]) -> str | None:
+    return orjson.dumps(labels).decode() if labels else None
+
+
+def _end_row(id: int, write: EndRun) -> tuple[Any, ...]:  # noqa: A002 - the id of a run is called so everywhere
+    texts = (write.result, write.error_type, write.error, write.traceback)
+    return (
+        id,
+        CODES[State(write.state)],
+        write.at,
+        write.duration,
+        *(None if text is None else clean_name(text) for text in texts),
+    )

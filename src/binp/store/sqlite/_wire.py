@@ -1,0 +1,125 @@
+"""What owner and clients say to each other: frames of JSON over a unix socket."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from dataclasses import asdict, fields, replace
+from typing import Any
+
+import orjson
+
+from binp.store import contract
+from binp.store.contract import Change, State, Write
+
+from ._nodes import Node
+from ._text import clean
+
+__all__ = [
+    "HEAD",
+    "decode_changes",
+    "decode_write",
+    "encode_change",
+    "encode_node",
+    "encode_write",
+    "frame",
+    "node_of",
+    "size_of",
+]
+
+#: bytes before each frame that say how long it is
+HEAD = struct.Struct(">I")
+
+_KINDS: dict[str, type[Write]] = {
+    kind.kind: kind
+    for kind in (
+        contract.BeginRun,
+        contract.AddRecord,
+        contract.AddLabels,
+        contract.SetProgress,
+        contract.EndRun,
+        contract.RequestCancel,
+        contract.SetKeys,
+        contract.RemoveKeys,
+        contract.SetDesired,
+        contract.SetObserved,
+        contract.Once,
+    )
+}
+
+
+def frame(content: bytes) -> bytes:
+    """*content* with its length before it."""
+    return HEAD.pack(len(content)) + content
+
+
+def size_of(head: bytes) -> int:
+    """How long the frame behind *head* is."""
+    (size,) = HEAD.unpack(head)
+    return int(size)
+
+
+def encode_write(number: int, write: Write) -> bytes:
+    """A numbered write.
+
+    Raises:
+        TypeError: something in it is of a type that it does not say.
+    """
+    try:
+        return orjson.dumps([number, write.kind, write])
+    except TypeError:
+        # half of a surrogate pair cannot be encoded; whatever else it is fails for good
+        return orjson.dumps([number, write.kind, _cleaned(write)])
+
+
+def decode_write(kind: str, content: dict[str, Any]) -> Write:
+    """The write of *kind* that :func:`encode_write` made *content* of.
+
+    Raises:
+        KeyError: there is no such kind.
+        TypeError: its fields are not those of the kind.
+    """
+    for name in ("labels", "keys"):
+        if name in content:
+            content[name] = tuple(content[name])
+    if "items" in content:
+        content["items"] = tuple((key, value) for key, value in content["items"])
+    if "state" in content:
+        content["state"] = State(content["state"])
+    return _KINDS[kind](**content)
+
+
+def encode_node(node: Node) -> dict[str, Any]:
+    """A process."""
+    return asdict(node)
+
+
+def node_of(content: dict[str, Any]) -> Node:
+    """The process that *content* tells of."""
+    return Node(**content)
+
+
+def encode_change(change: Change) -> list[Any]:
+    """A change."""
+    return [change.seq, change.topic, change.id, change.rev, change.journal]
+
+
+def decode_changes(rows: Iterable[list[Any]]) -> tuple[Change, ...]:
+    """The changes that *rows* tell of."""
+    return tuple(Change(*row) for row in rows)
+
+
+def _cleaned(write: Write) -> Write:
+    changed: dict[str, Any] = {}
+    for field in fields(write):
+        value = getattr(write, field.name)
+        changed[field.name] = _clean(value)
+    return replace(write, **changed)
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str) and not isinstance(value, State):
+        return clean(value)
+    if isinstance(value, tuple):
+        return tuple(_clean(part) for part in value)
+    return value

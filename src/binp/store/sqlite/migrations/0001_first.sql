@@ -1,0 +1,122 @@
+-- Runs with their records and labels, key-value state, services, and the processes that hold them.
+-- Times are microseconds since the epoch. The columns "name" of other tables point here as plain integers.
+
+-- Every text that repeats is kept once: names of operations, descriptions, labels, levels, nodes, people.
+CREATE TABLE name (
+    id INTEGER PRIMARY KEY,
+    text TEXT NOT NULL UNIQUE
+) STRICT;
+
+-- state: 0 queued, 1 running, 2 succeeded, 3 failed, 4 cancelled, 5 interrupted, 6 skipped
+CREATE TABLE run (
+    id INTEGER PRIMARY KEY,
+    operation INTEGER NOT NULL,
+    journal INTEGER,
+    description INTEGER NOT NULL,
+    state INTEGER NOT NULL,
+    trigger INTEGER NOT NULL,
+    actor INTEGER,
+    parent INTEGER,
+    attempt INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    node INTEGER NOT NULL,
+    version INTEGER,
+    started INTEGER NOT NULL,
+    ended INTEGER,
+    duration INTEGER,
+    records INTEGER NOT NULL,
+    rev INTEGER NOT NULL,
+    cancelled_at INTEGER,
+    cancelled_by INTEGER,
+    progress REAL,
+    progress_total REAL,
+    progress_message TEXT,
+    labels TEXT,
+    error_type TEXT,
+    error TEXT,
+    arguments TEXT,
+    result TEXT,
+    traceback TEXT
+) STRICT;
+
+-- The id is the last column of every index, so each is a walk in order of time.
+CREATE INDEX run_state ON run (state);
+CREATE INDEX run_operation ON run (operation, state);
+CREATE INDEX run_journal ON run (journal, state) WHERE journal IS NOT NULL;
+CREATE INDEX run_journaled ON run (state) WHERE journal IS NOT NULL;
+CREATE INDEX run_parent ON run (parent) WHERE parent IS NOT NULL;
+
+CREATE TABLE run_label (
+    label INTEGER NOT NULL,
+    run INTEGER NOT NULL,
+    PRIMARY KEY (label, run)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE record (
+    run INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    level INTEGER NOT NULL,
+    source INTEGER NOT NULL,
+    message TEXT NOT NULL,
+    fields TEXT,
+    PRIMARY KEY (run, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE kv (
+    namespace TEXT NOT NULL,
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    module TEXT,
+    version INTEGER NOT NULL,
+    updated INTEGER NOT NULL,
+    run INTEGER,
+    epoch INTEGER,
+    actor TEXT,
+    PRIMARY KEY (namespace, key)
+) STRICT, WITHOUT ROWID;
+
+-- Where the version of a removed key goes on from.
+CREATE TABLE kv_removed (
+    namespace TEXT NOT NULL,
+    key TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    removed INTEGER NOT NULL,
+    run INTEGER,
+    epoch INTEGER,
+    actor TEXT,
+    PRIMARY KEY (namespace, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE service (
+    name TEXT PRIMARY KEY,
+    desired INTEGER,
+    desired_by TEXT,
+    desired_at INTEGER,
+    status TEXT,
+    node TEXT,
+    updated INTEGER NOT NULL,
+    rev INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE once (
+    key TEXT PRIMARY KEY,
+    at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- A process that wrote here. Alive if the process (boot, pid, started) is; "numbered" is the last of its numbered writes
+-- that is committed, "refused" the recent ones of them that were not acknowledged with True: [[number, failure], ...].
+CREATE TABLE node (
+    name TEXT PRIMARY KEY,
+    slot INTEGER NOT NULL,
+    host TEXT NOT NULL,
+    boot TEXT NOT NULL,
+    pid INTEGER NOT NULL,
+    started INTEGER NOT NULL,
+    since INTEGER NOT NULL,
+    seen INTEGER NOT NULL,
+    gone INTEGER,
+    numbered INTEGER NOT NULL DEFAULT 0,
+    refused TEXT NOT NULL DEFAULT '[]'
+) STRICT, WITHOUT ROWID;
+CREATE INDEX node_here ON node (name) WHERE gone IS NULL;
