@@ -273,6 +273,9 @@ class Home:
         self._forget()
 
     def _changed(self, changes: Sequence[Change]) -> None:
+        if self._store is None:
+            # the last writes of a home that is being closed: everybody who would want to know has been told of the end
+            return
         if self.ring.feed != self.store.feed:
             # another process has taken the database over, and counts anew: readers are told of a gap
             self.ring.open(self.store.feed)
