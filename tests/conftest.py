@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,17 @@ def checkout() -> Path:
 def clean_environ() -> dict[str, str]:
     """The environment variables for a process that must behave as if a person had started it."""
     return {name: value for name, value in os.environ.items() if name != CHOICE and not name.startswith(FOREIGN)}
+
+
+@pytest.fixture(scope="session")
+def expect_none() -> Callable[[Iterable[str]], None]:
+    """Fail with the whole list of offences, one a line, if there are any."""
+
+    def check(offences: Iterable[str]) -> None:
+        if found := sorted(offences):
+            pytest.fail("\n".join(found), pytrace=False)
+
+    return check
 
 
 @pytest.fixture
