@@ -12,6 +12,9 @@ T = TypeVar("T")
 #: What is shown in place of a secret, everywhere.
 MASK: Final = "***"
 
+#: What is said of a rejected value when saying more could show it.
+NO_REASON: Final = "not a valid value"
+
 
 class Secret(Generic[T]):
     """Holds a value that must not end up in a log, a traceback, a form or a database.
@@ -94,5 +97,11 @@ def _validate(secret: Secret[Any], handler: Callable[[Any], Any]) -> Secret[Any]
     try:
         return Secret(handler(secret.reveal()))
     except ValueError as error:  # pydantic's ValidationError is one, and quotes the rejected value
-        problems = error.errors(include_input=False, include_url=False) if hasattr(error, "errors") else []
-    raise ValueError("; ".join(problem["msg"] for problem in problems) or "not a valid value")
+        problems = error.errors(include_input=False) if hasattr(error, "errors") else []
+    raise ValueError("; ".join(_reason(problem) for problem in problems) or NO_REASON)
+
+
+def _reason(problem: dict[str, Any]) -> str:
+    """What pydantic says in its own words; those of other people's validators may quote the value."""
+    is_own = "url" in problem and problem["type"] not in {"value_error", "assertion_error"}
+    return str(problem["msg"]) if is_own else NO_REASON

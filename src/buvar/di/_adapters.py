@@ -32,7 +32,10 @@ ITERATORS = frozenset(
         collections.abc.Iterator,
     }
 )
-UNREADABLE = (NameError, AttributeError, SyntaxError, TypeError)
+#: What time may mend: a name, or an attribute of a module, that does not exist yet.
+NOT_YET = (NameError, AttributeError)
+#: Everything that evaluating an annotation may raise.
+UNREADABLE = (*NOT_YET, SyntaxError, TypeError)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,9 +149,17 @@ class Adapter:
         if self._target is MISSING:
             try:
                 self._target = self._read_target()
-            except UNREADABLE as error:
+            except AdapterError:
+                raise
+            except NOT_YET as error:
                 self.unreadable = error
                 return False
+            except UNREADABLE as error:
+                raise AdapterError(
+                    self.implementation,
+                    f"has a return annotation that is none: {error}",
+                    fix="annotate what it returns: def make(...) -> Thing",
+                ) from error
             self.unreadable = None
         with contextlib.suppress(AdapterError):  # said when the parameters are needed
             self.needs  # noqa: B018 - evaluates and remembers

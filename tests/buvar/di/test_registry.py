@@ -101,7 +101,9 @@ async def test_every_kind_of_adapter(adapters):
         return H()
 
     factory = Factory()
-    di.register(A, factory.plain, factory.coroutine, Factory.of_class, Factory.static, Call(), functools.partial(two, number=1))
+    di.register(
+        A, factory.plain, factory.coroutine, Factory.of_class, Factory.static, Call(), functools.partial(two, number=1)
+    )
     di.register(three)
 
     assert isinstance(await di.nject(H), H)
@@ -530,7 +532,14 @@ async def test_none(adapters):
 
 @pytest.mark.parametrize(
     "annotation",
-    [Optional[Bar], Bar | None, Annotated[Bar, "note"], Annotated[Optional[Bar], 1], Optional[Annotated[Bar, 1]], Union[Foo, Bar]],
+    [
+        Optional[Bar],
+        Bar | None,
+        Annotated[Bar, "note"],
+        Annotated[Optional[Bar], 1],
+        Optional[Annotated[Bar, 1]],
+        Union[Foo, Bar],
+    ],
 )
 async def test_optional_and_annotated_are_unwrapped(adapters, annotation):
     """DI-16 B-05 decision 8: in parameters and targets, for keywords, components and adapters alike."""
@@ -790,7 +799,11 @@ async def test_a_deep_search_ends(adapters):
     def adapter(level, kind):
         def make(first, rest): ...
 
-        make.__annotations__ = {"first": types[level + 1], "rest": Bar if kind else types[level + 1], "return": types[level]}
+        make.__annotations__ = {
+            "first": types[level + 1],
+            "rest": Bar if kind else types[level + 1],
+            "return": types[level],
+        }
         return make
 
     for level in range(20):

@@ -436,7 +436,7 @@ async def test_who_waits_in_a_scope_takes_over():
         await asyncio.sleep(0)
         impatient.cancel()
         first.cancel()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
         go.set()
         results = await asyncio.gather(first, second, third, impatient, return_exceptions=True)
         assert [type(one) for one in results] == [
