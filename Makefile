@@ -15,7 +15,7 @@ PYTEST := -m pytest -n $(JOBS) --dist loadfile
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME PYTHONSTARTUP
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check coverage bench test-all lock
+.PHONY: help setup run test check style types contracts security changelog rules coverage bench test-all lock
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS="$$(printf '\t')" read -r verb text; do \
@@ -28,22 +28,31 @@ run: ## serve examples/quickstart.py; Ctrl-C ends it
 	@$(ENVIRONMENT) run
 	@exec $(BIN)/python scripts/foreground.py $(BIN)/binp run examples/quickstart.py
 
-test: ## all tests, and the documentation's code
-	@$(ENVIRONMENT) test
+test: setup ## all tests, and the documentation's code
 	$(BIN)/python $(PYTEST) $(ARGS)
 
-check: ## style, types, import contracts, rules of the house, security, changelog
-	@$(ENVIRONMENT) dev
+check: style types contracts security changelog rules ## all that is checked without running the product; -k goes on after a failure
+
+style: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-	$(BIN)/bandit -q -c pyproject.toml -r src scripts
-	$(BIN)/towncrier build --draft --version next >/dev/null
-	$(BIN)/python -m pytest -q tests/test_shape.py tests/test_exports.py tests/test_repository.py -m "not slow"
 
-coverage: ## the tests with branch coverage, children included; file by file and per package
-	@$(ENVIRONMENT) test
+types: setup
+	$(BIN)/mypy
+
+contracts: setup
+	$(BIN)/lint-imports
+
+security: setup
+	$(BIN)/bandit -q -c pyproject.toml -r src scripts
+
+changelog: setup
+	$(BIN)/towncrier build --draft --version next >/dev/null
+
+rules: setup
+	$(BIN)/python -m pytest -q tests/test_shape.py tests/test_exports.py tests/test_repository.py
+
+coverage: setup ## the tests with branch coverage, children included; file by file and per package
 	$(BIN)/coverage erase
 	$(BIN)/coverage run $(PYTEST) $(ARGS)
 	$(BIN)/coverage combine -q
@@ -51,8 +60,7 @@ coverage: ## the tests with branch coverage, children included; file by file and
 	@for package in buvar buvar_aiohttp binp; do \
 		printf '%-14s %s %%\n' $$package "$$($(BIN)/coverage report --include="src/$$package/*" --format=total)"; done
 
-bench: ## the benchmarks, one after the other; ARGS="--quick --json" is handed to each
-	@$(ENVIRONMENT) test
+bench: setup ## the benchmarks, one after the other; ARGS="--quick --json" is handed to each
 	@for script in $(filter-out %/common.py,$(wildcard benchmarks/*.py)); do \
 		echo "$$script"; $(BIN)/python $$script $(ARGS) || exit; done
 
@@ -60,7 +68,7 @@ test-all: ## the tests on every supported Python at hand
 	@for python in $$($(ENVIRONMENT) others); do \
 		version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 		echo "Python $$version"; \
-		PYTHON=$$python $(ENVIRONMENT) test --venv .venv-$$version || exit; \
+		PYTHON=$$python $(ENVIRONMENT) dev --venv .venv-$$version || exit; \
 		.venv-$$version/bin/python $(PYTEST) $(ARGS) || exit; done
 
 lock: ## constraints.txt anew: the newest versions that fit every Python at hand

@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 #: What each level installs: the project itself, with these dependency groups.
-LEVELS: dict[str, list[str]] = {"run": [], "test": ["test"], "dev": ["dev"]}
+LEVELS: dict[str, list[str]] = {"run": [], "dev": ["dev"]}
 
 #: The tables of pyproject.toml that decide what is installed; the rest configures tools.
 DECISIVE = ("build-system", "project", "dependency-groups")

@@ -53,14 +53,14 @@ def test_nothing_is_done_when_nothing_changed(tree: Path, run: Run, install: Ins
 
 
 def test_what_a_level_needs_is_installed_pinned(tree: Path, run: Run) -> None:
-    """Running needs the project alone, testing and developing their groups; all is pinned and built in place."""
+    """Running needs the project alone, developing its group besides; all is pinned and built in place."""
     project = f"--no-build-isolation -e {tree}"
 
     assert run("run").stdout == "installing what `run` needs into .venv\n"
     assert installed(tree) == ["pip", "hatchling>=1.27 editables", project]
 
-    assert run("test").stdout == "installing what `test` needs into .venv\n"
-    assert installed(tree)[3:] == ["pip", "hatchling>=1.27 editables", f"{project} --group {tree}/pyproject.toml:test"]
+    assert run("dev").stdout == "installing what `dev` needs into .venv\n"
+    assert installed(tree)[3:] == ["pip", "hatchling>=1.27 editables", f"{project} --group {tree}/pyproject.toml:dev"]
 
 
 def test_a_higher_level_stays(tree: Path, run: Run, install: Install) -> None:
@@ -206,8 +206,8 @@ def test_an_environment_is_made(environment: ModuleType, tmp_path: Path) -> None
 
 def test_the_stamp_tells_what_was_installed(tree: Path, run: Run) -> None:
     """After an installation the stamp holds its level and a fingerprint."""
-    run("test")
+    run("dev")
     stamp = json.loads((tree / ".venv/installed.json").read_text())
 
-    assert stamp["level"] == "test"
+    assert stamp["level"] == "dev"
     assert len(stamp["fingerprint"]) == 64
