@@ -90,7 +90,7 @@ def test_decorator_before_a_loop_runs() -> None:
 
 
 def test_loop_that_ended_in_the_middle() -> None:
-    """EVT-01: events that waited when a loop ended are handled in the next one; one call was cancelled with its loop."""
+    """EVT-01: events that waited when a loop ended are handled in the next one; the call under way ends with it."""
     emitter: Emitter[int] = Emitter()
     got: list[int] = []
 

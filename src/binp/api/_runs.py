@@ -66,4 +66,4 @@ async def cancel_run(home: Opened, by: By, run_id: RunId) -> None:
     if run is None:
         raise HTTPException(404, f"run {run_id} not found")
     if run.state in FINISHED:
-        raise HTTPException(409, f"run {run_id} has ended: it {run.state}")
+        raise HTTPException(409, f"run {run_id} has ended: {run.state}")

@@ -1,0 +1,215 @@
+"""Actions over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from binp import Secret
+
+
+@pytest.fixture
+def actions(binp: Any) -> list[int]:
+    """Some actions; what the slow one did is in the list."""
+    done: list[int] = []
+
+    @binp.action(name="double")
+    async def double(x: int = 1) -> int:
+        """Double it."""
+        return 2 * x
+
+    @binp.action(name="a/b c", description="slash", labels=["odd"])
+    def slash() -> None:
+        pass
+
+    @binp.action(name="broken")
+    async def broken(kind: str = "value") -> None:
+        if kind == "silent":
+            raise KeyError
+        raise ValueError("no luck")
+
+    @binp.action(name="slow")
+    async def slow(seconds: float = 0.05) -> None:
+        await asyncio.sleep(seconds)
+        done.append(1)
+
+    @binp.action(name="secret")
+    async def secret(password: Secret[str], count: int) -> None:
+        pass
+
+    return done
+
+
+async def test_list(served: Any, actions: Any) -> None:
+    """API-01: actions are listed in the order of their definition."""
+    answer = await served.http.get("/internal/actions/")
+
+    assert answer.status_code == 200
+    assert answer.json()[:2] == [
+        {"name": "double", "description": "Double it."},
+        {"name": "a/b c", "description": "slash"},
+    ]
+
+
+@pytest.mark.parametrize(("body", "result"), [(None, 2), ({}, 2), ({"x": 4}, 8), ({"x": "4"}, 8)])
+async def test_invoke(served: Any, actions: Any, body: Any, result: int) -> None:
+    """API-02: invoking waits for the end; arguments are optional, as a client of the original sends none."""
+    answer = await served.http.post("/internal/action/double", json=body)
+
+    assert answer.status_code == 200
+    told = answer.json()
+    assert (told["name"], told["result"]) == ("double", result)
+    assert told["duration"] >= 0
+    run = await served.binp.home.store.get_run(told["run"])
+    assert (run.trigger, run.actor, run.state) == ("api", "token", "succeeded")
+
+
+async def test_invoke_from_the_console(served: Any, actions: Any) -> None:
+    """API-02: a run that a browser session started says so."""
+    from binp.auth import make_ticket
+
+    token = served.headers["authorization"].removeprefix("Bearer ")
+    del served.http.headers["authorization"]
+    login = await served.http.get("/", params={"ticket": make_ticket(token)})
+    again = await served.http.get("/", params={"ticket": make_ticket(token)}, headers={"cookie": ""})
+    answer = await served.http.post("/internal/action/double", headers={"sec-fetch-site": "same-origin"})
+
+    assert (login.status_code, login.headers["location"]) == (303, "/")
+    assert again.status_code == 303
+    run = await served.binp.home.store.get_run(answer.json()["run"])
+    assert run.trigger == "console"
+    assert run.actor.startswith("session:")
+
+
+@pytest.mark.parametrize("path", ["a/b c", "a%2Fb%20c"])
+async def test_name_with_slash(served: Any, actions: Any, path: str) -> None:
+    """API-02: an action is reachable whatever its name is (N-17)."""
+    assert (await served.http.post(f"/internal/action/{path}")).status_code == 200
+    assert (await served.http.get(f"/internal/actions/{path}")).json()["labels"] == ["odd"]
+    assert (await served.http.post(f"/internal/actions/{path}/runs")).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "action/nope"), ("GET", "actions/nope"), ("POST", "actions/nope/runs")]
+)
+async def test_unknown(served: Any, actions: Any, method: str, path: str) -> None:
+    """API-02: an unknown action is a 404 in the words of the original."""
+    answer = await served.http.request(method, f"/internal/{path}")
+
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["detail"] == "action nope not found"
+
+
+@pytest.mark.parametrize(
+    ("kind", "detail", "error"), [("value", "ValueError: no luck", "ValueError"), ("silent", "KeyError", "KeyError")]
+)
+async def test_failing_action(served: Any, actions: Any, kind: str, detail: str, error: str) -> None:
+    """API-02: a failing action is a problem with message, type and run (N-04)."""
+    answer = await served.http.post("/internal/action/broken", json={"kind": kind})
+
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    told = answer.json()
+    assert (told["detail"], told["error_type"], told["status"]) == (detail, error, 500)
+    detail_of_run = (await served.http.get(f"/internal/runs/{told['run']}")).json()
+    assert (detail_of_run["state"], detail_of_run["error"]) == ("failed", detail)
+    assert "raise" in detail_of_run["traceback"]
+
+
+async def test_cancelled_action(served: Any, actions: Any) -> None:
+    """API-02: an action that was cancelled while it was waited for says so (N-07)."""
+    waiting = asyncio.ensure_future(served.http.post("/internal/action/slow", json={"seconds": 60}))
+    run = await first_run(served)
+    assert (await served.http.post(f"/internal/runs/{run}/cancel")).status_code == 202
+
+    answer = await waiting
+
+    assert answer.status_code == 409
+    assert (answer.json()["type"], answer.json()["run"]) == ("urn:binp:run-cancelled", run)
+
+
+@pytest.mark.parametrize(
+    ("body", "errors"),
+    [
+        ({"x": "many"}, [("x", "int_parsing")]),
+        ({"y": 1}, [("y", "extra_forbidden")]),
+        ({"x": 1.5, "y": 1}, [("x", "int_from_float"), ("y", "extra_forbidden")]),
+    ],
+)
+@pytest.mark.parametrize("path", ["action/double", "actions/double/runs"])
+async def test_arguments_that_do_not_fit(served: Any, actions: Any, path: str, body: Any, errors: Any) -> None:
+    """API-02: arguments that do not fit are a 422 that names each field; no run is made (N-06)."""
+    answer = await served.http.post(f"/internal/{path}", json=body)
+
+    assert answer.status_code == 422
+    assert [(error["loc"][-1], error["type"]) for error in answer.json()["errors"]] == errors
+    assert (await served.http.get("/internal/runs")).json()["runs"] == []
+
+
+@pytest.mark.parametrize("body", [b"[1]", b"nonsense", b'"x"'])
+async def test_body_that_is_no_object(served: Any, actions: Any, body: bytes) -> None:
+    """API-02: a body that is no object of arguments is a 422 as well."""
+    answer = await served.http.post(
+        "/internal/action/double", content=body, headers={"content-type": "application/json"}
+    )
+
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+
+
+async def test_rejected_secret_is_not_echoed(served: Any, actions: Any) -> None:
+    """API-02: what was sent for a secret comes back in no answer."""
+    answer = await served.http.post("/internal/action/secret", json={"password": "hunter2", "count": "hunter2"})
+
+    assert answer.status_code == 422
+    assert "hunter2" not in answer.text
+
+
+async def test_form(served: Any, actions: Any) -> None:
+    """API-01: an action shows the JSON Schema of its arguments."""
+    answer = await served.http.get("/internal/actions/double")
+
+    assert answer.json()["arguments"]["properties"]["x"] == {"title": "X", "default": 1, "type": "integer"}
+
+
+async def test_start_in_the_background(served: Any, actions: Any) -> None:
+    """Starting answers at once with the run and where to see it (N-26)."""
+    answer = await served.http.post("/internal/actions/slow/runs", json={"seconds": 0.05})
+
+    told = answer.json()
+    assert answer.status_code == 202
+    assert told["url"] == answer.headers["location"] == f"/internal/runs/{told['run']}"
+    assert (await served.http.get(told["url"])).json()["state"] == "running"
+    assert (await served.ended(told["run"]))["state"] == "succeeded"
+
+
+async def test_client_that_goes_away_cancels_nothing(served: Any, actions: list[int]) -> None:
+    """A run goes on when whoever waits for it goes away (N-26)."""
+    waiting = asyncio.ensure_future(served.http.post("/internal/action/slow"))
+    run = await first_run(served)
+
+    waiting.cancel()
+    await asyncio.wait([waiting])
+
+    assert (await served.ended(run))["state"] == "succeeded"
+    assert actions == [1]
+
+
+async def test_shutting_down(served: Any, actions: Any) -> None:
+    """While the server shuts down nothing is started, and the client is told to come back."""
+    served.binp.home.runs.stop_accepting()
+
+    answer = await served.http.post("/internal/action/double")
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert answer.json()["detail"] == "'double' was not started: this process is shutting down"
+
+
+async def first_run(served: Any) -> int:
+    """Id of the newest run, once there is one."""
+    async with asyncio.timeout(5):
+        while not (runs := (await served.http.get("/internal/runs")).json()["runs"]):
+            await asyncio.sleep(0.01)
+    return int(runs[0]["id"])

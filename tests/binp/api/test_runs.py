@@ -1,0 +1,155 @@
+"""All runs over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+async def runs(served: Any) -> Any:
+    """Runs of two actions: three succeeded, one failed; the first one has records."""
+    binp = served.binp
+
+    @binp.action(name="talk", labels=["good"])
+    async def talk(lines: int) -> list[int]:
+        for line in range(lines):
+            await binp.journal.record("line", number=line)
+        await binp.journal.progress(1, 2, "half")
+        return list(range(lines))
+
+    @binp.action(name="fail")
+    @binp.journal(operation="fail")
+    async def fail() -> None:
+        raise ValueError("no luck")
+
+    await served.http.post("/internal/action/talk", json={"lines": 250})
+    await served.http.post("/internal/action/talk", json={"lines": 0})
+    await served.http.post("/internal/action/fail")
+    await served.http.post("/internal/action/talk", json={"lines": 1})
+    return served.http
+
+
+async def operations(http: Any, **params: Any) -> list[str]:
+    answer = await http.get("/internal/runs", params=params)
+    assert answer.status_code == 200, answer.text
+    return [run["operation"] for run in answer.json()["runs"]]
+
+
+async def test_list(runs: Any) -> None:
+    """All runs are listed, newest first, those that are not journaled included (decision 18)."""
+    assert await operations(runs) == ["talk", "fail", "talk", "talk"]
+    assert await operations(runs, journaled=True) == ["fail"]
+    assert await operations(runs, operation="talk", limit=2) == ["talk", "talk"]
+    assert await operations(runs, state=["failed", "running"]) == ["fail"]
+    assert await operations(runs, label=["good", "bad"]) == ["talk"] * 3
+    assert await operations(runs, state="queued") == []
+
+
+async def test_keyset(runs: Any) -> None:
+    """Pages are reached by the id of the last run, in both directions."""
+    first = (await runs.get("/internal/runs", params={"limit": 2})).json()
+    last = first["runs"][-1]["id"]
+    second = (await runs.get("/internal/runs", params={"limit": 2, "before": last})).json()
+    back = (await runs.get("/internal/runs", params={"limit": 2, "after": second["runs"][0]["id"]})).json()
+
+    assert [first["has_more"], second["has_more"]] == [True, False]
+    assert back["runs"] == first["runs"]
+
+
+@pytest.mark.parametrize("params", [{"limit": 0}, {"limit": 201}, {"before": 2**53}, {"state": "odd"}, {"lable": "x"}])
+async def test_list_that_makes_no_sense(runs: Any, params: Any) -> None:
+    """What is no filter, or out of range, is a 422 (N-16)."""
+    assert (await runs.get("/internal/runs", params=params)).status_code == 422
+
+
+async def test_get(runs: Any) -> None:
+    """A run shows arguments, result, labels, progress, error with traceback, and its first records."""
+    listed = (await runs.get("/internal/runs")).json()["runs"]
+
+    talk = (await runs.get(f"/internal/runs/{listed[-1]['id']}")).json()
+    fail = (await runs.get(f"/internal/runs/{listed[1]['id']}")).json()
+
+    assert (talk["arguments"], talk["result"], talk["labels"]) == ({"lines": 250}, list(range(250)), ["good"])
+    assert (talk["progress"], talk["progress_total"], talk["progress_message"]) == (1, 2, "half")
+    assert (talk["record_count"], len(talk["records"]), talk["records"][0]["fields"]) == (250, 200, {"number": 0})
+    assert (fail["error_type"], fail["error"], fail["journal"]) == ("ValueError", "ValueError: no luck", "fail")
+    assert "no luck" in fail["traceback"]
+    assert 0 < talk["duration"] < 10
+
+
+async def test_records(runs: Any) -> None:
+    """Records are read on behind a number."""
+    run = (await runs.get("/internal/runs")).json()["runs"][-1]["id"]
+
+    page = (await runs.get(f"/internal/runs/{run}/records", params={"after": 200})).json()
+    few = (await runs.get(f"/internal/runs/{run}/records", params={"limit": 2})).json()
+
+    assert [record["seq"] for record in page] == list(range(201, 251))
+    assert [record["seq"] for record in few] == [1, 2]
+    assert (await runs.get(f"/internal/runs/{run}/records", params={"after": 900})).json() == []
+
+
+@pytest.mark.parametrize(("run", "status"), [(7, 404), (2**53 - 1, 404), (2**53, 422), (-1, 422), ("x", 422)])
+async def test_unknown(runs: Any, run: Any, status: int) -> None:
+    """An unknown run is a 404, an id out of range a 422 (N-16)."""
+    for method, path in [("GET", ""), ("GET", "/records"), ("POST", "/cancel")]:
+        answer = await runs.request(method, f"/internal/runs/{run}{path}")
+        assert answer.status_code == status
+        if status == 404:
+            assert answer.json()["detail"] == f"run {run} not found"
+
+
+async def test_cancel(served: Any) -> None:
+    """A run is cancelled; one that has ended is a conflict (N-07)."""
+
+    @served.binp.action(name="forever")
+    async def forever() -> None:
+        await asyncio.Event().wait()
+
+    started = (await served.http.post("/internal/actions/forever/runs")).json()
+    assert (await served.http.post(f"{started['url']}/cancel")).status_code == 202
+    run = await served.ended(started["run"])
+    again = await served.http.post(f"{started['url']}/cancel")
+
+    assert (run["state"], run["error"], run["cancel_requested"]) == ("cancelled", "cancelled", True)
+    assert (again.status_code, again.json()["detail"]) == (409, f"run {started['run']} has ended: cancelled")
+
+
+async def test_keys(served: Any) -> None:
+    """Keys are looked at, whatever they are called."""
+    await served.binp.kv.set(**{"a/b": {"x": 1}, "c": None})
+    await served.binp.kv.select("n/s").set(d=1)
+
+    names = (await served.http.get("/internal/kv/namespaces")).json()
+    keys = (await served.http.get("/internal/kv/keys", params={"prefix": "a"})).json()
+    value = (await served.http.get("/internal/kv/value", params={"namespace": "n/s", "key": "d"})).json()
+    missing = await served.http.get("/internal/kv/value", params={"key": "d"})
+
+    assert names == ["default", "n/s"]
+    assert [(key["key"], key["value"]) for key in keys] == [("a/b", {"x": 1})]
+    assert (value["value"], value["version"]) == (1, 1)
+    assert (missing.status_code, missing.json()["detail"]) == (404, "key d not found in namespace default")
+
+
+async def test_documentation(served: Any) -> None:
+    """API-12: the platform has its own documentation, titled BINP, with the operation ids of the original."""
+    schema = (await served.http.get("/internal/openapi.json")).json()
+
+    ids = {operation["operationId"] for path in schema["paths"].values() for operation in path.values()}
+    assert schema["info"]["title"] == "BINP"
+    assert ids >= {
+        "listActions",
+        "invokeAction",
+        "listJournals",
+        "searchJournals",
+        "getJournal",
+        "listServices",
+        "manageService",
+    }
+    for path in ("docs", "redoc"):
+        page = await served.http.get(f"/internal/{path}")
+        assert page.status_code == 200
+        assert "/internal/openapi.json" in page.text
