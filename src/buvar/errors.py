@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["BuvarError", "Explained"]
 
 
-class Explained(Exception):  # noqa: N818 - a mixin for error classes, whose own names end in what went wrong
+class Explained(Exception):
     """An error in three parts: what went wrong, where, and how to mend it.
 
     ``args`` is ``(what, *details)``, so that an error keeps the objects that it is about; `where` and `fix` are

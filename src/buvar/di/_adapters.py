@@ -9,7 +9,7 @@ import inspect
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Self, TypeAlias, TypeVar, get_args, get_origin
+from typing import Any, Literal, NamedTuple, NoReturn, Self, TypeAlias, TypeVar, get_args, get_origin
 
 from buvar.components import MISSING
 
@@ -164,6 +164,14 @@ class Adapter:
         with contextlib.suppress(AdapterError):  # said when the parameters are needed
             self.needs  # noqa: B018 - evaluates and remembers
         return True
+
+    def refuse(self) -> NoReturn:
+        """Raise that the return annotation cannot be evaluated."""
+        raise AdapterError(
+            self.implementation,
+            f"has a return annotation that cannot be evaluated: {self.unreadable}",
+            fix="import the name where the function is defined, or define it before it is registered",
+        ) from self.unreadable
 
     def function_for(self, bound: type | None) -> tuple[Callable[..., Any], type | None]:
         """What to call, and the class to pass first, when asked to make a *bound*."""

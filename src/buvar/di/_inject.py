@@ -8,7 +8,7 @@ import inspect
 import sys
 import types
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, Union, cast, get_args, get_origin
 
 from buvar.components import MISSING
@@ -45,10 +45,12 @@ LEFT_OUT: Final = _Marker()
 class Wants:
     """The ``Inject[...]`` parameters of one function, as needs; compared by identity."""
 
-    __slots__ = ("__weakref__", "needs")
+    __slots__ = ("__weakref__", "needs", "rests")
 
     def __init__(self, needs: tuple[Need, ...]) -> None:
         self.needs = needs
+        #: what is left without some names, kept because plans are known by it
+        self.rests: dict[frozenset[str], Wants] = {}
 
     def is_left_out(self, value: Value) -> bool:
         """Whether nothing was found, so that the function's own default applies."""
@@ -56,7 +58,13 @@ class Wants:
 
     def without(self, names: frozenset[str]) -> Wants:
         """The same but for those names."""
-        return Wants(tuple(need for need in self.needs if need.name not in names))
+        gone = names.intersection(need.name or "" for need in self.needs)
+        if not gone:
+            return self
+        rest = self.rests.get(gone)
+        if rest is None:
+            rest = self.rests[gone] = Wants(tuple(need for need in self.needs if need.name not in gone))
+        return rest
 
 
 _known: weakref.WeakKeyDictionary[Callable[..., Any], Wants] = weakref.WeakKeyDictionary()
@@ -146,6 +154,11 @@ def _read_wants(func: Callable[..., Any], frame: types.FrameType | None) -> Want
             for name, type_ in _injected(func, frame).items()
         )
     )
+
+
+def needs_of(targets: tuple[Any, ...] | Wants) -> Sequence[Need]:
+    """The needs behind what was asked for."""
+    return targets.needs if isinstance(targets, Wants) else [Need(None, unwrap(target)) for target in targets]
 
 
 def hide_injected(func: F, frame: types.FrameType | None, registry: Callable[[], Adapters]) -> F:

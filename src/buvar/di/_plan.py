@@ -12,10 +12,9 @@ from buvar.components import MISSING
 
 from ._adapters import Candidate
 from ._errors import AdapterError
+from ._ground import Plan
 from ._resolve import Component, Keyword, Made, Value
 
-#: Called with the layers of the stack and the values of the keywords.
-Plan: TypeAlias = Callable[..., Coroutine[Any, Any, Any]]
 #: Gives the value that a scope keeps, making it when there is none: ``await keep(owner, key)``.
 Keep: TypeAlias = Callable[[Any, tuple[Any, ...]], Coroutine[Any, Any, Any]]
 

@@ -7,42 +7,27 @@ import sys
 import threading
 import types
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Any, TypeVar, Union, get_origin, overload
+from typing import Any, TypeVar, get_origin, overload
 
 from buvar.components import Components, Layer
 from buvar.context import buvar_context
 
 from ._adapters import Adapter, Candidate, Lifetime, Need
-from ._errors import AdapterError, ResolveError
+from ._errors import ResolveError
 from ._explain import branch_of, draw, error_of, hard_error
-from ._inject import Wants, hide_injected, wants_of
+from ._ground import Family, Ground, Plan
+from ._inject import Wants, hide_injected, needs_of, wants_of
 from ._override import Override
-from ._plan import Plan, compile_plan
-from ._resolve import Attempt, Ground, HardProblem, Problem, Resolver, Value, depths, probe
+from ._plan import compile_plan
+from ._resolve import Attempt, HardProblem, Problem, Resolver, Value
 from ._scope import Application, Scope
-from ._types import VAGUE, bases_of, canonical, mro_of, serves, type_name, unwrap
+from ._types import VAGUE, bases_of, canonical, serves, shelves, type_name, unwrap
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: How many plans, and how many variants of one request, are remembered before the memory starts afresh.
-PLAN_LIMIT = 4096
+PLAN_LIMIT = 4096  # plans, and variants of one request, that are remembered before the memory starts afresh
 VARIANT_LIMIT = 256
-
-Probe = tuple[Any, str | None, int]
-
-
-class _Family:
-    """All plans for one request, told apart by what the context answers to the questions that they depend on."""
-
-    __slots__ = ("plans", "probes")
-
-    def __init__(self) -> None:
-        self.probes: dict[Probe, None] = {}
-        self.plans: dict[tuple[Any, ...], Plan] = {}
-
-    def answers(self, layers: tuple[Layer, ...]) -> tuple[Any, ...]:
-        return (*depths(layers), *[probe(layers, question) for question in self.probes])
 
 
 class Adapters:
@@ -62,7 +47,7 @@ class Adapters:
         """Start afresh with everything that was worked out; readers keep what they hold."""
         self._found: dict[Any, tuple[Candidate, ...]] = {}
         self._plans: dict[tuple[Any, ...], Plan] = {}
-        self._families: dict[tuple[Any, ...], _Family] = {}
+        self._families: dict[tuple[Any, ...], Family] = {}
 
     # --- registering
 
@@ -109,7 +94,7 @@ class Adapters:
             replaced = frozenset(bases_of(adapter.target))
             self._drop(lambda old: old.target in replaced)
         self._adapters.append(adapter)
-        for base in _shelves(adapter.target):
+        for base in shelves(adapter.target):
             self._by_base.setdefault(base, []).append(adapter)
             self._by_base[base].sort(key=lambda one: -one.number)
 
@@ -228,7 +213,7 @@ class Adapters:
             self._read_pending()
             if len(self._plans) >= PLAN_LIMIT:
                 self._forget()
-            family = self._families.setdefault(key[1:], _Family())
+            family = self._families.setdefault(key[1:], Family())
             plan = family.plans.get(family.answers(components.layers))
             if plan is None:
                 ground = Ground(
@@ -245,7 +230,7 @@ class Adapters:
         return plan
 
     def _make_plan(self, ground: Ground, targets: tuple[Any, ...] | Wants) -> Plan:
-        needs = _needs_of(targets)
+        needs = needs_of(targets)
         resolver = Resolver(ground, self._candidates)
         results = [self._resolve(resolver, need) for need in needs]
         names = None
@@ -362,14 +347,10 @@ class Adapters:
         with self._lock:
             self._read_pending()
             for adapter, _ in self._pending:
-                raise AdapterError(
-                    adapter.implementation,
-                    f"has a return annotation that cannot be evaluated: {adapter.unreadable}",
-                    fix="import the name where the function is defined, or define it before it is registered",
-                ) from adapter.unreadable
+                adapter.refuse()
             for target in targets:
                 resolver = Resolver(self._ground_ahead(provided), self._candidates)
-                for need in _needs_of(wants_of(target) if isinstance(target, types.FunctionType) else (target,)):
+                for need in needs_of(wants_of(target) if isinstance(target, types.FunctionType) else (target,)):
                     try:
                         self._resolve(resolver, need)
                     except ResolveError as error:
@@ -411,17 +392,6 @@ class Adapters:
         presumed = frozenset(base for tp in provided for base in bases_of(canonical(tp)))
         layers = buvar_context.get().layers
         return Ground(layers, overrides=dict(self._current), presumed=presumed, presumes_scopes=True)
-
-
-def _shelves(target: Any) -> Iterable[Any]:
-    """Where an adapter is filed so that a look-up need not go through all of them."""
-    if get_origin(target) is Union:
-        return (Union,)
-    return [base for base in mro_of(target) if base not in VAGUE] or (target,)
-
-
-def _needs_of(targets: tuple[Any, ...] | Wants) -> Sequence[Need]:
-    return targets.needs if isinstance(targets, Wants) else [Need(None, unwrap(target)) for target in targets]
 
 
 #: The registry that the module's functions use.

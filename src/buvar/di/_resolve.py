@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from buvar.components import MISSING, Layer
+from buvar.components import MISSING
 
 from ._adapters import Candidate, Need
-from ._scope import Application, Scope
+from ._ground import FROM_APPLICATION, FROM_SCOPE, WHOLE, Ground
 from ._types import NONE_TYPE, VAGUE, Wanted, fits
 
 #: How many outcomes for one wanted type are remembered while one plan is worked out.
@@ -84,64 +84,6 @@ class HardProblem(Exception):
         super().__init__(path, lifetime)
         self.path = path
         self.lifetime = lifetime
-
-
-@dataclass(slots=True, eq=False)
-class Ground:
-    """Everything from outside that a resolution may depend on, and what of it has been asked."""
-
-    layers: tuple[Layer, ...]
-    keyword_names: tuple[str, ...] = ()
-    keyword_types: tuple[type, ...] = ()
-    overrides: Mapping[Any, tuple[Any, object]] = field(default_factory=dict)
-    #: Types that count as present although they are not yet; for checks ahead of time.
-    presumed: frozenset[Any] = frozenset()
-    #: Whether the scopes that are needed count as open.
-    presumes_scopes: bool = False
-    #: Each question about the presence of a component, with its answer.
-    probes: dict[tuple[Any, str | None, int], int] = field(default_factory=dict)
-    scope_depth: int = 0
-    application_depth: int = 0
-
-    def __post_init__(self) -> None:
-        self.scope_depth, self.application_depth = depths(self.layers)
-
-    def find(self, namespace: Any, name: str | None, below: int) -> int:
-        """How deep a component lies, counting only layers up to depth *below*; 0 when there is none."""
-        question = (namespace, name, below)
-        answer = self.probes.get(question)
-        if answer is None:
-            answer = self.probes[question] = probe(self.layers, question)
-        return answer
-
-
-def depths(layers: tuple[Layer, ...]) -> tuple[int, int]:
-    """The depths of the innermost open scope and application; a scope around the application does not count."""
-    scope_depth = 0
-    for index, layer in enumerate(layers):
-        if layer.owner is not None:
-            if isinstance(layer.owner, Application):
-                return scope_depth, len(layers) - index
-            if not scope_depth and isinstance(layer.owner, Scope):
-                scope_depth = len(layers) - index
-    return scope_depth, 0
-
-
-#: Stands for "the whole stack" in a probe, so that a probe means the same in stacks of any height.
-WHOLE, FROM_SCOPE, FROM_APPLICATION = 0, 1, 2
-
-
-def probe(layers: tuple[Layer, ...], question: tuple[Any, str | None, int]) -> int:
-    """Answer one question about presence: the depth of the newest layer with that component, 0 for none."""
-    namespace, name, below = question
-    height = len(layers)
-    # a scope that is not open yet will see what there is now
-    start = 0 if below == WHOLE else height - (depths(layers)[below - 1] or height)
-    for index in range(start, height):
-        layer = layers[index]
-        if namespace in layer.plain if name is None else name in layer.named.get(namespace, ()):
-            return height - index
-    return 0
 
 
 class _Room:

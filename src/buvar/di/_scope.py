@@ -77,8 +77,8 @@ class _Keeper:
         """
         return await self._adapters._nject_in(self.components, targets, dependencies)  # noqa: SLF001 - two halves of one
 
-    async def provide(self, func: Callable[..., Any]) -> dict[str, Any]:
-        """Values for the ``Inject[...]`` parameters of *func*, which share what they depend on.
+    async def provide(self, func: Callable[..., Any], *, skip: Collection[str] = ()) -> dict[str, Any]:
+        """Values for the ``Inject[...]`` parameters of *func*, but those in *skip*, which share what they depend on.
 
         For each, a component with the parameter's name goes before the rest. A parameter with a default for which
         nothing is found is left out.
@@ -87,7 +87,8 @@ class _Keeper:
             AdapterError: an annotation cannot be evaluated.
             ResolveError: a parameter without default cannot be built.
         """
-        return await self._adapters._provide_in(self.components, func)  # noqa: SLF001 - two halves of one
+        wants = wants_of(func).without(frozenset(skip)) if skip else None
+        return await self._adapters._provide_in(self.components, func, wants)  # noqa: SLF001 - two halves of one
 
     def _leave(self) -> None:
         """Give back the former context, where this is still the task that entered."""

@@ -182,3 +182,10 @@ def type_name(tp: Any) -> str:
         return str(tp.__qualname__).rpartition("<locals>.")[2]
     name = getattr(tp, "__name__", None)
     return name if isinstance(name, str) else repr(tp).replace("typing.", "")
+
+
+def shelves(target: Any) -> tuple[Any, ...]:
+    """Where an adapter is filed so that a look-up need not go through all of them."""
+    if get_origin(target) is Union:
+        return (Union,)
+    return tuple(base for base in mro_of(target) if base not in VAGUE) or (target,)

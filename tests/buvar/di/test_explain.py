@@ -1,5 +1,7 @@
 """The text of errors, of `validate` and of `explain`."""
 
+# ruff: noqa: E501, F821, ISC004, UP006, UP007, UP035, UP045 - spellings of types, and whole texts, are what is tested
+
 import types
 from typing import Union
 

@@ -1,5 +1,7 @@
 """`Inject[...]` in signatures: finding, supplying and hiding such parameters."""
 
+# ruff: noqa: E501, F821, ISC004, UP006, UP007, UP035, UP045 - spellings of types, and whole texts, are what is tested
+
 import functools
 import inspect
 import threading

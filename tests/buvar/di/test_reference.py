@@ -280,7 +280,7 @@ def stale_plans(monkeypatch):
 
 def blind_families(monkeypatch):
     """A plan is taken for a context that answers otherwise."""
-    monkeypatch.setattr(_registry._Family, "answers", lambda self, layers: ())
+    monkeypatch.setattr(_registry.Family, "answers", lambda self, layers: ())
 
 
 def stale_chains(monkeypatch):

@@ -1,5 +1,7 @@
 """Choosing and building: `Adapters.register`, `nject`, `lookup`."""
 
+# ruff: noqa: E501, F821, ISC004, UP006, UP007, UP035, UP045 - spellings of types, and whole texts, are what is tested
+
 import asyncio
 import functools
 import gc
@@ -717,7 +719,7 @@ async def test_memory_of_plans_is_bounded(adapters, monkeypatch):
         with context.child():
             bar = context.add(Bar(), name="bar" if number % 2 else None)
             for _ in range(number % 3):
-                token = context.buvar_context.set(context.push())
+                context.buvar_context.set(context.push())
                 context.add(number, name=f"n{number}")
             assert (await di.nject(Foo)).bar is bar
             assert len(adapters._plans) <= 5

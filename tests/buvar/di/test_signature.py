@@ -1,5 +1,7 @@
 """Reading signatures: annotations that are text, late, local or unreadable; what is refused at registration."""
 
+# ruff: noqa: E501, F821, ISC004, UP006, UP007, UP035, UP045 - spellings of types, and whole texts, are what is tested
+
 import contextlib
 import dataclasses
 import functools
