@@ -140,7 +140,7 @@ def _parsed(tp: type, parse: Callable[[str], Any], complaint: str) -> Callable[[
         if isinstance(value, str):
             try:
                 return parse(value.strip())
-            except (ValueError, ArithmeticError):
+            except (ValueError, ArithmeticError, re.error):
                 pass
         raise Unfit(value, complaint)
 

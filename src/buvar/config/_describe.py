@@ -101,7 +101,7 @@ def generate_toml_help(cls: type, section: str | None = None) -> str:
             lines += [*([""] if lines else []), f"[{'.'.join(table)}]"]
         comment = f"{_type_name(shape.type)}{', required' if _is_required(shape, default) else ''}"
         lines.append(f"# {f'{shape.help} ({comment})' if shape.help else comment}")
-        lines.append(f"# {path[-1]} = {_toml(default)}")
+        lines.append(f"# {path[-1]} = {'' if shape.secret else _toml(default)}")
     return "\n".join(lines) + "\n"
 
 

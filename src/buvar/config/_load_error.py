@@ -21,14 +21,11 @@ class ConfigLoadError(ConfigError, ClassValidationError):
     """
 
     def __new__(cls, cl: type, problems: Sequence[Problem]) -> Self:
-        return super().__new__(cls, _title(cl, problems), [ValueError(str(problem)) for problem in problems], cl)
+        return super().__new__(cls, _text(cl, problems), [ValueError(str(problem)) for problem in problems], cl)
 
     def __init__(self, cl: type, problems: Sequence[Problem]) -> None:
-        super().__init__(_title(cl, problems))
+        super().__init__(_text(cl, problems))
         self.problems = tuple(problems)
-
-    def __str__(self) -> str:
-        return "\n".join([self.what, *(f"  - {problem}" for problem in self.problems)])
 
     def derive(self, excs: Sequence[Exception]) -> ClassValidationError:  # type: ignore[override]  # a part has no problems list of its own
         """A plain group of some of the exceptions, as `split` and `except*` make them."""
@@ -38,6 +35,8 @@ class ConfigLoadError(ConfigError, ClassValidationError):
         return type(self), (self.cl, self.problems)
 
 
-def _title(cl: type, problems: Sequence[Problem]) -> str:
+def _text(cl: type, problems: Sequence[Problem]) -> str:
     count = "one problem" if len(problems) == 1 else f"{len(problems)} problems"
-    return f"{count} in the configuration of {cl.__qualname__}"
+    return "\n".join(
+        [f"{count} in the configuration of {cl.__qualname__}", *(f"  - {problem}" for problem in problems)]
+    )

@@ -131,7 +131,7 @@ class ConfigSource(dict[str, Any]):
             node = node.get(part, {}) if isinstance(node, Mapping) else node
         environ = os.environ if self._environ is None else self._environ
         outside = Outside(self.env_prefix, environ, self._assignments, self._claims)
-        loading = Loading(outside, self._origins.get, _structure)
+        loading = Loading(outside, self._origin, _structure)
         loaded: T = loading.build(cls, node, path, ignore_unknown=name is None)
         if loading.problems:
             from buvar.config._load_error import ConfigLoadError  # imports cattrs, so only now
@@ -170,6 +170,11 @@ class ConfigSource(dict[str, Any]):
     def _copy_layers(self, other: ConfigSource) -> None:
         for layer in other._layers:
             self._add_layer(layer)
+
+    def _origin(self, path: Path) -> str | None:
+        """Where the value at a path came from; what is inside a list came from where the list did."""
+        indexes = [place for place, part in enumerate(path) if isinstance(part, int)]
+        return self._origins.get(path[: indexes[0]] if indexes else path)
 
     def _add_layer(self, layer: Callable[[], tuple[Mapping[str, Any], str]]) -> None:
         mapping, origin = layer()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
@@ -173,7 +174,8 @@ class Values:
                 continue
             if len(self.problems) == before:
                 return result
-            complaints += [problem.message for problem in self.problems[before:]]
+            inner = "; ".join(problem.message for problem in self.problems[before:])
+            complaints.append(f"holds what does not fit ({inner})")
             del self.problems[before:]
         raise Unfit(value, " and ".join(dict.fromkeys(complaints)))
 
@@ -249,7 +251,9 @@ class Values:
                 shown = "" if hidden else self._masked(_convert.show(item["input"]) + " is not valid: ")
                 self.complain(where, shown + text, self._nearest(where))
             return
-        names = [getattr(argument, "name", None) for argument in error.args]  # attrs' validators pass the attribute
+        # attrs' validators pass the attribute, or quote its name
+        names = [getattr(argument, "name", None) for argument in error.args]
+        names += re.findall(r"'(\w+)'", str(error.args[0])) if error.args else []
         shape = next((by_argument[name] for name in names if name in by_argument), None)
         where = (*path, shape.key) if shape else path
         text = f"{MASK} is not valid ({type(error).__name__})" if shape and shape.secret else self._text(error)

@@ -95,13 +95,10 @@ class TeardownError(BuvarError, ExceptionGroup):
     """
 
     def __new__(cls, errors: Sequence[Exception]) -> Self:
-        return super().__new__(cls, _title(errors), errors)
+        return super().__new__(cls, _text(errors), errors)
 
     def __init__(self, errors: Sequence[Exception]) -> None:
-        super().__init__(_title(errors))
-
-    def __str__(self) -> str:
-        return "\n".join([self.what, *(f"  - {type(error).__name__}: {error}" for error in self.exceptions)])
+        super().__init__(_text(errors))
 
     def derive(self, excs: Sequence[Exception]) -> ExceptionGroup[Exception]:  # type: ignore[override]  # it holds no BaseException
         """A group of some of the exceptions, as `split` and `except*` make them."""
@@ -111,5 +108,6 @@ class TeardownError(BuvarError, ExceptionGroup):
         return type(self), (self.exceptions,)
 
 
-def _title(errors: Sequence[Exception]) -> str:
-    return f"{len(errors)} of the teardown's entries failed" if len(errors) > 1 else "an entry of the teardown failed"
+def _text(errors: Sequence[Exception]) -> str:
+    title = f"{len(errors)} of the teardown's entries failed" if len(errors) > 1 else "an entry of the teardown failed"
+    return "\n".join([title, *(f"  - {type(error).__name__}: {error}" for error in errors)])
