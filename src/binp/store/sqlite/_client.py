@@ -110,8 +110,7 @@ class Client:
 
     def _run(self) -> None:
         try:
-            while (batch := self._outbox.take(_BATCH)) is not None:
-                self._send(batch)
+            while self._step():
                 if self._is_lost and self._regain():
                     return
             if not self._drain():
@@ -119,6 +118,12 @@ class Client:
         except Exception as error:
             _logger.exception("the store has lost its owner for good")
             self._give_up(error)
+
+    def _step(self) -> bool:
+        batch = self._outbox.take(_BATCH)
+        if batch is not None:
+            self._send(batch)
+        return batch is not None
 
     def _send(self, batch: Sequence[Receipt]) -> None:
         encoded = []

@@ -45,7 +45,7 @@ def withdraw(store: Guarded) -> None:
 
 
 def leak(thing: object) -> None:
-    """Keep *thing* from being destroyed: a connection that came through a fork would close files that are not its own."""
+    """Keep *thing* from being destroyed: a connection from before a fork would close what is its parent's."""
     with contextlib.suppress(ImportError, AttributeError):
         import ctypes
 

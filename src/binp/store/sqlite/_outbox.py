@@ -111,6 +111,14 @@ class Outbox:
                 self._ready.notify()
         return None
 
+    def hasten(self) -> None:
+        """Somebody waits for what is queued: it is time."""
+        with self._lock:
+            self._first = 0.0
+            if self._napping:
+                self._napping = False
+                self._ready.notify()
+
     def put_back(self, receipts: Iterable[Receipt]) -> None:
         """Queue *receipts* again, before everything else and at once: they were taken, and did not arrive."""
         with self._lock:
@@ -166,10 +174,14 @@ class Outbox:
 
 def _size(write: Write) -> int:
     """About how many characters *write* brings along."""
-    if isinstance(write, AddRecord):
-        return len(write.message) + len(write.fields or "")
-    if isinstance(write, SetKeys):
-        return sum(len(value) for _, value in write.items)
-    if isinstance(write, EndRun):
-        return len(write.result or "") + len(write.traceback or "")
+    try:
+        if isinstance(write, AddRecord):
+            return len(write.message) + len(write.fields or "")
+        if isinstance(write, SetKeys):
+            return sum(len(value) for _, value in write.items)
+        if isinstance(write, EndRun):
+            return len(write.result or "") + len(write.traceback or "")
+    except (TypeError, ValueError):
+        # something in it is no text: that is found out, and said, where it is written
+        pass
     return 0

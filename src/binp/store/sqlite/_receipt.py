@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
 from binp.store.contract import StoreError, Write
@@ -58,9 +58,9 @@ class Sender(Protocol):
 class Receipt:
     """A write on its way, and its acknowledgement."""
 
-    __slots__ = ("_done", "_failure", "_heard", "_value", "_waiters", "number", "sender", "size", "write")
+    __slots__ = ("_done", "_failure", "_hasten", "_heard", "_value", "_waiters", "number", "sender", "size", "write")
 
-    def __init__(self, write: Write, sender: Sender | None = None) -> None:
+    def __init__(self, write: Write, *, hasten: Callable[[], None] | None = None, sender: Sender | None = None) -> None:
         self.write = write
         #: the process that it came from; None for this one
         self.sender = sender
@@ -70,6 +70,8 @@ class Receipt:
         self.size = 0
         self._done = False
         self._value: Any = None
+        #: called when somebody begins to wait
+        self._hasten = hasten
         self._failure: Failure | None = None
         self._heard = False
         self._waiters: list[asyncio.Future[None] | threading.Event] | None = None
@@ -93,7 +95,7 @@ class Receipt:
         return self._outcome()
 
     def settle(self, value: Any, failure: Failure | None = None) -> list[asyncio.Future[None]]:
-        """Say how it ended and wake the threads that wait. Returns the futures that are to be resolved on their loops."""
+        """Say how it ended and wake the threads that wait. Returns the futures to be resolved on their loops."""
         self._value = value
         self._failure = failure
         self._done = True
@@ -121,6 +123,8 @@ class Receipt:
                 self._waiters = [waiter]
             else:
                 self._waiters.append(waiter)
+        if self._hasten is not None:
+            self._hasten()
 
     def _outcome(self) -> Any:
         if self._failure is not None:

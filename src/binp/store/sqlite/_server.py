@@ -70,7 +70,7 @@ class _RemoteReceipt(Receipt):
     __slots__ = ("_session",)
 
     def __init__(self, write: Write, number: int, session: Session) -> None:
-        super().__init__(write, session)
+        super().__init__(write, sender=session)
         self.number = number
         self._session = session
 

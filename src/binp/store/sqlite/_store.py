@@ -156,7 +156,7 @@ class SqliteStore:
             StoreClosed: the store is not open.
         """
         self._opened()
-        receipt = Receipt(write)
+        receipt = Receipt(write, hasten=self._outbox.hasten)
         failure = self._outbox.put(receipt)
         if failure is None:
             self._listeners.expect()

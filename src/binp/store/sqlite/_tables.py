@@ -23,7 +23,7 @@ from binp.store.contract import (
 )
 
 from ._file import File
-from ._text import clean, clean_name
+from ._text import clean, clean_name, clean_text
 
 __all__ = ["CODES", "STATES", "Key", "Keys", "OpenRun", "Runs"]
 
@@ -152,7 +152,7 @@ class Runs:
 
     def move(self, run: OpenRun, value: float | None, total: float | None, message: str | None) -> None:
         """How far *run* is."""
-        run.moved = (value, total, None if message is None else clean_name(message))
+        run.moved = (value, total, None if message is None else clean_text(message))
         run.touched = True
 
     def ask_to_cancel(self, run: OpenRun, at: int, actor: str | None) -> None:
@@ -185,14 +185,14 @@ class Runs:
                 None if run.cancelled_by is None else names[run.cancelled_by],
             )
             for run in runs
-            if run.touched and run.begun is None
+            if run.touched and run.begun is None and run.ended is None
         ]
         if rows:
             self._file.bulk("touch_runs", rows)
         rows = [(run.id, *run.moved) for run in runs if run.moved is not None]
         if rows:
             self._file.bulk("move_runs", rows)
-        rows = [_end_row(run.id, run.ended) for run in runs if run.ended is not None]
+        rows = [self._end_row(run, run.ended, names) for run in runs if run.ended is not None]
         if rows:
             self._file.bulk("end_runs", rows)
         if self._labels:
@@ -201,9 +201,8 @@ class Runs:
 
     def _texts(self) -> set[str]:
         texts = {label for label, _ in self._labels}
-        for _, record in self._records:
-            texts.add(clean_name(record.level))
-            texts.add(clean_name(record.source))
+        said = {record.level for _, record in self._records} | {record.source for _, record in self._records}
+        texts.update(map(clean_name, said))
         for run in self._runs.values():
             begun = run.begun
             if begun is not None:
@@ -246,7 +245,24 @@ class Runs:
             run.cancelled_at,
             named(run.cancelled_by),
             _labels_text(run.labels),
-            None if begun.arguments is None else clean_name(begun.arguments),
+            None if begun.arguments is None else clean_text(begun.arguments),
+        )
+
+    def _end_row(self, run: OpenRun, ended: EndRun, names: dict[str, int]) -> tuple[Any, ...]:
+        return (
+            run.id,
+            CODES[run.state],
+            ended.at,
+            ended.duration,
+            None if ended.result is None else clean_text(ended.result),
+            None if ended.error_type is None else clean_text(ended.error_type),
+            None if ended.error is None else clean_text(ended.error),
+            None if ended.traceback is None else clean_text(ended.traceback),
+            run.rev,
+            run.records,
+            _labels_text(run.labels),
+            run.cancelled_at,
+            None if run.cancelled_by is None else names[run.cancelled_by],
         )
 
     def _store_records(self, names: dict[str, int]) -> None:
@@ -261,7 +277,7 @@ class Runs:
                 names[clean_name(record.level)],
                 names[clean_name(record.source)],
                 message,
-                None if record.fields is None else clean_name(record.fields),
+                None if record.fields is None else clean_text(record.fields),
             )
             # SQLite cuts a text at a NUL that comes to it in JSON
             (torn if "\0" in message else whole).append(row)
@@ -326,7 +342,7 @@ class Keys:
         """A new value."""
         key.version += 1
         key.exists = True
-        key.value, key.write = clean_name(value), write
+        key.value, key.write = clean_text(value), write
 
     def remove(self, key: Key, write: RemoveKeys) -> None:
         """No value any more."""
@@ -363,14 +379,3 @@ def _writer_of(write: SetKeys | RemoveKeys) -> tuple[int | None, int | None, str
 
 def _labels_text(labels: list[str]) -> str | None:
     return orjson.dumps(labels).decode() if labels else None
-
-
-def _end_row(id: int, write: EndRun) -> tuple[Any, ...]:  # noqa: A002 - the id of a run is called so everywhere
-    texts = (write.result, write.error_type, write.error, write.traceback)
-    return (
-        id,
-        CODES[State(write.state)],
-        write.at,
-        write.duration,
-        *(None if text is None else clean_name(text) for text in texts),
-    )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
-__all__ = ["clean", "clean_name", "finite"]
+__all__ = ["clean", "clean_name", "clean_text", "finite"]
 
 
 def clean(text: str) -> str:
@@ -18,9 +19,13 @@ def clean(text: str) -> str:
     return text
 
 
-def clean_name(text: str) -> str:
+def clean_text(text: str) -> str:
     """The same for texts that never hold a NUL in earnest: it becomes its picture, ``␀``."""
     return clean(text).replace("\0", "␀")
+
+
+#: the same for texts that come again and again
+clean_name = functools.lru_cache(4096)(clean_text)
 
 
 def finite(number: float | None) -> float | None:

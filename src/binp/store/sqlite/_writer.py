@@ -121,13 +121,21 @@ class Writer:
 
     def _run(self) -> None:
         try:
-            while (batch := self._outbox.take(_BATCH)) is not None:
-                self._mark(time.monotonic())
-                self._work(batch)
-                self._mark(0.0)
+            while self._step():
+                pass
             self._say_goodbye()
         finally:
             self._file.connection.close()
+
+    def _step(self) -> bool:
+        # a scope of its own: a batch that is done is forgotten before the next one is waited for
+        batch = self._outbox.take(_BATCH)
+        if batch is None:
+            return False
+        self._mark(time.monotonic())
+        self._work(batch)
+        self._mark(0.0)
+        return True
 
     def _work(self, batch: list[Receipt]) -> None:
         """Commit *batch*; those that come and go are transactions of their own."""
@@ -257,8 +265,11 @@ class Writer:
     def _explain(self, error: Exception) -> StoreError:
         if isinstance(error, StoreError):
             return error
+        _logger.debug("a write failed", exc_info=error)
         explained = explain(error, self._path)
-        explained.__cause__ = error
+        # the frames hold the batch, and those who wait hold the error: nothing of it would be let go of
+        error.__context__ = None
+        explained.__cause__ = error.with_traceback(None)
         return explained
 
 

@@ -61,7 +61,10 @@ UPDATE run SET
     state = json_extract(new.value, '$[1]'), ended = json_extract(new.value, '$[2]'),
     duration = json_extract(new.value, '$[3]'), result = json_extract(new.value, '$[4]'),
     error_type = json_extract(new.value, '$[5]'), error = json_extract(new.value, '$[6]'),
-    traceback = json_extract(new.value, '$[7]')
+    traceback = json_extract(new.value, '$[7]'), rev = json_extract(new.value, '$[8]'),
+    records = json_extract(new.value, '$[9]'), labels = json_extract(new.value, '$[10]'),
+    cancelled_at = json_extract(new.value, '$[11]'),
+    cancelled_by = coalesce(json_extract(new.value, '$[12]'), cancelled_by)
 FROM json_each(?1) AS new WHERE run.id = json_extract(new.value, '$[0]');
 
 -- count_records: the number of records of runs anew
