@@ -62,11 +62,13 @@ class BINP:
         self._bind(home)
 
     def _bind(self, home: Home) -> None:
-        for part in (self.journal, self.service):
-            home.attach(part, getattr(part, "db", None))
+        home.attach(self.journal, self.journal.db)
+        home.attach(self.service)
         home.share_database(self.kv.db)
-        for part in (self.kv, self.journal, self.action, self.service):
-            part.bind(home)
+        self.kv.bind(home)
+        self.journal.bind(home)
+        self.action.bind(home)
+        self.service.bind(home)
 
     @property
     def app(self) -> Application:
@@ -103,8 +105,9 @@ class BINP:
         self.service.adopt(other.service)
         self.home.attach(other.journal, other.journal.db)
         self.home.share_database(other.kv.db)
-        for part in (other.kv, other.journal, other.action):
-            part.bind(self.home)
+        other.kv.bind(self.home)
+        other.journal.bind(self.home)
+        other.action.bind(self.home)
         if "app" in other._state:
             self.app.take_routes(other._state["app"])
 

@@ -270,6 +270,8 @@ class Home:
             )
         if self._store is not None:
             drop_store(self._store)
+        for closer in self._closers:
+            closer()
         self._forget()
 
     def _changed(self, changes: Sequence[Change]) -> None:

@@ -245,7 +245,7 @@ class Journals:
 
     def _outside(self, what: str, subject: object) -> Acknowledged:
         _logger.warning(
-            "%s %r is outside of a run and not kept: nothing around it is marked as @journal, or started by the platform",
+            "%s %r is outside of a run and not kept: nothing around it is a @journal, or was started by the platform",
             what,
             subject,
         )

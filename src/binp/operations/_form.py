@@ -203,7 +203,7 @@ class Form:
             except (PydanticSchemaGenerationError, PydanticUserError) as error:
                 raise self._no_form(
                     f"its parameter {parameter.name!r} is a {parameter.annotation!r}, which pydantic cannot read",
-                    fix=f"write {parameter.name}: Inject[...] if it is a dependency, else use a type that JSON can carry",
+                    fix=f"write {parameter.name}: Inject[...] for a dependency, else a type that JSON can carry",
                 ) from error
         name = self._owner.rpartition(" ")[2].strip("'") or "Arguments"
         return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)

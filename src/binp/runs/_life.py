@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from binp.errors import BinpError
-from binp.operations import as_json, is_async
+from binp.operations import as_json, as_text, is_async
 from binp.store.contract import Ack, EndRun, State
 from buvar import di
 
@@ -122,20 +122,22 @@ async def execute(
     return await _tear_down(run, scope, outcome)
 
 
-async def _tear_down(run: ActiveRun, scope: Any, outcome: Outcome) -> Outcome:
+async def _tear_down(run: ActiveRun, scope: di.Scope, outcome: Outcome) -> Outcome:
     error = outcome.error
+    torn: list[BaseException] = []
     try:
         async with asyncio.timeout(TEARDOWN_LIMIT):
             await scope.__aexit__(type(error) if error else None, error, error.__traceback__ if error else None)
-    except BaseException as torn:  # noqa: BLE001 - becomes the outcome or a record, which is where it is reported
-        if torn is error:
-            return outcome
+    except BaseException as raised:  # noqa: BLE001 - becomes the outcome or a record, which is where it is reported
         if error is None:
-            failed = outcome_of(run, torn)
-            return Outcome(State.FAILED, None, torn, f"while closing what was injected: {failed.message}")
+            failed = outcome_of(run, raised)
+            return Outcome(State.FAILED, None, raised, f"while closing what was injected: {failed.message}")
+        if raised is not error:
+            torn.append(raised)
+    for one in (*scope.teardown_errors, *torn) if error is not None else ():
         run.record(
-            f"closing what was injected failed as well: {type(torn).__name__}: {torn}",
-            {"traceback": _traceback(torn)},
+            f"closing what was injected failed as well: {type(one).__name__}: {as_text(one)}",
+            {"traceback": _traceback(one)},
             level="error",
         )
     return outcome

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Self, TextIO
+from typing import Any, Self, TextIO, cast
 
 from ._active import current_run, quiet
 
@@ -14,10 +14,12 @@ class _Tee:
     """A text stream that passes everything on and tells the current run what went through."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+        self.stream = stream
+        #: how many captures hold it
+        self.users = 0
 
     def write(self, text: str) -> int:
-        written = self._stream.write(text)
+        written = self.stream.write(text)
         run = current_run.get()
         if run is not None and not quiet.get():
             run.output(text)
@@ -28,10 +30,10 @@ class _Tee:
             self.write(line)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+        return getattr(self.stream, name)
 
     def __iter__(self) -> Any:
-        return iter(self._stream)
+        return iter(self.stream)
 
     def __enter__(self) -> Self:
         return self
@@ -41,26 +43,24 @@ class _Tee:
 
 
 class OutputCapture:
-    """Puts itself in front of ``sys.stdout`` while it is installed; several in one process share one."""
+    """Puts itself in front of ``sys.stdout`` while it is installed; several in one process share one stream."""
 
-    _users = 0
-    _tee: _Tee | None = None
-    _original: TextIO | None = None
+    def __init__(self) -> None:
+        self._tee: _Tee | None = None
 
     def install(self) -> None:
-        """Begin; calls nest."""
-        cls = OutputCapture
-        cls._users += 1
-        if cls._tee is None:
-            cls._original = sys.stdout
-            cls._tee = _Tee(sys.stdout)
-            sys.stdout = cls._tee
+        """Begin."""
+        tee: Any = sys.stdout
+        if not isinstance(tee, _Tee):
+            tee = sys.stdout = cast("TextIO", _Tee(sys.stdout))
+        tee.users += 1
+        self._tee = tee
 
     def remove(self) -> None:
-        """End; the stream of before comes back, unless somebody else has replaced it since."""
-        cls = OutputCapture
-        cls._users -= 1
-        if cls._users == 0 and cls._tee is not None:
-            if sys.stdout is cls._tee and cls._original is not None:
-                sys.stdout = cls._original
-            cls._tee = cls._original = None
+        """End; with the last one the stream of before comes back, unless somebody else has replaced it since."""
+        tee, self._tee = self._tee, None
+        if tee is None:
+            return
+        tee.users -= 1
+        if tee.users == 0 and sys.stdout is cast("TextIO", tee):
+            sys.stdout = tee.stream

@@ -156,6 +156,7 @@ class Supervisor:
                 value = await life.body()
             except asyncio.CancelledError as error:
                 if self._stopping or _is_cancelled():
+                    self._wanted = self._wanted and self._stopping
                     life.ended(Outcome(State.CANCELLED, None, error, "cancelled: the service was stopped"))
                     raise
                 self._fail(life, error, "CancelledError: raised inside, although nobody stopped the service")

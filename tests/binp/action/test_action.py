@@ -31,7 +31,7 @@ async def test_decorator_returns_the_function_itself(binp):
 
     assert binp.action(first) is first
     assert binp.action(name="a", description="b")(first) is first
-    with pytest.raises(TypeError):
+    with pytest.raises(BinpError):
         binp.action("name")(first)  # options are keyword only, so a string is taken for the function
 
 
@@ -332,4 +332,4 @@ def test_a_type_without_form_is_named():
     with pytest.raises(FormError) as caught:
         binp.action.find("use").form.schema  # noqa: B018 - evaluated on access
     assert str(caught.value).startswith("no form can be made of action 'use': its parameter 'pool' is a <class")
-    assert caught.value.fix == "write pool: Inject[...] if it is a dependency, else use a type that JSON can carry"
+    assert caught.value.fix == "write pool: Inject[...] for a dependency, else a type that JSON can carry"

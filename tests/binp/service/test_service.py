@@ -305,9 +305,11 @@ async def test_random_commands(service, caplog):
             if rng.random() < 0.3:
                 raise ValueError
         finally:
-            if rng.random() < 0.3:
-                await asyncio.sleep(0)
-            alive.pop()
+            try:
+                if rng.random() < 0.3:
+                    await asyncio.sleep(0)
+            finally:
+                alive.pop()
 
     for _ in range(2000):
         service.start("s") if rng.random() < 0.5 else service.stop("s")
