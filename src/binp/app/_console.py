@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from binp.auth import Problem, send_problem
 
@@ -37,29 +38,36 @@ class Console:
     """
 
     def __init__(self, folder: Path = _BUILT) -> None:
-        self._files: ASGIApp | None = None
+        self._files: StaticFiles | None = None
         if (folder / "index.html").is_file():
             self._files = StaticFiles(directory=folder, html=True)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer for ``scope["console_path"]``: the path below the root of the application."""
         if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
-            await send_problem(Problem(status=405, detail="the console is read with GET"), scope, receive, send)
+            problem = Problem(status=405, code="refused", detail="the console is read with GET")
+            await send_problem(problem, scope, receive, send)
             return
         path = scope["console_path"]
-        response: Response
-        if path == "/":
-            # relative, so that it is right behind a proxy that serves it under a prefix
-            response = RedirectResponse("static/index.html#/", status_code=302)
-        elif self._files is not None:
-            root = scope.get("root_path", "") + "/static"
-            await self._files({**scope, "root_path": root, "path": root + path.removeprefix("/static")}, receive, send)
-            return
-        elif path in ("/static", "/static/", "/static/index.html"):
-            response = HTMLResponse(_PLACEHOLDER)
-        else:
-            problem = Problem(status=404, code="not-found", detail=f"there is no file {path!r} in the console")
+        try:
+            response = await self._respond(path, scope)
+        except HTTPException as error:
+            problem = Problem(status=error.status_code, code="not-found", detail=f"the console has no file {path!r}")
             await send_problem(problem, scope, receive, send)
             return
         response.headers["content-security-policy"] = _CSP
+        # the names of these files change with their content
+        is_fixed = path.startswith("/static/assets/")
+        response.headers["cache-control"] = "public, max-age=31536000, immutable" if is_fixed else "no-cache"
         await response(scope, receive, send)
+
+    async def _respond(self, path: str, scope: Scope) -> Response:
+        if path == "/":
+            # relative, so that it is right behind a proxy that serves it under a prefix
+            return RedirectResponse("static/index.html#/", status_code=302)
+        file = path.removeprefix("/static")
+        if self._files is not None:
+            return await self._files.get_response(self._files.get_path({"path": file, "root_path": ""}), scope)
+        if file in ("", "/", "/index.html"):
+            return HTMLResponse(_PLACEHOLDER)
+        raise HTTPException(404)

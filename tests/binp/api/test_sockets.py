@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from binp.store.contract import Change
+
 PATHS = ["/internal/journals/updates", "/internal/journal/7/updates", "/internal/services/updates"]
 
 
@@ -45,6 +47,25 @@ async def test_quick_runs_have_two_frames_each(served: Any) -> None:
 
     frames = [json.loads(await socket.text())["id"] for _ in range(10)]
     assert sorted(frames.count(run) for run in set(frames)) == [2] * 5
+
+
+async def test_beginning_and_end_at_once(served: Any) -> None:
+    """API-08: also when beginning and end come in one go there are two frames, and not one for each step between."""
+
+    @served.binp.journal
+    async def work() -> None:
+        pass
+
+    await work()
+    socket = await served.socket(PATHS[0])
+    (run,) = await served.binp.journal.history()
+    ring = served.binp.home.ring
+
+    ring.publish([Change(ring.last + rev, "run", run.id, rev, journal=True) for rev in (1, 2, 3)])
+
+    assert [json.loads(await socket.text())["id"] for _ in range(2)] == [run.id] * 2
+    await asyncio.sleep(0.05)
+    assert socket.sent.empty()
 
 
 async def test_one_journal(served: Any) -> None:
