@@ -198,6 +198,23 @@ def test_chains_and_late_additions():
     assert high.chain is twin.chain
 
 
+def test_a_push_while_others_add(monkeypatch):
+    """A step that was taken while a key arrived elsewhere is not remembered."""
+    low = Components()
+    low.chain
+    original = components._chains.of
+
+    def of(layers):
+        components._chains.epoch += 1
+        return original(layers)
+
+    monkeypatch.setattr(components._chains, "of", of)
+    components._chains.pushed.clear()
+    low.push()
+
+    assert components._chains.pushed == {}
+
+
 def test_owners():
     """A layer has one owner; owners of different kinds make different chains."""
     stack = Components()

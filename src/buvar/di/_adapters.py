@@ -146,21 +146,20 @@ class Adapter:
 
     def evaluate(self) -> bool:
         """Try to evaluate what could not be evaluated yet; whether the target is known now."""
-        if self._target is MISSING:
-            try:
-                self._target = self._read_target()
-            except AdapterError:
-                raise
-            except NOT_YET as error:
-                self.unreadable = error
-                return False
-            except UNREADABLE as error:
-                raise AdapterError(
-                    self.implementation,
-                    f"has a return annotation that is none: {error}",
-                    fix="annotate what it returns: def make(...) -> Thing",
-                ) from error
-            self.unreadable = None
+        try:
+            self._target = self._read_target()
+        except AdapterError:
+            raise
+        except NOT_YET as error:
+            self.unreadable = error
+            return False
+        except UNREADABLE as error:
+            raise AdapterError(
+                self.implementation,
+                f"has a return annotation that is none: {error}",
+                fix="annotate what it returns: def make(...) -> Thing",
+            ) from error
+        self.unreadable = None
         with contextlib.suppress(AdapterError):  # said when the parameters are needed
             self.needs  # noqa: B018 - evaluates and remembers
         return True

@@ -9,7 +9,7 @@ from buvar.names import did_you_mean, fqdn
 
 from ._adapters import Candidate
 from ._errors import ResolveError
-from ._resolve import Attempt, Component, Constant, HardProblem, Keyword, Problem, Value
+from ._resolve import Attempt, HardProblem, Made, Problem, Value
 from ._types import NONE_TYPE, type_name
 
 #: A line of a tree and what hangs below it.
@@ -31,20 +31,15 @@ def _draw_below(branches: Sequence[Branch], indent: str) -> Iterator[str]:
         yield from _draw_below(below, indent + ("   " if is_last else "│  "))
 
 
-def branch_of(title: str, value: Value, keyword_types: Sequence[type], drawn: set[int]) -> Branch:
+def branch_of(title: str, value: Value, drawn: set[int]) -> Branch:
     """Where a value comes from."""
-    if isinstance(value, Keyword):
-        return f"{title}: the keyword {value.name!r}, a {type_name(keyword_types[value.position])}", []
-    if isinstance(value, Component):
-        name = "" if value.name is None else f" named {value.name!r}"
-        return f"{title}: the component{name} under {type_name(value.namespace)}", []
-    if isinstance(value, Constant):
-        return f"{title}: {'override' if value.is_override else 'default'} {value.value!r}", []
+    if not isinstance(value, Made):
+        return f"{title}: {value}", []
     text = f"{title}: by {value.candidate}{LIFETIMES[value.candidate.adapter.lifetime]}"
     if id(value) in drawn:
         return f"{text} (the one above)", []
     drawn.add(id(value))
-    return text, [branch_of(str(need), inner, keyword_types, drawn) for need, inner in value.arguments]
+    return text, [branch_of(str(need), inner, drawn) for need, inner in value.arguments]
 
 
 def branch_of_problem(problem: Problem, drawn: set[int], prefix: str = "") -> Branch:

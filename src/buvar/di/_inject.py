@@ -17,7 +17,7 @@ from ._adapters import UNREADABLE, Need
 from ._errors import AdapterError
 from ._resolve import Constant, Value
 from ._signature import Names, evaluate
-from ._types import strip, unwrap
+from ._types import unwrap
 
 if TYPE_CHECKING:
     from ._registry import Adapters
@@ -49,7 +49,7 @@ class Wants:
 
     def __init__(self, needs: tuple[Need, ...]) -> None:
         self.needs = needs
-        #: what is left without some names, kept because plans are known by it
+        #: What is left without some names; remembered, because plans are known by it.
         self.rests: dict[frozenset[str], Wants] = {}
 
     def is_left_out(self, value: Value) -> bool:
@@ -57,7 +57,7 @@ class Wants:
         return isinstance(value, Constant) and value.value is LEFT_OUT
 
     def without(self, names: frozenset[str]) -> Wants:
-        """The same but for those names."""
+        """The same but for those names; the identical one each time."""
         gone = names.intersection(need.name or "" for need in self.needs)
         if not gone:
             return self
@@ -91,12 +91,6 @@ def _injected(func: Callable[..., Any], frame: types.FrameType | None) -> dict[s
     found: dict[str, Any] = {}
     for parameter in parameters:
         annotation = parameter.annotation
-        if isinstance(annotation, str) and "Inject" not in annotation:
-            # an alias of Inject is found all the same, where it can be evaluated
-            try:
-                annotation = evaluate(annotation, names)
-            except UNREADABLE:
-                continue
         try:
             type_ = _marked(evaluate(annotation, names))
         except UNREADABLE as error:
@@ -121,7 +115,7 @@ def _marked(annotation: Any) -> Any:
             return Annotated[(inner, *rest)] if rest else inner
         return _marked(inner)
     if type(annotation).__name__ == "TypeAliasType":
-        return _marked(strip(annotation))
+        return _marked(annotation.__value__)
     if get_origin(annotation) in {Union, types.UnionType}:
         members = [(_marked(member), member) for member in get_args(annotation)]
         if any(inner is not MISSING for inner, _ in members):
@@ -167,17 +161,16 @@ def hide_injected(func: F, frame: types.FrameType | None, registry: Callable[[],
     hidden = frozenset(need.name or "" for need in wants.needs)
     full = inspect.signature(func)
     shown = full.replace(parameters=[one for name, one in full.parameters.items() if name not in hidden])
-    variants: dict[frozenset[str], Wants] = {frozenset(): wants}
     is_async = inspect.iscoroutinefunction(func)
 
     @functools.wraps(func)
     async def call(*args: Any, **kwargs: Any) -> Any:
         passed = {name: kwargs.pop(name) for name in hidden.intersection(kwargs)}
-        rest = variants.setdefault(frozenset(passed), wants.without(frozenset(passed)))
+        rest = wants.without(frozenset(passed))
         arguments = shown.bind(*args, **kwargs).arguments
         adapters = registry()
         async with adapters.scope() as scope:
-            found = await adapters._provide_in(scope.components, func, rest)  # noqa: SLF001 - two halves of one
+            found = await adapters._provide_in(scope.components, rest)  # noqa: SLF001 - two halves of one
             bound = full.bind_partial()
             bound.arguments.update(arguments | passed | found)
             if is_async:

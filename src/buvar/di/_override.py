@@ -2,30 +2,60 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
 
-class Override:
-    """Stands in for a type from entering to leaving, by ``with`` or ``async with``; see `override`."""
+class Overrides:
+    """All overrides of one registry that are in force.
 
-    def __init__(
-        self, install: Callable[[object, Any, Any], None], remove: Callable[[object], None], type_: Any, value: Any
-    ) -> None:
-        self._install = install
-        self._remove = remove
+    Args:
+        lock: Held while they change.
+        on_change: Called after each change.
+    """
+
+    def __init__(self, lock: threading.RLock, on_change: Callable[[], None]) -> None:
+        self._lock = lock
+        self._on_change = on_change
+        self._all: dict[object, tuple[Any, Any]] = {}
+        #: Type to value and the override that it comes from; the newest one of each type. Replaced, never changed.
+        self.current: dict[Any, tuple[Any, object]] = {}
+
+    def put(self, override: object, type_: Any, value: Any) -> None:
+        """Put an override in force."""
+        with self._lock:
+            self._all[override] = (type_, value)
+            self._count()
+
+    def drop(self, override: object) -> None:
+        """End an override."""
+        with self._lock:
+            del self._all[override]
+            self._count()
+
+    def _count(self) -> None:
+        self.current = {type_: (value, override) for override, (type_, value) in self._all.items()}
+        self._on_change()
+
+
+class Override:
+    """Stands in for a type from entering to leaving, by ``with`` or ``async with``; see `Adapters.override`."""
+
+    def __init__(self, overrides: Overrides, type_: Any, value: Any) -> None:
+        self._overrides = overrides
         self._type = type_
         self._value = value
 
     def __enter__(self) -> Any:
-        self._install(self, self._type, self._value)
+        self._overrides.put(self, self._type, self._value)
         return self._value
 
     def __exit__(self, *details: object) -> None:
-        self._remove(self)
+        self._overrides.drop(self)
 
     async def __aenter__(self) -> Any:
         return self.__enter__()
 
     async def __aexit__(self, *details: object) -> None:
-        self._remove(self)
+        self._overrides.drop(self)

@@ -6,7 +6,7 @@ import contextvars
 import sys
 import threading
 import types
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar, get_origin, overload
 
 from buvar.components import Components, Layer
@@ -17,7 +17,7 @@ from ._errors import ResolveError
 from ._explain import branch_of, draw, error_of, hard_error
 from ._ground import Family, Ground, Plan
 from ._inject import Wants, hide_injected, needs_of, wants_of
-from ._override import Override
+from ._override import Override, Overrides
 from ._plan import compile_plan
 from ._resolve import Attempt, HardProblem, Problem, Resolver, Value
 from ._scope import Application, Scope
@@ -38,8 +38,7 @@ class Adapters:
         self._adapters: list[Adapter] = []
         self._pending: list[tuple[Adapter, bool]] = []
         self._by_base: dict[Any, list[Adapter]] = {}
-        self._overrides: dict[object, tuple[Any, Any]] = {}
-        self._current: dict[Any, tuple[Any, object]] = {}
+        self._overrides = Overrides(self._lock, self._forget)
         self._count = 0
         self._forget()
 
@@ -102,6 +101,7 @@ class Adapters:
         self._adapters = [old for old in self._adapters if not is_dropped(old)]
         for base, filed in self._by_base.items():
             self._by_base[base] = [old for old in filed if not is_dropped(old)]
+        self._pending = [(old, replace) for old, replace in self._pending if not is_dropped(old)]
 
     def _read_pending(self) -> None:
         """File those whose return annotation can be evaluated by now."""
@@ -188,9 +188,11 @@ class Adapters:
         return plan(components.layers, *dependencies.values())
 
     async def _provide_in(
-        self, components: Components, func: Callable[..., Any], wants: Wants | None = None
+        self, components: Components, func: Callable[..., Any] | Wants, *, skip: Collection[str] = ()
     ) -> dict[str, Any]:
-        wants = wants or wants_of(func)
+        wants = func if isinstance(func, Wants) else wants_of(func)
+        if skip:
+            wants = wants.without(frozenset(skip))
         if not wants.needs:
             return {}
         key = (components.chain, wants)
@@ -217,7 +219,10 @@ class Adapters:
             plan = family.plans.get(family.answers(components.layers))
             if plan is None:
                 ground = Ground(
-                    components.layers, tuple(dependencies), tuple(map(type, dependencies.values())), dict(self._current)
+                    components.layers,
+                    tuple(dependencies),
+                    tuple(map(type, dependencies.values())),
+                    self._overrides.current,
                 )
                 plan = self._make_plan(ground, targets)
                 if len(family.plans) >= VARIANT_LIMIT or any(
@@ -266,7 +271,7 @@ class Adapters:
 
         async def build() -> Any:
             with self._lock:
-                ground = Ground(owner.components.layers, overrides=dict(self._current))
+                ground = Ground(owner.components.layers, overrides=self._overrides.current)
                 resolver = Resolver(ground, self._candidates)
                 made = resolver.resolve_kept(key[0])
                 if isinstance(made, Attempt):
@@ -300,21 +305,7 @@ class Adapters:
         class is asked for. Values that a scope keeps and that depend on it are made again for the time of the
         override; those already kept come back with its end. The newest override of a type counts.
         """
-        return Override(self._install, self._remove, canonical(type_), value)
-
-    def _install(self, token: object, type_: Any, value: Any) -> None:
-        with self._lock:
-            self._overrides[token] = (type_, value)
-            self._recount()
-
-    def _remove(self, token: object) -> None:
-        with self._lock:
-            self._overrides.pop(token, None)
-            self._recount()
-
-    def _recount(self) -> None:
-        self._current = {type_: (value, token) for token, (type_, value) in self._overrides.items()}
-        self._forget()
+        return Override(self._overrides, canonical(type_), value)
 
     # --- around functions
 
@@ -379,7 +370,7 @@ class Adapters:
             ground = self._ground_ahead(())
             need = Need(None, unwrap(target))
             value = self._resolve(Resolver(ground, self._candidates), need)
-            text = draw(branch_of(str(need), value, ground.keyword_types, set()))
+            text = draw(branch_of(str(need), value, set()))
             others = [
                 candidate
                 for option in need.wanted.types
@@ -391,11 +382,8 @@ class Adapters:
     def _ground_ahead(self, provided: Iterable[Any]) -> Ground:
         presumed = frozenset(base for tp in provided for base in bases_of(canonical(tp)))
         layers = buvar_context.get().layers
-        return Ground(layers, overrides=dict(self._current), presumed=presumed, presumes_scopes=True)
+        return Ground(layers, overrides=self._overrides.current, presumed=presumed, presumes_scopes=True)
 
 
-#: The registry that the module's functions use.
-buvar_adapters: contextvars.ContextVar[Adapters] = contextvars.ContextVar(
-    "buvar.di.adapters",
-    default=Adapters(),  # noqa: B039 - one shared registry is the point: modules fill it when they are imported
-)
+#: The registry that the module's functions use; one shared default, which modules fill when they are imported.
+buvar_adapters: contextvars.ContextVar[Adapters] = contextvars.ContextVar("buvar.di.adapters", default=Adapters())  # noqa: B039 - shared

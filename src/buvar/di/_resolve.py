@@ -10,7 +10,7 @@ from buvar.components import MISSING
 
 from ._adapters import Candidate, Need
 from ._ground import FROM_APPLICATION, FROM_SCOPE, WHOLE, Ground
-from ._types import NONE_TYPE, VAGUE, Wanted, fits
+from ._types import NONE_TYPE, VAGUE, Wanted, fits, type_name
 
 #: How many outcomes for one wanted type are remembered while one plan is worked out.
 MEMO_LIMIT = 8
@@ -33,6 +33,10 @@ class Component:
     namespace: Any
     name: str | None
 
+    def __str__(self) -> str:
+        named = "" if self.name is None else f" named {self.name!r}"
+        return f"the component{named} under {type_name(self.namespace)}"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Constant:
@@ -40,6 +44,9 @@ class Constant:
 
     value: Any
     is_override: bool = False
+
+    def __str__(self) -> str:
+        return f"{'override' if self.is_override else 'default'} {self.value!r}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

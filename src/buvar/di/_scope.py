@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
@@ -52,7 +52,6 @@ class _Keeper:
 
     title = "scope"
     # defaults of the class, because most scopes are short and need none of it
-    _token: contextvars.Token[Components] | None = None
     _pending: dict[tuple[Any, ...], _Building] | None = None
     #: What is kept.
     values: Mapping[tuple[Any, ...], Any] = MappingProxyType({})
@@ -62,6 +61,7 @@ class _Keeper:
     teardown_errors: tuple[BaseException, ...] = ()
     #: The components that code inside sees.
     components: Components
+    _token: contextvars.Token[Components]
 
     def __init__(self, adapters: Adapters, components: Components | None) -> None:
         self._adapters = adapters
@@ -87,15 +87,14 @@ class _Keeper:
             AdapterError: an annotation cannot be evaluated.
             ResolveError: a parameter without default cannot be built.
         """
-        wants = wants_of(func).without(frozenset(skip)) if skip else None
-        return await self._adapters._provide_in(self.components, func, wants)  # noqa: SLF001 - two halves of one
+        return await self._adapters._provide_in(self.components, func, skip=skip)  # noqa: SLF001 - two halves of one
 
     def _leave(self) -> None:
         """Give back the former context, where this is still the task that entered."""
-        token, self._token = self._token, None
+        token = self._token
+        del self._token
         try:
-            if token is not None:
-                buvar_context.reset(token)
+            buvar_context.reset(token)
         except ValueError:  # left by another task, whose context was never changed
             return
 
@@ -249,21 +248,28 @@ class Application(_Keeper):
     ) -> None:
         self.is_closed = True
         try:
-            tasks = [building.future for building in self._pending.values()]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            failed = await finish_all(self.opened, error)
-            self.teardown_errors = tuple(failed)
-            settle(failed, error, self.title)
+            try:
+                await self._stop_building()
+            except asyncio.CancelledError as cancelled:
+                error = error or cancelled  # everything is closed all the same
+                raise
+            finally:
+                failed = await finish_all(self.opened, error)
+                self.teardown_errors = tuple(failed)
+                settle(failed, error, self.title)
         finally:
             self.components.disown(self)
             self._leave()
 
+    async def _stop_building(self) -> None:
+        tasks = [building.future for building in self._pending.values()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
     async def once(self, key: tuple[Any, ...], build: Build) -> Any:
         """The value kept under *key*, made by a task of its own when it does not exist yet."""
-        if key in self.values:
-            return self.values[key]
         title = type_name(key[0].produces)
         if self.is_closed:
             self.refuse(title)

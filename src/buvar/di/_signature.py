@@ -10,8 +10,6 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-MAX_FRAMES = 64
-
 
 class Names(Mapping[str, Any]):
     """Where the names in the annotations of one function are looked up.
@@ -98,9 +96,7 @@ def _lexical_locals(
     """The locals of the running functions that the thing of this qualified name was defined in."""
     if "<locals>" not in qualname:
         return
-    for _ in range(MAX_FRAMES):
-        if frame is None:
-            return
+    while frame is not None:
         if frame.f_globals is module and qualname.startswith(frame.f_code.co_qualname + ".<locals>."):
             yield frame.f_locals
         frame = frame.f_back

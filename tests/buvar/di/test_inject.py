@@ -56,6 +56,17 @@ def test_injected():
         "noted": Annotated[Pool, "note"],
         "whole": Pool | None,
     }
+
+    class TypeAliasType:
+        __value__ = Inject[Pool]
+
+        def __call__(self): ...
+
+    def aliased(pool, number: int | str, broken: list["Nowhere"] = ()): ...
+
+    # as Python 3.12 would write it: type Alias = Inject[Pool]
+    aliased.__annotations__["pool"] = TypeAliasType()
+    assert di.injected(aliased) == {"pool": Pool}
     assert di.injected(lambda: 1) == {}
     assert di.injected(dict) == {}
 
@@ -119,6 +130,9 @@ async def test_provide(adapters):
         assert found["pool"] is named
         assert found["number"] == 1
         assert await scope.provide(lambda: 1) == {}
+        assert sorted(await scope.provide(func, skip=["pool", "text", "unknown"])) == ["number", "service"]
+        assert sorted(await scope.provide(func, skip=["pool", "text"])) == ["number", "service"]
+        assert await scope.provide(func, skip=["service", "pool", "text", "number"]) == {}
 
 
 async def test_provide_what_cannot_be_built(adapters):

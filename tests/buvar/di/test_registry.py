@@ -816,3 +816,14 @@ async def test_a_deep_search_ends(adapters):
 
     di.register(types[20])
     assert await di.nject(types[0]) is None
+
+
+async def test_many_outcomes_of_one_search(adapters, monkeypatch):
+    """DI: what is remembered of the searches for one type is bounded."""
+    from buvar.di import _resolve
+
+    monkeypatch.setattr(_resolve, "MEMO_LIMIT", 0)
+    di.register(Foo, Bar)
+
+    foo, bar = await di.nject(Foo, Bar)
+    assert foo.bar is bar

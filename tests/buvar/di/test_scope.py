@@ -410,6 +410,15 @@ async def test_kept_by_the_scope(log):
             assert await di.nject(Session) is not one
     assert log.count("open session") == log.count("close session") == 2
 
+    async def slow() -> Pool:
+        await asyncio.sleep(0)
+        return Pool()
+
+    di.register(slow, scope="scope")
+    async with di.scope():
+        one, other = await asyncio.gather(di.nject(Pool), di.nject(Pool))
+        assert one is other
+
 
 async def test_who_waits_in_a_scope_takes_over():
     """When the one who makes a kept value is cancelled, the next one makes it; errors reach all and are forgotten."""
@@ -546,6 +555,97 @@ def _candidate(type_):
     from buvar.di._adapters import Candidate
 
     return Candidate(di.lookup(type_)[0], None)
+
+
+async def test_closing_is_cancelled(log):
+    """An application whose closing is cancelled while it waits for builds still closes everything."""
+
+    async def stubborn() -> Pool:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            await asyncio.sleep(0.05)
+        return Pool()
+
+    di.register(log.agen(Session, "session"), stubborn, scope="app")
+    left = asyncio.Event()
+
+    async def work():
+        async with di.application():
+            await di.nject(Session)
+            waiting = asyncio.create_task(di.nject(Pool))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            left.set()
+        del waiting
+
+    task = asyncio.create_task(work())
+    await left.wait()
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert log == ["open session", "session sees CancelledError()"]
+    await asyncio.sleep(0.1)
+
+
+async def test_a_build_that_became_impossible():
+    """What a value is made of may go between asking and building: that is an error like any other."""
+
+    class Part: ...
+
+    class Whole:
+        def __init__(self, part: Part): ...
+
+    async def first() -> Pool:
+        def part(missing: set) -> Part: ...
+
+        di.register(part, replace=True)
+        return Pool()
+
+    di.register(Part, first)
+    di.register(Whole, scope="scope")
+
+    async with di.scope():
+        with pytest.raises(di.ResolveError, match="^cannot build Whole: nobody provides missing: set\n"):
+            await di.nject(Pool, Whole)
+
+
+async def test_waiting_for_several():
+    """Who waits for several others is found among them."""
+
+    class Other: ...
+
+    go = asyncio.Event()
+
+    async def other() -> Other:
+        await go.wait()
+        return Other()
+
+    class Fourth: ...
+
+    async def fourth() -> Fourth:
+        await go.wait()
+        return Fourth()
+
+    async def pool() -> Pool:
+        await asyncio.gather(di.nject(Other), di.nject(Span), di.nject(Fourth), di.nject(Session))
+        return Pool()
+
+    async def span() -> Span:
+        await go.wait()
+        return Span()
+
+    async def session() -> Session:
+        await di.nject(Pool)
+        return Session()
+
+    di.register(other, pool, span, fourth, session, scope="app")
+
+    async with di.application():
+        with pytest.raises(di.ResolveError, match="^Pool is needed to build itself"):
+            await asyncio.wait_for(di.nject(Pool), 5)
+        go.set()
 
 
 async def test_an_application_value_sees_the_application_only():
@@ -825,3 +925,18 @@ async def test_override_and_kept_values(log):
         with di.override(Pool, "other"):
             assert (await di.nject(Users)).pool == "other"
     assert log == ["open pool", "close pool"]
+
+
+async def test_a_kept_value_that_cannot_be_built():
+    """A kept value whose parts are missing where it would live is an error that says so."""
+
+    class Whole:
+        def __init__(self, pool: Pool): ...
+
+    di.register(Whole, scope="app")
+
+    async with di.application():
+        with pytest.raises(di.ResolveError, match="^cannot build Whole: nobody provides pool: Pool\n"):
+            async with di.scope():
+                context.add(Pool())
+                await di.nject(Whole)

@@ -1,6 +1,6 @@
 """Reading signatures: annotations that are text, late, local or unreadable; what is refused at registration."""
 
-# ruff: noqa: E501, F821, ISC004, UP006, UP007, UP035, UP045 - spellings of types, and whole texts, are what is tested
+# ruff: noqa: E501, F821, ISC004, UP006, UP007, F722, UP035, UP045 - spellings of types, and whole texts, are what is tested
 
 import contextlib
 import dataclasses
@@ -251,6 +251,44 @@ def test_what_cannot_be_registered(adapters, implementation, message):
 
     assert str(info.value) == message.format(__name__)
     assert info.value.args == (implementation, info.value.problem)
+
+
+async def test_text_inside_of_types(adapters):
+    """DI-11: text inside of a generic is evaluated like any other, and names in it are kept until they can be."""
+
+    class Local: ...
+
+    def make(local: "Optional[Local]", late: Optional["Evermore"] = None, bad: "no python" = None) -> "list[Local]":
+        return [local]
+
+    make.__annotations__["local"] = Optional["Local"]
+    di.register(make, Local)
+    with pytest.raises(di.AdapterError, match=r"\.make has an annotation that cannot be evaluated: name 'Evermore'"):
+        await di.nject(list[Local])
+    del make.__annotations__["bad"]
+    di.register(make)
+    with pytest.raises(di.AdapterError, match="name 'Evermore' is not defined"):
+        await di.nject(list[Local])
+
+
+async def test_registering_again_what_cannot_be_read_yet(adapters):
+    """Decision 8: an adapter that waits for its annotation waits once."""
+    module = module_of("def make() -> Nowhere: ...\n")
+    di.register(module.make)
+    di.register(module.make)
+
+    assert len(adapters._pending) == 1
+
+
+async def test_names_of_partials(adapters):
+    """A partial is called like its function."""
+    di.register(functools.partial(functools.partial(no_bar, 1), 2))
+
+    assert [adapter.name for adapter in di.lookup(Bar)] == ["no_bar"]
+    assert repr(di.lookup(Bar)[0]) == "<Adapter no_bar>"
+
+
+def no_bar(a: int, b: int) -> Bar: ...
 
 
 async def test_own_class_by_a_method(adapters):

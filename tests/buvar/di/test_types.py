@@ -3,7 +3,7 @@
 # ruff: noqa: UP006, UP007, UP035, UP045 - spellings of types are what is tested
 
 from collections.abc import Callable
-from typing import Annotated, Any, Dict, Generic, List, Literal, NewType, Optional, TypeVar, Union
+from typing import Annotated, Any, Dict, Generic, List, Literal, NewType, Optional, TypeGuard, TypeVar, Union
 
 from buvar.di import _types
 
@@ -48,6 +48,7 @@ def test_canonical():
     assert _types.canonical(Pair[T, int]) == Pair[T, int]
     assert _types.canonical(Callable[..., str]) == Callable[..., str]
     assert _types.canonical(type[A]) == type[A]
+    assert _types.canonical(TypeGuard[int]) == TypeGuard[int]
 
 
 def test_bases():
