@@ -77,6 +77,8 @@ def _run_stage(binp: BINP, listener: Listener, grace: float) -> int:
     except Exception as error:  # noqa: BLE001 - whatever a plugin of the user raises; told without our frames
         from ._target import user_traceback
 
+        # that our own plugin was being loaded says nothing
+        error.__notes__ = [note for note in getattr(error, "__notes__", ()) if "binp.plugin" not in note]
         click.echo(f"Error: a plugin failed while it was loaded\n\n{user_traceback(error)}", err=True)
         return 1
     return 1 if stage.failed else 0

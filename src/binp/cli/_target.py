@@ -68,7 +68,7 @@ def _without_ours(trace: TracebackType | None) -> TracebackType | None:
         return None
     rest = _without_ours(trace.tb_next)
     file = trace.tb_frame.f_code.co_filename
-    if file.startswith(_OURS) or "importlib" in file:
+    if file.startswith((*_OURS, "uvloop/")) or "importlib" in file:
         return rest
     return TracebackType(rest, trace.tb_frame, trace.tb_lasti, trace.tb_lineno)
 

@@ -1,0 +1,252 @@
+"""A server that is told to end does so in the order of the list, within its grace, and loses nothing."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+OPS = '''
+import asyncio, time
+from binp import BINP
+
+binp = BINP()
+
+@binp.app.get("/slow")
+async def slow() -> str:
+    await asyncio.sleep(1)
+    return "answered"
+
+@binp.action
+async def long() -> None:
+    """Talk without waiting for anybody to listen, then sleep."""
+    for number in range(100):
+        binp.journal.record("line", number=number)
+    try:
+        await asyncio.sleep(600)
+    finally:
+        binp.journal.record("cleaned up")
+
+@binp.action
+async def short() -> str:
+    await asyncio.sleep(0.7)
+    return "done"
+
+@binp.action
+async def block() -> None:
+    time.sleep(600)
+
+@binp.action
+async def stubborn() -> None:
+    while True:
+        try:
+            await asyncio.sleep(600)
+        except asyncio.CancelledError:
+            pass
+
+@binp.service
+async def keeper() -> None:
+    try:
+        await asyncio.sleep(600)
+    finally:
+        binp.journal.record("put away")
+'''
+
+PHASES = [
+    "not ready",
+    "streams ended",
+    "claiming stopped",
+    "listener closed",
+    "drained",
+    "cancelled what was left",
+    "services stopped",
+    "records committed, leases given back, store closed",
+]
+
+Serve = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def ops(tmp_path: Path) -> None:
+    (tmp_path / "ops.py").write_text(OPS)
+
+
+class Busy:
+    """A server with one of everything in flight."""
+
+    def __init__(self, server: Any) -> None:
+        self.server = server
+        self.began = 0.0
+        self.pool = ThreadPoolExecutor()
+        self.ready = threading.Semaphore(0)
+        server.until(lambda: server.runs(operation="keeper"), "service")
+        self.long = server.start("long")
+        self.short = server.start("short")
+        jobs = [self.pool.submit(job) for job in (self._stream, self._socket, self._request)]
+        for _ in jobs:
+            self.ready.acquire(timeout=10)
+        self.stream, self.socket, self.request = jobs
+
+    def end(self) -> int:
+        """Send the signal, and give the status."""
+        self.began = time.monotonic()
+        return int(self.server.stop())
+
+    @property
+    def now(self) -> float:
+        return time.monotonic() - self.began
+
+    def _stream(self) -> float:
+        answer = self.server.open("GET", "/internal/events")
+        assert answer.status == 200
+        answer.readline()
+        self.ready.release()
+        while answer.read1():
+            pass
+        return self.now
+
+    def _socket(self) -> tuple[float, int]:
+        url = self.server.url.replace("http", "ws") + "/internal/services/updates"
+        headers = {"Authorization": f"Bearer {self.server.token}"}
+        with connect(url, additional_headers=headers, proxy=None) as socket:
+            self.ready.release()
+            try:
+                while True:
+                    socket.recv(timeout=20)
+            except ConnectionClosed as closed:
+                return self.now, closed.rcvd.code if closed.rcvd else 0
+
+    def _request(self) -> tuple[float, int, bytes]:
+        self.ready.release()
+        answer = self.server.open("GET", "/slow")
+        return self.now, answer.status, answer.read()
+
+
+def check(busy: Busy, again: Any) -> None:
+    """What must be true however it was served: streams first, the request answered, every end row there."""
+    stream_ended = busy.stream.result(10)
+    socket_ended, code = busy.socket.result(10)
+    answered, status, body = busy.request.result(10)
+
+    assert (stream_ended, socket_ended) == (pytest.approx(0.3, abs=0.3), pytest.approx(0.3, abs=0.3))
+    assert code in (1001, 1012)
+    assert (status, body) == (200, b'"answered"')
+    assert answered > stream_ended
+    short, long = again.ask("GET", f"/internal/runs/{busy.short}"), again.ask("GET", f"/internal/runs/{busy.long}")
+    assert (short["state"], short["result"]) == ("succeeded", "done")
+    assert (long["state"], long["error"]) == ("cancelled", "cancelled: the process was shut down")
+    assert [each["message"] for each in long["records"]] == ["line"] * 100 + ["cleaned up"]
+    first, second = again.runs(operation="keeper")
+    assert (first["state"], second["state"]) == ("running", "cancelled")
+    kept = again.ask("GET", f"/internal/runs/{second['id']}")
+    assert [each["message"] for each in kept["records"]] == ["put away"]
+    assert {each["state"] for each in again.runs() if each["id"] != first["id"]} == {"succeeded", "cancelled"}
+
+
+def test_everything_in_flight_ends_in_order(serve: Serve) -> None:
+    """N-11, N-12d: streams end, requests and runs drain, what is left is cancelled, services stop, nothing is lost."""
+    busy = Busy(serve(BINP_GRACE="4"))
+    time.sleep(0.2)
+    status = busy.end()
+    took = busy.now
+
+    assert status == 0
+    assert took < 4.5
+    phases = busy.server.phases
+    # side by side with the runs, so its place among their phases depends on what there is to wait for
+    assert phases.index("listener closed") < phases.index("requests answered") < phases.index("services stopped")
+    phases.remove("requests answered")
+    assert phases == PHASES
+    check(busy, serve())
+
+
+def test_a_foreign_server_ends_streams_first(start: Serve, serve: Serve, free_port: int) -> None:
+    """N-11, N-12d: under uvicorn's own command the streams end at once, though it waits for them without limit."""
+    busy = Busy(start("uvicorn", "ops:binp.app", "--port", str(free_port), BINP_GRACE="4"))
+    time.sleep(0.2)
+    status = busy.end()
+    took = busy.now
+
+    assert status == -signal.SIGTERM
+    assert took < 4.5
+    check(busy, serve())
+
+
+@pytest.mark.parametrize("served", ["binp", "uvicorn"])
+def test_a_second_signal_cancels_at_once(start: Serve, serve: Serve, free_port: int, served: str) -> None:
+    """Decision 4: the second signal cuts the grace short; what is in flight is cancelled, and recorded as that."""
+    if served == "binp":
+        server = start("binp", "run", "ops.py", "--port", "0", BINP_GRACE="60")
+    else:
+        server = start("uvicorn", "ops:binp.app", "--port", str(free_port), BINP_GRACE="60")
+    run = server.start("long")
+    request = ThreadPoolExecutor().submit(lambda: server.open("POST", "/internal/action/long").status)
+    server.until(lambda: len(server.runs(operation="long")) == 2, "second run")
+    began = time.monotonic()
+    server.signal()
+    time.sleep(0.5)
+    alive = server.popen.poll() is None
+    server.signal()
+    status = server.wait(8)
+
+    assert alive
+    assert status == (0 if served == "binp" else -signal.SIGTERM)
+    assert time.monotonic() - began < 6
+    request.exception(10)
+    row = serve().ask("GET", f"/internal/runs/{run}")
+    assert row["state"] == "cancelled"
+
+
+def test_ctrl_c_ends_it_too(serve: Serve) -> None:
+    """SIGINT ends it like SIGTERM, with status 0."""
+    server = serve()
+    server.signal(signal.SIGINT)
+
+    assert server.wait() == 0
+    assert [phase for phase in server.phases if phase in PHASES] == PHASES
+    assert "Traceback" not in server.stderr
+    assert "KeyboardInterrupt" not in server.stderr
+
+
+def test_a_third_signal_leaves(serve: Serve) -> None:
+    """Decision 4: a third signal leaves with 128 + signal, even when the loop hangs."""
+    server = serve()
+    server.start("block")
+    for _ in range(3):
+        server.signal()
+        time.sleep(0.2)
+
+    assert server.wait(5) == 128 + signal.SIGTERM
+
+
+def test_what_ignores_its_cancellation_does_not_hold_it_up(serve: Serve) -> None:
+    """A run that swallows its cancellation has an end in the history, and the process ends seconds after its grace."""
+    server = serve(BINP_GRACE="3")
+    run = server.start("stubborn")
+    began = time.monotonic()
+    server.stop()
+    took = time.monotonic() - began
+    row = serve().ask("GET", f"/internal/runs/{run}")
+
+    assert took < 3 + 7
+    assert row["state"] == "cancelled"
+
+
+def test_nothing_new_is_started_while_it_ends(serve: Serve) -> None:
+    """A request that comes over a connection from before, while it drains, is refused and not run."""
+    server = serve(BINP_GRACE="5")
+    server.start("long")
+    server.signal()
+    server.until(lambda: "listener closed" in server.phases, "closed listener")
+    with pytest.raises(OSError, match="refused|reset"):
+        __import__("socket").create_connection(("127.0.0.1", int(server.url.rpartition(":")[2])), 1)
+
+    assert server.wait() == 0

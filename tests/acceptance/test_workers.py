@@ -1,0 +1,114 @@
+"""Several workers of uvicorn share one database: one of them writes and leads, all of them serve."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+OPS = """
+import os
+import asyncio
+from binp import BINP
+
+binp = BINP()
+
+@binp.app.get("/pid")
+async def pid() -> int:
+    return os.getpid()
+
+@binp.action
+async def who() -> int:
+    binp.journal.record("here")
+    return os.getpid()
+
+@binp.service
+async def one() -> None:
+    await binp.kv.set(pid=os.getpid())
+    await asyncio.sleep(600)
+
+@binp.app.get("/leader")
+async def leader() -> int | None:
+    return await binp.kv.get("pid")
+"""
+
+
+@pytest.fixture
+def server(tmp_path: Path, start: Callable[..., Any], free_port: int) -> Any:
+    (tmp_path / "ops.py").write_text(OPS)
+    made = start("uvicorn", "ops:binp.app", "--port", str(free_port), "--workers", "2", BINP_GRACE="5")
+    made.until(lambda: made.stderr.count("Application startup complete") == 2, "two workers")
+    return made
+
+
+def pids(server: Any, wanted: int = 2) -> set[int]:
+    """The processes that answer requests."""
+    found: set[int] = set()
+    with ThreadPoolExecutor(8) as pool:
+        end = time.monotonic() + 15
+        while len(found) < wanted and time.monotonic() < end:
+            found |= set(pool.map(lambda _: server.ask("GET", "/pid"), range(16)))
+    return found
+
+
+def test_two_workers_share_everything(server: Any) -> None:
+    """N-12c: both come up, services run once, the link is printed once, and runs of both are in one history."""
+    both = pids(server)
+    results = {server.ask("POST", "/internal/action/who")["result"] for _ in range(30)}
+    runs = server.runs(operation="one")
+    listed = {each["id"] for each in server.runs(operation="who")}
+
+    assert len(both) == 2
+    assert results <= both
+    assert len(listed) == 30
+    assert [each["state"] for each in runs] == ["running"]
+    assert server.ask("GET", "/leader") in both
+    assert server.stdout.count("ticket=") == 1
+    assert json.loads((server.folder / "data.db.serving").read_text())["pid"] in both
+
+
+def test_two_workers_end_together(server: Any) -> None:
+    """N-11, N-12d: the streams of both end at once, and both leave cleanly, without an error."""
+    pids(server)
+    with ThreadPoolExecutor(8) as pool:
+        answers = [server.open("GET", "/internal/events") for _ in range(6)]
+        for answer in answers:
+            answer.readline()
+        began = time.monotonic()
+        ends = [pool.submit(lambda answer: (answer.read(), time.monotonic() - began)[1], answer) for answer in answers]
+        server.signal()
+        took = [end.result(10) for end in ends]
+        status = server.wait()
+
+    assert max(took) < 1.5  # the parent looks for signals every half second
+    assert time.monotonic() - began < 6
+    assert status == 0
+    assert server.stderr.count("Application shutdown complete") == 2
+    assert "Traceback" not in server.stderr
+    assert not (server.folder / "data.db.serving").exists()
+
+
+def test_the_other_worker_takes_over(server: Any) -> None:
+    """When the worker that leads is killed, another one leads: its service runs again, and it says where it is."""
+    before = server.ask("GET", "/leader")
+    os.kill(before, signal.SIGKILL)
+    after = server.until(lambda: (pid := _leader(server)) != before and pid, "another leader")
+    states = [each["state"] for each in server.runs(operation="one")]
+
+    assert after != before
+    assert states == ["running", "interrupted"]
+    assert json.loads((server.folder / "data.db.serving").read_text())["pid"] == after
+
+
+def _leader(server: Any) -> int | None:
+    try:
+        return int(server.ask("GET", "/leader"))
+    except (OSError, AssertionError):
+        return None
