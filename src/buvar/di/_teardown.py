@@ -30,7 +30,7 @@ async def finish_all(opened: list[Opened], error: BaseException | None) -> list[
     failed: list[BaseException] = []
     while opened:
         one = opened.pop()
-        thrown = error if error is not None else next(iter(failed), None)
+        thrown = failed[0] if error is None and failed else error
         try:
             if thrown is not None:
                 await _throw(one, thrown)
