@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ from buvar import config, context, log, plugin
 from buvar.errors import BuvarError
 
 __all__ = ["main"]
+
+_log = logging.getLogger("buvar")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,6 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stage.run(config, *options.plugin)
         except config.ConfigError as error:
             parser.exit(2, f"{parser.prog}: {error}\n")
+        except Exception:  # noqa: BLE001 - the boundary: logged with its traceback, and told by the status
+            _log.critical("The plugins could not be run to their end", exc_info=True)
+            return 1
     return 1 if stage.failed else 0
 
 

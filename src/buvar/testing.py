@@ -1,4 +1,8 @@
-"""Pytest fixtures and the marker that put a test into a plugin's context."""
+"""Pytest fixtures and the marker that put a test into a plugin's context.
+
+A mark that is called with one function decorates that function, as all marks of pytest do; so a single plugin that is a
+function is marked as ``pytest.mark.buvar_plugins.with_args(prepare)``.
+"""
 
 from __future__ import annotations
 

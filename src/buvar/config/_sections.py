@@ -43,13 +43,14 @@ class Config:
         super().__init_subclass__(**kwargs)
         scope: Mapping[str, Any] = MappingProxyType(sys._getframe(1).f_locals)  # noqa: SLF001 - the only way to the names around a class
         remember_scope(cls, scope)
-        if section is skip_section:
-            # attrs and dataclasses make a slotted class anew, from the dictionary of the first
-            section = vars(cls).get("__buvar_config_section__", skip_section)
-        if section is skip_section:
+        # attrs and dataclasses make a slotted class anew, from the dictionary of the first
+        is_anew = section is skip_section and "__buvar_config_section__" in vars(cls)
+        if is_anew:
+            section = cls.__buvar_config_section__
+        if isinstance(section, SkipSection):
             return
         taken = cls.__buvar_config_sections__.get(section)
-        if taken is not None and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
+        if taken is not None and not is_anew and not _is_same_file(taken, cls):
             raise DuplicateSectionError(section, cls, taken)
         cls.__buvar_config_section__ = section
         cls.__buvar_config_sections__[section] = cls
@@ -67,3 +68,8 @@ class Config:
         section = cls.__buvar_config_section__
         name = None if isinstance(section, SkipSection) else section
         return (ConfigSource() if source is None else source).load(cls, name)
+
+
+def _is_same_file(one: type, other: type) -> bool:
+    """Whether two classes are one: that of a file that runs as a script, and that of the same file imported."""
+    return one.__qualname__ == other.__qualname__ and (one.__module__ == "__main__") != (other.__module__ == "__main__")

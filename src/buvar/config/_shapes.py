@@ -65,8 +65,8 @@ class Shape:
     secret: bool = False
 
 
-#: class -> annotations that only the scope that defined it can resolve
-_LOCAL_HINTS: weakref.WeakKeyDictionary[type, dict[str, Any]] = weakref.WeakKeyDictionary()
+#: attribute of a class: its annotations that only the scope which defined it can resolve
+_LOCAL_HINTS: Final = "__buvar_config_hints__"
 _SHAPES: weakref.WeakKeyDictionary[type, tuple[Shape, ...]] = weakref.WeakKeyDictionary()
 
 
@@ -115,6 +115,8 @@ def is_secret(tp: Any, name: str) -> bool:
 
 def remember_scope(cls: type, names: Mapping[str, Any]) -> None:
     """Resolve now the textual annotations of *cls* that need *names*, the local variables around its definition."""
+    if _LOCAL_HINTS in vars(cls):
+        return  # made anew from a class that was remembered, as attrs and dataclasses do for slots
     found: dict[str, Any] = {}
     for name, annotation in inspect.get_annotations(cls).items():
         if isinstance(annotation, str):
@@ -122,8 +124,7 @@ def remember_scope(cls: type, names: Mapping[str, Any]) -> None:
                 found[name] = _evaluate(cls, annotation, names)
             except Exception:  # noqa: BLE001, S112 - resolved again at load, where a failure names class and field
                 continue
-    if found:
-        _LOCAL_HINTS[cls] = found
+    setattr(cls, _LOCAL_HINTS, found)
 
 
 def is_pydantic(cls: type) -> bool:
@@ -236,11 +237,11 @@ def _hint(cls: type, name: str, written: Any) -> Any:
     for base in cls.__mro__:
         annotations = inspect.get_annotations(base)
         if name in annotations:
-            local = _LOCAL_HINTS.get(base, {})
+            local = vars(base).get(_LOCAL_HINTS, {})
             if name in local:
                 return local[name]
             try:
-                return _evaluate(base, annotations[name], {})
+                return _evaluate(base, annotations[name], {cls.__name__: cls, base.__name__: base})
             except Exception as error:  # noqa: BLE001 - re-raised with the class and the field
                 raise ConfigClassError(cls, field=name, annotation=annotations[name], error=error) from None
     return Any if written is None else written
@@ -249,8 +250,7 @@ def _hint(cls: type, name: str, written: Any) -> Any:
 def _evaluate(cls: type, annotation: Any, names: Mapping[str, Any]) -> Any:
     module = sys.modules.get(cls.__module__)
     space = types.SimpleNamespace(__annotations__={"field": annotation})
-    scope = {**names, cls.__name__: cls}
-    return typing.get_type_hints(space, vars(module) if module else {}, scope, include_extras=True)["field"]
+    return typing.get_type_hints(space, vars(module) if module else {}, names, include_extras=True)["field"]
 
 
 def _parts(tp: Any) -> typing.Iterator[Any]:

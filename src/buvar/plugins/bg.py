@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import logging
 from collections.abc import Awaitable, Generator
 from typing import Any, TypeVar
@@ -33,6 +34,9 @@ class Jobs(set["asyncio.Task[Any]"]):
         task = asyncio.get_running_loop().create_task(_run(job, sync), name="buvar.plugins.bg: job")
         super().add(task)
         task.add_done_callback(self._ended)
+        if inspect.iscoroutine(job):
+            # closes what was cancelled before its first step; does nothing to one that has ended
+            task.add_done_callback(lambda _task: job.close())
         return task
 
     def cancel(self) -> None:

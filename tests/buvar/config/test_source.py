@@ -58,7 +58,7 @@ def test_the_snippet_runs_as_printed(tmp_path, monkeypatch):
 
 
 def test_merging():
-    """CFG-01: dictionaries merge left to right, nested ones in depth; lists and scalars are replaced, also by each other."""
+    """CFG-01: dictionaries merge left to right, nested ones in depth; everything else is replaced."""
     first = {"a": 1, "n": {"x": 1, "y": [1]}, "s": 1, "m": {"k": 1}}
     source = config.ConfigSource(first, {"n": {"y": [2], "z": 3}, "s": {"now": "a map"}, "m": 5})
     assert isinstance(source, dict)

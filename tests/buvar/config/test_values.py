@@ -106,7 +106,7 @@ def test_numbers_and_booleans():
         (int | str, "5", "5"),
         (int | str, 5, 5),
         (list[int] | int, [1], [1]),
-        (typing.Optional[list[int]], None, None),
+        (list[int] | None, None, None),
         (pathlib.Path, "a/b", pathlib.Path("a/b")),
         (pathlib.Path, pathlib.Path("a"), pathlib.Path("a")),
         (pathlib.PurePath, "a/b", pathlib.PurePath("a/b")),

@@ -47,7 +47,7 @@ def package(tmp_path, monkeypatch, request):
 
 
 def test_names_modules_and_functions(package):
-    """PLG-01: a plugin is a dotted name, "module:attr", a module, or a function; relative names count from the caller."""
+    """PLG-01: a plugin is a dotted name, "module:attr", a module or a function; relative names count too."""
     import importlib
 
     a = importlib.import_module(f"{package}.a")
@@ -296,7 +296,7 @@ class Nowhere(typing.Protocol):
 
 
 def test_argument_without_annotation():
-    """PLG-03: an argument without annotation, default and component of its name is a TypeError that says so."""
+    """PLG-03: no annotation, no default and no component of its name is a TypeError that says so."""
 
     async def prepare(what):
         """Never runs."""
@@ -367,7 +367,7 @@ async def test_collect_plugin_args():
 
 @pytest.mark.parametrize("wrong", [5, "abc", b"abc", [1]], ids=repr)
 def test_what_is_no_task(wrong):
-    """PLG-02: what cannot be awaited is a TypeError that names the plugin (B-22), and nothing stays unawaited (B-21)."""
+    """PLG-02: what cannot be awaited is a TypeError that names the plugin (B-22); the rest is closed (B-21)."""
     seen = wrong[0] if isinstance(wrong, list) else wrong
 
     async def prepare():

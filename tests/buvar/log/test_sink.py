@@ -1,0 +1,139 @@
+"""The queue between a log call and its stream: bounded, counted, flushed, and alive after a fork."""
+
+import io
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from buvar import log
+from buvar.log._sink import Sink
+
+
+class Slow(io.StringIO):
+    """A stream that waits until it is opened."""
+
+    def __init__(self):
+        super().__init__()
+        self.open = threading.Event()
+
+    def write(self, text):
+        self.open.wait(10)
+        return super().write(text)
+
+
+class Broken(io.StringIO):
+    """A stream that is closed on its other side."""
+
+    def write(self, text):
+        raise BrokenPipeError
+
+
+def test_callers_never_wait():
+    """LOG-02: while the stream hangs, calls return at once; what does not fit is dropped, counted and reported."""
+    stream = Slow()
+    before = log.dropped()
+    sink = Sink(stream, size=10)
+    sink.write(b"first\n")
+    while not sink._queue.empty():
+        time.sleep(0.001)
+    started = time.monotonic()
+    for number in range(30):
+        sink.write(b"%d\n" % number)
+    assert time.monotonic() - started < 1
+    assert sink.dropped == 20 == log.dropped() - before
+    assert not sink.flush(0.01)
+    stream.open.set()
+    assert sink.flush(5)
+    lines = stream.getvalue().splitlines()
+    assert lines[:11] == ["first", *map(str, range(10))]
+    assert lines[-1] == '{"event":"20 log lines were dropped","level":"warning","logger":"buvar.log"}'
+    sink.close()
+
+
+def test_many_lines_in_order():
+    """LOG-02: lines come out in order, however many there are."""
+    stream = io.StringIO()
+    sink = Sink(stream, size=100_000)
+    for number in range(5000):
+        sink.write(b"%d\n" % number)
+    assert sink.flush(10)
+    assert stream.getvalue().splitlines() == list(map(str, range(5000)))
+
+
+def test_a_broken_stream():
+    """LOG-02: a stream that cannot be written to breaks nothing."""
+    sink = Sink(Broken(), size=10)
+    sink.write(b"x\n")
+    assert sink.flush(5)
+    sink.close()
+    sink.write(b"x\n")
+
+
+@pytest.mark.parametrize("size", [0, 10])
+def test_without_a_queue(size):
+    """LOG-02: without a queue, and after closing, lines are written at once; binary buffers are used."""
+    stream = io.TextIOWrapper(io.BytesIO())
+    sink = Sink(stream, size=size)
+    if size:
+        sink.write(b"queued\n")
+        sink.close()
+    sink.write(b"direct\n")
+    assert stream.buffer.getvalue().endswith(b"direct\n")
+    assert sink.flush()
+
+
+def test_no_thread_can_be_started(monkeypatch):
+    """LOG-02: where no thread can be started, lines are written at once."""
+
+    def refuse(self):
+        raise RuntimeError("can't start new thread at interpreter shutdown")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    stream = io.StringIO()
+    Sink(stream, size=10).write(b"x\n")
+    assert stream.getvalue() == "x\n"
+
+
+def test_two_threads_start_one_writer():
+    """LOG-02: however many threads begin to log at once, one writer is started."""
+    sink = Sink(io.StringIO(), size=10)
+    sink.write(b"x\n")
+    thread = sink._thread
+    assert sink._start()
+    assert sink._thread is thread
+
+
+FORKS = """
+import os, sys, time
+import structlog
+from buvar import log
+log.setup_logging(tty=False)
+logger = structlog.get_logger()
+logger.info("parent before")
+children = []
+for number in range(3):
+    pid = os.fork()
+    if not pid:
+        logger.info("child")
+        log.flush()
+        os._exit(0)
+    children.append(pid)
+for pid in children:
+    os.waitpid(pid, 0)
+logger.info("parent after")
+"""
+
+
+def test_fork(clean_environ):
+    """LOG-02: a forked child logs by itself, and no line is written twice; at the end everything is flushed."""
+    done = subprocess.run(
+        [sys.executable, "-c", FORKS], stderr=subprocess.PIPE, text=True, env=clean_environ, timeout=50
+    )
+    assert done.returncode == 0
+    events = [line.split('"event":"')[1].split('"')[0] for line in done.stderr.splitlines()]
+    assert sorted(events) == ["child", "child", "child", "parent after", "parent before"]
+    assert os.getpid()
