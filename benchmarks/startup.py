@@ -39,6 +39,9 @@ async def hello() -> dict[str, str]:
     return {"hello": "world"}
 """
 
+#: the command line as it is installed beside this Python
+BINP_COMMAND = str(Path(sys.executable).with_name("binp"))
+
 
 def free_port() -> int:
     """A port that is free now."""
@@ -117,7 +120,7 @@ def main() -> None:
                     memory["bare FastAPI + uvicorn"],
                 ),
                 "binp run": served(
-                    lambda port: [sys.executable, "-m", "binp.cli", "run", "ours.py", "--port", str(port)],
+                    lambda port: [BINP_COMMAND, "run", "ours.py", "--port", str(port)],
                     cwd,
                     memory["binp run"],
                 ),
@@ -147,7 +150,7 @@ def main() -> None:
             "import buvar, .context, .di": command(python, "-c", "import buvar, buvar.context, buvar.di"),
             "import binp": command(python, "-c", "import binp"),
             "from binp import BINP": command(python, "-c", "from binp import BINP"),
-            "binp --help": command(python, "-m", "binp.cli", "--help"),
+            "binp --help": command(BINP_COMMAND, "--help"),
         },
         rounds,
     )

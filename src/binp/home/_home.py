@@ -364,7 +364,7 @@ class Home:
             hurry.cancel()
         self._say("drained")
         left = await runs.cancel_all("cancelled: the process was shut down", max(0.5, self._left(_CANCEL)))
-        self._say("cancelled what was left", runs=[run.id for run in left])
+        self._say(f"cancelled what was left: {len(left)} did not stop" if left else "cancelled what was left")
 
     def _left(self, share: float) -> float:
         """Seconds from now until *share* of the grace is used."""
@@ -373,9 +373,8 @@ class Home:
             return 0.5
         return max(0.0, self._deadline - grace * (1 - share) - asyncio.get_running_loop().time())
 
-    def _say(self, phase: str, **fields: Any) -> None:
-        level = logging.INFO if self._serving else logging.DEBUG
-        _logger.log(level, "shutdown: %s%s", phase, f" {fields}" if fields else "")
+    def _say(self, phase: str) -> None:
+        _logger.log(logging.INFO if self._serving else logging.DEBUG, "shutdown: %s", phase)
 
 
 def _clean_copy() -> contextvars.Context:
