@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from buvar.plugin._errors import (
+    LoadInterruptedError,
     LoopRunningError,
     PluginArgumentError,
     PluginError,
@@ -27,6 +28,7 @@ __all__ = [
     "CANCEL_TIMEOUT",
     "PLUGIN_FUNCTION_NAME",
     "Cancel",
+    "LoadInterruptedError",
     "Loader",
     "LoopRunningError",
     "PluginArgumentError",

@@ -70,6 +70,13 @@ class LoopRunningError(BuvarError, RuntimeError):
         self.method = method
 
 
+class LoadInterruptedError(PluginError):
+    """The shutdown began while plugins were being loaded, so there is no stage to run a block on."""
+
+    def __init__(self) -> None:
+        super().__init__("a signal ended the stage while its plugins were being loaded")
+
+
 class StuckTaskError(BuvarError, TimeoutError):
     """A task ignored its cancellation and was left behind; it is the task's result.
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from buvar import context, di
 from buvar.components import Components
-from buvar.plugin._errors import LoopRunningError
+from buvar.plugin._errors import LoadInterruptedError, LoopRunningError
 from buvar.plugin._loader import Loader, Plugin
 from buvar.plugin._signals import Signals
 from buvar.plugin._tasks import CANCEL_TIMEOUT, PATIENCE, Cancel, TaskRunner, settle
@@ -163,8 +163,8 @@ class Stage:
     async def running(self, *plugins: Plugin, signals: bool = False) -> AsyncIterator[Stage]:
         """Have plugins loaded and their tasks run in the background while the block runs.
 
-        Leaving the block sets `Cancel`, gives grace, cancels the rest and tears down. Tasks that end before, even all of
-        them, change nothing. When a task or a signal sets `Cancel`, the tasks are ended at once, and the teardown waits
+        Leaving the block sets `Cancel`, gives grace, cancels the rest and tears down. Tasks that end before, even all
+        of them, change nothing. When a task or a signal sets `Cancel`, the tasks are ended at once, and the teardown waits
         until the block is left. Loading and teardown belong to a task of their own, so the block may be left from
         another task than the one that entered it.
 
@@ -177,6 +177,7 @@ class Stage:
 
         Raises:
             TeardownError: entries of the teardown failed, and nothing else did.
+            LoadInterruptedError: a signal ended the stage while plugins were being loaded; it is torn down.
             Exception: whatever loading raises.
         """
         loop = asyncio.get_running_loop()
@@ -187,6 +188,9 @@ class Stage:
             life = loop.create_task(self._live(loading, ready), name="buvar.plugin: stage")
             try:
                 await _either(ready, life, self.cancel_now)
+                if not ready.done():
+                    self._leave()
+                    raise LoadInterruptedError
                 yield self
             except BaseException:
                 await self._end(life, quiet=True)
@@ -282,7 +286,9 @@ class Stage:
 
     async def _run_tasks(self) -> list[Any]:
         variables = await self._open()
-        if not self._interrupted:
+        if self._interrupted:
+            self._runner.block = None  # it will never be entered, so nobody would leave it
+        else:
             self._runner.start(self.loader.take(), variables)
         self.results = await self._runner.wait()
         return self.results
@@ -349,7 +355,7 @@ async def _either(ready: asyncio.Future[None], life: asyncio.Task[Any], hurry: C
     except asyncio.CancelledError:
         hurry()
         raise
-    if life.done() and not ready.done():
+    if not ready.done():
         life.result()
 
 

@@ -273,7 +273,7 @@ class Described:
 
 def test_env_help():
     """CFG-10: the table of variables: name, type, default, help; secrets are masked."""
-    assert config.generate_env_help(Described, "APP") == "\n".join(
+    assert config.generate_env_help(Described, "APP").splitlines() == (
         [
             "APP_DSN            str             required  Where the data is.",
             "APP_TAGS           list[str]       ['a']",

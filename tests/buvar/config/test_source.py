@@ -172,7 +172,7 @@ def test_nested_defaults_are_kept():
 
 
 def test_optional_nested_from_the_environment():
-    """CFG-11: an optional nested class can be filled from the environment alone (B-14); nothing given leaves it None."""
+    """CFG-11: an optional nested class can be filled from the environment alone (B-14), else it is None."""
     assert config.ConfigSource(environ={"OPTIONAL_Y": "9"}).load(Outer).optional == Inner(1, 9)
     assert config.ConfigSource(environ={"OPTIONAL_SOMETHING": "9"}).load(Outer).optional is None
     assert config.ConfigSource({"optional": None}, environ={}).load(Outer).optional is None

@@ -156,7 +156,7 @@ def test_order_of_tasks():
 
 
 def test_shapes_of_prepare():
-    """PLG-02: a coroutine function gives nothing, one awaitable or an iterable; an async generator yields awaitables."""
+    """PLG-02: a coroutine function gives nothing, an awaitable or an iterable; an async generator yields."""
 
     async def nothing():
         """Give nothing."""

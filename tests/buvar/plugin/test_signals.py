@@ -225,6 +225,22 @@ async def test_running_handles_signals_when_asked():
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+async def test_running_interrupted_while_loading():
+    """PLG-07: a signal while plugins are loaded in the background tears down, and the block is never entered."""
+    seen = []
+
+    async def prepare(teardown: plugin.Teardown):
+        teardown.add(lambda: seen.append("torn down"))
+        soon(signal.SIGTERM)
+        await asyncio.Future()
+
+    with pytest.raises(plugin.LoadInterruptedError) as caught:
+        async with plugin.Stage().running(prepare, signals=True):
+            raise AssertionError
+    assert str(caught.value) == "a signal ended the stage while its plugins were being loaded"
+    assert seen == ["torn down"]
+
+
 def test_a_signal_for_a_closed_loop_is_ignored():
     """PLG-12: a signal that arrives when the loop is closed does nothing."""
     loop = asyncio.new_event_loop()
