@@ -11,7 +11,7 @@ from typing import Any
 from binp.errors import UsageError
 from buvar.config import ConfigSource
 
-__all__ = ["InvalidSetting", "Settings"]
+__all__ = ["SECTION", "InvalidSetting", "Settings", "is_loopback", "read_source"]
 
 #: name of the section in a configuration file, and prefix of the environment variables
 SECTION = "binp"
