@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from pathlib import PurePath
 from typing import Any
 
 import orjson
@@ -19,7 +20,7 @@ REPR_KEY = "$repr"
 def as_json(value: Any) -> str:
     """JSON text of *value*; what is no JSON stands there as its marked representation.
 
-    Dataclasses, pydantic models, enums, dates, UUIDs, sets and tuples become what one expects, a
+    Dataclasses, pydantic models, enums, dates, UUIDs, paths, sets and tuples become what one expects, a
     :class:`~buvar.secret.Secret` becomes its mask, NaN becomes null. Never raises for any value.
     """
     try:
@@ -46,6 +47,8 @@ def _plain(value: Any) -> Any:
         return MASK
     if isinstance(value, set | frozenset):
         return sorted(value, key=_safe_repr)
+    if isinstance(value, PurePath):
+        return str(value)
     if isinstance(value, bytes | bytearray):
         return value.decode("utf-8", "backslashreplace")
     dump: Callable[..., Any] | None = getattr(type(value), "model_dump", None)

@@ -45,6 +45,7 @@ class Kind(enum.Enum):
         (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
         (datetime(2026, 1, 2, tzinfo=UTC), "2026-01-02T00:00:00+00:00"),
         (date(2026, 1, 2), "2026-01-02"),
+        (Path("/x"), "/x"),
         ({1: {2: 3}}, {"1": {"2": 3}}),
         ((1, {2}), [1, [2]]),
         (b"\xffa", "\\xffa"),
@@ -58,7 +59,7 @@ def test_what_becomes_of_values(value, expected):
     assert json.loads(as_json(value)) == expected
 
 
-@pytest.mark.parametrize("value", [object(), Path("/x"), Decimal("1.5"), lambda: 1, ValueError("x")])
+@pytest.mark.parametrize("value", [object(), Decimal("1.5"), lambda: 1, ValueError("x")])
 def test_what_is_no_json_is_marked(value):
     """What is no JSON stands there as its representation, with its type, marked."""
     found = json.loads(as_json({"v": value}))["v"]
