@@ -212,8 +212,8 @@ def test_a_port_in_use(tmp_path: Path, refused: Refused) -> None:
             ["--db", "mysql://localhost/x"],
             (
                 "Error: there is no store for 'mysql' databases\n"
-                "  where: the URL of the database, 'mysql://localhost/x'\n  fix:   sqlite:///data.db is a file in the current "
-                "directory, sqlite:////srv/data.db one with a full path\n"
+                "  where: the URL of the database, 'mysql://localhost/x'\n  fix:   sqlite:///data.db is a "
+                "file in the current directory, sqlite:////srv/data.db one with a full path\n"
             ),
         ),
         (

@@ -1,0 +1,249 @@
+"""The command line against a running server: what it prints, and the status it exits with."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+
+OPS = '''
+import asyncio
+from pathlib import Path
+from typing import Literal
+from binp import BINP
+
+binp = BINP()
+
+@binp.action
+async def heat(room: Literal["bath", "office"], target: float = 20, dry: bool = False, at: list[Path] = []) -> dict:
+    """Heat a room."""
+    binp.journal.record("asking", room=room, target=target)
+    print("printed")
+    return {"room": room, "target": target, "dry": dry, "at": at}
+
+@binp.action(name="say/hello [bold]")
+async def hello(name: str = "world") -> str:
+    return f"hello {name}"
+
+@binp.action
+def boom() -> None:
+    raise ValueError("no luck")
+
+@binp.action
+async def wait() -> None:
+    await asyncio.sleep(600)
+'''
+
+Run = Callable[..., CompletedProcess[str]]
+
+
+@pytest.fixture
+def server(tmp_path: Path, serve: Callable[..., Any]) -> Any:
+    (tmp_path / "ops.py").write_text(OPS)
+    return serve()
+
+
+def test_an_action_is_run_from_the_command_line(server: Any, binp: Run) -> None:
+    """Arguments are read by the form's types; records go to standard error, the result to standard output."""
+    done = binp("action", "invoke", "heat", "room=bath", "target=22", "dry=yes", "at=/a", "at=/b")
+    text = binp("action", "invoke", "say/hello [bold]", "name=42")
+    merged = binp("action", "invoke", "heat", "--json", '{"room": "office", "target": 1}', "target=2.5", "at=[]")
+
+    assert (done.returncode, json.loads(done.stdout)) == (
+        0,
+        {"room": "bath", "target": 22.0, "dry": True, "at": ["/a", "/b"]},
+    )
+    assert done.stderr == "asking  room=bath target=22.0\nprinted\n"
+    assert (text.returncode, text.stdout, text.stderr) == (0, "hello 42\n", "")
+    assert json.loads(merged.stdout) == {"room": "office", "target": 2.5, "dry": False, "at": []}
+
+
+def test_a_run_that_fails_is_status_1(server: Any, binp: Run) -> None:
+    """A run that fails prints its message and the traceback of the user's code alone."""
+    done = binp("action", "invoke", "boom")
+    whole = binp("action", "invoke", "boom", "-o", "json")
+
+    run = json.loads(whole.stdout)
+    assert (done.returncode, done.stdout, whole.returncode, run["state"]) == (1, "", 1, "failed")
+    assert re.fullmatch(
+        r"Traceback \(most recent call last\):\n"
+        r'  File ".*/ops.py", line \d+, in boom\n    raise ValueError\("no luck"\)\n(    [ ^~]+\n)?'
+        r"ValueError: no luck\nError: run \d+ failed: ValueError: no luck\n",
+        done.stderr,
+    )
+
+
+def test_wrong_use_is_status_2(server: Any, binp: Run) -> None:
+    """What was not started is told in words: an unknown action, and each argument that does not fit on a line."""
+    unknown = binp("action", "invoke", "haet")
+    wrong = binp("action", "invoke", "heat", "room=kitchen", "targt=x")
+    shape = binp("action", "invoke", "heat", "room")
+    no_json = binp("action", "invoke", "heat", "--json", "[1]")
+
+    assert [each.returncode for each in (unknown, wrong, shape, no_json)] == [2, 2, 2, 2]
+    assert [each.stdout for each in (unknown, wrong, shape, no_json)] == ["", "", "", ""]
+    assert unknown.stderr == "Error: action haet not found\n  fix:   did you mean 'heat'?\n"
+    assert wrong.stderr == (
+        "Error: action 'heat' cannot be called like this:\n"
+        "  room: Input should be 'bath' or 'office'\n"
+        "  targt: there is no such parameter; did you mean 'target'?\n"
+    )
+    assert shape.stderr == "Error: 'room' is no argument\n  fix:   write it as key=value\n"
+    assert no_json.stderr == 'Error: --json is no object\n  fix:   write it like --json \'{"key": "value"}\'\n'
+    assert server.runs() == []
+
+
+def test_lists_are_plain_text_in_a_pipe(server: Any, binp: Run) -> None:
+    """Actions and runs are listed under their columns, or as JSON; brackets in names are nothing special."""
+    binp("action", "invoke", "boom")
+    actions = binp("action", "list")
+    as_json = binp("action", "list", "--json")
+    runs = binp("journal", "list")
+    none = binp("journal", "list", "--state", "succeeded")
+    found = json.loads(binp("journal", "list", "--json", "--operation", "boom", "--limit", "1").stdout)
+
+    assert actions.stdout == (
+        "name              description\nheat              Heat a room.\nsay/hello [bold]\nboom\nwait\n"
+    )
+    assert json.loads(as_json.stdout)[0] == {"name": "heat", "description": "Heat a room."}
+    assert re.fullmatch(
+        r"id +operation  state   started +duration  error\n"
+        r"\d+  boom       failed  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d  0\.\d{3} s   ValueError: no luck\n",
+        runs.stdout,
+    )
+    assert none.stdout == "id  operation  state  started  duration  error\n"
+    assert [run["state"] for run in found] == ["failed"]
+
+
+def test_a_run_is_shown(server: Any, binp: Run) -> None:
+    """A run is shown with its arguments, records and result, or its traceback; as JSON with everything."""
+    good, bad = server.start("heat", room="bath"), server.start("boom")
+    server.ended(good), server.ended(bad)
+    shown, failed = binp("journal", "show", str(good)), binp("journal", "show", str(bad))
+    as_json = json.loads(binp("journal", "show", str(good), "--json").stdout)
+    missing = binp("journal", "show", "7")
+
+    for part in (
+        "operation  heat",
+        "state      succeeded",
+        "by api token",
+        "argument   room = 'bath'",
+        "asking  room=bath",
+    ):
+        assert part in shown.stdout
+    assert '"target": 20' in shown.stdout.partition("\nresult\n")[2]
+    assert "error      ValueError: no luck" in failed.stdout
+    assert failed.stdout.endswith("ValueError: no luck\n")
+    assert as_json["result"]["room"] == "bath"
+    assert (missing.returncode, missing.stderr) == (2, "Error: run 7 not found\n")
+
+
+def test_a_link_is_made_for_a_running_server(server: Any, binp: Run) -> None:
+    """`binp link` prints a link that logs one browser in."""
+    link = binp("link").stdout.strip()
+    answer = server.open("GET", link.removeprefix(server.url), token=False)
+
+    assert link.startswith(f"{server.url}/?ticket=")
+    assert (answer.status, "set-cookie" in answer.headers) == (303, True)
+
+
+def test_another_server_is_named_by_address_and_token(server: Any, binp: Run, tmp_path: Path) -> None:
+    """--url and --token, or their variables, reach a server whose database is elsewhere; the token is needed."""
+    elsewhere = {"BINP_DB": "elsewhere.db"}
+    good = binp("action", "list", "--url", server.url, "--token", server.token, **elsewhere)
+    by_variable = binp("action", "list", **elsewhere, BINP_URL=server.url, BINP_TOKEN=server.token)
+    without = binp("action", "list", "--url", server.url)
+    wrong = binp("action", "list", "--url", server.url, "--token", "x" * 43)
+
+    assert (good.returncode, by_variable.stdout) == (0, good.stdout)
+    assert (without.returncode, without.stderr.splitlines()[0]) == (2, "Error: you are not logged in")
+    assert (wrong.returncode, wrong.stderr.splitlines()[0]) == (2, "Error: this is not the token")
+
+
+def test_nothing_runs_here(tmp_path: Path, binp: Run, serve: Callable[..., Any]) -> None:
+    """Without a server, with one that was killed, and with an address where nobody answers: what to do is said."""
+    (tmp_path / "ops.py").write_text(OPS)
+    fix = "  fix:   start it with `binp run FILE`, or name its database with --db, or its address with --url\n"
+    nothing = binp("action", "list")
+    server = serve()
+    url = server.url
+    server.kill()
+    killed = binp("action", "list")
+    nobody = binp("journal", "list", "--url", url)
+    serve().stop()
+    stopped = binp("link")
+
+    assert [each.returncode for each in (nothing, killed, nobody, stopped)] == [2, 2, 2, 2]
+    assert nothing.stderr == f"Error: there is no database here\n  where: {tmp_path}/data.db\n{fix}"
+    assert killed.stderr == (
+        f"Error: the server of data.db is gone: process {server.popen.pid} was killed\n"
+        f"  where: {tmp_path}/data.db.serving\n  fix:   start it again with `binp run FILE`\n"
+    )
+    assert nobody.stderr == f"Error: nobody answers at {url}\n{fix}"
+    assert stopped.stderr == f"Error: nobody serves data.db\n  where: {tmp_path}/data.db\n{fix}"
+
+
+def test_a_server_that_ends_meanwhile(server: Any, start: Callable[..., Any]) -> None:
+    """An action that is waited for while its server ends fails, in words: it was cancelled, or the server went away."""
+    waiting = start("binp", "action", "invoke", "wait")
+    server.until(lambda: server.runs(operation="wait"), "run")
+    server.signal()
+    server.signal()
+    server.wait()
+
+    assert waiting.wait() == 1
+    assert waiting.stderr.startswith("Error: ")
+    assert "Traceback" not in waiting.stderr
+
+
+def test_a_closed_pipe_is_no_error(server: Any, program: Callable[[str], list[str]], tmp_path: Path) -> None:
+    """Somebody who stops reading gets no traceback."""
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [*program("binp"), "journal", "list"], stdout=write, stderr=subprocess.PIPE, text=True, cwd=tmp_path, timeout=20
+    )
+    os.close(write)
+
+    assert done.stderr == ""
+
+
+@pytest.fixture
+def terminal(environ: dict[str, str], program: Callable[[str], list[str]], tmp_path: Path) -> Callable[..., str]:
+    """Run the command line on a terminal; what it printed."""
+
+    def run(*arguments: str) -> str:
+        main, side = os.openpty()
+        started = subprocess.Popen(
+            [*program("binp"), *arguments], stdout=side, stderr=side, cwd=tmp_path, env={**environ, "TERM": "xterm"}
+        )
+        os.close(side)
+        text = b""
+        while True:
+            try:
+                chunk = os.read(main, 65536)
+            except OSError:
+                break
+            if not chunk:
+                break
+            text += chunk
+        os.close(main)
+        assert started.wait(20) == 0
+        return text.decode()
+
+    return run
+
+
+def test_lists_are_drawn_on_a_terminal(server: Any, terminal: Callable[..., str]) -> None:
+    """On a terminal a list is a drawn table, in which brackets are still nothing special."""
+    text = terminal("action", "list")
+
+    assert "say/hello [bold]" in text
+    assert "──" in text
