@@ -232,4 +232,6 @@ def _named(module: ModuleType, place: str, name: str) -> BINP:
             where=getattr(module, "__file__", None),
             fix=f"name the BINP itself: {next((f'{place}:{each}' for each, _ in _binps(module)), f'{place}:binp')}",
         )
-    return found
+    # one that is included elsewhere is a second name for what includes it
+    host = found.app.platform
+    return host if isinstance(host, BINP) else found

@@ -1,0 +1,111 @@
+"""Arguments that were typed become what the form's schema says."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from pydantic import BaseModel
+
+from binp.cli._arguments import read_arguments
+from binp.errors import UsageError
+from binp.operations import Form
+
+
+class Colour(Enum):
+    RED = "red"
+    ONE = 1
+
+
+class Point(BaseModel):
+    x: int
+    y: int = 0
+
+
+def schema_of(annotation: Any) -> dict[str, Any]:
+    def function(x): ...
+
+    function.__annotations__["x"] = annotation
+    return Form(function, "action 'f'", "here").schema
+
+
+@pytest.mark.parametrize(
+    ("annotation", "texts", "value"),
+    [
+        (str, ["1"], "1"),
+        (str, ["null"], "null"),
+        (str, [""], ""),
+        (str, ["a=b"], "a=b"),
+        (Path, ["/srv"], "/srv"),
+        (int, ["1"], 1),
+        (int, ["x"], "x"),
+        (int, ["true"], "true"),
+        (float, ["1"], 1),
+        (float, ["1.5"], 1.5),
+        (bool, ["true"], True),
+        (bool, ["yes"], "yes"),
+        (bool, ["1"], "1"),
+        (int | None, ["null"], None),
+        (int | None, ["3"], 3),
+        (str | None, ["null"], None),
+        (str | None, ["3"], "3"),
+        (int | str, ["3"], 3),
+        (int | str, ["three"], "three"),
+        (list[int], ["[1, 2]"], [1, 2]),
+        (list[int], ["1"], [1]),
+        (list[int], ["1", "2"], [1, 2]),
+        (list[str], ["1", "2"], ["1", "2"]),
+        (list[str], ["a,b"], ["a,b"]),
+        (list[Path], ["/srv"], ["/srv"]),
+        (list[Path] | None, ["/srv", "/home"], ["/srv", "/home"]),
+        (list, ["1", "x"], [1, "x"]),
+        (dict[str, int], ['{"a": 1}'], {"a": 1}),
+        (dict[str, int], ["a"], "a"),
+        (Point, ['{"x": 1}'], {"x": 1}),
+        (Point | None, ['{"x": 1}'], {"x": 1}),
+        (list[Point], ['{"x": 1}', '{"x": 2}'], [{"x": 1}, {"x": 2}]),
+        (Literal["a", "b"], ["a"], "a"),
+        (Literal[1, 2], ["1"], 1),
+        (Literal[1], ["1"], 1),
+        (Colour, ["red"], "red"),
+        (Colour, ["1"], 1),
+        (Any, ["1"], 1),
+        (Any, ["x"], "x"),
+        (Any | None, ["[1]"], [1]),
+        (int, ["1", "2"], [1, 2]),
+    ],
+)
+def test_a_value_is_json_where_that_fits(annotation: Any, texts: list[str], value: Any) -> None:
+    """A value is JSON if that fits the parameter, else text; a key that is repeated makes a list."""
+    assert read_arguments([f"x={text}" for text in texts], None, schema_of(annotation)) == {"x": value}
+
+
+def test_pairs_win_over_the_object() -> None:
+    """Arguments given as pairs win over those of the object; unknown ones are passed on, for the form to refuse."""
+    schema = schema_of(int)
+
+    assert read_arguments(["x=2", "y=3"], '{"x": 1, "z": 4}', schema) == {"x": 2, "z": 4, "y": 3}
+
+
+@pytest.mark.parametrize(
+    ("pairs", "given", "text"),
+    [
+        (["x"], None, "'x' is no argument\n  fix:   write it as key=value"),
+        (["=1"], None, "'=1' is no argument\n  fix:   write it as key=value"),
+        ([], "1", '--json is no object\n  fix:   write it like --json \'{"key": "value"}\''),
+        (
+            [],
+            "{",
+            "--json is no JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)\n"
+            '  fix:   write it like --json \'{"key": "value"}\'',
+        ),
+    ],
+)
+def test_what_is_no_argument(pairs: list[str], given: str | None, text: str) -> None:
+    """A pair without a key or an equals sign, and JSON that is no object, are refused."""
+    with pytest.raises(UsageError) as caught:
+        read_arguments(pairs, given, {})
+
+    assert str(caught.value) == text
