@@ -1,1 +1,126 @@
 """Forked workers on shared sockets, supervised by their parent."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from buvar.components import Components
+from buvar.plugin import CANCEL_TIMEOUT, LoopRunningError, Signals
+
+from ._cpus import usable_cpus
+from ._errors import ForkError, SocketNotUsableError, SocketUriError, ThreadsRunningError, WorkersFailed
+from ._fork import Booting, Fork, check, is_leader
+from ._policy import Supervision
+from ._sockets import Socket, Sockets
+from ._uri import Uri
+
+__all__ = [
+    "Booting",
+    "Fork",
+    "ForkError",
+    "Socket",
+    "SocketNotUsableError",
+    "SocketUriError",
+    "Sockets",
+    "Supervision",
+    "ThreadsRunningError",
+    "Uri",
+    "WorkersFailed",
+    "is_leader",
+    "stage",
+    "usable_cpus",
+]
+
+#: Seconds that the parent waits longer than the tasks of a worker may take.
+_MARGIN = 5.0
+
+
+def stage(
+    *plugins: Any,
+    components: Components | None = None,
+    loop: asyncio.AbstractEventLoop | None = None,
+    forks: int = 0,
+    sockets: Iterable[str] | None = None,
+    signals: type[Signals] | None = None,
+    cancel_timeout: float = CANCEL_TIMEOUT,
+    fail_fast: bool = False,
+    reload: Callable[[], object] | None = None,
+    supervision: Supervision | None = None,
+) -> list[Any]:
+    """Run plugins like `buvar.plugin.stage`, in several processes that share sockets.
+
+    The sockets are bound and listen before anything is forked; plugins find each as a `Socket` component named by its
+    URI. This process supervises the others. A worker that dies is started again, after a pause that grows while it
+    keeps dying; one that ends because its tasks have ended is not. INT and TERM end all, a second one at once. HUP
+    replaces them one by one without refusing a connection, and with the configuration read again, unless *signals*
+    handles it; other signals that it handles are passed on. With one worker nothing is forked.
+
+    Args:
+        plugins: Dotted names, modules or functions.
+        components: Layers on top of the current context.
+        loop: The loop to use; several workers each make a new one of its kind.
+        forks: How many workers; 0 for one for each processor that may be used.
+        sockets: URIs: ``tcp://host:port``, ``tcp://:port``, ``tcp://[::1]:port``, ``unix:///path``, ``fd://number``.
+            What systemd passes is used besides, and in place of a new one with the same URI.
+        signals: Handles the signals of a worker, in place of `Signals`.
+        cancel_timeout: Seconds that tasks which look at `Cancel` have to end by themselves.
+        fail_fast: Whether the first task that fails ends its worker, so that it is started again.
+        reload: Called in this process before workers are replaced; when it raises, they are kept.
+        supervision: The rules for restarts and replacements.
+
+    Returns:
+        With one worker the results of the tasks; else the exit status of each worker.
+
+    Raises:
+        LoopRunningError: an event loop runs in this thread.
+        ForkError: workers cannot be forked here, because other threads run, or outside of the main thread.
+        SocketUriError: a URI names no socket; a `TypeError`.
+        SocketNotUsableError: a socket cannot be bound; an `OSError`.
+        WorkersFailed: workers could not be started (status 3), or failed for good (theirs); a `SystemExit`.
+        Exception: with one worker, whatever `buvar.plugin.stage` raises.
+    """
+    from ._program import Program
+
+    package = sys._getframe(1).f_globals.get("__package__")  # noqa: SLF001 - documented in CPython
+    if asyncio._get_running_loop() is not None:  # noqa: SLF001 - the documented way raises
+        raise LoopRunningError("fork.stage")
+    fork = Fork(forks, supervision)
+    if fork.number > 1:
+        check("fork.stage")
+    with Sockets(*(sockets or ())).bind() as bound:
+        program = Program.on(
+            bound.names(),
+            components,
+            fork,
+            plugins=tuple(_absolute(plugin, package) for plugin in plugins),
+            loop=loop,
+            signals=signals,
+            cancel_timeout=cancel_timeout,
+            fail_fast=fail_fast,
+        )
+        if fork.number == 1:
+            return program.alone(fork)
+        from ._reload import Reload
+        from ._supervise import Supervisor
+
+        return Supervisor(
+            fork,
+            lambda seat: program.worker(fork, seat),
+            cancel_timeout + _MARGIN,
+            handled=(signals or Signals).handled(),
+            reload=Reload(program.components, reload),
+        ).run()
+
+
+def _absolute(plugin: Any, package: str | None) -> Any:
+    """A relative name counts from the package of the caller, who is out of sight in a worker."""
+    if not isinstance(plugin, str) or not plugin.startswith("."):
+        return plugin
+    path, colon, attribute = plugin.partition(":")
+    if not package:
+        raise ImportError(f"{path!r} is relative, but its caller is in no package", name=path)
+    return importlib.util.resolve_name(path, package) + colon + attribute

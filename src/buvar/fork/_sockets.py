@@ -1,0 +1,244 @@
+"""Sockets that are bound and listen before the fork, and are named by their URI."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from ._errors import SocketNotUsableError, SocketUriError
+from ._systemd import listen_fds
+from ._uri import Uri
+
+#: Connections that may wait to be accepted; the system may allow fewer.
+BACKLOG = 2048
+_PROBE = 1.0
+
+
+class Socket(socket.socket):
+    """A stream socket that is named by a URI; equal when the URIs are.
+
+    Args:
+        uri: ``tcp://host:port`` (no host: every address of IP version 4; no port: any free one),
+            ``tcp://[address]:port``, ``unix:///path``, or ``fd://number`` for a descriptor that is open already.
+
+    Raises:
+        SocketUriError: it names no socket; a `TypeError`.
+        SocketNotUsableError: the host is unknown, or the descriptor is no stream socket.
+    """
+
+    def __init__(self, uri: str | Uri) -> None:
+        asked = Uri.parse(uri)
+        #: Connections that may wait to be accepted.
+        self.backlog = BACKLOG
+        #: Further names: how it was asked for, the name that systemd gave it.
+        self.aliases: set[str] = set()
+        self._made: tuple[int, int, int] | None = None
+        if asked.scheme == "fd":
+            self._adopt(asked)
+        else:
+            family, self._address = _resolve(asked)
+            super().__init__(family, socket.SOCK_STREAM)
+            #: The normalised URI; with port 0, also after a port was found.
+            self.uri = asked
+
+    def _adopt(self, asked: Uri) -> None:
+        if not (asked.host or "").isdecimal():
+            raise SocketUriError(str(asked), "no socket of that name was passed to this process")
+        try:
+            super().__init__(fileno=int(asked.host or ""))
+        except OSError as error:
+            raise SocketNotUsableError(str(asked), error, fix="pass an open socket under that number") from None
+        if self.type != socket.SOCK_STREAM:
+            self.detach()
+            raise SocketNotUsableError(str(asked), OSError(errno.ENOTSOCK, "it is no stream socket"))
+        self.uri = Uri.of_socket(self)
+        self._address = self.getsockname()
+        self.aliases.add(str(asked))
+        self.set_inheritable(False)
+
+    @property
+    def address(self) -> str:
+        """The URI of the address that it is really bound to, so with the port that was found."""
+        return str(Uri.of_socket(self)) if self.is_listening else str(self.uri)
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether connections are taken."""
+        return self.fileno() >= 0 and bool(self.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+
+    def bind(self) -> None:  # type: ignore[override]  # the address is in the URI
+        """Bind and listen; a socket that listens already is left as it is.
+
+        A file that a former owner of a ``unix`` socket left behind is replaced; one that somebody listens on is not.
+
+        Raises:
+            SocketNotUsableError: the address is taken, not of this machine, or may not be used.
+        """
+        if not self.is_listening:
+            try:
+                self._bind()
+            except OSError as error:
+                raise SocketNotUsableError(str(self.uri), error, fix=_remedy(error)) from None
+        # belongs to the open file, so to all processes that share it
+        self.setblocking(False)
+
+    def _bind(self) -> None:
+        if self.uri.scheme == "unix" and not self.aliases:
+            with _locked(os.path.dirname(self.uri.path)):  # noqa: PTH120 - a socket's address is text
+                _remove_stale(self.uri.path)
+                super().bind(self._address)
+                made = os.stat(self.uri.path)  # noqa: PTH116 - a socket's address is text
+                self._made = os.getpid(), made.st_dev, made.st_ino
+                self.listen(self.backlog)
+            return
+        if not self.aliases:
+            self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if self.family == socket.AF_INET6:
+                # so that tcp://:80 and tcp://[::]:80 can stand side by side on every system
+                self.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            super().bind(self._address)
+        self.listen(self.backlog)
+
+    def close(self) -> None:
+        """Close it in this process; the one that made the file of a ``unix`` socket removes it."""
+        if self._made is not None and self._made[0] == os.getpid():
+            made, self._made = self._made, None
+            with contextlib.suppress(OSError):
+                now = os.stat(self.uri.path)  # noqa: PTH116 - a socket's address is text
+                if made[1:] == (now.st_dev, now.st_ino):  # else a successor put its own there
+                    os.unlink(self.uri.path)  # noqa: PTH108 - a socket's address is text
+        super().close()
+
+    def dup(self) -> socket.socket:  # type: ignore[override]  # a copy has a life of its own
+        """A plain socket on the same open file."""
+        return socket.socket(fileno=os.dup(self.fileno()))
+
+    def __eq__(self, other: object) -> bool:
+        return self.uri == other.uri if isinstance(other, Socket) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.uri)
+
+    def __str__(self) -> str:
+        return str(self.uri)
+
+
+class Sockets(dict[str, Socket]):
+    """Sockets by their normalised URI; naming one twice gives one.
+
+    Sockets that the service manager passed to this process are among them, asked for or not. One that is asked for by
+    the address of a passed one, or as ``fd://name``, is that one.
+
+    Args:
+        uris: Which sockets to make.
+
+    Raises:
+        SocketUriError: a URI names no socket; a `TypeError`.
+        SocketNotUsableError: a host is unknown.
+    """
+
+    def __init__(self, *uris: str | Uri) -> None:
+        super().__init__()
+        try:
+            for number, name in listen_fds().items():
+                passed = self._keep(Socket(f"fd://{number}"))
+                if name:
+                    passed.aliases.update((name, f"fd://{name}"))
+            for uri in uris:
+                asked = Uri.parse(uri)
+                if str(asked) not in self.names():
+                    self._keep(Socket(asked))
+        except BaseException:
+            self.close()
+            raise
+
+    def _keep(self, sock: Socket) -> Socket:
+        return self.setdefault(str(sock), sock)
+
+    def names(self) -> dict[str, Socket]:
+        """The sockets under every name that they have: normalised URI, real address, aliases."""
+        found: dict[str, Socket] = {}
+        for sock in self.values():
+            found.update(dict.fromkeys((str(sock), sock.address, *sorted(sock.aliases)), sock))
+        return found
+
+    @contextlib.contextmanager
+    def bind(self) -> Iterator[Sockets]:
+        """Have all bound and listening inside the block; behind it they are closed, in the process that opened them.
+
+        Raises:
+            SocketNotUsableError: one cannot be bound; none is then.
+        """
+        owner = os.getpid()
+        try:
+            for sock in self.values():
+                sock.bind()
+            yield self
+        finally:
+            if os.getpid() == owner:
+                self.close()
+
+    def close(self) -> None:
+        """Close all of them in this process."""
+        for sock in self.values():
+            sock.close()
+
+
+def _resolve(uri: Uri) -> tuple[socket.AddressFamily, Any]:
+    if uri.scheme == "unix":
+        return socket.AF_UNIX, uri.path
+    try:
+        found = socket.getaddrinfo(uri.host, uri.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise SocketNotUsableError(str(uri), error, fix="use an address of this machine, such as 127.0.0.1") from None
+    # a name that has both kinds of address gives the older: what it gave before
+    family, _, _, _, address = min(found, key=lambda each: each[0] != socket.AF_INET)
+    return family, address
+
+
+def _remedy(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return "end the program that listens there, or use another address"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return "use a port above 1023 and a folder that may be written, or let systemd pass the socket"
+    return "use an address of this machine, such as 127.0.0.1"
+
+
+@contextlib.contextmanager
+def _locked(folder: str) -> Iterator[None]:
+    """Hold others off who want to replace a file in the folder at the same moment."""
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _remove_stale(path: str) -> None:
+    """Remove the file of a socket that nobody listens on; whatever else is there makes binding fail."""
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):  # noqa: PTH116 - a socket's address is text
+            return
+    except OSError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(_PROBE)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)  # noqa: PTH108 - a socket's address is text
+        except OSError:
+            # somebody listens who is too busy to answer
+            return

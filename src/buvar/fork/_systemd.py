@@ -1,0 +1,88 @@
+"""Speak with systemd: sockets that it passes, and what it wants to be told."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from collections.abc import MutableMapping
+
+#: Number of the first descriptor that is passed.
+FIRST = 3
+_MICRO = 1_000_000
+
+
+def listen_fds(environ: MutableMapping[str, str] | None = None) -> dict[int, str]:
+    """Take over the descriptors that were passed by socket activation; the variables are removed.
+
+    Returns:
+        Number of each descriptor, and its name; empty when none were passed to this process.
+    """
+    environ = os.environ if environ is None else environ
+    if environ.get("LISTEN_PID") != str(os.getpid()):
+        return {}
+    del environ["LISTEN_PID"]
+    count = int(environ.pop("LISTEN_FDS", "0"))
+    names = environ.pop("LISTEN_FDNAMES", "").split(":")
+    found = {FIRST + place: names[place] if place < len(names) else "" for place in range(count)}
+    for number in found:
+        os.set_inheritable(number, False)
+    return found
+
+
+class Notifier:
+    """Tells the service manager how the process is doing; silent where there is none.
+
+    Args:
+        environ: The variables; None for those of the process.
+    """
+
+    def __init__(self, environ: MutableMapping[str, str] | None = None) -> None:
+        environ = os.environ if environ is None else environ
+        address = environ.get("NOTIFY_SOCKET", "")
+        self._address = "\0" + address[1:] if address.startswith("@") else address
+        #: Seconds between two signs of life; None when nobody asks for them.
+        self.interval: float | None = None
+        if address and environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid()):
+            with contextlib.suppress(ValueError):
+                self.interval = int(environ.get("WATCHDOG_USEC", "")) / _MICRO / 2
+        self._due = time.monotonic()
+
+    @staticmethod
+    def forget(environ: MutableMapping[str, str] | None = None) -> None:
+        """Remove the variables, so that a worker does not speak for the whole service."""
+        environ = os.environ if environ is None else environ
+        for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"):
+            environ.pop(name, None)
+
+    def ready(self, status: str) -> None:
+        """The service serves."""
+        self._send("READY=1", f"STATUS={status}")
+
+    def reloading(self) -> None:
+        """The workers are being replaced."""
+        self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def stopping(self) -> None:
+        """The shutdown has begun."""
+        self._send("STOPPING=1")
+
+    def alive(self) -> None:
+        """A sign of life; sent when one is due."""
+        if self.due is not None and time.monotonic() >= self.due:
+            self._due = time.monotonic() + (self.interval or 0)
+            self._send("WATCHDOG=1")
+
+    @property
+    def due(self) -> float | None:
+        """When the next sign of life is due, in monotonic time; None when nobody asks for them."""
+        return None if self.interval is None else self._due
+
+    def _send(self, *lines: str) -> None:
+        if not self._address:
+            return
+        # the service manager may restart; that is no reason to end
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.connect(self._address)
+            sock.sendall("\n".join(lines).encode())
