@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from binp.store.contract import StoreError
 
-__all__ = ["OLDEST_SQLITE", "connect_reader", "connect_writer", "explain", "is_about_the_file"]
+__all__ = ["OLDEST_SQLITE", "check_place", "connect_reader", "connect_writer", "explain", "is_about_the_file"]
 
 #: the first with strict tables
 OLDEST_SQLITE = (3, 37, 0)
@@ -39,13 +39,32 @@ _CODES = {
 }
 
 
+def check_place(path: Path) -> None:
+    """See whether a database can be at *path* at all, before anything is made beside it.
+
+    Raises:
+        StoreError: it cannot, or this Python's SQLite is too old.
+    """
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise StoreError(
+            f"SQLite {sqlite3.sqlite_version} is too old",
+            where="the sqlite3 module of this Python",
+            fix=f"use a Python that comes with SQLite {'.'.join(map(str, OLDEST_SQLITE))} or newer",
+        )
+    if path.is_dir():
+        raise StoreError("the database is a directory", where=str(path), fix="name a file in it")
+    if not path.parent.is_dir():
+        raise StoreError(
+            "the directory of the database does not exist", where=str(path), fix=f"make it: mkdir -p {path.parent}"
+        )
+
+
 def connect_writer(path: Path, synchronous: str) -> sqlite3.Connection:
     """The one connection that writes to the file and checkpoints it; the file is created if it is missing.
 
     Raises:
         StoreError: it cannot be opened, or is something else than a database of this platform.
     """
-    _check(path)
     try:
         # nobody else is to read it: the files that SQLite lays beside it get the same mode
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
@@ -110,21 +129,6 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
         )
     except sqlite3.Error as error:
         raise explain(error, path) from None
-
-
-def _check(path: Path) -> None:
-    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
-        raise StoreError(
-            f"SQLite {sqlite3.sqlite_version} is too old",
-            where="the sqlite3 module of this Python",
-            fix=f"use a Python that comes with SQLite {'.'.join(map(str, OLDEST_SQLITE))} or newer",
-        )
-    if path.is_dir():
-        raise StoreError("the database is a directory", where=str(path), fix="name a file in it")
-    if not path.parent.is_dir():
-        raise StoreError(
-            "the directory of the database does not exist", where=str(path), fix=f"make it: mkdir -p {path.parent}"
-        )
 
 
 def _refuse(path: Path, error: OSError) -> NoReturn:

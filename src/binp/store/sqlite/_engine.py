@@ -11,7 +11,7 @@ from typing import Any
 from binp.store.contract import Change, Role
 
 from ._client import Client, Gone
-from ._connect import connect_writer
+from ._connect import check_place, connect_writer
 from ._delivery import Delivery
 from ._guard import leak
 from ._ids import Ids
@@ -26,6 +26,9 @@ __all__ = ["Engine"]
 
 #: seconds for which a file that changes hands is tried to be claimed
 _CHANGE_OF_HANDS = 0.3
+
+#: seconds for which a process waits for an owner of its group to listen: it may be migrating
+_SIBLING = 60.0
 
 
 class Engine:
@@ -70,14 +73,17 @@ class Engine:
             StoreOwned: another process has the file, and does not share it with this one.
             StoreError: it cannot be opened.
         """
+        check_place(self._path)
         self._delivery = delivery
         self._outbox.open()
-        deadline = time.monotonic() + (2.0 if self._group else _CHANGE_OF_HANDS)
+        began = time.monotonic()
         while not self._lock.take():
             if self._become_client():
                 return
-            if time.monotonic() > deadline:
-                raise owned_error(self._path, self._lock.read())
+            owner = self._lock.read()
+            is_sibling = self._group is not None and owner.get("group") in {self._group, None}
+            if time.monotonic() - began > (_SIBLING if is_sibling else _CHANGE_OF_HANDS):
+                raise owned_error(self._path, owner)
             time.sleep(0.02)
         self._become_owner()
 

@@ -102,9 +102,9 @@ def _verify(applied: dict[int, tuple[str, str]], migrations: Sequence[Migration]
 
 def _back_up(connection: sqlite3.Connection, path: Path, version: int) -> None:
     copy = path.with_name(f"{path.name}.before-{version}.bak")
-    # left by an attempt that did not get to the end: what is copied now is the same or newer
-    copy.unlink(missing_ok=True)
     try:
+        # left by an attempt that did not get to the end: what is copied now is the same or newer
+        copy.unlink(missing_ok=True)
         connection.execute("VACUUM INTO ?", (str(copy),))
         copy.chmod(0o600)
     except (sqlite3.Error, OSError) as error:

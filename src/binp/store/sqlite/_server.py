@@ -19,6 +19,7 @@ import orjson
 
 from binp.store.contract import Change, StoreClosed, Write
 
+from ._guard import leak
 from ._nodes import Join, Leave
 from ._outbox import Outbox
 from ._receipt import Failure, Receipt
@@ -138,6 +139,8 @@ class Server:
 
     def abandon(self) -> None:
         """In a forked child: close its copies of the sockets, which are the parent's."""
+        # destroying it would take the parent's sockets from what both share in the kernel
+        leak(self._loop)
         if self._socket is not None:
             self._socket.close()
         for session in self._sessions:

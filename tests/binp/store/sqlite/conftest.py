@@ -1,0 +1,144 @@
+"""Stores in files, and other processes that use the same."""
+
+import itertools
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from binp.store import open_store
+from binp.store.contract import AddRecord, BeginRun, EndRun, State
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "data.db"
+
+
+@pytest.fixture
+async def store(path):
+    store = open_store(str(path), synchronous="OFF")
+    await store.open()
+    yield store
+    await store.close()
+
+
+class Writes:
+    """Writes with what does not matter filled in."""
+
+    def __init__(self, store):
+        self.store = store
+        self._at = itertools.count(time.time_ns() // 1000)
+
+    def now(self):
+        return next(self._at)
+
+    def begin(self, operation="work", **given):
+        given = {"id": self.store.new_id(), "trigger": "call", "node": self.store.node, "at": self.now()} | given
+        return BeginRun(operation=operation, **given)
+
+    def record(self, run, seq, message="said", **given):
+        return AddRecord(run=run, seq=seq, message=message, at=self.now(), **given)
+
+    def end(self, run, state=State.SUCCEEDED, **given):
+        return EndRun(id=run, state=state, at=self.now(), duration=7, **given)
+
+
+@pytest.fixture
+def writes(store):
+    return Writes(store)
+
+
+@pytest.fixture
+def writes_of():
+    return Writes
+
+
+class Worker:
+    """Another process that writes, and what it said was acknowledged."""
+
+    def __init__(self, *arguments):
+        script = Path(__file__).with_name("worker_process.py")
+        self.process = subprocess.Popen(
+            [sys.executable, str(script), *map(str, arguments)], stdout=subprocess.PIPE, text=True
+        )
+        self.lines = []
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def read(self, count):
+        """Wait for *count* lines more."""
+        for _ in range(count):
+            line = self.process.stdout.readline()
+            assert line, "the worker ended"
+            self.lines.append(line.split())
+
+    def kill(self):
+        """Kill it, and return all that it said."""
+        self.process.kill()
+        self.lines += [line.split() for line in self.process.stdout if line.endswith("\n")]
+        self.process.wait()
+        self.process.stdout.close()
+        return self.lines
+
+
+@pytest.fixture
+def worker():
+    started = []
+
+    def start(*arguments):
+        started.append(Worker(*arguments))
+        return started[-1]
+
+    yield start
+    for one in started:
+        if one.process.poll() is None:
+            one.kill()
+
+
+class Told:
+    """What was acknowledged, of all workers, and what of it the file does not have."""
+
+    def __init__(self):
+        self.begun, self.ended, self.keys = set(), set(), {}
+
+    def add(self, lines):
+        for kind, *rest in lines:
+            if kind == "B":
+                self.begun.add(int(rest[0]))
+            elif kind == "E" and len(rest) == 2:
+                self.ended.add(int(rest[0]))
+            elif kind == "K" and len(rest) == 2:
+                self.keys[rest[0]] = max(self.keys.get(rest[0], 0), int(rest[1]))
+
+    def __len__(self):
+        return len(self.begun) + len(self.ended) + sum(self.keys.values())
+
+    async def lost(self, store):
+        """Each acknowledged write that is not in the file as it was acknowledged."""
+        lost = []
+        for run in self.begun:
+            kept = await store.get_run(run)
+            if kept is None or (run in self.ended and kept.state is not State.SUCCEEDED):
+                lost.append(("run", run, kept))
+            elif kept.state not in {State.SUCCEEDED, State.INTERRUPTED}:
+                lost.append(("open", run, kept))
+            elif kept.state is State.SUCCEEDED and (
+                kept.records != 3 or [record.seq for record in await store.get_records(run)] != [1, 2, 3]
+            ):
+                lost.append(("half", run, kept))
+        for key, value in self.keys.items():
+            kept = await store.get_key("n", key)
+            # each value is written once: the version tells whether any was written twice or not at all
+            if kept is None or int(kept.value) < value or kept.version != int(kept.value):
+                lost.append(("key", key, value, kept))
+        return lost
+
+
+@pytest.fixture
+def told():
+    return Told()

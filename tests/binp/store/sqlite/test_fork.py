@@ -1,0 +1,106 @@
+"""What a forked child may do with a store: nothing, and without harm."""
+
+import asyncio
+import os
+import subprocess
+import sys
+
+import pytest
+
+from binp.store import open_store
+from binp.store.contract import Once, RunQuery, StoreError
+
+PROGRAM = """
+import asyncio, ctypes, os, sys
+from binp.store import open_store
+from binp.store.contract import Once, StoreError
+
+async def put(key):
+    return await store.write(Once(key=key, at=1))
+
+loop = asyncio.new_event_loop()
+store = open_store(sys.argv[1], group="g")
+loop.run_until_complete(store.open())
+loop.run_until_complete(put("before"))
+child = os.fork()
+if child == 0:
+    said = []
+    for attempt in (lambda: store.write(Once(key="child", at=1)), store.new_id):
+        try:
+            attempt()
+        except StoreError as error:
+            said.append(error.what)
+    store.close_sync()
+    print(said, flush=True)
+    # the program's own loop is not the store's to save: its end would disturb the one of the parent
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(loop))
+    # the whole way out, with everything that is destroyed on it
+    sys.exit(0)
+_, status = os.waitpid(child, 0)
+assert loop.run_until_complete(put("after")) is True
+assert os.path.exists(sys.argv[1] + ".owner")
+loop.run_until_complete(store.close())
+loop.close()
+print("parent", status, flush=True)
+"""
+
+
+def test_a_forked_child_is_told_and_harms_nothing(path):
+    """In a child every use says what is wrong; the child's end closes nothing of its parent, who goes on."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", PROGRAM, str(path)], capture_output=True, text=True, timeout=30
+    )
+
+    what = "the store was opened before this process was forked from another"
+    lines = done.stdout.splitlines()
+    assert lines[0] == str([what, what]), done.stderr
+    assert lines[-1] == "parent 0", done.stderr
+    assert done.stderr == ""
+
+
+async def test_the_lock_does_not_live_on_in_a_child(path):
+    """A child that outlives its parent's store does not keep the file from others."""
+    store = open_store(str(path), synchronous="OFF")
+    await store.open()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.read(reading, 1)
+        os._exit(0)
+    try:
+        await store.close()
+        await store.open()
+        assert await store.write(Once(key="x", at=1)) is True
+        await store.close()
+    finally:
+        os.write(writing, b"x")
+        os.waitpid(child, 0)
+        os.close(reading)
+        os.close(writing)
+
+
+async def test_a_child_opens_a_store_of_its_own(path):
+    """After forking, a child can use another store."""
+    store = open_store(str(path), synchronous="OFF")
+    await store.open()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            asyncio._set_running_loop(None)
+
+            async def use():
+                own = open_store(str(path.with_name("own.db")), synchronous="OFF")
+                await own.open()
+                assert await own.write(Once(key="x", at=1)) is True
+                with pytest.raises(StoreError):
+                    await store.find_runs(RunQuery())
+                await own.close()
+
+            asyncio.new_event_loop().run_until_complete(use())
+            status = 0
+        finally:
+            os._exit(status)
+    _, status = await asyncio.to_thread(os.waitpid, child, 0)
+    assert status == 0
+    await store.close()

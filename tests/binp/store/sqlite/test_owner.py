@@ -1,0 +1,94 @@
+"""One process owns the file."""
+
+import asyncio
+import json
+import os
+import stat
+
+import pytest
+
+from binp.errors import UsageError
+from binp.store import open_store
+from binp.store.contract import StoreOwned
+
+
+async def test_a_second_process_is_refused_by_name(path, worker):
+    """The refusal names the owner's pid, command and start, and how to mend it."""
+    owner = worker(path, "-")
+    owner.read(1)
+
+    with pytest.raises(StoreOwned) as caught:
+        await open_store(str(path)).open()
+
+    error = caught.value
+    assert isinstance(error, UsageError)
+    assert error.path == str(path)
+    assert error.owner["pid"] == owner.pid
+    assert "worker_process.py" in error.owner["command"]
+    assert f"process {owner.pid} (" in error.what
+    assert error.owner["since"] in error.what
+    assert f"kill {owner.pid}" in error.fix
+
+
+async def test_the_file_is_free_when_its_owner_was_killed(path, worker):
+    """No lock outlives its process."""
+    owner = worker(path, "-")
+    owner.read(1)
+    owner.kill()
+
+    store = open_store(str(path))
+    await store.open()
+    await store.close()
+
+
+async def test_a_second_opening_in_one_process_is_refused(path, store):
+    """Two stores of one process do not share a file, and do not wait for each other."""
+    other = open_store(str(path))
+
+    with pytest.raises(StoreOwned) as caught:
+        await other.open()
+
+    assert f"this process (pid {os.getpid()}) has the database open already" in str(caught.value)
+    await store.close()
+    await other.open()
+    await other.close()
+
+
+async def test_the_owner_is_noted_beside_the_file(path, store):
+    """Who owns the file is readable there while it is open, and only by this user; nothing is left afterwards."""
+    note_file = path.with_name("data.db.owner")
+    note = json.loads(note_file.read_text())
+
+    assert (note["pid"], note["node"], note["group"], note["socket"]) == (os.getpid(), store.node, None, None)
+    for file in path.parent.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+    await store.close()
+    assert [file.name for file in path.parent.iterdir()] == ["data.db"]
+
+
+async def test_a_socket_with_a_long_path_lies_elsewhere(tmp_path):
+    """A database deep in the tree can be shared too."""
+    deep = tmp_path / ("d" * 60) / ("e" * 60)
+    deep.mkdir(parents=True)
+    store = open_store(str(deep / "data.db"), group="g", synchronous="OFF")
+    await store.open()
+    place = json.loads((deep / "data.db.owner").read_text())["socket"]
+
+    assert len(place) < 100
+    assert stat.S_IMODE(os.stat(place).st_mode) == 0o600
+    assert stat.S_IMODE(os.stat(os.path.dirname(place)).st_mode) == 0o700
+    await store.close()
+    assert not os.path.exists(os.path.dirname(place))
+
+
+async def test_opening_that_is_cancelled_leaves_nothing_behind(path):
+    """A cancelled open() lets go of everything."""
+    store = open_store(str(path))
+    opening = asyncio.ensure_future(store.open())
+    await asyncio.sleep(0)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+
+    await store.open()
+    await store.close()

@@ -1,0 +1,145 @@
+"""The named statements: each is a walk along an index, however many runs there are."""
+
+import inspect
+import re
+import sqlite3
+
+import pytest
+
+from binp.store.contract import RunQuery, State
+from binp.store.sqlite._connect import connect_writer
+from binp.store.sqlite._migrate import migrate, shipped
+from binp.store.sqlite._queries import Reader, _behind
+from binp.store.sqlite._statements import statements
+
+#: tables that are small by their nature, or have to be read whole
+SMALL = {"service", "migration", "json_each", "wanted", "new", "dead", "found", "node"}
+
+
+@pytest.fixture
+def connection(path):
+    connection = connect_writer(path, "OFF")
+    migrate(connection, path, shipped())
+    yield connection
+    connection.close()
+
+
+def plan(connection, sql):
+    names = set(re.findall(r":(\w+)", sql))
+    positions = max((int(number) for number in re.findall(r"\?(\d)", sql)), default=0)
+    parameters = dict.fromkeys(names) if names else (None,) * positions
+    return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)]
+
+
+@pytest.mark.parametrize("name", sorted(statements()))
+def test_no_statement_reads_a_table_whole_or_sorts(connection, name):
+    """No full scan and no sorting in any statement, in either direction: ten million runs are as quick as ten."""
+    sql = statements()[name]
+    for text in {sql, sql.replace("DESC", "ASC")}:
+        for step in plan(connection, text):
+            scanned = re.match(r"SCAN (\S+)", step)
+            allowed = scanned is None or scanned[1] in SMALL or "CONSTANT ROW" in step
+            assert allowed, f"{name}: {step}"
+            assert "TEMP B-TREE" not in step, f"{name}: {step}"
+
+
+def test_the_check_would_find_a_scan(connection):
+    """The plans do show scans and sorts."""
+    steps = plan(connection, "SELECT id FROM run WHERE error = ?1 ORDER BY started")
+    assert steps == ["SCAN run", "USE TEMP B-TREE FOR ORDER BY"]
+
+
+def test_each_statement_is_used_and_explained():
+    """Each statement is named somewhere, and says what it does."""
+    from importlib import resources
+
+    package = resources.files("binp.store.sqlite")
+    code = "".join(file.read_text() for file in package.iterdir() if file.name.endswith(".py"))
+    assert [name for name in statements() if f'"{name}"' not in code] == []
+    for name, explanation in re.findall(r"^-- (\w+): (.*)$", package.joinpath("queries.sql").read_text(), re.MULTILINE):
+        assert name in statements()
+        assert explanation
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """Two hundred thousand runs, of which a few are unlike the others."""
+    path = tmp_path_factory.mktemp("many") / "data.db"
+    connection = connect_writer(path, "OFF")
+    migrate(connection, path, shipped())
+    connection.execute("BEGIN")
+    connection.executemany("INSERT INTO name VALUES (?, ?)", [(1, "common"), (2, "rare"), (3, "call"), (4, "label")])
+    connection.execute(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000)"
+        " INSERT INTO run (id, operation, journal, description, state, trigger, parent, attempt, epoch, node, started,"
+        " records, rev) SELECT i, iif(i % 50000 = 0, 2, 1), iif(i % 40000 = 0, 2, NULL), 1, iif(i % 30000 = 0, 3, 2),"
+        " 3, iif(i % 60000 = 0, 7, NULL), 1, 1, 1, i, 0, 1 FROM n"
+    )
+    connection.execute("INSERT INTO run_label SELECT 4, id FROM run WHERE id % 70000 = 0")
+    connection.execute("COMMIT")
+    reader = Reader(path)
+    yield reader
+    reader.close()
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        RunQuery(),
+        RunQuery(before=1000),
+        RunQuery(operation="rare"),
+        RunQuery(operation="rare", states=frozenset({State.SUCCEEDED})),
+        RunQuery(operation="common", states=frozenset({State.FAILED})),
+        RunQuery(operation="rare", states=frozenset({State.RUNNING})),
+        RunQuery(states=frozenset({State.FAILED, State.CANCELLED, State.INTERRUPTED})),
+        RunQuery(states=frozenset({State.RUNNING, State.QUEUED})),
+        RunQuery(journaled=True),
+        RunQuery(journal="rare"),
+        RunQuery(journaled=True, states=frozenset({State.FAILED})),
+        RunQuery(parent=7),
+        RunQuery(labels=("label",)),
+        RunQuery(labels=("label",), states=frozenset({State.FAILED})),
+        RunQuery(after=3),
+    ],
+    ids=str,
+)
+def test_a_page_takes_a_bounded_number_of_steps(many, query):
+    """A page of any kind is found in a few thousand steps of SQLite's machine, of two hundred thousand runs."""
+    steps = 0
+
+    def count():
+        nonlocal steps
+        steps += 100
+        return 0
+
+    many.connection.set_progress_handler(count, 100)
+    many.find_runs(query)
+    many.connection.set_progress_handler(None, 0)
+
+    assert steps < 5000
+
+
+def test_the_text_behind_a_prefix():
+    """The first text that does not begin with a prefix any more, across the gap of the surrogates."""
+    assert _behind("a") == "b"
+    assert _behind("a\U0010ffff") == "b"
+    assert _behind("\ud7ff") == "\ue000"
+    assert _behind("\U0010ffff") == ""
+    assert _behind("") == ""
+
+
+def test_readers_cannot_write(many):
+    """A reading connection refuses to write."""
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        many.connection.execute("DELETE FROM run")
+
+
+def test_no_python_holds_sql():
+    """SQL lives in its files: Python has transactions and settings alone."""
+    import binp.store.sqlite as package
+    from binp.store.sqlite import _batch, _file, _queries, _tables, _writer
+
+    for module in (package, _batch, _file, _queries, _tables, _writer):
+        found = re.findall(r"\"[^\"]*\b(SELECT|INSERT|UPDATE|DELETE)\b[^\"]*\"", inspect.getsource(module))
+        assert found == [], module

@@ -1,0 +1,172 @@
+"""Several processes, one file: who writes, and who is next."""
+
+import asyncio
+import time
+
+import pytest
+
+from binp.store import open_store
+from binp.store.contract import Once, Role, RunQuery, SetKeys, State, StoreOwned
+
+
+async def until(condition, seconds=10.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def client(path):
+    store = open_store(str(path), group="g")
+    yield store
+    await store.close()
+
+
+async def test_another_process_of_the_group_writes_through_the_owner(path, worker, client):
+    """The second process is a client, hears the changes of the first, and is heard (N-12c)."""
+    owner = worker(path, "g")
+    owner.read(2)
+    heard = []
+    client.listen(heard.extend)
+
+    await client.open()
+    await client.write(SetKeys(namespace="mine", items=(("k", "1"),), at=1))
+    await until(lambda: len({change.topic for change in heard}) == 3)
+
+    assert client.role is Role.CLIENT
+    assert [change.seq for change in heard] == list(range(heard[0].seq, heard[0].seq + len(heard)))
+    assert ("kv", "mine/k") in {(change.topic, change.id) for change in heard}
+    assert (await client.get_key("mine", "k")).value == "1"
+
+
+async def test_a_process_of_another_group_is_refused(path, worker):
+    """Only processes of one group share a file."""
+    worker(path, "g").read(2)
+    for group in (None, "other"):
+        with pytest.raises(StoreOwned):
+            await open_store(str(path), group=group).open()
+
+
+async def test_the_owner_is_killed_and_its_client_goes_on(path, worker, client, writes_of):
+    """The client becomes the owner within a moment; each of its writes is done exactly once, and the runs of the dead are
+    interrupted (N-13)."""
+    owner = worker(path, "g")
+    owner.read(2)
+    await client.open()
+    roles, heard, resets = [], [], []
+    client.on_role(roles.append)
+    client.listen(lambda changes: heard.extend(changes) if changes else resets.append(client.feed))
+    feed = client.feed
+    held = writes_of(client).begin("mine")
+    await client.write(held)
+    acks, firsts, stop = [], [], time.monotonic() + 1.0
+
+    async def write():
+        number = 0
+        while time.monotonic() < stop:
+            number += 1
+            acks.append(client.write(SetKeys(namespace="c", items=(("k", str(number)),), at=1)))
+            firsts.append(client.write(Once(key=str(number), at=1)))
+            if number % 20 == 0:
+                await acks[-1]
+        return number
+
+    writing = asyncio.ensure_future(write())
+    await asyncio.sleep(0.3)
+    owner.kill()
+    died = time.monotonic()
+    await until(lambda: client.role is Role.OWNER)
+    took = time.monotonic() - died
+    number = await writing
+
+    assert [await ack for ack in acks] == [True] * number
+    assert [await ack for ack in firsts] == [True] * number
+    kept = await client.get_key("c", "k")
+    assert (kept.value, kept.version) == (str(number), number)
+    assert took < 5.0
+    await until(lambda: roles == [Role.OWNER])
+    assert resets[0] == client.feed != feed
+    assert (await client.get_run(held.id)).state is State.RUNNING
+    left = await client.find_runs(RunQuery(states=frozenset({State.RUNNING}), limit=200))
+    assert [run.id for run in left.runs] == [held.id]
+
+
+async def test_the_owner_closes_and_its_client_goes_on(path, client):
+    """When the owner leaves in peace, its client takes the role too."""
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    script = Path(__file__).parents[3] / "contract" / "owner_process.py"
+    process = subprocess.Popen([sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process.stdin.write(f"open {path}\n")
+    process.stdin.flush()
+    process.stdout.readline()
+    client = open_store(str(path), group="tests")
+    await client.open()
+    assert client.role is Role.CLIENT
+
+    process.stdin.write("close\n")
+    process.stdin.flush()
+    results = []
+    while client.role is Role.CLIENT:
+        results.append(await client.write(SetKeys(namespace="n", items=(("k", "1"),), at=1)))
+    results.append(await client.write(SetKeys(namespace="n", items=(("k", "1"),), at=1)))
+    kept = await client.get_key("n", "k")
+    await client.close()
+    process.communicate(timeout=10)
+
+    assert set(results) == {True}
+    assert kept.version == len(results)
+
+
+async def test_what_a_killed_client_left_is_interrupted(path, worker, client):
+    """The owner ends the runs of a client that died (N-13)."""
+    await client.open()
+    other = worker(path, "g")
+    other.read(40)
+    assert other.lines[0] == ["R", "client"]
+    other.kill()
+
+    begun = {int(line[1]) for line in other.lines if line[0] == "B"}
+    for _ in range(1000):
+        states = {(await client.get_run(run)).state for run in begun}
+        if states <= {State.SUCCEEDED, State.INTERRUPTED}:
+            break
+        await asyncio.sleep(0.01)
+    assert states <= {State.SUCCEEDED, State.INTERRUPTED}
+
+
+async def test_owners_are_killed_one_after_the_other(path, worker, told):
+    """Four processes, each owner killed in turn: whoever is left goes on, and nothing is lost or doubled."""
+    workers = [worker(path, "g") for _ in range(4)]
+    for one in workers:
+        one.read(3)
+    left = list(workers)
+    for _ in range(3):
+        note = None
+        while not any(one.pid == note for one in left):
+            note = pid_of_owner(path)
+            await asyncio.sleep(0.01)
+        dying = next(one for one in left if one.pid == note)
+        left.remove(dying)
+        told.add(dying.kill())
+        for one in left:
+            await asyncio.to_thread(one.read, 300)
+    told.add(left[0].kill())
+
+    store = open_store(str(path), group="g")
+    await store.open()
+    lost = await told.lost(store)
+    await store.close()
+    assert lost == []
+
+
+def pid_of_owner(path):
+    import json
+
+    try:
+        return json.loads(path.with_name("data.db.owner").read_text())["pid"]
+    except (OSError, ValueError):
+        return None
