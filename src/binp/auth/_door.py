@@ -84,10 +84,16 @@ class Door:
             return
         if scope["type"] not in ("http", "websocket"):
             raise ValueError(f"a connection of type {scope['type']!r} is not served")
-        access = await self._access()
-        problem = _check_host(scope, access)
-        if problem is not None:
+        try:
+            access = await self._access()
+        except BinpError:
+            _logger.exception("nobody is let in: what the door goes by cannot be read")
+            problem = Problem(status=503, code="unavailable", detail="the server is not ready", fix="see its log")
             await send_problem(problem, scope, receive, send)
+            return
+        refusal = _check_host(scope, access)
+        if refusal is not None:
+            await send_problem(refusal, scope, receive, send)
             return
         zone, app = self._choose(scope)
         if zone is Zone.PROTECTED:
@@ -153,7 +159,10 @@ def _authenticate(access: Access, scope: Scope) -> _Actor | Problem:
         if hmac.compare_digest(given.strip().encode(), token.encode()):
             return _Actor("token")
         return Problem(
-            status=401, code="wrong-token", detail="this is not the token", fix="`binp token` prints the right one"
+            status=401,
+            code="wrong-token",
+            detail="this is not the token",
+            fix="the token is in the file beside the database whose name ends in `.token`",
         )
     session = _session(access, token, scope)
     if session is not None:

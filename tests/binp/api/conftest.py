@@ -20,6 +20,8 @@ class Connection:
 
     def __init__(self, app: Any, path: str, query: str = "", *, kind: str, headers: dict[str, str]) -> None:
         self.sent: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        #: the message with status and headers
+        self.start: dict[str, Any] = {}
         #: cleared: nobody reads what is sent
         self.reads = asyncio.Event()
         self.reads.set()
@@ -78,12 +80,14 @@ class Served:
         transport = httpx.ASGITransport(binp.app, raise_app_exceptions=False)
         self.http = httpx.AsyncClient(transport=transport, base_url=f"http://{HOST}", headers=self.headers)
 
-    async def stream(self, query: str = "", **headers: str) -> Connection:
-        """An event stream whose first part was read."""
+    async def stream(self, query: str = "", *, through: Any = None, **headers: str) -> Connection:
+        """An event stream whose first message was read."""
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
-        made = Connection(self.binp.app, "/internal/events", query, kind="http", headers={**self.headers, **headers})
+        made = Connection(
+            through or self.binp.app, "/internal/events", query, kind="http", headers={**self.headers, **headers}
+        )
         self.open.append(made)
-        made.start = await made.next()  # type: ignore[attr-defined] # kept for the tests that look at it
+        made.start = await made.next()
         return made
 
     async def socket(self, path: str) -> Connection:

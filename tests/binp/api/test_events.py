@@ -227,18 +227,26 @@ async def test_gone_clients_leave_nothing(served: Any, last: int) -> None:
     assert (served.binp.home.ring.waiting, len(asyncio.all_tasks())) == (0, before)
 
 
-async def test_number_of_streams_is_bounded(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_number_of_streams_is_bounded(served: Any) -> None:
     """There are so many streams at a time; one more is asked to come back later."""
-    (stream_app,) = [route.app for route in served.binp.app._internal.routes if getattr(route, "path", "") == "/events"]
-    monkeypatch.setattr(stream_app, "_limit", 2)
-    first, _ = await served.stream(), await served.stream()
+    limited = EventStream(served.binp.home.ring, limit=2)
+    first, _ = await served.stream(through=limited), await served.stream(through=limited)
 
-    refused = await served.http.get("/internal/events")
+    refused = await served.stream(through=limited)
     await first.leave()
-    third = await served.stream()
+    third = await served.stream(through=limited)
 
-    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    assert refused.start["status"] == 503
+    assert (b"retry-after", b"1") in refused.start["headers"]
     assert third.start["status"] == 200
+
+
+async def test_head(served: Any) -> None:
+    """Asking for the headers alone opens no stream."""
+    answer = await served.http.head("/internal/events")
+
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+    assert served.binp.home.ring.waiting == 0
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount
 
 from binp import BINP
+from binp.app._application import Application
 from buvar import context
 
 HOST = "http://127.0.0.1:8000"
@@ -279,3 +282,43 @@ async def test_is_a_fastapi(binp: BINP) -> None:
     """BNP-02: the application is a FastAPI, so that everything made for one works with it."""
     assert isinstance(binp.app, FastAPI)
     assert binp.app is binp.app
+
+
+async def test_lifespan(db: str) -> None:
+    """An application alone keeps its home open around the user's own lifespan."""
+    seen: list[bool] = []
+    binp = BINP(db=db)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Any) -> AsyncIterator[dict[str, int]]:
+        seen.append(binp.home.is_open)
+        yield {"number": 7}
+        seen.append(binp.home.is_open)
+
+    app = Application(binp, lifespan=lifespan)
+    messages: asyncio.Queue[Any] = asyncio.Queue()
+    sent: asyncio.Queue[Any] = asyncio.Queue()
+    scope: dict[str, Any] = {"type": "lifespan", "state": {}}
+    running = asyncio.ensure_future(app(scope, messages.get, sent.put))
+
+    messages.put_nowait({"type": "lifespan.startup"})
+    assert (await sent.get())["type"] == "lifespan.startup.complete"
+    assert (binp.home.is_serving, scope["state"]) == (True, {"number": 7})
+    messages.put_nowait({"type": "lifespan.shutdown"})
+    assert (await sent.get())["type"] == "lifespan.shutdown.complete"
+    await running
+
+    assert seen == [True, True]
+    assert not binp.home.is_open
+
+
+async def test_takes_the_routes_of_another(http: httpx.AsyncClient, binp: BINP) -> None:
+    """Routes of an included application are served, also those that it gets later, and its documentation is not."""
+    other = Application(BINP())
+    other.get("/early")(lambda: "early")
+
+    binp.app.take_routes(other)
+    other.get("/late")(lambda: "late")
+
+    assert [(await http.get(path)).json() for path in ("/early", "/late")] == ["early", "late"]
+    assert sorted((await http.get("/openapi.json")).json()["paths"]) == ["/early", "/late"]

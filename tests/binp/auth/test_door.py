@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from binp.auth import Access, make_ticket, new_session
+from binp.auth import Access, Door, make_ticket, new_session
 from binp.auth._signing import cookie_name
 from binp.errors import BinpError
 
@@ -217,6 +217,8 @@ async def test_refused_host_says_which_setting(house: Any) -> None:
         ("*.box.lan", "evilbox.lan", False),
         ("fe80::1", "[FE80::1]:80", True),
         ("box.lan", "box.lan:99999999999", False),
+        ("[nonsense", "box.lan", False),
+        ("", "box.lan", False),
     ],
 )
 async def test_configured_hosts(house: Any, bearer: Any, allowed: str, host: str, is_let_in: bool) -> None:
@@ -512,6 +514,21 @@ async def test_nothing_of_cors_without_the_setting(house: Any, bearer: Any) -> N
 
     assert answer.reached == "platform"
     assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+@pytest.mark.parametrize("path", ["/mine", "/internal/actions/"])
+async def test_nothing_to_go_by(house: Any, bearer: Any, path: str) -> None:
+    """N-18: while settings, database or token cannot be read nobody is let in, and a stranger is not told why."""
+
+    async def broken() -> Access:
+        raise BinpError("the token file belongs to user 12345", where="/srv/data.db.token")
+
+    door = Door(house.choose, access=broken, lifespan=house.app("lifespan"))
+
+    answer = await house.ask("GET", path, headers=bearer, through=door)
+
+    assert (answer.reached, answer.status) == (None, 503)
+    assert b"12345" not in answer.body
 
 
 async def test_lifespan_passes(house: Any) -> None:
