@@ -164,9 +164,9 @@ class Stage:
         """Have plugins loaded and their tasks run in the background while the block runs.
 
         Leaving the block sets `Cancel`, gives grace, cancels the rest and tears down. Tasks that end before, even all
-        of them, change nothing. When a task or a signal sets `Cancel`, the tasks are ended at once, and the teardown waits
-        until the block is left. Loading and teardown belong to a task of their own, so the block may be left from
-        another task than the one that entered it.
+        of them, change nothing. When a task or a signal sets `Cancel`, the tasks are ended at once, and the teardown
+        waits until the block is left. Loading and teardown belong to a task of their own, so the block may be left
+        from another task than the one that entered it.
 
         Args:
             plugins: The plugins; no relative names.

@@ -377,6 +377,7 @@ def test_reload(tmp_path):
     assert source.reload() == []
     file.write_text("[foo]\nbar = 'b'\n[in]\nx = 1\n")
     assert source.reload() == [config.Change("foo", old, Foo("b"))]
+    assert source.reload() == []
     assert old == Foo("a")
     file.write_text("[foo]\nbar = 'c'\n[in]\nx = 'no'\n")
     with pytest.raises(config.ConfigLoadError):

@@ -210,6 +210,15 @@ async def test_awaited_twins():
     assert await plugin.Stage().arun(prepare) == [1]
 
 
+async def test_tasks_that_are_never_run():
+    """PLG-11: what was loaded and never run is closed by the teardown (B-21)."""
+    stage = plugin.Stage()
+    await stage.aload(prepare_value)
+    await stage.arun_teardown()
+    del stage
+    gc.collect()
+
+
 async def test_cancelling_arun():
     """PLG-10: a stage whose caller is cancelled ends its tasks and is torn down before it is left."""
     seen = []
