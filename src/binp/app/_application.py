@@ -8,13 +8,12 @@ import functools
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from binp.api import Platform, create_app
 from binp.auth import Access, Door, Zone, read_or_create_token, token_path
 from binp.home import Home
 from binp.runs import now
@@ -25,6 +24,9 @@ from buvar.secret import Secret
 
 from . import _inject
 from ._console import Console
+
+if TYPE_CHECKING:
+    from binp.api import Platform
 
 __all__ = ["Application"]
 
@@ -55,7 +57,6 @@ class Application(FastAPI):
         self.platform = platform
         self._surround: Surround = surround or functools.partial(_serve, platform.home)
         self._entrance = _Entrance(platform.home)
-        self._internal = create_app(platform)
         self._console = Console()
         self._own_routes = list(self.router.routes)
 
@@ -73,14 +74,13 @@ class Application(FastAPI):
         """The door, with the user's application behind it, and the platform beside that."""
         user = super().build_middleware_stack()
         inside = self._in_home(user)
-        internal = self._in_home(self._internal)
 
         def choose(scope: Any) -> tuple[Zone, Any]:
             path = _path_of(scope)
             if _is_under(path, "/internal"):
                 if self._is_users(scope, path, literally="/internal"):
                     return Zone.USER, inside
-                return Zone.PROTECTED, _mounted(internal, "/internal")
+                return Zone.PROTECTED, _mounted(self._platform_zone, "/internal")
             if (path == "/" or _is_under(path, "/static")) and not self._is_users(scope, path):
                 scope["console_path"] = path
                 return Zone.PROTECTED, self._console
@@ -97,6 +97,17 @@ class Application(FastAPI):
             await router(scope, receive, send)
         finally:
             router.lifespan_context = inner
+
+    @functools.cached_property
+    def _internal(self) -> FastAPI:
+        # its models and routes take a moment to make, which the start and a program without console need not wait for
+        from binp.api import create_app
+
+        return create_app(self.platform)
+
+    @functools.cached_property
+    def _platform_zone(self) -> ASGIApp:
+        return self._in_home(self._internal)
 
     def _in_home(self, app: ASGIApp) -> ASGIApp:
         """*app* with the components of the home as its context."""
