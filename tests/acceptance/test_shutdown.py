@@ -25,6 +25,10 @@ async def slow() -> str:
     await asyncio.sleep(1)
     return "answered"
 
+@binp.app.get("/never")
+async def never() -> None:
+    await asyncio.sleep(600)
+
 @binp.action
 async def long() -> None:
     """Talk without waiting for anybody to listen, then sleep."""
@@ -165,6 +169,7 @@ def test_everything_in_flight_ends_in_order(serve: Serve) -> None:
     assert phases.index("listener closed") < phases.index("requests answered") < phases.index("services stopped")
     phases.remove("requests answered")
     assert phases == PHASES
+    assert [line for line in busy.server.log if line["level"] not in ("info", "debug")] == []
     check(busy, serve())
 
 
@@ -203,6 +208,20 @@ def test_a_second_signal_cancels_at_once(start: Serve, serve: Serve, free_port: 
     request.exception(10)
     row = serve().ask("GET", f"/internal/runs/{run}")
     assert row["state"] == "cancelled"
+
+
+def test_a_request_that_never_ends_is_cut(serve: Serve) -> None:
+    """A request of the user's own that goes on and on is cancelled in time for the rest of the list."""
+    server = serve(BINP_GRACE="3")
+    request = ThreadPoolExecutor().submit(lambda: server.open("GET", "/never"))
+    time.sleep(0.3)
+    began = time.monotonic()
+    status = server.stop()
+
+    assert status == 0
+    assert 2 < time.monotonic() - began < 3.5
+    assert request.exception(5) is not None
+    assert server.phases[-1] == PHASES[-1]
 
 
 def test_ctrl_c_ends_it_too(serve: Serve) -> None:

@@ -98,8 +98,10 @@ def test_pairs_win_over_the_object() -> None:
         (
             [],
             "{",
-            "--json is no JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)\n"
-            '  fix:   write it like --json \'{"key": "value"}\'',
+            (
+                "--json is no JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)\n"
+                '  fix:   write it like --json \'{"key": "value"}\''
+            ),
         ),
     ],
 )

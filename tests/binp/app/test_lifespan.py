@@ -1,0 +1,151 @@
+"""The application under a server that is not ours: its lifespan, and the signals that the server handles."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from binp import BINP
+
+
+class Foreign:
+    """A server that handles signals by a bound method, as uvicorn does."""
+
+    def __init__(self, **config: Any) -> None:
+        self.config = SimpleNamespace(
+            **{"host": "127.0.0.1", "port": 1234, "uds": None, "fd": None, "is_ssl": False, **config}
+        )
+        self.received: list[int] = []
+
+    def handle(self, number: int, frame: object) -> None:
+        self.received.append(number)
+
+    @contextlib.contextmanager
+    def installed(self) -> Iterator[None]:
+        former = signal.signal(signal.SIGTERM, self.handle)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, former)
+
+
+@contextlib.asynccontextmanager
+async def lived(binp: BINP) -> Any:
+    """Speak the lifespan protocol with the application."""
+    inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    outbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
+    task = asyncio.create_task(binp.app(scope, inbox.get, outbox.put))
+    inbox.put_nowait({"type": "lifespan.startup"})
+    message = await outbox.get()
+    if message["type"] != "lifespan.startup.complete":
+        with contextlib.suppress(Exception):
+            await task
+        raise AssertionError(message)
+    try:
+        yield scope
+    finally:
+        inbox.put_nowait({"type": "lifespan.shutdown"})
+        assert (await outbox.get())["type"] == "lifespan.shutdown.complete"
+        await task
+
+
+async def test_the_order_of_a_life(db: str, capsys: Any) -> None:
+    """Plugins are loaded, then the user's lifespan is entered, then services run; and back in reverse."""
+    seen: list[str] = []
+
+    async def prepare(teardown: Any) -> None:
+        seen.append("plugin")
+
+    from buvar.plugin import Teardown
+
+    prepare.__annotations__["teardown"] = Teardown
+    binp = BINP(db=db, plugins=[prepare])
+
+    @binp.service
+    async def keeper() -> None:
+        seen.append("service")
+        try:
+            await asyncio.sleep(60)
+        finally:
+            seen.append("service stopped")
+
+    @contextlib.asynccontextmanager
+    async def own(app: Any) -> Any:
+        seen.append("lifespan")
+        yield {"given": 7}
+        seen.append("lifespan ended")
+
+    binp.app.router.lifespan_context = own
+    async with lived(binp) as scope:
+        await asyncio.sleep(0.1)
+        open_inside = binp.home.is_serving
+
+    assert scope["state"] == {"given": 7}
+    assert open_inside
+    assert seen == ["plugin", "lifespan", "service", "service stopped", "lifespan ended"]
+    assert not binp.home.is_open
+    assert "open      http://127.0.0.1:8000/?ticket=" in capsys.readouterr().out
+
+
+async def test_it_lives_again(db: str) -> None:
+    """A lifespan that ended can begin again."""
+    binp = BINP(db=db)
+    for _ in range(2):
+        async with lived(binp):
+            await binp.kv.set(x=1)
+
+
+async def test_signals_are_heard_before_the_server(db: str, capsys: Any) -> None:
+    """The first signal begins the shutdown before the server acts on it, and is passed on; handlers are restored."""
+    server = Foreign()
+    binp = BINP(db=db)
+    with server.installed():
+        async with lived(binp):
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.sleep(0.05)
+            after_first = binp.home.is_serving
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.sleep(0.05)
+            hurried = binp.home._hurry is not None and binp.home._hurry.is_set()
+        restored = signal.getsignal(signal.SIGTERM) == server.handle
+
+    assert (after_first, hurried, restored) == (False, True, True)
+    assert server.received == [signal.SIGTERM] * 2
+    assert "open      http://127.0.0.1:1234/?ticket=" in capsys.readouterr().out
+
+
+async def test_somebody_elses_handler_stays(db: str) -> None:
+    """A handler that was installed meanwhile is not replaced at the end."""
+    server, other = Foreign(), Foreign()
+    with server.installed():
+        async with lived(BINP(db=db)):
+            signal.signal(signal.SIGTERM, other.handle)
+        assert signal.getsignal(signal.SIGTERM) == other.handle
+
+
+@pytest.mark.parametrize("config", [{"uds": "/tmp/x"}, {"fd": 3}, {"port": 0}])
+async def test_an_address_that_cannot_be_known(db: str, capsys: Any, config: dict[str, Any]) -> None:
+    """A server on a socket that it was given, or on any free port, is not told to be somewhere."""
+    with Foreign(**config).installed():
+        async with lived(BINP(db=db)):
+            pass
+
+    assert "open" not in capsys.readouterr().out
+
+
+async def test_who_can_be_reached_must_ask(db: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decision 15: a server that other machines can reach is refused without authentication."""
+    monkeypatch.setenv("BINP_AUTH", "none")
+    with Foreign(host="0.0.0.0").installed(), pytest.raises(AssertionError) as caught:
+        async with lived(BINP(db=db)):
+            pass
+
+    message = caught.value.args[0]["message"]
+    assert "InvalidSetting: auth is 'none', but '0.0.0.0' can be reached from other machines" in message

@@ -1,0 +1,278 @@
+"""The way in from outside: a running server is found beside its database, and talked to in JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from binp import client
+from binp.client import Answer, Client, Instance, NotServed
+from binp.errors import UsageError
+
+FIX = "\n  fix:   start it with `binp run FILE`, or name its database with --db, or its address with --url"
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    path = tmp_path / "data.db"
+    path.touch()
+    return path
+
+
+class Echo(BaseHTTPRequestHandler):
+    """Answers with what it was asked, or with what the path says."""
+
+    def answer(self) -> None:
+        status, _, rest = self.path.lstrip("/").partition("/")
+        length = int(self.headers.get("content-length", 0))
+        body = self.rfile.read(length).decode()
+        if rest == "text":
+            content = b"<html>"
+        elif rest == "empty":
+            content = b""
+        elif status == "200":
+            asked = {"method": self.command, "path": self.path, "body": body, **dict(self.headers)}
+            content = json.dumps(asked).encode()
+        else:
+            content = json.dumps({"detail": "this is not the token", "fix": "use another one", "code": 1}).encode()
+        self.send_response(int(status))
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_POST = answer  # noqa: N815 - the names of the standard library
+
+    def log_message(self, *args: Any) -> None: ...
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_what_was_published_is_found(database: Path) -> None:
+    """An instance is found where it published itself, for its owner's eyes only, until it takes that back."""
+    client.publish(database, "http://127.0.0.1:1")
+    client.publish(database, "http://127.0.0.1:2")
+    place = database.with_name("data.db.serving")
+    found = client.find(database)
+    mode = place.stat().st_mode & 0o777
+    client.withdraw(database)
+    client.withdraw(database)
+
+    assert found == Instance("http://127.0.0.1:2", os.getpid())
+    assert mode == 0o600
+    assert sorted(path.name for path in database.parent.iterdir()) == ["data.db"]
+
+
+def test_only_the_own_word_is_taken_back(database: Path) -> None:
+    """A process that ends leaves alone what another one has published since."""
+    place = database.with_name("data.db.serving")
+    place.write_text('{"url": "http://127.0.0.1:1", "pid": 1}')
+    client.withdraw(database)
+
+    assert client.find(database) == Instance("http://127.0.0.1:1", 1)
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    """Publishing where there is no folder raises, and leaves nothing."""
+    with pytest.raises(FileNotFoundError):
+        client.publish(tmp_path / "none" / "data.db", "http://127.0.0.1:1")
+
+
+def test_a_draft_is_not_left_behind(database: Path) -> None:
+    """When the place cannot be replaced, no draft stays."""
+    database.with_name("data.db.serving").mkdir()
+    with pytest.raises(OSError, match="data.db.serving"):
+        client.publish(database, "http://127.0.0.1:1")
+
+    assert len(list(database.parent.iterdir())) == 2
+
+
+def dead_pid() -> int:
+    with subprocess.Popen([sys.executable, "-c", ""]) as done:
+        pass
+    return done.pid
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (None, "nobody serves data.db\n  where: FOLDER/data.db" + FIX),
+        (
+            "{",
+            (
+                "it cannot be told who serves data.db: the file is damaged\n  where: FOLDER/data.db.serving\n"
+                "  fix:   delete it, and start the server again"
+            ),
+        ),
+        (
+            '{"url": "http://127.0.0.1:1", "pid": PID}',
+            (
+                "the server of data.db is gone: process PID was killed\n  where: FOLDER/data.db.serving\n"
+                "  fix:   start it again with `binp run FILE`"
+            ),
+        ),
+    ],
+)
+def test_who_is_not_found(database: Path, content: str | None, text: str) -> None:
+    """Nobody, a damaged file, and one of a process that was killed: each is told apart, with what to do."""
+    pid = str(dead_pid())
+    if content is not None:
+        database.with_name("data.db.serving").write_text(content.replace("PID", pid))
+
+    with pytest.raises(NotServed) as caught:
+        client.find(database)
+    assert str(caught.value) == text.replace("FOLDER", str(database.parent)).replace("PID", pid)
+
+
+def test_no_database(tmp_path: Path) -> None:
+    """Where there is no database, that is what is said."""
+    with pytest.raises(NotServed) as caught:
+        client.find(tmp_path / "data.db")
+    assert str(caught.value) == f"there is no database here\n  where: {tmp_path}/data.db{FIX}"
+
+
+def test_a_file_that_cannot_be_read(database: Path) -> None:
+    """A file that this user may not read is told from one that is not there."""
+    database.with_name("data.db.serving").mkdir()
+
+    with pytest.raises(NotServed, match="it cannot be told who serves data.db: Is a directory"):
+        client.find(database)
+
+
+def test_the_token_goes_to_its_own_server_alone(database: Path, url: str) -> None:
+    """The token beside a database is sent to the server of that database, and never to an address that was named."""
+    database.with_name("data.db.token").write_text("secret\n")
+    client.publish(database, url)
+    own = client.connect(database).get("/200")
+    given = client.connect(database, token="given").get("/200")
+    named = client.connect(database, url=url).get("/200")
+
+    assert (own["Authorization"], given["Authorization"]) == ("Bearer secret", "Bearer given")
+    assert "Authorization" not in named
+
+
+def test_a_server_without_authentication(database: Path, url: str) -> None:
+    """Where there is no token file, none is sent."""
+    client.publish(database, url)
+
+    assert "Authorization" not in client.connect(database).get("/200")
+
+
+def test_a_token_that_cannot_be_read(database: Path, url: str) -> None:
+    """A token that this user may not read is an error of its own, with the way around."""
+    database.with_name("data.db.token").mkdir()
+    client.publish(database, url)
+
+    with pytest.raises(UsageError) as caught:
+        client.connect(database)
+    assert str(caught.value) == (
+        f"the token of data.db cannot be read: Is a directory\n  where: {database}.token\n"
+        "  fix:   use it as the user who runs the server, or give the token with --token or BINP_TOKEN"
+    )
+
+
+def test_neither_database_nor_address() -> None:
+    """Somebody has to say where."""
+    with pytest.raises(NotServed, match="neither a database nor an address was named"):
+        client.connect()
+
+
+def test_json_goes_and_comes(url: str) -> None:
+    """Queries are encoded, parameters that are None left out, and bodies are JSON; a path in front is kept."""
+    asked = Client(url + "/200/", "t").get("/x", a=1, b=None, c=["1", "2&"])
+    sent = Client(url, "t").post("/200/" + client.path_part("a/b c"), {"ü": [1]})
+    nothing = Client(url).post("/204/empty")
+
+    assert (asked["method"], asked["path"]) == ("GET", "/200/x?a=1&c=1&c=2%26")
+    assert (sent["method"], sent["path"], json.loads(sent["body"])) == ("POST", "/200/a%2Fb%20c", {"ü": [1]})
+    assert sent["Content-Type"] == "application/json"
+    assert nothing is None
+
+
+def test_a_refusal_keeps_its_problem(url: str) -> None:
+    """A refusal becomes an error with the words of the server, its status and the whole problem."""
+    with pytest.raises(Answer) as caught:
+        Client(url).get("/401")
+    with pytest.raises(Answer) as bare:
+        Client(url).get("/502/text")
+
+    assert str(caught.value) == "this is not the token\n  fix:   use another one"
+    assert (caught.value.status, caught.value.problem["code"]) == (401, 1)
+    assert str(bare.value) == f"{url}/502/text answered with status 502"
+
+
+def test_a_server_of_another_kind(url: str) -> None:
+    """What answers with something else than JSON is no server of ours."""
+    with pytest.raises(NotServed) as caught:
+        Client(url).get("/200/text")
+    assert str(caught.value) == (
+        f"{url} does not speak like a binp server: GET /200/text is no JSON\n  fix:   name the right address with --url"
+    )
+
+
+@pytest.fixture
+def answers_with() -> Iterator[Callable[[bytes], str]]:
+    """A server that reads nothing, and answers with given bytes once, or never."""
+    made: list[socket.socket] = []
+
+    def listen(answer: bytes | None) -> str:
+        listener = socket.create_server(("127.0.0.1", 0))
+        made.append(listener)
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            made.append(connection)
+            if answer is not None:
+                connection.recv(65536)
+                connection.sendall(answer)
+                connection.shutdown(socket.SHUT_RDWR)
+
+        threading.Thread(target=serve, daemon=True).start()
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+    yield listen  # type: ignore[misc]  # None stands for no answer
+    for each in made:
+        each.close()
+
+
+def test_nobody_answers(answers_with: Callable[[bytes | None], str]) -> None:
+    """Nobody who listens, one who never answers, one who hangs up and one who speaks nonsense: each is told apart."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    mute, rude, odd = answers_with(None), answers_with(b""), answers_with(b"what?\r\n\r\n")
+    messages = []
+    for each in (Client(f"http://127.0.0.1:{port}"), Client(mute, timeout=0.2), Client(rude), Client(odd)):
+        with pytest.raises(NotServed) as caught:
+            each.get("/")
+        messages.append(caught.value.what)
+
+    assert messages == [
+        f"nobody answers at http://127.0.0.1:{port}",
+        f"{mute} did not answer within 0.2 seconds",
+        f"{rude} cannot be talked to: Remote end closed connection without response",
+        f"{odd} cannot be talked to: what?\r\n",
+    ]
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://x", "http://", "http://x:port"])
+def test_what_is_no_address(url: str) -> None:
+    """What is no address of a server is refused before anything is sent."""
+    with pytest.raises(UsageError, match="write it like http://127.0.0.1:8000"):
+        Client(url).get("/")
