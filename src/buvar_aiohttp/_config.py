@@ -1,0 +1,194 @@
+"""Where and how the server listens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import errno
+import logging
+import socket
+import ssl
+from typing import TYPE_CHECKING, Any, Final
+
+from buvar import config, context, fork
+from buvar.names import resolve_dotted_name
+
+from ._errors import AioHttpConfigError, require
+
+if TYPE_CHECKING:
+    import aiohttp.web
+
+    from buvar.plugin import Cancel
+
+#: Seconds in which a connection that was accepted just before the end may still send its request.
+_LINGER: Final = 0.1
+
+
+def _to_socket(value: Any) -> Any:
+    """A shared socket by its URI; a socket stays one."""
+    if value is None or isinstance(value, socket.socket):
+        return value
+    return context.get(fork.Socket, name=str(fork.Uri.parse(value)))
+
+
+def _to_ssl_context(value: Any) -> Any:
+    """What a PEM file with certificate and key stands for; a context stays one."""
+    if value is None or isinstance(value, ssl.SSLContext):
+        return value
+    made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    made.load_cert_chain(value)
+    return made
+
+
+@dataclasses.dataclass
+class AioHttpConfig(config.Config, section="aiohttp"):
+    """Where and how the server listens; loaded from the section ``aiohttp``.
+
+    A shared socket (see `buvar.fork.stage`) of the same address is used in place of a new one. With no address at all,
+    all shared sockets are served.
+    """
+
+    #: address or name; None for all, when there is a port
+    host: str | None = None
+    port: int | None = None
+    #: file of a unix socket, in place of host and port
+    path: str | None = None
+    #: a bound socket, in place of all these; in a file the URI of a shared one
+    sock: socket.socket | None = config.var(None, converter=_to_socket)  # noqa: RUF009 - makes a field, no value
+    #: seconds that requests have to end when the server ends
+    shutdown_timeout: float = 60.0
+    #: serve TLS; in a file the path of a PEM file with certificate and key
+    ssl_context: ssl.SSLContext | None = config.var(None, converter=_to_ssl_context)  # noqa: RUF009 - makes a field, no value
+    #: connections that may wait to be accepted
+    backlog: int = 128
+    #: let aiohttp handle signals, which is the stage's business
+    handle_signals: bool = False
+    #: a logger or its dotted name; False for none, None for that of aiohttp
+    access_log: str | bool | logging.Logger | None = config.var(None, converter=lambda value: value)  # noqa: RUF009 - makes a field, no value
+
+    def runner(self, app: aiohttp.web.Application) -> aiohttp.web.AppRunner:
+        """A runner of *app* with these settings."""
+        require()
+        import aiohttp.web
+
+        options: dict[str, Any] = {}
+        if isinstance(self.access_log, str):
+            options["access_log"] = resolve_dotted_name(self.access_log)
+        elif self.access_log is False:
+            options["access_log"] = None
+        elif isinstance(self.access_log, logging.Logger):
+            options["access_log"] = self.access_log
+        return aiohttp.web.AppRunner(
+            app, handle_signals=self.handle_signals, shutdown_timeout=self.shutdown_timeout, **options
+        )
+
+    def site(self, runner: aiohttp.web.BaseRunner) -> aiohttp.web.BaseSite:
+        """Where *runner*, which is set up, is to listen; the first place if there are several.
+
+        Raises:
+            AioHttpConfigError: no address is given and no socket is shared; a `ValueError`.
+        """
+        return self.sites(runner)[0]
+
+    def sites(self, runner: aiohttp.web.BaseRunner) -> list[aiohttp.web.BaseSite]:
+        """Everywhere where *runner*, which is set up, is to listen.
+
+        Raises:
+            AioHttpConfigError: no address is given and no socket is shared; a `ValueError`.
+        """
+        require()
+        import aiohttp.web
+
+        from ._site import UnixSockSite
+
+        sockets = self._sockets()
+        if sockets:
+            return [
+                (UnixSockSite if sock.family == getattr(socket, "AF_UNIX", None) else aiohttp.web.SockSite)(
+                    runner,
+                    sock,
+                    ssl_context=self.ssl_context,
+                    # listening anew must not shorten the queue that others share
+                    backlog=max(self.backlog, getattr(sock, "backlog", 0)),
+                )
+                for sock in sockets
+            ]
+        if self.path is not None:
+            return [aiohttp.web.UnixSite(runner, self.path, ssl_context=self.ssl_context, backlog=self.backlog)]
+        if self.host is not None or self.port is not None:
+            return [
+                aiohttp.web.TCPSite(runner, self.host, self.port, ssl_context=self.ssl_context, backlog=self.backlog)
+            ]
+        raise AioHttpConfigError
+
+    def _sockets(self) -> list[socket.socket]:
+        """The sockets that exist already for what is configured."""
+        if self.sock is not None:
+            return [self.sock]
+        shared = {name: sock for name, sock in context.find(fork.Socket).items() if isinstance(name, str)}
+        if self.path is not None:
+            wanted = [fork.Uri("unix", path=self.path)]
+        elif self.host is not None or self.port is not None:
+            wanted = [fork.Uri.tcp(self.host, self.port)]
+            if self.host is None:
+                wanted.append(fork.Uri.tcp("::", self.port))
+        else:
+            return list(dict.fromkeys(shared.values()))
+        return list(dict.fromkeys(shared[str(uri)] for uri in wanted if str(uri) in shared))
+
+    async def run(
+        self,
+        app: aiohttp.web.Application,
+        *,
+        runner: aiohttp.web.AppRunner | None = None,
+        cancel: Cancel | None = None,
+        booting: contextlib.AbstractContextManager[Any] | None = None,
+    ) -> None:
+        """Serve *app* until *cancel* is set or this is cancelled; then let requests end and clean up.
+
+        Args:
+            app: What to serve.
+            runner: Runs it; by default one is made.
+            cancel: Ends it.
+            booting: Entered while the server starts.
+
+        Raises:
+            AioHttpConfigError: no address is given and no socket is shared; a `ValueError`.
+            OSError: the address cannot be used.
+        """
+        runner = self.runner(app) if runner is None else runner
+        try:
+            with booting or contextlib.nullcontext():
+                await runner.setup()
+                for site in self.sites(runner):
+                    await _start(site)
+            await (asyncio.get_running_loop().create_future() if cancel is None else cancel.wait())
+        finally:
+            await _end(runner)
+
+
+async def _start(site: aiohttp.web.BaseSite) -> None:
+    try:
+        await site.start()
+    except OSError as error:
+        here = context.get(fork.Fork, default=None)
+        if error.errno == errno.EADDRINUSE and here is not None and here.is_child:
+            shared = ", ".join(sorted(map(str, set(context.find(fork.Socket).values())))) or "none"
+            error.add_note(f"each worker tried to bind {site.name} for itself; shared sockets are: {shared}")
+        raise
+
+
+async def _end(runner: aiohttp.web.AppRunner) -> None:
+    """End the server; when that is cancelled, without waiting for requests."""
+    try:
+        for site in list(runner.sites):
+            await site.stop()
+        if runner.server is not None and runner.server.connections:
+            await asyncio.sleep(_LINGER)
+        await runner.cleanup()
+    except asyncio.CancelledError:
+        if runner.server is not None:
+            await runner.server.shutdown(0)
+        await runner.app.cleanup()
+        raise

@@ -1,0 +1,51 @@
+"""What can be missing for an aiohttp server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from buvar.errors import BuvarError
+
+
+class AioHttpMissingError(BuvarError, ImportError):
+    """The package aiohttp, an extra, is not installed."""
+
+    def __init__(self) -> None:
+        super().__init__("buvar_aiohttp needs aiohttp, which is not installed", fix="pip install binp[aiohttp]")
+        self.name = "aiohttp"
+
+
+class AioHttpConfigError(BuvarError, ValueError):
+    """The configuration says nowhere where to listen.
+
+    Attributes:
+        sockets: URIs of the sockets that are shared.
+    """
+
+    def __init__(self, sockets: Iterable[str] = ()) -> None:
+        self.sockets = tuple(sockets)
+        super().__init__(
+            "the aiohttp server has no address",
+            where="[aiohttp]",
+            fix="set host and port, or path, or sock; or share one socket by fork.stage(..., sockets=[...])",
+        )
+
+
+try:
+    import aiohttp as _aiohttp  # noqa: F401 - whoever needs it imports this module first
+except ModuleNotFoundError as error:
+    if error.name != "aiohttp":
+        raise
+    is_installed = False
+else:
+    is_installed = True
+
+
+def require() -> None:
+    """Complain when aiohttp is missing.
+
+    Raises:
+        AioHttpMissingError: it is.
+    """
+    if not is_installed:
+        raise AioHttpMissingError

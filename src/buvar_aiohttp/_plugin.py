@@ -1,0 +1,61 @@
+"""The plugin: an application, a client session and a server that ends with the stage."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any
+
+from buvar import context, di, fork, plugin
+from buvar.components import Components
+
+from ._config import AioHttpConfig
+from ._errors import require
+
+require()
+
+import aiohttp.web  # noqa: E402 - behind the check, so that a missing one is explained
+from aiohttp.typedefs import Handler  # noqa: E402 - the same
+
+
+async def prepare(load: plugin.Loader) -> None:
+    """Be a plugin: provide `aiohttp.web.Application`, serve it, and provide an `aiohttp.ClientSession`."""
+    await load("buvar.config", prepare_app, prepare_client_session, prepare_server)
+
+
+async def prepare_app() -> None:
+    """Be a plugin: add an application, unless there is one."""
+    if context.get(aiohttp.web.Application, default=None) is None:
+        context.add(make_app(context.current_context()))
+
+
+async def prepare_client_session(teardown: plugin.Teardown) -> None:
+    """Be a plugin: add a client session, which is closed in the teardown."""
+    context.add(await teardown.enter(aiohttp.ClientSession()))
+
+
+async def prepare_server(load: plugin.Loader, cancel: plugin.Cancel) -> AsyncIterator[Awaitable[Any]]:
+    """Be a plugin: serve the application of the context. Its sockets are looked for when the server starts."""
+    await load("buvar.config", prepare_app)
+    settings = await di.nject(AioHttpConfig)
+    app = context.get(aiohttp.web.Application)
+    runner = context.add(settings.runner(app))
+    here = context.get(fork.Fork, default=None)
+    # a worker whose server does not start has not come up
+    booting = None if here is None else here.booting()
+    yield settings.run(app, runner=runner, cancel=cancel, booting=booting)
+
+
+def make_app(components: Components) -> aiohttp.web.Application:
+    """An application each of whose requests has a layer of its own on top of *components*, with itself in it."""
+
+    @aiohttp.web.middleware
+    async def in_context(request: aiohttp.web.Request, handler: Handler) -> aiohttp.web.StreamResponse:
+        own = components.push()
+        own.add(request)
+        token = context.buvar_context.set(own)
+        try:
+            return await handler(request)
+        finally:
+            context.buvar_context.reset(token)
+
+    return aiohttp.web.Application(middlewares=[in_context, aiohttp.web.normalize_path_middleware()])
