@@ -221,3 +221,45 @@ async def test_other_parameters_are_left_alone(binp: BINP, http: Any) -> None:
         return [path, body, query]
 
     assert (await http.post("/a/1", json={"k": 2})).json() == [1, {"k": 2}, "q"]
+
+
+def test_router_from_before(run_python: Any) -> None:
+    """In a router from before the application no client can send what is injected; what nobody can send is refused."""
+    printed = run_python("""
+import asyncio, httpx
+from fastapi import APIRouter
+from fastapi.exceptions import FastAPIError
+from pydantic import BaseModel
+from binp import BINP, Inject
+from buvar import di
+
+class Limits(BaseModel):
+    top: int = 1
+
+class Db:
+    pass
+
+router = APIRouter()
+
+@router.post("/a")
+async def a(limits: Inject[Limits]) -> int:
+    return limits.top
+
+try:
+    @router.post("/b")
+    async def b(db: Inject[Db]) -> None:
+        pass
+except FastAPIError:
+    print("refused")
+
+binp = BINP(db="sqlite:///data.db")
+binp.app.include_router(router)
+di.register(Limits)
+
+async def main():
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(binp.app), base_url="http://localhost") as client:
+        print((await client.post("/a", json={"top": 1000})).json())
+
+asyncio.run(main())
+""")
+    assert printed.split() == ["refused", "1"]
