@@ -1,0 +1,105 @@
+// Requests to the platform, typed by its OpenAPI document; what is refused becomes a Problem.
+import type { components, paths } from "./api.gen";
+
+type Schemas = components["schemas"];
+export type ActionInfo = Schemas["ActionInfo"];
+export type ActionForm = Schemas["ActionForm"];
+export type RunInfo = Schemas["RunInfo"];
+export type RunDetail = Schemas["RunDetail"];
+export type RunList = Schemas["RunList"];
+export type RecordInfo = Schemas["RecordInfo"];
+export type ServiceInfo = Schemas["Info"];
+export type State = Schemas["State"];
+
+type Method = "get" | "post" | "put";
+type PathsWith<M extends Method> = { [P in keyof paths]: paths[P] extends Record<M, object> ? P : never }[keyof paths];
+type Operation<P extends keyof paths, M extends Method> = M extends keyof paths[P] ? paths[P][M] : never;
+type Part<O, K extends string> = O extends { parameters: { [N in K]?: infer T } } ? T : never;
+type Body<O> = O extends { requestBody?: { content: { "application/json": infer T } } } ? T : never;
+type Content<R> = R extends { content: { "application/json": infer T } } ? T : undefined;
+type Answer<O> = O extends { responses: infer R } ? Content<R[keyof R & (200 | 202)]> : never;
+
+interface Options<O> {
+  path?: Part<O, "path">;
+  query?: Part<O, "query">;
+  body?: Body<O>;
+  signal?: AbortSignal;
+}
+
+/** One thing that is wrong with what was sent. */
+export interface FieldError {
+  loc: (string | number)[];
+  msg: string;
+}
+
+/** Why a request was not answered as it wished. */
+export class Problem extends Error {
+  constructor(
+    /** HTTP status; 0 when there was no answer at all */
+    readonly status: number,
+    detail: string,
+    readonly fix: string | null = null,
+    readonly errors: FieldError[] = [],
+  ) {
+    super(detail);
+  }
+
+  static of(error: unknown): Problem {
+    if (error instanceof Problem) return error;
+    return new Problem(0, "The server does not answer", "It may be restarting: this page goes on by itself when it is back.");
+  }
+
+  /** Whether it passes by itself. */
+  get passes(): boolean {
+    return this.status === 0 || this.status >= 502;
+  }
+}
+
+const listeners = new Set<() => void>();
+
+/** Call *listener* whenever the server says that nobody is logged in. */
+export function onLoggedOut(listener: () => void): void {
+  listeners.add(listener);
+}
+
+/** Make the address of something below the root of the application, wherever that is mounted. */
+export function address(path: string): URL {
+  return new URL(`..${path}`, document.baseURI);
+}
+
+async function send<P extends keyof paths, M extends Method>(
+  method: M,
+  path: P,
+  options: Options<Operation<P, M>>,
+): Promise<Answer<Operation<P, M>>> {
+  const values = (options.path ?? {}) as Record<string, string | number>;
+  const filled = path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(values[name] ?? ""));
+  const url = address(`/internal${filled}`);
+  for (const [name, value] of Object.entries(options.query ?? {})) {
+    for (const one of [value].flat()) if (one !== undefined && one !== null) url.searchParams.append(name, String(one));
+  }
+  const init: RequestInit = { method: method.toUpperCase(), headers: { accept: "application/json" } };
+  if (options.signal) init.signal = options.signal;
+  if (method !== "get") {
+    // also without a body: by its type the door tells a program from a form on a page of somebody else
+    init.headers = { ...init.headers, "content-type": "application/json" };
+    if (options.body !== undefined) init.body = JSON.stringify(options.body);
+  }
+  const response = await fetch(url, init);
+  if (!response.ok) throw await problemOf(response);
+  return (response.status === 204 ? undefined : await response.json()) as Answer<Operation<P, M>>;
+}
+
+/** What a refusal says. */
+export async function problemOf(response: Response): Promise<Problem> {
+  if (response.status === 401) for (const listener of listeners) listener();
+  const said = (await response.json().catch(() => ({}))) as { detail?: unknown; fix?: string; errors?: FieldError[] };
+  const detail = typeof said.detail === "string" ? said.detail : `${response.status} ${response.statusText}`;
+  return new Problem(response.status, detail, said.fix ?? null, said.errors ?? []);
+}
+
+export const api = {
+  get: <P extends PathsWith<"get">>(path: P, options: Options<Operation<P, "get">> = {}) => send("get", path, options),
+  post: <P extends PathsWith<"post">>(path: P, options: Options<Operation<P, "post">> = {}) => send("post", path, options),
+  put: <P extends PathsWith<"put">>(path: P, options: Options<Operation<P, "put">> = {}) => send("put", path, options),
+};

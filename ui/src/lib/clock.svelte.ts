@@ -1,0 +1,43 @@
+// Time as people say it: "3 minutes ago", "1 m 12 s", without a library.
+export const clock = $state({ now: Date.now() });
+
+setInterval(() => {
+  if (!document.hidden) clock.now = Date.now();
+}, 1000);
+document.addEventListener("visibilitychange", () => (clock.now = Date.now()));
+
+const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto", style: "short" });
+const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
+const full = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
+
+const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [
+  ["day", 86_400],
+  ["hour", 3_600],
+  ["minute", 60],
+];
+
+/** How long ago it was; the date when that is weeks. */
+export function ago(time: string, now: number): string {
+  const seconds = Math.max(0, (now - Date.parse(time)) / 1000);
+  if (seconds < 5) return "just now";
+  if (seconds > 14 * 86_400) return day.format(new Date(time));
+  const [unit, size] = UNITS.find(([, size]) => seconds >= size) ?? ["second", 1];
+  return relative.format(-Math.floor(seconds / size), unit);
+}
+
+/** The exact moment, here and in UTC. */
+export function exact(time: string): string {
+  return `${full.format(new Date(time))}\n${time}`;
+}
+
+/** Seconds, in two units at most. */
+export function span(seconds: number): string {
+  if (seconds < 0.0995) return `${(seconds * 1000).toFixed(seconds < 0.00995 ? 1 : 0)} ms`;
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
+  const whole = Math.round(seconds);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} m ${whole % 60} s`;
+  const minutes = Math.floor(whole / 60);
+  if (minutes < 1440) return `${Math.floor(minutes / 60)} h ${minutes % 60} m`;
+  return `${Math.floor(minutes / 1440)} d ${Math.floor((minutes % 1440) / 60)} h`;
+}

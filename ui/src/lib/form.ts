@@ -1,0 +1,246 @@
+// A form as a tree of nodes: made of a schema, filled in by a person, read as JSON. The server alone decides what is right.
+import { alternatives, isNullable, looksLike, resolve, tagOf, typesOf, type Schema } from "./schema.ts";
+
+export type Kind = "text" | "number" | "choice" | "flag" | "json" | "constant" | "object" | "list" | "union";
+
+export interface Node {
+  kind: Kind;
+  /** unique in the document */
+  id: string;
+  /** member of the object, or index in the list */
+  name: string | number;
+  title: string;
+  help: string;
+  /** there is no default, and it must be given */
+  isRequired: boolean;
+  isNullable: boolean;
+  error: string;
+  schema: Schema;
+  /** text, number and json: what stands in the field */
+  text: string;
+  flag: boolean;
+  /** choice and union: which one; -1 for null */
+  index: number;
+  /** choice: the values; union: the names of the alternatives */
+  options: unknown[];
+  /** object: one of each member; list: one of each item; union: the alternative that was chosen */
+  items: Node[];
+}
+
+/** Where a node stands. */
+export interface Place {
+  id: string;
+  name: string | number;
+  isRequired: boolean;
+}
+
+const TOP: Place = { id: "f", name: "", isRequired: true };
+
+/** Make the form of a schema; *value* fills it in, undefined leaves the defaults. */
+export function build(given: Schema, root: Schema, value?: unknown, place: Place = TOP): Node {
+  const schema = resolve(given, root);
+  const others = alternatives(schema, root);
+  const only = others.length === 1 ? others[0] : undefined;
+  const core: Schema = only ? { ...only, ...beside(schema) } : schema;
+  const filled = value !== undefined ? value : schema.default;
+  const node: Node = {
+    kind: kindOf(core, others, isNullable(schema)),
+    id: place.id,
+    name: place.name,
+    title: given.title ?? schema.title ?? only?.title ?? String(place.name),
+    help: schema.description ?? "",
+    isRequired: place.isRequired,
+    isNullable: isNullable(schema),
+    error: "",
+    schema: core,
+    text: "",
+    flag: false,
+    index: -1,
+    options: [],
+    items: [],
+  };
+  fill(node, others, root, filled);
+  return node;
+}
+
+/** What stands beside the alternatives, and is about the whole. */
+function beside({ anyOf: _any, oneOf: _one, ...rest }: Schema): Schema {
+  return rest;
+}
+
+function kindOf(schema: Schema, others: Schema[], nullable: boolean): Kind {
+  const type = typesOf(schema).find((one) => one !== "null");
+  if (isDecimal(others)) return "text";
+  if (others.length > 1 || (others.length === 1 && nullable && type === "object" && schema.properties)) return "union";
+  if (schema.const !== undefined) return nullable ? "choice" : "constant";
+  if (schema.enum || (type === "boolean" && nullable)) return "choice";
+  if (type === "boolean") return "flag";
+  if (type === "integer" || type === "number") return "number";
+  if (type === "string") return "text";
+  if (type === "object" && schema.properties) return "object";
+  if (type === "array" && (schema.items || schema.prefixItems)) return "list";
+  return "json";
+}
+
+/** A decimal may be a number or a text, and is best typed as the latter. */
+function isDecimal(others: Schema[]): boolean {
+  return others.length === 2 && others.some((one) => one.type === "number") && others.some((one) => one.pattern);
+}
+
+function fill(node: Node, others: Schema[], root: Schema, value: unknown): void {
+  const { schema } = node;
+  switch (node.kind) {
+    case "object": {
+      const members = (value ?? {}) as Record<string, unknown>;
+      node.items = Object.entries(schema.properties ?? {}).map(([name, member]) =>
+        build(member, root, members[name], childOf(node, name, schema.required?.includes(name) ?? false)),
+      );
+      break;
+    }
+    case "list": {
+      const values = Array.isArray(value) ? value : Array.from({ length: schema.prefixItems?.length ?? schema.minItems ?? 0 });
+      values.forEach((one) => addItem(node, root, one));
+      break;
+    }
+    case "union": {
+      node.options = others.map(nameOf);
+      const tag = tagOf(schema);
+      const found = others.findIndex((one) => looksLike(one, value, tag));
+      const index = value === undefined || value === null ? -1 : Math.max(0, found);
+      pick(node, root, index < 0 && !node.isNullable ? 0 : index, value);
+      break;
+    }
+    case "choice":
+      node.options = schema.enum ?? (schema.const !== undefined ? [schema.const] : [true, false]);
+      node.index = node.options.indexOf(value);
+      if (node.index < 0 && !node.isNullable && !node.isRequired) node.index = 0;
+      break;
+    case "flag":
+      node.flag = value === true;
+      break;
+    case "json":
+      node.text = value === undefined ? "" : JSON.stringify(value, null, 1);
+      break;
+    case "number":
+    case "text":
+      node.text = value === undefined || value === null ? "" : String(value);
+      break;
+    case "constant":
+      break;
+  }
+}
+
+function childOf(node: Node, name: string | number, isRequired: boolean): Place {
+  return { id: `${node.id}-${name}`, name, isRequired };
+}
+
+function nameOf(schema: Schema): string {
+  return schema.title ?? schema.format ?? typesOf(schema)[0] ?? (schema.const !== undefined ? String(schema.const) : "value");
+}
+
+/** Append an item to a list. */
+export function addItem(node: Node, root: Schema, value?: unknown): void {
+  const index = node.items.length;
+  const schema = node.schema.prefixItems?.[index] ?? node.schema.items ?? {};
+  const made = build({ title: `${index + 1}`, ...schema }, root, value, childOf(node, index, true));
+  node.items.push(made);
+}
+
+/** Take an item out of a list; those behind it move up. */
+export function removeItem(node: Node, index: number): void {
+  node.items.splice(index, 1);
+}
+
+/** Choose an alternative of a union; -1 is null. */
+export function pick(node: Node, root: Schema, index: number, value?: unknown): void {
+  node.index = index;
+  const chosen = alternatives(node.schema, root)[index] ?? (index === 0 ? node.schema : undefined);
+  node.items = chosen ? [build(chosen, root, value, childOf(node, `as${index}`, true))] : [];
+}
+
+/** The JSON that was filled in; undefined leaves it to the default. Throws a SyntaxError for JSON that is none. */
+export function read(node: Node): unknown {
+  switch (node.kind) {
+    case "object":
+      return Object.fromEntries(
+        node.items.map((item) => [item.name, read(item)] as const).filter(([, value]) => value !== undefined),
+      );
+    case "list":
+      return node.items.map((item) => read(item) ?? null);
+    case "union":
+      return node.items[0] ? read(node.items[0]) : null;
+    case "choice":
+      return node.index >= 0 ? node.options[node.index] : node.isNullable ? null : undefined;
+    case "flag":
+      return node.flag;
+    case "constant":
+      return node.schema.const;
+    case "json":
+      return node.text.trim() ? (JSON.parse(node.text) as unknown) : node.isNullable ? null : undefined;
+    case "number":
+      return readNumber(node);
+    case "text":
+      return readText(node);
+  }
+}
+
+function readNumber(node: Node): unknown {
+  const text = node.text.trim();
+  if (!text) return node.isNullable ? null : undefined;
+  const number = Number(text);
+  // what is no number, or more than JavaScript holds exactly, travels as it was typed
+  return Number.isFinite(number) && (!Number.isInteger(number) || Number.isSafeInteger(number)) ? number : text;
+}
+
+function readText(node: Node): unknown {
+  if (node.text) return node.text;
+  if (node.isNullable) return null;
+  // an empty field that must be filled in is said to be missing; one that had a text was emptied on purpose
+  return node.isRequired || node.schema.default === "" || node.schema.format ? undefined : "";
+}
+
+/** Put errors on the nodes that they are about, and return those that are about none. */
+export function mark(form: Node, errors: readonly { loc: (string | number)[]; msg: string }[]): string[] {
+  clear(form);
+  const left: string[] = [];
+  for (const { loc, msg } of errors) {
+    const node = locate(form, loc);
+    if (node === form) left.push(loc.length ? `${loc.join(".")}: ${msg}` : msg);
+    else node.error = node.error || msg;
+  }
+  return left;
+}
+
+function clear(node: Node): void {
+  node.error = "";
+  node.items.forEach(clear);
+}
+
+/** The innermost node on the way; what names an alternative of a union, and no node, is passed over. */
+function locate(form: Node, loc: readonly (string | number)[]): Node {
+  let found = form;
+  for (const step of loc) {
+    while (found.kind === "union" && found.items[0]) found = found.items[0];
+    found = found.items.find((item) => item.name === step) ?? found;
+  }
+  return found;
+}
+
+/** The first node with an error, in the order of the page. */
+export function firstError(node: Node): Node | undefined {
+  if (node.error) return node;
+  for (const item of node.items) {
+    const found = firstError(item);
+    if (found) return found;
+  }
+  return undefined;
+}
+
+/** Whether something in it is secret, so that a former run cannot fill it in. */
+export function hasSecret(node: Node): boolean {
+  return isSecret(node) || node.items.some(hasSecret);
+}
+
+export function isSecret({ schema }: Node): boolean {
+  return schema.writeOnly === true || schema.format === "password";
+}

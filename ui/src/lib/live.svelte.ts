@@ -1,0 +1,124 @@
+// What changes, as it changes. One tab of a browser holds the stream and tells the others: browsers open only six
+// connections to a server, and the seventh tab would wait for ever.
+import { onLoggedOut, Problem } from "./api.ts";
+import { readStream, type Change, type Message } from "./stream.ts";
+
+export type { Change } from "./stream.ts";
+
+type Status = "connecting" | "live" | "lost" | "out";
+type Listener = (change: Change | null) => void;
+type Told = { status: Status } | { message: Message } | { hello: true } | { refresh: true };
+
+/** milliseconds before the next try; a little chance keeps many pages from coming back at the same moment */
+const DELAYS = [300, 700, 1500, 3000, 5000];
+
+export const connection = $state({
+  status: "connecting" as Status,
+  /** when it was lost */
+  since: 0,
+});
+
+const listeners = new Set<Listener>();
+const channel = new BroadcastChannel("binp.live");
+let last = "";
+let isLeader = false;
+
+/** Call *listener* with each change; with null when something was missed, so that everything is to be read anew. */
+export function subscribe(listener: Listener): () => void {
+  listeners.add(listener);
+  return () => void listeners.delete(listener);
+}
+
+/** Begin to listen. */
+export function connect(): void {
+  channel.onmessage = (event: MessageEvent<Told>) => hear(event.data);
+  onLoggedOut(() => setStatus("out"));
+  if (navigator.locks) {
+    channel.postMessage({ hello: true } satisfies Told);
+    void navigator.locks.request("binp.live", async () => {
+      isLeader = true;
+      await hold(new AbortController().signal);
+    });
+    return;
+  }
+  // plain http to another machine: no locks there. Each visible page has a stream of its own.
+  let stop = new AbortController();
+  isLeader = true;
+  void hold(stop.signal);
+  document.addEventListener("visibilitychange", () => {
+    stop.abort();
+    stop = new AbortController();
+    if (!document.hidden) void hold(stop.signal);
+  });
+}
+
+/** Come back after somebody logged in elsewhere. */
+export function resume(): void {
+  setStatus("connecting");
+  emit(null);
+  wake?.();
+  channel.postMessage({ refresh: true } satisfies Told);
+}
+
+let wake: (() => void) | undefined;
+addEventListener("online", () => wake?.());
+addEventListener("offline", () => setStatus("lost"));
+
+async function hold(signal: AbortSignal): Promise<void> {
+  for (let failures = 0; !signal.aborted; failures++) {
+    try {
+      const isNew = !last;
+      await readStream(
+        last,
+        signal,
+        () => {
+          failures = 0;
+          share({ status: "live" });
+          // what happened between the first reading of the page and this moment is in no stream
+          if (isNew) emit(null);
+        },
+        (message) => share({ message }),
+      );
+    } catch (error) {
+      if (signal.aborted) return;
+      share({ status: error instanceof Problem && error.status === 401 ? "out" : "lost" });
+    }
+    if (signal.aborted) return;
+    if (connection.status === "live") share({ status: "lost" });
+    const delay = DELAYS[Math.min(failures, DELAYS.length - 1)] ?? 5000;
+    await new Promise<void>((resolve) => {
+      wake = resolve;
+      setTimeout(resolve, delay * (0.75 + Math.random() / 2));
+    });
+  }
+}
+
+/** Tell this tab and the others. */
+function share(told: Told): void {
+  hear(told);
+  channel.postMessage(told);
+}
+
+function hear(told: Told): void {
+  if ("hello" in told) {
+    if (isLeader) channel.postMessage({ status: connection.status } satisfies Told);
+  } else if ("refresh" in told) {
+    emit(null);
+    wake?.();
+  } else if ("status" in told) {
+    setStatus(told.status);
+  } else {
+    last = told.message.id || last;
+    if (told.message.change !== undefined) emit(told.message.change);
+  }
+}
+
+function setStatus(status: Status): void {
+  if (status === connection.status) return;
+  if (status === "lost") connection.since = Date.now();
+  connection.status = status;
+}
+
+function emit(change: Change | null): void {
+  for (const listener of listeners) listener(change);
+}

@@ -1,0 +1,2 @@
+// Runes everywhere: what changes is said, never guessed.
+export default { compilerOptions: { runes: true } };
