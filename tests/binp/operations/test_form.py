@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, Optional
+from typing import Annotated, Any, Literal
 
 import pytest
 from annotated_types import Ge, Le
@@ -163,7 +163,7 @@ def test_injected_parameters_are_no_part():
 def test_secrets_are_masked_in_what_is_recorded():
     """A Secret parameter is a password field, is passed as a Secret, and is recorded masked, also inside a list."""
 
-    def op(password: Secret[str], keys: list[Secret[str]], maybe: Optional[Secret[str]] = None) -> None: ...
+    def op(password: Secret[str], keys: list[Secret[str]], maybe: Secret[str] | None = None) -> None: ...
 
     form = form_of(op)
     assert form.schema["properties"]["password"]["format"] == "password"

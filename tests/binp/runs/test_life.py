@@ -312,8 +312,10 @@ async def test_late_record_of_a_stray_task(binp, caplog):
     with caplog.at_level(logging.WARNING, "Journals"):
         await tasks[0]
     assert [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING] == [
-        f"record 'late' came after run {run} of "
-        f"'test_late_record_of_a_stray_task.<locals>.op' had ended: nothing is kept"
+        (
+            f"record 'late' came after run {run} of "
+            f"'test_late_record_of_a_stray_task.<locals>.op' had ended: nothing is kept"
+        )
     ]
     assert (await binp.home.store.get_run(run)).records == 0
 
