@@ -37,6 +37,12 @@ def boom() -> None:
     raise ValueError("no luck")
 
 @binp.action
+async def later() -> int:
+    await asyncio.sleep(0.5)
+    binp.journal.record("said late")
+    return 7
+
+@binp.action
 async def wait() -> None:
     await asyncio.sleep(600)
 '''
@@ -63,6 +69,13 @@ def test_an_action_is_run_from_the_command_line(server: Any, binp: Run) -> None:
     assert done.stderr == "asking  room=bath target=22.0\nprinted\n"
     assert (text.returncode, text.stdout, text.stderr) == (0, "hello 42\n", "")
     assert json.loads(merged.stdout) == {"room": "office", "target": 2.5, "dry": False, "at": []}
+
+
+def test_a_run_is_waited_for(server: Any, binp: Run) -> None:
+    """What a run records while it is waited for is printed, and then what it returns."""
+    done = binp("action", "invoke", "later")
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "7\n", "said late\n")
 
 
 def test_a_run_that_fails_is_status_1(server: Any, binp: Run) -> None:
@@ -110,7 +123,7 @@ def test_lists_are_plain_text_in_a_pipe(server: Any, binp: Run) -> None:
     found = json.loads(binp("journal", "list", "--json", "--operation", "boom", "--limit", "1").stdout)
 
     assert actions.stdout == (
-        "name              description\nheat              Heat a room.\nsay/hello [bold]\nboom\nwait\n"
+        "name              description\nheat              Heat a room.\nsay/hello [bold]\nboom\nlater\nwait\n"
     )
     assert json.loads(as_json.stdout)[0] == {"name": "heat", "description": "Heat a room."}
     assert re.fullmatch(
