@@ -70,14 +70,8 @@ class Threads:
 
     def _work(self) -> None:
         while (job := self._take()) is not None:
-            try:
-                result: Any = job.context.run(job.call)
-            except BaseException as error:  # noqa: BLE001 - whatever it raised belongs to whoever awaits the call
-                _hand_over(job, None, error)
-                del error
-            else:
-                _hand_over(job, result, None)
-                del result
+            if not job.future.cancelled():
+                _hand_over(job, *_call(job))
             del job
 
     def _take(self) -> _Job | None:
@@ -86,11 +80,21 @@ class Threads:
             try:
                 while not self._jobs:
                     if self._closed or not self._lock.wait(_IDLE):
+                        # a job may have come in the moment in which the wait ended
+                        if self._jobs:
+                            break
                         self._threads.discard(threading.current_thread())
                         return None
                 return self._jobs.popleft()
             finally:
                 self._idle -= 1
+
+
+def _call(job: _Job) -> tuple[Any, BaseException | None]:
+    try:
+        return job.context.run(job.call), None
+    except BaseException as error:  # noqa: BLE001 - whatever it raised belongs to whoever awaits the call
+        return None, error
 
 
 def _hand_over(job: _Job, result: Any, error: BaseException | None) -> None:

@@ -256,6 +256,39 @@ async def test_pending_and_failed_fields(binp):
     await task
 
 
+async def test_models(binp):
+    """JRN-08: what is shown of a run, with its records; ``state`` is new (decision 19)."""
+
+    @binp.journal(operation="op", description="d")
+    async def op():
+        await binp.journal.record("m", x=1)
+        await binp.journal.labels("l")
+
+    await op()
+    [headline] = await binp.journal.history()
+    shown = headline.model_dump(mode="json")
+    assert set(shown) == {
+        "id",
+        "operation",
+        "description",
+        "started_at",
+        "labels",
+        "state",
+        "finished_at",
+        "error",
+        "duration",
+    }
+    assert (shown["operation"], shown["description"], shown["labels"], shown["state"]) == (
+        "op",
+        "d",
+        ["l"],
+        "succeeded",
+    )
+    [record] = (await binp.journal.get(headline.id)).model_dump(mode="json")["records"]
+    assert set(record) == {"message", "created_at", "params"}
+    assert (record["message"], record["params"]) == ("m", {"x": 1})
+
+
 async def test_get_and_headline(binp):
     """JRN-06: get and headline give None for what is not there, or is not journaled."""
 

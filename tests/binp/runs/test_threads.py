@@ -1,0 +1,131 @@
+"""Threads for synchronous functions."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+import time
+
+import pytest
+
+from binp.runs import Threads
+
+
+@pytest.fixture
+async def threads():
+    made = Threads(limit=2)
+    yield made
+    assert made.close(5)
+
+
+async def test_result_error_and_context(threads):
+    """The result and the error come back; the thread sees the caller's context variables."""
+    variable = contextvars.ContextVar("variable", default="nobody")
+    variable.set("caller")
+
+    def fail():
+        raise ValueError("no")
+
+    def stop():
+        raise StopIteration
+
+    assert await threads.run(variable.get) == "caller"
+    with pytest.raises(ValueError, match="^no$"):
+        await threads.run(fail)
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        await threads.run(stop)
+
+
+async def test_bounded_and_in_order(threads):
+    """No more threads than the limit; what comes beyond waits in order."""
+    order, alive, most = [], [], []
+    lock = threading.Lock()
+
+    def call(n):
+        with lock:
+            alive.append(n)
+            order.append(n)
+            most.append(len(alive))
+        time.sleep(0.01)
+        with lock:
+            alive.remove(n)
+
+    await asyncio.gather(*(threads.run(lambda n=n: call(n)) for n in range(10)))
+    assert max(most) == 2
+    assert order == sorted(order)
+
+
+async def test_threads_are_reused_and_daemons(threads):
+    """A thread that is free is used again; none keeps the process alive."""
+    names = {await threads.run(threading.get_ident) for _ in range(20)}
+    assert len(names) == 1
+    assert await threads.run(lambda: threading.current_thread().daemon)
+
+
+async def test_a_call_that_nobody_waits_for_any_more_is_not_begun(threads):
+    """Cancelled before its turn, a call is never made; cancelled later, it goes on to its end."""
+    release, made, began = threading.Event(), [], threading.Event()
+
+    def wait():
+        began.set()
+        release.wait(5)
+        made.append("waited")
+
+    blockers = [asyncio.ensure_future(threads.run(wait)) for _ in range(2)]
+    late = asyncio.ensure_future(threads.run(lambda: made.append("late")))
+    await asyncio.to_thread(began.wait, 5)
+    await asyncio.sleep(0.01)
+    late.cancel()
+    blockers[0].cancel()
+    await asyncio.sleep(0)
+    release.set()
+    await blockers[1]
+    await threads.run(lambda: None)
+    assert made == ["waited", "waited"]
+
+
+async def test_closed():
+    """After closing nothing is taken; closing waits, but not for ever."""
+    threads = Threads()
+    release = threading.Event()
+    waiting = asyncio.ensure_future(threads.run(lambda: release.wait(5)))
+    await asyncio.sleep(0.01)
+    assert threads.close(0.01) is False
+    with pytest.raises(RuntimeError, match="closed"):
+        await threads.run(lambda: None)
+    release.set()
+    await waiting
+    assert threads.close(5) is True
+
+
+def test_a_loop_that_is_gone_is_no_error():
+    """A call that ends after its loop was closed ends quietly."""
+    threads = Threads()
+    release = threading.Event()
+
+    async def main():
+        task = asyncio.ensure_future(threads.run(lambda: release.wait(5)))
+        await asyncio.sleep(0.01)
+        task.cancel()
+
+    asyncio.run(main())
+    release.set()
+    assert threads.close(5)
+
+
+def test_a_job_that_comes_as_the_last_thread_leaves(monkeypatch):
+    """A job that is queued in the moment in which an idle thread gives up is not left lying."""
+    from binp.runs import _threads
+
+    monkeypatch.setattr(_threads, "_IDLE", 0.001)
+    threads = Threads()
+
+    async def main():
+        for _ in range(300):
+            async with asyncio.timeout(5):
+                await threads.run(lambda: None)
+            await asyncio.sleep(0.001)
+
+    asyncio.run(main())
+    assert threads.close(5)
