@@ -9,6 +9,7 @@ import errno
 import logging
 import socket
 import ssl
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from buvar import config, context, fork
@@ -109,8 +110,7 @@ class AioHttpConfig(config.Config, section="aiohttp"):
                     runner,
                     sock,
                     ssl_context=self.ssl_context,
-                    # listening anew must not shorten the queue that others share
-                    backlog=max(self.backlog, getattr(sock, "backlog", 0)),
+                    backlog=self.backlog,
                 )
                 for sock in sockets
             ]
@@ -136,6 +136,9 @@ class AioHttpConfig(config.Config, section="aiohttp"):
         else:
             return list(dict.fromkeys(shared.values()))
         return list(dict.fromkeys(shared[str(uri)] for uri in wanted if str(uri) in shared))
+
+    def _shared(self) -> list[fork.Socket]:
+        return [sock for sock in self._sockets() if isinstance(sock, fork.Socket)]
 
     async def run(
         self,
@@ -163,9 +166,12 @@ class AioHttpConfig(config.Config, section="aiohttp"):
                 await runner.setup()
                 for site in self.sites(runner):
                     await _start(site)
+                for sock in self._shared():
+                    # a loop that listens anew for itself must not shorten the queue that all share
+                    sock.listen(max(self.backlog, sock.backlog))
             await (asyncio.get_running_loop().create_future() if cancel is None else cancel.wait())
         finally:
-            await _end(runner)
+            await _end(runner, self._shared())
 
 
 async def _start(site: aiohttp.web.BaseSite) -> None:
@@ -179,9 +185,17 @@ async def _start(site: aiohttp.web.BaseSite) -> None:
         raise
 
 
-async def _end(runner: aiohttp.web.AppRunner) -> None:
+async def _end(runner: aiohttp.web.AppRunner, shared: Iterable[fork.Socket]) -> None:
     """End the server; when that is cancelled, without waiting for requests."""
+    loop = asyncio.get_running_loop()
     try:
+        for sock in shared:
+            if sock.fileno() >= 0:
+                # asyncio loses a connection that it has accepted when it is told to close before it made a transport
+                with contextlib.suppress(NotImplementedError):  # not on every loop; it has no such reader then
+                    loop.remove_reader(sock)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
         for site in list(runner.sites):
             await site.stop()
         if runner.server is not None and runner.server.connections:

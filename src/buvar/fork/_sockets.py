@@ -95,7 +95,7 @@ class Socket(socket.socket):
                 super().bind(self._address)
                 made = os.stat(self.uri.path)  # noqa: PTH116 - a socket's address is text
                 self._made = os.getpid(), made.st_dev, made.st_ino
-                self.listen(self.backlog)
+                self.listen()
             return
         if not self.aliases:
             self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -103,7 +103,11 @@ class Socket(socket.socket):
                 # so that tcp://:80 and tcp://[::]:80 can stand side by side on every system
                 self.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             super().bind(self._address)
-        self.listen(self.backlog)
+        self.listen()
+
+    def listen(self, backlog: int = 0, /) -> None:
+        """Listen; the queue that all processes share is never made shorter than `backlog`."""
+        super().listen(max(backlog, self.backlog))
 
     def close(self) -> None:
         """Close it in this process; the one that made the file of a ``unix`` socket removes it."""
