@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from binp.events import Emitter
 from binp.home import Home
 from binp.operations import JOURNALED, Operation, check_callable, default_description, default_name, is_async
-from binp.runs import Acknowledged, current_journal, current_run, quietly
-from binp.store.contract import Ack, Change, RecordRow, RunQuery, State, Store
+from binp.runs import Acknowledged, Kept, current_journal, current_run, quietly
+from binp.store.contract import Change, RecordRow, RunQuery, State, Store
 
 if TYPE_CHECKING:
     from ._models import Headline, Journal
@@ -112,7 +112,7 @@ class Journals:
         setattr(journaled, JOURNALED, operation)
         return journaled
 
-    def record(self, message: str, /, **fields: Any) -> Ack[Any] | Acknowledged:
+    def record(self, message: str, /, **fields: Any) -> Kept | Acknowledged:
         """Say what happens, with typed fields. Queued at once; await it to have it committed.
 
         Works in async code and in threads. Outside of a run it warns and keeps nothing. It never raises because of
@@ -125,12 +125,12 @@ class Journals:
             _logger.info("%s", message)
         return run.record(message, fields)
 
-    def labels(self, *labels: str) -> Ack[Any] | Acknowledged:
+    def labels(self, *labels: str) -> Kept | Acknowledged:
         """Add labels to the run; one it has already is left alone. Outside of a run it warns and keeps nothing."""
         run = current_run.get()
         return self._outside("labels", labels) if run is None else run.label(labels)
 
-    def progress(self, value: float, total: float | None = None, message: str | None = None) -> Ack[Any] | Acknowledged:
+    def progress(self, value: float, total: float | None = None, message: str | None = None) -> Kept | Acknowledged:
         """Say how far the run is: *value* of *total*, in any unit. Outside of a run it warns and keeps nothing."""
         run = current_run.get()
         return self._outside("progress", value) if run is None else run.progress(value, total, message)

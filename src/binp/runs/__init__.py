@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._active import Acknowledged, ActiveRun, current_journal, current_run, entered, now, quietly
+from ._active import Acknowledged, ActiveRun, Kept, current_journal, current_run, entered, now, quietly
 from ._handle import RunCancelled, RunHandle, RunLost
 from ._life import Outcome, Trigger, settle
 from ._output import OutputCapture
@@ -12,6 +12,7 @@ from ._threads import Threads
 __all__ = [
     "Acknowledged",
     "ActiveRun",
+    "Kept",
     "Outcome",
     "OutputCapture",
     "RunCancelled",

@@ -13,11 +13,14 @@ from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 from binp.operations import as_json, as_text
-from binp.store.contract import Ack, AddLabels, AddRecord, SetProgress, Store, Write
+from binp.store.contract import Ack, AddLabels, AddRecord, SetProgress, Store, StoreClosed, StoreError, Write
 
-__all__ = ["Acknowledged", "ActiveRun", "current_journal", "current_run", "entered", "now", "quiet", "quietly"]
+__all__ = ["Acknowledged", "ActiveRun", "Kept", "current_journal", "current_run", "entered", "now", "quiet", "quietly"]
 
 _logger = logging.getLogger("Journals")
+
+#: how many things a thread may say before it waits until they are committed, and the seconds that it waits
+_AHEAD, _PATIENCE = 1000, 10.0
 
 #: the run that the running code belongs to
 current_run: contextvars.ContextVar[ActiveRun | None] = contextvars.ContextVar("binp.run", default=None)
@@ -72,6 +75,36 @@ class Acknowledged:
         return self._value
 
 
+class Kept:
+    """The acknowledgement of something that a run said: await it, or leave it. It never raises.
+
+    History that cannot be written must not break the function that it is about: then this is False, and a warning says
+    why.
+    """
+
+    __slots__ = ("_ack",)
+
+    def __init__(self, ack: Ack[Any]) -> None:
+        self._ack = ack
+
+    def __await__(self) -> Generator[Any, None, bool]:
+        try:
+            return bool((yield from self._ack.__await__()))
+        except StoreError as error:
+            return self._lost(error)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """The same for a thread; *timeout* in seconds, then False."""
+        try:
+            return bool(self._ack.wait(timeout))
+        except (StoreError, TimeoutError) as error:
+            return self._lost(error)
+
+    def _lost(self, error: Exception) -> bool:
+        _logger.warning("something that a run said is missing in the history: %s", error)
+        return False
+
+
 class ActiveRun:
     """One run that has begun and not ended.
 
@@ -110,41 +143,46 @@ class ActiveRun:
         self._line = ""
         self._closed = False
         self._warned = False
+        self._sent = 0
+        self._loop_thread = threading.get_ident()
 
     def record(
         self, message: object, fields: dict[str, Any], *, level: str = "info", source: str = "record"
-    ) -> Ack[Any] | Acknowledged:
+    ) -> Kept | Acknowledged:
         """Keep a line. What *fields* hold that is no JSON is kept as its marked representation."""
         text = message if isinstance(message, str) else "" if message is None else as_text(message)
         encoded = as_json(fields) if fields else None
-        with self._order:
-            if self._closed:
-                return self._late("record", text)
-            return self._store.write(
-                AddRecord(
-                    run=self.id,
-                    epoch=self.epoch,
-                    seq=next(self._seq),
-                    at=now(),
-                    level=level,
-                    source=source,
-                    message=text,
-                    fields=encoded,
-                    journal=self.journal,
-                )
-            )
-
-    def label(self, labels: tuple[str, ...]) -> Ack[Any] | Acknowledged:
-        """Add labels; those it has already are left alone."""
-        return self._write(
-            "labels", AddLabels(run=self.id, epoch=self.epoch, labels=tuple(map(as_text, labels)), journal=self.journal)
+        return self._send(
+            "record",
+            text,
+            lambda: AddRecord(
+                run=self.id,
+                epoch=self.epoch,
+                seq=next(self._seq),
+                at=now(),
+                level=level,
+                source=source,
+                message=text,
+                fields=encoded,
+                journal=self.journal,
+            ),
         )
 
-    def progress(self, value: float, total: float | None, message: str | None) -> Ack[Any] | Acknowledged:
+    def label(self, labels: tuple[str, ...]) -> Kept | Acknowledged:
+        """Add labels; those it has already are left alone."""
+        texts = tuple(map(as_text, labels))
+        return self._send(
+            "labels", texts, lambda: AddLabels(run=self.id, epoch=self.epoch, labels=texts, journal=self.journal)
+        )
+
+    def progress(self, value: float, total: float | None, message: str | None) -> Kept | Acknowledged:
         """Say how far it is."""
-        return self._write(
+        return self._send(
             "progress",
-            SetProgress(run=self.id, epoch=self.epoch, value=value, total=total, message=message, journal=self.journal),
+            value,
+            lambda: SetProgress(
+                run=self.id, epoch=self.epoch, value=value, total=total, message=message, journal=self.journal
+            ),
         )
 
     def output(self, text: str) -> None:
@@ -183,16 +221,27 @@ class ActiveRun:
         """From here on a request to cancel is remembered, not delivered."""
         self._interruptible = False
 
-    def _write(self, what: str, write: Write) -> Ack[Any] | Acknowledged:
+    def _send(self, what: str, subject: object, make: Callable[[], Write]) -> Kept | Acknowledged:
         with self._order:
             if self._closed:
-                return self._late(what, "")
-            return self._store.write(write)
+                return self._late(what, subject)
+            try:
+                ack = self._store.write(make())
+            except StoreClosed:
+                # a thread that could not be stopped goes on behind the end of everything
+                return self._late(what, subject)
+            self._sent += 1
+            is_ahead = self._sent % _AHEAD == 0 and threading.get_ident() != self._loop_thread
+        kept = Kept(ack)
+        if is_ahead:
+            # a thread that says much goes no faster than the disk; the loop must not wait, so there one awaits
+            kept.wait(_PATIENCE)
+        return kept
 
-    def _late(self, what: str, message: str) -> Acknowledged:
+    def _late(self, what: str, subject: object) -> Acknowledged:
         if not self._warned:
             self._warned = True
             _logger.warning(
-                "%s %r came after run %s of %r had ended: nothing is kept", what, message, self.id, self.operation
+                "%s %r came after run %s of %r had ended: nothing is kept", what, subject, self.id, self.operation
             )
         return Acknowledged()
