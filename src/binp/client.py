@@ -18,7 +18,7 @@ from binp.errors import UsageError
 __all__ = ["Answer", "Client", "Instance", "NotServed", "connect", "find", "path_part", "publish", "withdraw"]
 
 #: seconds to wait for an answer
-TIMEOUT = 30.0
+_TIMEOUT = 30.0
 
 _START = "start it with `binp run FILE`, or name its database with --db, or its address with --url"
 
@@ -134,13 +134,13 @@ class Client:
         UsageError: *url* is no address of a server.
     """
 
-    def __init__(self, url: str, token: str | None = None, *, timeout: float = TIMEOUT) -> None:
+    def __init__(self, url: str, token: str | None = None, *, timeout: float = _TIMEOUT) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UsageError(f"{url!r} is no address of a server", fix="write it like http://127.0.0.1:8000")
         self.url = url.rstrip("/")
         self._parts = parts
-        self._token = token
+        self.token = token
         self._timeout = timeout
 
     def get(self, path: str, **query: Any) -> Any:
@@ -160,8 +160,8 @@ class Client:
     def _ask(self, method: str, path: str, body: Any) -> Any:
         connection = self._open()
         headers = {"Accept": "application/json", "Content-Type": "application/json", "Connection": "close"}
-        if self._token is not None:
-            headers["Authorization"] = f"Bearer {self._token}"
+        if self.token is not None:
+            headers["Authorization"] = f"Bearer {self.token}"
         target = self._parts.path.rstrip("/") + path
         try:
             connection.request(method, target, None if body is None else json.dumps(body), headers)

@@ -93,6 +93,8 @@ async def test_a_binp_is_served_inside_a_stage(db: str, listener: Listener) -> N
     binp.app.router.lifespan_context = contextlib.asynccontextmanager(lifespan)
     async with make_stage(binp, listener, cancel_timeout=5).running("binp.plugin") as stage:
         answer = await get(f"{listener.url}/where")
+        while "service" not in seen:
+            await asyncio.sleep(0.01)
         assert not stage.failed
 
     assert answer == {"state": 7, "serving": True}

@@ -12,6 +12,7 @@ from ._action import action
 from ._journal import journal
 from ._link import link
 from ._run import run
+from ._version import version
 
 __all__ = ["main"]
 
@@ -41,13 +42,5 @@ def main() -> None:
     """Serve a file of Python functions: buttons, history, background services."""
 
 
-@main.command()
-def version() -> None:
-    """Print the version."""
-    import binp
-
-    click.echo(f"binp {binp.__version__}")
-
-
-for _command in (run, action, journal, link):
+for _command in (run, action, journal, link, version):
     main.add_command(_command)
