@@ -151,9 +151,9 @@ class Sockets(dict[str, Socket]):
         super().__init__()
         try:
             for number, name in listen_fds().items():
-                passed = self._keep(Socket(f"fd://{number}"))
-                if name:
-                    passed.aliases.update((name, f"fd://{name}"))
+                with contextlib.suppress(SocketNotUsableError):  # of another kind, for somebody else
+                    passed = self._keep(Socket(f"fd://{number}"))
+                    passed.aliases.update((name, f"fd://{name}") if name else ())
             for uri in uris:
                 asked = Uri.parse(uri)
                 if str(asked) not in self.names():

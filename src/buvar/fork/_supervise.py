@@ -115,8 +115,8 @@ class Supervisor:
                     slot.worker = self._spawn(slot)
                 while self._workers() or any(slot.due is not None for slot in self.slots):
                     self._wait()
+                    self._reap()  # first: who died before a request to end did not fail to obey it
                     self._listen()
-                    self._reap()
                     self._keep_time()
                     self._roll()
         finally:

@@ -25,10 +25,7 @@ def listen_fds(environ: MutableMapping[str, str] | None = None) -> dict[int, str
     del environ["LISTEN_PID"]
     count = int(environ.pop("LISTEN_FDS", "0"))
     names = environ.pop("LISTEN_FDNAMES", "").split(":")
-    found = {FIRST + place: names[place] if place < len(names) else "" for place in range(count)}
-    for number in found:
-        os.set_inheritable(number, False)
-    return found
+    return {FIRST + place: names[place] if place < len(names) else "" for place in range(count)}
 
 
 class Notifier:
