@@ -6,7 +6,6 @@ import atexit
 import contextlib
 import logging
 import os
-import weakref
 from typing import Protocol
 
 __all__ = ["Guarded", "enroll", "leak", "withdraw"]
@@ -24,7 +23,8 @@ class Guarded(Protocol):
         """In a forked child: be unusable, without touching what is the parent's."""
 
 
-_open: weakref.WeakSet[Guarded] = weakref.WeakSet()
+# held strongly: a store that everybody else forgot still has its threads and files
+_open: set[Guarded] = set()
 _installed = False
 
 

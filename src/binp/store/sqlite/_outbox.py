@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from binp.store.contract import (
     AddLabels,
@@ -174,14 +175,18 @@ class Outbox:
 
 def _size(write: Write) -> int:
     """About how many characters *write* brings along."""
+    measure = _SIZES.get(write.kind)
+    if measure is None:
+        return 0
     try:
-        if isinstance(write, AddRecord):
-            return len(write.message) + len(write.fields or "")
-        if isinstance(write, SetKeys):
-            return sum(len(value) for _, value in write.items)
-        if isinstance(write, EndRun):
-            return len(write.result or "") + len(write.traceback or "")
+        return measure(write)
     except (TypeError, ValueError):
         # something in it is no text: that is found out, and said, where it is written
-        pass
-    return 0
+        return 0
+
+
+_SIZES: dict[str, Callable[[Any], int]] = {
+    AddRecord.kind: lambda write: len(write.message) + len(write.fields or ""),
+    SetKeys.kind: lambda write: sum(len(value) for _, value in write.items),
+    EndRun.kind: lambda write: len(write.result or "") + len(write.traceback or ""),
+}

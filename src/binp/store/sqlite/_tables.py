@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +39,12 @@ STATES = (
     State.SKIPPED,
 )
 CODES = {state: code for code, state in enumerate(STATES)}
+
+#: how to find the run that a write is about, by its kind: this is asked for every single write
+_RUN_OF: dict[str, Callable[[Any], int | None]] = {
+    **{kind.kind: operator.attrgetter("run") for kind in (AddRecord, AddLabels, SetProgress, SetKeys, RemoveKeys)},
+    **{kind.kind: operator.attrgetter("id") for kind in (BeginRun, EndRun, RequestCancel)},
+}
 
 
 @dataclass(slots=True)
@@ -82,12 +89,8 @@ class Runs:
         newest = self._file.newest
         wanted = set()
         for write in writes:
-            if isinstance(write, AddRecord | AddLabels | SetProgress | SetKeys | RemoveKeys):
-                run = write.run
-            elif isinstance(write, EndRun | RequestCancel | BeginRun):
-                run = write.id
-            else:
-                continue
+            run_of = _RUN_OF.get(write.kind)
+            run = None if run_of is None else run_of(write)
             # a new run is not in the file, and that is known without looking
             if run is not None and run <= newest:
                 wanted.add(run)
@@ -134,6 +137,9 @@ class Runs:
         )
         self._runs[run.id] = run
         self.label(run, write.labels)
+        if run.is_finished:
+            # by a rule, before it ran
+            self.end(run, EndRun(id=run.id, state=run.state, at=write.at, duration=0))
         return run
 
     def record(self, run: OpenRun, write: AddRecord) -> None:
@@ -185,7 +191,7 @@ class Runs:
                 None if run.cancelled_by is None else names[run.cancelled_by],
             )
             for run in runs
-            if run.touched and run.begun is None and run.ended is None
+            if run.touched and run.ended is None and (run.begun is None or run.cancelled_at is not None)
         ]
         if rows:
             self._file.bulk("touch_runs", rows)
@@ -223,7 +229,6 @@ class Runs:
         def named(text: str | None) -> int | None:
             return None if text is None else names[clean_name(text)]
 
-        skipped = begun.state in FINISHED
         return (
             run.id,
             named(begun.operation),
@@ -238,12 +243,8 @@ class Runs:
             named(begun.node),
             named(begun.version),
             begun.at,
-            begun.at if skipped else None,
-            0 if skipped else None,
             run.records,
             run.rev,
-            run.cancelled_at,
-            named(run.cancelled_by),
             _labels_text(run.labels),
             None if begun.arguments is None else clean_text(begun.arguments),
         )

@@ -30,6 +30,8 @@ _logger = logging.getLogger("binp.store")
 #: writes in one transaction
 _BATCH = 4096
 
+_COMING_OR_GOING = frozenset({Join.kind, Leave.kind})
+
 #: microseconds after which this process gives another sign of life
 _SIGN_OF_LIFE = 5_000_000
 
@@ -141,7 +143,7 @@ class Writer:
         """Commit *batch*; those that come and go are transactions of their own."""
         start = 0
         for position, receipt in enumerate(batch):
-            if isinstance(receipt.write, Join | Leave):
+            if receipt.write.kind in _COMING_OR_GOING:
                 self._commit(batch[start:position])
                 self._come_or_go(receipt)
                 start = position + 1

@@ -31,16 +31,15 @@ FROM json_each(?1) AS wanted CROSS JOIN run ON run.id = wanted.value;
 
 -- insert_runs: new runs
 INSERT INTO run (
-    id, operation, journal, description, state, trigger, actor, parent, attempt, epoch, node, version, started, ended,
-    duration, records, rev, cancelled_at, cancelled_by, labels, arguments
+    id, operation, journal, description, state, trigger, actor, parent, attempt, epoch, node, version, started, records,
+    rev, labels, arguments
 )
 SELECT
     json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'), json_extract(value, '$[3]'),
     json_extract(value, '$[4]'), json_extract(value, '$[5]'), json_extract(value, '$[6]'), json_extract(value, '$[7]'),
     json_extract(value, '$[8]'), json_extract(value, '$[9]'), json_extract(value, '$[10]'), json_extract(value, '$[11]'),
     json_extract(value, '$[12]'), json_extract(value, '$[13]'), json_extract(value, '$[14]'),
-    json_extract(value, '$[15]'), json_extract(value, '$[16]'), json_extract(value, '$[17]'),
-    json_extract(value, '$[18]'), json_extract(value, '$[19]'), json_extract(value, '$[20]')
+    json_extract(value, '$[15]'), json_extract(value, '$[16]')
 FROM json_each(?1);
 
 -- touch_runs: revision, number of records, labels and request to cancel of runs that go on

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 
@@ -58,25 +59,34 @@ def test_a_forked_child_is_told_and_harms_nothing(path):
     assert done.stderr == ""
 
 
-async def test_the_lock_does_not_live_on_in_a_child(path):
-    """A child that outlives its parent's store does not keep the file from others."""
-    store = open_store(str(path), synchronous="OFF")
-    await store.open()
-    reading, writing = os.pipe()
+ORPHAN = """
+import asyncio, os, signal, sys, time
+from binp.store import open_store
+
+async def main():
+    await open_store(sys.argv[1], group="g").open()
     child = os.fork()
     if child == 0:
-        os.read(reading, 1)
+        os.close(1)
+        time.sleep(60)
         os._exit(0)
+    print(child, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main())
+"""
+
+
+async def test_the_lock_does_not_live_on_in_a_child(path):
+    """A child that outlives its killed parent does not keep the file from others."""
+    done = subprocess.run([sys.executable, "-c", ORPHAN, str(path)], stdout=subprocess.PIPE, text=True, timeout=30)
     try:
-        await store.close()
+        store = open_store(str(path), synchronous="OFF")
         await store.open()
         assert await store.write(Once(key="x", at=1)) is True
         await store.close()
     finally:
-        os.write(writing, b"x")
-        os.waitpid(child, 0)
-        os.close(reading)
-        os.close(writing)
+        os.kill(int(done.stdout), signal.SIGKILL)
 
 
 async def test_a_child_opens_a_store_of_its_own(path):

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from binp.store import open_store
-from binp.store.contract import Once, Role, RunQuery, SetKeys, State, StoreOwned
+from binp.store.contract import Once, Role, RunQuery, SetKeys, State, StoreError, StoreOwned
 
 
 async def until(condition, seconds=10.0):
@@ -49,8 +49,7 @@ async def test_a_process_of_another_group_is_refused(path, worker):
 
 
 async def test_the_owner_is_killed_and_its_client_goes_on(path, worker, client, writes_of):
-    """The client becomes the owner within a moment; each of its writes is done exactly once, and the runs of the dead are
-    interrupted (N-13)."""
+    """The client becomes the owner; each of its writes is done exactly once, and the runs of the dead end (N-13)."""
     owner = worker(path, "g")
     owner.read(2)
     await client.open()
@@ -90,6 +89,29 @@ async def test_the_owner_is_killed_and_its_client_goes_on(path, worker, client, 
     assert (await client.get_run(held.id)).state is State.RUNNING
     left = await client.find_runs(RunQuery(states=frozenset({State.RUNNING}), limit=200))
     assert [run.id for run in left.runs] == [held.id]
+
+
+async def test_what_was_committed_and_not_told_is_not_done_again(path, worker, client, caplog):
+    """The owner dies between its commits and saying so: the next one knows what was committed, and with what result."""
+    owner = worker(path, "g", "mute")
+    owner.read(1)
+    await client.open()
+    acks = [client.write(SetKeys(namespace="c", items=(("k", str(number)),), at=1)) for number in range(1, 51)]
+    onces = [client.write(Once(key="one", at=1)), client.write(Once(key="one", at=1))]
+    bad = client.write(Once(key="x", at="never"))
+    last = client.write(SetKeys(namespace="c", items=(("last", "1"),), at=1))
+    while await client.get_key("c", "last") is None:
+        await asyncio.sleep(0.01)
+
+    owner.kill()
+
+    assert [await ack for ack in acks] == [True] * 50
+    assert [await ack for ack in onces] == [True, False]
+    assert await last is True
+    with pytest.raises(StoreError, match="cannot store TEXT value in INTEGER column"):
+        await bad
+    assert (await client.get_key("c", "k")).version == 50
+    assert (await client.get_key("c", "last")).version == 1
 
 
 async def test_the_owner_closes_and_its_client_goes_on(path, client):

@@ -1,6 +1,6 @@
-"""Write as fast as it goes and say what was acknowledged: ``worker_process.py PATH GROUP [lying]``.
+"""Write as fast as it goes and say what was acknowledged: ``worker_process.py PATH GROUP [lying|mute]``.
 
-Lines: ``R role``, ``B run`` begun, ``E run records`` ended, ``K key value`` set. Each is said after its acknowledgement.
+Lines, each after the acknowledgement: ``R role``, ``B run`` begun, ``E run records`` ended, ``K key value`` set.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import time
 
 from binp.store import open_store
 from binp.store.contract import AddRecord, BeginRun, EndRun, SetKeys, State
-from binp.store.sqlite import _writer
+from binp.store.sqlite import _server, _writer
 
 
 def say(line):
@@ -56,11 +56,15 @@ async def main():
     path, group = sys.argv[1:3]
     if "lying" in sys.argv:
         lie()
+    if "mute" in sys.argv:
+        # others are not told what became of their writes
+        _server.Server.publish = lambda self, changes: None
     store = open_store(path, group=group if group != "-" else None)
     await store.open()
     say(f"R {store.role.value}")
     store.on_role(lambda role: say(f"R {role.value}"))
-    await asyncio.gather(*(work(store, number) for number in range(8)))
+    await asyncio.gather(*(work(store, number) for number in range(0 if "mute" in sys.argv else 8)))
+    await asyncio.Future()
 
 
 asyncio.run(main())
