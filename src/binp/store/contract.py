@@ -524,21 +524,33 @@ class Store(Protocol):
     def write(self, write: Write) -> Ack[Any]:
         """Queue *write* at once. Never blocks, callable from any thread.
 
+        What begins, ends or decides something is committed at once; records, labels, progress and what a service is
+        seen to be are committed with the next of these, when somebody awaits them, and after 50 milliseconds at the
+        latest. A write fails through its acknowledgement alone: when very many are queued, further records and their
+        like do, so await what is written in numbers.
+
         Raises:
             StoreClosed: the store is not open.
         """
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Call *listener* on the loop with the changes of each commit, in order. Returns what ends it."""
+        """Call *listener* on the loop with the changes of each commit, in order. Returns what ends it.
+
+        It is called without any change when :attr:`feed` has become another one: what happened in between is not known,
+        so whatever was derived from changes is to be read anew.
+        """
 
     def on_role(self, callback: Callable[[Role], None]) -> None:
-        """Call *callback* on the loop when this process takes the role of the owner."""
+        """Call *callback* on the loop when this process takes the role of the owner after it was a client.
+
+        Not called for the role that :meth:`open` found; that one is in :attr:`role`.
+        """
 
     def get_key(self, namespace: str, key: str) -> Awaitable[KeyValue | None]:
         """One key, or None."""
 
     async def list_keys(self, namespace: str, *, prefix: str = "", after: str = "", limit: int = 200) -> list[KeyValue]:
-        """Keys of a namespace in order of their names."""
+        """Keys of a namespace in order of their names; at most 1,000."""
 
     async def namespaces(self) -> list[str]:
         """Namespaces that have at least one key, sorted."""
@@ -549,7 +561,7 @@ class Store(Protocol):
     async def get_records(
         self, run: int, *, after: int = 0, before: int | None = None, newest: bool = False, limit: int = 200
     ) -> list[RecordRow]:
-        """Records of a run by ``seq``: oldest first, or newest first."""
+        """Records of a run by ``seq``: oldest first, or newest first; at most 10,000."""
 
     async def find_runs(self, query: RunQuery) -> RunPage:
         """A page of runs."""

@@ -120,7 +120,6 @@ class Engine:
                 self._lock.release()
                 raise
         if self._delivery is not None:
-            self._delivery.reset()
             self._delivery.post_role(Role.OWNER)
         return True
 
@@ -170,15 +169,16 @@ class Engine:
         self._writer = writer
         self._ids.start(slot, writer.newest)
         self.feed = writer.feed
+        assert self._delivery is not None  # noqa: S101 - set by start
         if self._client is not None:
             self._client.give_back(numbered, refused)
+            self._delivery.reset()
         socket = None
         if self._group is not None:
             self._server = Server(self._path, self._outbox, writer.feed)
             socket = self._server.start()
         self._lock.note(self._node, self._group, socket)
         self.role = Role.OWNER
-        assert self._delivery is not None  # noqa: S101 - set by start
         writer.start(self._post, self._delivery.mark)
 
     def _post(self, futures: list[Any], changes: Sequence[Change]) -> None:

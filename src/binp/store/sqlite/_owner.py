@@ -20,8 +20,9 @@ from ._nodes import Node
 
 __all__ = ["OwnerLock", "claim", "owned_error", "unclaim"]
 
-# a file that this process has open: a second opening would have to close it, which drops the locks of the first
-_claimed: set[Path] = set()
+# files that are open here, and by which process: a second opening would have to close its own, which drops the locks of
+# the first; and a child of a process that has a file open inherits what SQLite believes to have locked
+_claimed: dict[Path, int] = {}
 _claiming = threading.Lock()
 
 
@@ -30,22 +31,30 @@ def claim(path: Path) -> None:
 
     Raises:
         StoreOwned: another store of this process has it.
+        StoreError: this process was forked from one that has it.
     """
     with _claiming:
-        if path in _claimed:
+        holder = _claimed.get(path)
+        if holder not in {None, os.getpid()}:
+            raise StoreError(
+                f"process {holder} had the database open when this one was forked from it",
+                where=str(path),
+                fix="fork first, and open the database in each process afterwards",
+            )
+        if holder is not None:
             raise StoreOwned(
                 f"this process (pid {os.getpid()}) has the database open already",
                 str(path),
                 {"pid": os.getpid(), "command": _command()},
                 fix="use the store that is open, or close it first",
             )
-        _claimed.add(path)
+        _claimed[path] = os.getpid()
 
 
 def unclaim(path: Path) -> None:
     """Let another store of this process have *path*."""
     with _claiming:
-        _claimed.discard(path)
+        _claimed.pop(path, None)
 
 
 class OwnerLock:

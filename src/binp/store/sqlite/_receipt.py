@@ -76,12 +76,17 @@ class Receipt:
         self._heard = False
         self._waiters: list[asyncio.Future[None] | threading.Event] | None = None
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is known how it ended."""
+        return self._done
+
     def __await__(self) -> Generator[Any, None, Any]:
         if not self._done:
             future = asyncio.get_running_loop().create_future()
             self._add(future)
             # settling sets the mark and then looks at the list, this is the other way round: one of both sees the other
-            if not self._is_settled():
+            if not self.is_settled:
                 yield from future
         return self._outcome()
 
@@ -90,7 +95,7 @@ class Receipt:
         if not self._done:
             event = threading.Event()
             self._add(event)
-            if not self._is_settled() and not event.wait(timeout):
+            if not self.is_settled and not event.wait(timeout):
                 raise TimeoutError(f"not committed within {timeout} seconds: {self.write.kind}")
         return self._outcome()
 
@@ -112,10 +117,6 @@ class Receipt:
     def __del__(self) -> None:
         if self._failure is not None and not self._heard:
             self._failure.log(self.write)
-
-    def _is_settled(self) -> bool:
-        """The mark as it is now, which the thread that commits may have set in between."""
-        return self._done
 
     def _add(self, waiter: asyncio.Future[None] | threading.Event) -> None:
         with _waiting:

@@ -150,7 +150,7 @@ class SqliteStore:
         """Queue *write* at once. Never blocks, callable from any thread.
 
         Records, labels, progress and what services are seen to be are committed with the next write of another kind,
-        and after 50 milliseconds at the latest; everything else at once.
+        when somebody awaits them, and after 50 milliseconds at the latest; everything else at once.
 
         Raises:
             StoreClosed: the store is not open.
@@ -165,7 +165,7 @@ class SqliteStore:
         return receipt
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Call *listener* on the loop with the changes of each commit, in order. Returns what ends it."""
+        """Call *listener* on the loop with the changes of each commit, in order; with none when the feed is another."""
         return self._listeners.listen(listener)
 
     def on_role(self, callback: Callable[[Role], None]) -> None:

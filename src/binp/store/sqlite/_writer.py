@@ -135,7 +135,14 @@ class Writer:
         if batch is None:
             return False
         self._mark(time.monotonic())
-        self._work(batch)
+        try:
+            self._work(batch)
+        except Exception as error:
+            # nobody may wait for ever because of a mistake in here
+            _logger.exception("%d writes ran into an error of the store itself", len(batch))
+            self._roll_back()
+            left = [receipt for receipt in batch if not receipt.is_settled]
+            self._settle(left, [Failure(self._explain(error), len(left))] * len(left), [])
         self._mark(0.0)
         return True
 
