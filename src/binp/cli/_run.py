@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,9 +14,17 @@ import click
 from buvar.errors import Explained
 
 if TYPE_CHECKING:
+    import asyncio
+
     from binp.app import BINP
     from binp.plugin import Listener
 
+_logger = logging.getLogger("binp.shutdown")
+
+#: share of the grace that functions in threads have when everything is closed
+_THREADS = 0.05
+#: seconds for tasks that nobody owns to end when they are cancelled
+_PATIENCE = 0.5
 #: levels of loggers that say at INFO what is of no interest to somebody who runs a file
 _QUIET = {"uvicorn": "WARNING", "asyncio": "WARNING"}
 
@@ -41,7 +53,24 @@ def run(target: str, config: str | None, **overrides: Any) -> None:
             home.config = config
         home.overrides.update({name: value for name, value in overrides.items() if value is not None})
         status = _serve(binp)
+        is_stuck = _has_stuck_threads(home.settings.grace * _THREADS)
+    if is_stuck:
+        sys.stdout.flush()
+        # the interpreter would wait for them without limit, and everything is committed and closed
+        os._exit(status)
     sys.exit(status)
+
+
+def _has_stuck_threads(patience: float) -> bool:
+    """Whether functions still run in threads, which nobody can stop, after *patience* seconds."""
+    end = time.monotonic() + patience
+    others = [each for each in threading.enumerate() if each is not threading.current_thread() and not each.daemon]
+    for each in others:
+        each.join(max(0.0, end - time.monotonic()))
+    stuck = sum(each.is_alive() for each in others)
+    if stuck:
+        _logger.warning("functions still run in %d threads and cannot be stopped: they end with the process", stuck)
+    return stuck > 0
 
 
 def _serve(binp: BINP) -> int:
@@ -66,7 +95,9 @@ def _run_stage(binp: BINP, listener: Listener, grace: float) -> int:
     components = Components()
     components.add(binp)
     components.add(listener)
-    stage = Stage(components, cancel_timeout=grace, fail_fast=True, teardown_timeout=grace)
+    # our own, because the stage would wait without limit for functions in threads
+    loop = _new_loop()
+    stage = Stage(components, loop, cancel_timeout=grace, fail_fast=True, teardown_timeout=grace)
     try:
         stage.run("binp.plugin")
     except TeardownError:
@@ -81,4 +112,31 @@ def _run_stage(binp: BINP, listener: Listener, grace: float) -> int:
         error.__notes__ = [note for note in getattr(error, "__notes__", ()) if "binp.plugin" not in note]
         click.echo(f"Error: a plugin failed while it was loaded\n\n{user_traceback(error)}", err=True)
         return 1
+    finally:
+        _close(loop)
     return 1 if stage.failed else 0
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    import asyncio
+
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def _close(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel what is left on *loop*, give it a moment, and close it."""
+    import asyncio
+
+    left = asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+    if left:
+        _, stuck = loop.run_until_complete(asyncio.wait(left, timeout=_PATIENCE))
+        for task in stuck:
+            _logger.warning("%s ignores its cancellation: it ends with the process", task.get_name())
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
