@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -31,11 +31,11 @@ class File:
         #: the largest id of a run so far
         self.newest: int = newest or 0
 
-    def run(self, name: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
+    def run(self, name: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> sqlite3.Cursor:
         """Execute the statement *name*."""
         return self.connection.execute(self._sql[name], parameters)
 
-    def one(self, name: str, parameters: Sequence[Any] = ()) -> Any:
+    def one(self, name: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Any:
         """The first row of the statement *name*; its transaction goes on, the statement is done."""
         cursor = self.run(name, parameters)
         row = cursor.fetchone()
@@ -49,10 +49,6 @@ class File:
     def ask(self, name: str, wanted: Iterable[Any]) -> Any:
         """What the bulk question *name* answers: one JSON text for all that is *wanted*."""
         return orjson.loads(self.one(name, (orjson.dumps(wanted).decode(),))[0])
-
-    def each(self, name: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Execute the statement *name* for each of *rows*."""
-        self.connection.executemany(self._sql[name], rows)
 
     def names(self, texts: set[str]) -> dict[str, int]:
         """The ids of *texts*; those that are not known yet become known."""

@@ -36,24 +36,23 @@ class People:
         for name, slot, host, boot, pid, started, seen in self._here():
             if (host, boot, pid, started) == (node.host, node.boot, node.pid, node.started):
                 # one process has the file open once: this is an earlier opening that did not say that it ended
-                self._file.run("leave_node", (name, seen))
+                self.leave(name, seen)
             else:
                 taken.add(slot)
         free = next((slot for slot in range(SLOTS) if slot not in taken), None)
         if free is None:
             raise StoreError(f"{SLOTS} processes have the database open", fix="start fewer worker processes")
-        slot, numbered, refused = self._file.one(
-            "join_node", (node.name, free, node.host, node.boot, node.pid, node.started, now)
-        )
+        row = {"host": node.host, "boot": node.boot, "pid": node.pid, "started": node.started}
+        slot, numbered, refused = self._file.one("join_node", {"name": node.name, "slot": free, "now": now, **row})
         return slot, numbered, orjson.loads(refused)
 
     def leave(self, name: str, now: int) -> None:
         """The process *name* has gone."""
-        self._file.run("leave_node", (name, now))
+        self._file.run("leave_node", {"name": name, "now": now})
 
     def see(self, name: str, now: int) -> None:
         """A sign of life of the process *name*."""
-        self._file.run("see_node", (name, now))
+        self._file.run("see_node", {"name": name, "now": now})
 
     def count(self, batch: Sequence[Receipt], outcomes: Sequence[Any], now: int) -> None:
         """Remember with the batch itself which numbered writes it holds, so that none of them is done twice."""
@@ -69,7 +68,7 @@ class People:
                     refused.setdefault(sender, []).append([receipt.number, None])
         for sender, number in last.items():
             kept = orjson.dumps(sender.remember(refused.get(sender, []))).decode()
-            self._file.run("count_node", (sender.node, number, kept, now))
+            self._file.run("count_node", {"name": sender.node, "numbered": number, "refused": kept, "now": now})
 
     def interrupt_gone(self, seq: int) -> list[Change]:
         """End what processes left running that are not here any more; returns the changes, numbered after *seq*."""
@@ -96,5 +95,5 @@ class People:
             if Node(name=name, host=host, boot=boot, pid=pid, started=started).is_alive():
                 here.append(row)
             else:
-                self._file.run("leave_node", (name, seen))
+                self.leave(name, seen)
         return here

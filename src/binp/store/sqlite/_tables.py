@@ -332,7 +332,7 @@ class Keys:
             whole[position].exists = bool(exists)
         for key in self._keys.values():
             if _is_torn(key):
-                row = self.file.one("find_version", (key.namespace, key.name))
+                row = self.file.one("find_version", {"namespace": key.namespace, "key": key.name})
                 key.version, key.exists = (row[0], bool(row[1])) if row else (0, False)
 
     def find(self, namespace: str, name: str) -> Key:

@@ -11,6 +11,9 @@ import pytest
 from binp.store import open_store
 from binp.store.contract import Once, RunQuery, StoreError
 
+#: newer Pythons warn of any fork of a process with threads, which is what is done here on purpose
+WARNINGS = ["-W", "error", "-W", "ignore:This process:DeprecationWarning"]
+
 PROGRAM = """
 import asyncio, ctypes, os, sys
 from binp.store import open_store
@@ -62,7 +65,7 @@ print("parent", status, flush=True)
 def test_a_forked_child_is_told_and_harms_nothing(path):
     """In a child every use says what is wrong; the child's end closes nothing of its parent, who goes on."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", PROGRAM, str(path)], capture_output=True, text=True, timeout=30
+        [sys.executable, *WARNINGS, "-c", PROGRAM, str(path)], capture_output=True, text=True, timeout=30
     )
 
     what = "the store was opened before this process was forked from another"
@@ -103,6 +106,7 @@ async def test_the_lock_does_not_live_on_in_a_child(path):
         os.kill(int(done.stdout), signal.SIGKILL)
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 async def test_a_child_opens_a_store_of_its_own(path):
     """After forking, a child can use another store."""
     store = open_store(str(path), synchronous="OFF")
