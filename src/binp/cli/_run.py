@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from binp.app import BINP
-    from binp.plugin import Listener
+    from buvar.plugin import Stage
 
 _logger = logging.getLogger("binp.shutdown")
 
@@ -46,35 +46,29 @@ def run(target: str, config: str | None, **overrides: Any) -> None:
 
     from ._target import load_target
 
-    with LogConfig(level="INFO", levels=_QUIET).setup():
+    # one process on a terminal is the only one
+    with LogConfig(level="INFO", levels=_QUIET, add_pid=not sys.stderr.isatty()).setup():
         binp = load_target(target)
-        home = binp.home
         if config is not None:
-            home.config = config
-        home.overrides.update({name: value for name, value in overrides.items() if value is not None})
-        status = _serve(binp)
-        is_stuck = _has_stuck_threads(home.settings.grace * _THREADS)
+            binp.home.config = config
+        binp.home.overrides.update({name: value for name, value in overrides.items() if value is not None})
+        status, is_stuck = _serve(binp)
     if is_stuck:
         sys.stdout.flush()
-        # the interpreter would wait for them without limit, and everything is committed and closed
+        # the interpreter would wait without limit, and everything is committed and closed
         os._exit(status)
     sys.exit(status)
 
 
-def _has_stuck_threads(patience: float) -> bool:
-    """Whether functions still run in threads, which nobody can stop, after *patience* seconds."""
-    end = time.monotonic() + patience
-    others = [each for each in threading.enumerate() if each is not threading.current_thread() and not each.daemon]
-    for each in others:
-        each.join(max(0.0, end - time.monotonic()))
-    stuck = sum(each.is_alive() for each in others)
-    if stuck:
-        _logger.warning("functions still run in %d threads and cannot be stopped: they end with the process", stuck)
-    return stuck > 0
+def _serve(binp: BINP) -> tuple[int, bool]:
+    """Check everything that can be wrong, then serve.
 
+    Returns:
+        The status to exit with, and whether something still runs that nobody can stop.
+    """
+    from buvar.components import Components
+    from buvar.plugin import Stage
 
-def _serve(binp: BINP) -> int:
-    """Check everything that can be wrong, then serve; the status to exit with."""
     settings = binp.home.settings
     for operation in binp.home.operations.all("action"):
         # a form that cannot be made is told now, and not to whoever opens it first
@@ -82,22 +76,24 @@ def _serve(binp: BINP) -> int:
     from binp.plugin import Listener
 
     listener = Listener.bind(settings.host, settings.port)
-    try:
-        return _run_stage(binp, listener, settings.grace)
-    finally:
-        listener.close()
-
-
-def _run_stage(binp: BINP, listener: Listener, grace: float) -> int:
-    from buvar.components import Components
-    from buvar.plugin import Stage, TeardownError
-
     components = Components()
     components.add(binp)
     components.add(listener)
-    # our own, because the stage would wait without limit for functions in threads
+    # our own loop, because the stage would wait without limit for functions in threads
     loop = _new_loop()
-    stage = Stage(components, loop, cancel_timeout=grace, fail_fast=True, teardown_timeout=grace)
+    grace = settings.grace
+    try:
+        stage = Stage(components, loop, cancel_timeout=grace, fail_fast=True, teardown_timeout=grace)
+        status = _run_stage(stage)
+    finally:
+        listener.close()
+        is_stuck = _close(loop)
+    return status, _has_stuck_threads(grace * _THREADS) or is_stuck
+
+
+def _run_stage(stage: Stage) -> int:
+    from buvar.plugin import TeardownError
+
     try:
         stage.run("binp.plugin")
     except TeardownError:
@@ -112,8 +108,6 @@ def _run_stage(binp: BINP, listener: Listener, grace: float) -> int:
         error.__notes__ = [note for note in getattr(error, "__notes__", ()) if "binp.plugin" not in note]
         click.echo(f"Error: a plugin failed while it was loaded\n\n{user_traceback(error)}", err=True)
         return 1
-    finally:
-        _close(loop)
     return 1 if stage.failed else 0
 
 
@@ -127,16 +121,30 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-def _close(loop: asyncio.AbstractEventLoop) -> None:
-    """Cancel what is left on *loop*, give it a moment, and close it."""
+def _close(loop: asyncio.AbstractEventLoop) -> bool:
+    """Cancel what is left on *loop*, give it a moment, and close it; whether something ignored that."""
     import asyncio
 
     left = asyncio.all_tasks(loop)
     for task in left:
         task.cancel()
+    stuck: set[asyncio.Task[Any]] = set()
     if left:
         _, stuck = loop.run_until_complete(asyncio.wait(left, timeout=_PATIENCE))
         for task in stuck:
             _logger.warning("%s ignores its cancellation: it ends with the process", task.get_name())
     loop.run_until_complete(loop.shutdown_asyncgens())
     loop.close()
+    return bool(stuck)
+
+
+def _has_stuck_threads(patience: float) -> bool:
+    """Whether functions still run in threads, which nobody can stop, after *patience* seconds."""
+    end = time.monotonic() + patience
+    others = [each for each in threading.enumerate() if each is not threading.current_thread() and not each.daemon]
+    for each in others:
+        each.join(max(0.0, end - time.monotonic()))
+    stuck = sum(each.is_alive() for each in others)
+    if stuck:
+        _logger.warning("functions still run in %d threads and cannot be stopped: they end with the process", stuck)
+    return stuck > 0
