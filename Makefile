@@ -4,6 +4,8 @@
 SHELL := /bin/sh
 BIN := .venv/bin
 ENVIRONMENT := scripts/environment
+# builds the console where its sources changed, with a node that comes from a wheel
+CONSOLE := $(BIN)/python hatch_build.py
 # how many test processes; `make test JOBS=0` runs them in one
 JOBS ?= 2
 # what else pytest is told: make test ARGS="tests/buvar -k scope"
@@ -15,7 +17,7 @@ PYTEST := -m pytest -n $(JOBS) --dist loadfile
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME PYTHONSTARTUP
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check style types contracts security changelog rules coverage bench test-all lock
+.PHONY: help setup run test check style types console contracts security changelog rules coverage bench pictures test-all lock
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS="$$(printf '\t')" read -r verb text; do \
@@ -23,15 +25,18 @@ help: ## this list
 
 setup: ## .venv with everything for development
 	@$(ENVIRONMENT) dev
+	@$(CONSOLE)
 
 run: ## serve examples/quickstart.py; Ctrl-C ends it
 	@$(ENVIRONMENT) run
+	@$(CONSOLE)
 	@exec $(BIN)/python scripts/foreground.py $(BIN)/binp run examples/quickstart.py
 
 test: setup ## all tests, and the documentation's code
+	@scripts/chromium >/dev/null || echo "the tests that need a browser are skipped"
 	$(BIN)/python $(PYTEST) $(ARGS)
 
-check: style types contracts security changelog rules ## all that is checked without running the product; -k goes on after a failure
+check: style types console contracts security changelog rules ## all that is checked without running the product; -k goes on after a failure
 
 style: setup
 	$(BIN)/ruff check .
@@ -39,6 +44,10 @@ style: setup
 
 types: setup
 	$(BIN)/mypy
+
+console: setup
+	$(BIN)/python scripts/console.py check
+	$(BIN)/python scripts/console.py test
 
 contracts: setup
 	$(BIN)/lint-imports
@@ -63,6 +72,9 @@ coverage: setup ## the tests with branch coverage, children included; file by fi
 bench: setup ## the benchmarks, one after the other; ARGS="--quick --json" is handed to each
 	@for script in $(filter-out %/common.py,$(wildcard benchmarks/*.py)); do \
 		echo "$$script"; $(BIN)/python $$script $(ARGS) || exit; done
+
+pictures: setup ## docs/pictures anew: the console showing the quickstart, at two sizes, light and dark
+	@chromium=$$(scripts/chromium) && CHROMIUM=$$chromium $(BIN)/python scripts/pictures.py
 
 test-all: ## the tests on every supported Python at hand
 	@for python in $$($(ENVIRONMENT) others); do \

@@ -155,6 +155,8 @@ def lock() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     extras = ",".join(project["project"].get("optional-dependencies", {}))
     wanted = [f".[{extras}]" if extras else ".", EDITABLE, "pip", *project["build-system"]["requires"]]
+    # what the console is built with is asked for by the build alone, and pinned like the rest
+    wanted += re.findall(r'^NODE = "(.+)"$', (ROOT / "hatch_build.py").read_text(), re.MULTILINE)
     groups = [part for group in project["dependency-groups"] for part in ("--group", group)]
     work = ROOT / ".venv-lock"
     venv = work / "venv"

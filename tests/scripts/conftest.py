@@ -38,7 +38,7 @@ def tree(checkout: Path, tmp_path: Path) -> Path:
     """A copy of what the verbs consist of, with a stand-in for the environment's Python."""
     root = tmp_path / "tree"
     shutil.copytree(checkout / "scripts", root / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", "hatch_build.py"):
         shutil.copy(checkout / name, root)
     (root / ".venv/bin").mkdir(parents=True)
     program(root / ".venv/bin/python", PYTHON)
