@@ -22,7 +22,7 @@ binp = BINP()
 
 @binp.app.get("/slow")
 async def slow() -> str:
-    await asyncio.sleep(1)
+    await asyncio.sleep(1.5)
     return "answered"
 
 @binp.app.get("/never")
@@ -152,7 +152,7 @@ def check(busy: Busy, again: Any) -> None:
     socket_ended, code = busy.socket.result(10)
     answered, status, body = busy.request.result(10)
 
-    assert (stream_ended, socket_ended) == (pytest.approx(0.3, abs=0.3), pytest.approx(0.3, abs=0.3))
+    assert max(stream_ended, socket_ended) < 1
     assert code in (1001, 1012)
     assert (status, body) == (200, b'"answered"')
     assert answered > stream_ended
