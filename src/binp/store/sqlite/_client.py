@@ -155,7 +155,12 @@ class Client:
         """Wait for the last results; True if this process became the owner meanwhile, whose thread does the rest."""
         while True:
             with self._landing:
-                self._landing.wait_for(lambda: not self._flight or self._is_lost)
+                before = None
+                while self._flight and not self._is_lost:
+                    if before == len(self._flight):
+                        raise StoreError("the owner of the store does not answer: the last writes may be lost")
+                    before = len(self._flight)
+                    self._landing.wait_for(lambda: not self._flight or self._is_lost, _LAST_TRY)
                 if not self._flight:
                     return False
             if self._regain(time.monotonic() + _LAST_TRY):

@@ -1,12 +1,15 @@
 """Several processes, one file: who writes, and who is next."""
 
 import asyncio
+import os
+import signal
 import time
 
 import pytest
 
 from binp.store import open_store
 from binp.store.contract import Once, Role, RunQuery, SetKeys, State, StoreError, StoreOwned
+from binp.store.sqlite import _client
 
 
 async def until(condition, seconds=10.0):
@@ -112,6 +115,39 @@ async def test_what_was_committed_and_not_told_is_not_done_again(path, worker, c
         await bad
     assert (await client.get_key("c", "k")).version == 50
     assert (await client.get_key("c", "last")).version == 1
+
+
+async def test_a_client_that_closes_without_its_owner_keeps_everything(path, worker, client):
+    """The owner dies while its client is closing: the client writes the rest itself."""
+    owner = worker(path, "g", "mute")
+    owner.read(1)
+    await client.open()
+    acks = [client.write(SetKeys(namespace="c", items=(("k", str(number)),), at=1)) for number in range(1, 51)]
+    closing = asyncio.ensure_future(client.close())
+    await asyncio.sleep(0.05)
+    assert not closing.done()
+
+    owner.kill()
+    await closing
+
+    assert [await ack for ack in acks] == [True] * 50
+    await client.open()
+    assert (client.role, (await client.get_key("c", "k")).version) == (Role.OWNER, 50)
+
+
+async def test_a_client_that_closes_does_not_wait_for_ever(path, worker, client, monkeypatch):
+    """An owner that hangs keeps its client from closing for a while only, and the writes are not acknowledged."""
+    monkeypatch.setattr(_client, "_LAST_TRY", 0.2)
+    owner = worker(path, "g")
+    owner.read(1)
+    await client.open()
+    os.kill(owner.pid, signal.SIGSTOP)
+    ack = client.write(Once(key="x", at=1))
+
+    await client.close()
+
+    with pytest.raises(StoreError, match="the owner of the store does not answer"):
+        await ack
 
 
 async def test_the_owner_closes_and_its_client_goes_on(path, client):
