@@ -115,7 +115,12 @@ class Supervisor:
                     slot.worker = self._spawn(slot)
                 while self._workers() or any(slot.due is not None for slot in self.slots):
                     self._wait()
-                    self._reap()  # first: who died before a request to end did not fail to obey it
+                    # read first: a worker that ends from now on will wake us again
+                    numbers = self._received()
+                    # then reap: a worker that died before a request to end did not fail to obey it
+                    self._reap()
+                    for number in numbers:
+                        self._on_signal(number)
                     self._listen()
                     self._keep_time()
                     self._roll()
@@ -218,10 +223,13 @@ class Supervisor:
         if self._notifier.due is not None:
             yield self._notifier.due
 
+    def _received(self) -> list[int]:
+        try:
+            return list(dict.fromkeys(os.read(self._wake[0], 4096)))
+        except BlockingIOError:
+            return []
+
     def _listen(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            for number in dict.fromkeys(os.read(self._wake[0], 4096)):
-                self._on_signal(number)
         for worker in self._workers():
             for report in worker.read():
                 self._on_report(worker, report)

@@ -58,7 +58,7 @@ async def serve(cancel: plugin.Cancel, teardown: plugin.Teardown):
         asyncio.get_running_loop().remove_reader(sock)
         await asyncio.sleep(0.1)
         server.close()
-    teardown.add(lambda: print("torn down", flush=True))
+    teardown.add(lambda: os.write(1, b"torn down\n") and None)
     yield run()
 '''
 
@@ -74,7 +74,9 @@ def alive(pid: int) -> bool:
 def children(pid: int) -> list[int]:
     """The direct children of a process that run."""
     with contextlib.suppress(OSError):
-        return [child for child in map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()) if alive(child)]
+        return [
+            child for child in map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()) if alive(child)
+        ]
     return []
 
 
