@@ -1,6 +1,7 @@
 """The named statements: each is a walk along an index, however many runs there are."""
 
 import inspect
+import itertools
 import re
 import sqlite3
 
@@ -101,7 +102,8 @@ def many(tmp_path_factory):
         RunQuery(labels=("label",), states=frozenset({State.FAILED})),
         RunQuery(after=3),
     ],
-    ids=str,
+    # sets print in another order in each process, and every process must find the same names
+    ids=itertools.count(),
 )
 def test_a_page_takes_a_bounded_number_of_steps(many, query):
     """A page of any kind is found in a few thousand steps of SQLite's machine, of two hundred thousand runs."""
