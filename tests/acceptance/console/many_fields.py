@@ -1,0 +1,104 @@
+"""What the browser tests look at: every kind of field, a slow action, one that fails, services that do and do not run."""
+
+import asyncio
+import enum
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, SecretStr
+
+from binp import BINP
+
+binp = BINP()
+
+
+class Region(enum.Enum):
+    EU = "eu"
+    US = "us"
+
+
+class Mail(BaseModel):
+    kind: Literal["mail"] = "mail"
+    to: str
+
+
+class Hook(BaseModel):
+    kind: Literal["hook"] = "hook"
+    url: str
+    retries: int = Field(3, ge=0, le=9)
+
+
+class Target(BaseModel):
+    """What is deployed, and in which version."""
+
+    service: str
+    version: Annotated[str, Field(pattern=r"^\d+\.\d+$", description="as in 1.2", examples=["1.2"])] = "1.0"
+
+
+@binp.action
+async def greet(name: str, times: int = 1) -> str:
+    """Say hello."""
+    return " ".join(["hello", name] * times)
+
+
+@binp.action
+async def deploy(
+    target: Target,
+    regions: list[Region],
+    password: SecretStr,
+    notify: Annotated[Mail | Hook, Field(discriminator="kind")] | None = None,
+    ratio: Decimal = Decimal("0.5"),
+    when: datetime | None = None,
+    day: date = date(2026, 1, 1),
+    wait: timedelta = timedelta(seconds=1),
+    dry_run: bool = True,
+    maybe: bool | None = None,
+    size: int | str = 5,
+    pair: tuple[int, str] = (1, "a"),
+    options: dict[str, int] | None = None,
+    anything: Any = None,
+) -> dict[str, Any]:
+    """Deploy a service to some regions.
+
+    Each kind of field that a form can have is in this one.
+    """
+    given = {"notify": notify, "ratio": str(ratio), "when": when, "day": day, "wait": wait.total_seconds()}
+    rest = {"dry_run": dry_run, "maybe": maybe, "size": size, "pair": pair, "options": options, "anything": anything}
+    return {"target": target, "regions": regions, "secret": len(password.get_secret_value()), **given, **rest}
+
+
+@binp.action(name="long/one")
+async def climb(steps: int = 300, pause: float = 0.1) -> int:
+    """Go step by step, and say so."""
+    binp.journal.labels("slow", "stairs")
+    for step in range(steps):
+        binp.journal.record(f"step {step}", height=step * 0.17, view={"clear": True, "peaks": ["a", "b"]})
+        binp.journal.progress(step, total=steps, message=f"on step {step}")
+        await asyncio.sleep(pause)
+    return steps
+
+
+@binp.action
+def stumble(deep: bool = True) -> None:
+    """Fail."""
+    print("about to fail")
+    raise ValueError("there is a step missing" if deep else "oh")
+
+
+@binp.service
+async def steady() -> None:
+    """Keeps going."""
+    await asyncio.Event().wait()
+
+
+@binp.service(autostart=False)
+async def idle() -> None:
+    """Runs when somebody starts it."""
+    await asyncio.Event().wait()
+
+
+@binp.service(restart_delay=60)
+async def shaky() -> None:
+    """Fails at once."""
+    raise OSError("the other side hung up")

@@ -1,0 +1,150 @@
+"""Each page does what it is for, on a desktop and on a phone."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+pytestmark = [pytest.mark.slow, pytest.mark.parametrize("size", ["desktop", "phone"])]
+
+
+def test_an_action_is_run_from_its_form(visit: Any, size: str) -> None:
+    """An action is found, filled in, run, and its result is shown beside the form."""
+    page = visit(size=size)
+    page.get_by_role("link", name=re.compile("^greet")).first.click()
+    page.get_by_label("Name").fill("you")
+    page.get_by_label("Times").fill("2")
+    page.get_by_role("button", name="Run").click()
+
+    expect(page.get_by_label("The run")).to_contain_text("succeeded")
+    expect(page.get_by_role("region", name="Result")).to_contain_text("hello you hello you")
+    assert re.search(r"#/actions/greet\?run=\d+$", page.url)
+
+
+def test_what_is_wrong_stands_at_its_field(visit: Any, size: str) -> None:
+    """What the server refuses is said at the field that it is about, and that field gets the focus."""
+    page = visit("actions/greet", size=size)
+    page.get_by_label("Name").fill("you")
+    page.get_by_label("Times").fill("many")
+    page.get_by_role("button", name="Run").click()
+
+    times = page.get_by_label("Times")
+    expect(times).to_be_focused()
+    expect(times).to_have_attribute("aria-invalid", "true")
+    expect(times).to_have_accessible_description(re.compile("valid integer"))
+    expect(page.get_by_label("Name")).to_have_value("you")
+
+
+def test_an_error_is_told_with_its_traceback(visit: Any, size: str) -> None:
+    """A run that failed shows its error, where it happened, and what was printed."""
+    page = visit("actions/stumble", size=size)
+    page.get_by_role("button", name="Run").click()
+    expect(page.get_by_role("region", name="Error")).to_contain_text("ValueError: there is a step missing")
+    page.get_by_role("link", name="Open", exact=True).click()
+
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
+    expect(page.get_by_role("region", name="Traceback")).to_contain_text("many_fields.py")
+    expect(page.get_by_role("region", name="Records")).to_contain_text("about to fail")
+
+
+def test_runs_are_filtered_and_the_address_says_so(visit: Any, size: str) -> None:
+    """Filters by state, action and label stand in the address, survive a reload, and Back undoes them."""
+    page = visit("runs", size=size)
+    rows = page.get_by_role("list", name="Runs").get_by_role("listitem")
+    expect(rows).to_have_count(25)
+    page.get_by_role("button", name="failed").click()
+    page.get_by_label("Action", exact=True).select_option("stumble")
+    expect(rows.first).to_contain_text("stumble")
+    expect(rows.filter(has_text="succeeded")).to_have_count(0)
+    assert page.url.endswith("#/runs?state=failed&action=stumble")
+
+    page.reload()
+    expect(page.get_by_role("button", name="failed")).to_have_attribute("aria-pressed", "true")
+    page.go_back()
+    expect(page.get_by_label("Action", exact=True)).to_have_value("")
+    page.get_by_role("button", name="Clear").click()
+    page.get_by_label("Label", exact=True).fill("stairs")
+    page.keyboard.press("Enter")
+    expect(rows.first).to_contain_text("long/one")
+    expect(rows.filter(has_text="greet")).to_have_count(0)
+    assert page.url.endswith("#/runs?label=stairs")
+
+
+def test_older_runs_come_page_by_page(visit: Any, size: str) -> None:
+    """Pages go on behind the last run and back again; none is shown twice, none is left out."""
+    page = visit("runs?action=greet", size=size)
+    rows = page.get_by_role("list", name="Runs").get_by_role("link")
+    expect(rows).to_have_count(25)
+    first = rows.evaluate_all("links => links.map(one => one.hash)")
+    page.get_by_role("link", name="Older").click()
+    expect(rows.first).not_to_have_attribute("href", first[0])
+    second = rows.evaluate_all("links => links.map(one => one.hash)")
+
+    assert set(first) & set(second) == set()
+    assert first + second == sorted(first + second, reverse=True)
+    page.get_by_role("link", name="Newer").click()
+    expect(rows.first).to_have_attribute("href", first[0])
+
+
+def test_a_run_is_watched_and_cancelled(visit: Any, site: Any, size: str) -> None:
+    """A run shows its progress and its records while it goes on; it is cancelled, and run again."""
+    run = site.start_run("long%2Fone")
+    page = visit(f"runs/{run}", size=size)
+    records = page.get_by_role("region", name="Records").get_by_role("listitem")
+    expect(records.filter(has_text="step 4")).to_be_visible()
+    expect(page.get_by_role("progressbar")).to_be_visible()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator(".meta")).to_contain_text("cancelled")
+
+    page.get_by_role("button", name="Run again").click()
+    expect(page).not_to_have_url(re.compile(f"{run}$"))
+    expect(page.locator(".meta")).to_contain_text("running")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator(".meta")).to_contain_text("cancelled")
+
+
+def test_a_new_run_appears_by_itself(visit: Any, site: Any, size: str) -> None:
+    """The list of runs is live: a run that begins appears at its top and its state follows."""
+    page = visit("runs?action=long%2Fone", size=size)
+    run = site.start_run("long%2Fone", steps=8)
+    row = page.locator(f"li:has(a[href$='/{run}'])")
+
+    expect(row).to_contain_text("running")
+    expect(row).to_contain_text("succeeded")
+
+
+def test_services_are_started_and_stopped(visit: Any, size: str) -> None:
+    """A service is started and stopped by its button, its state follows, and a failure says why."""
+    page = visit("services", size=size)
+    idle = page.get_by_role("listitem").filter(has=page.get_by_role("heading", name="idle"))
+    expect(idle).to_contain_text("stopped")
+    idle.get_by_role("button", name="Start idle").click()
+    expect(idle).to_contain_text("running")
+    idle.get_by_role("button", name="Stop idle").click()
+    expect(idle).to_contain_text("stopped")
+
+    shaky = page.get_by_role("listitem").filter(has=page.get_by_role("heading", name="shaky"))
+    expect(shaky).to_contain_text("OSError: the other side hung up")
+
+
+@pytest.mark.parametrize("path", ["", "actions/deploy", "actions/long%2Fone", "runs", "services", "nowhere", "runs/1"])
+def test_nothing_sticks_out(visit: Any, size: str, path: str) -> None:
+    """No page is wider than the screen, also where there is nothing to show; each has a heading and a title."""
+    page = visit(path, size=size)
+    page.wait_for_timeout(200)
+
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.title().endswith(" · binp")
+
+
+def test_320_pixels_are_enough(visit: Any, size: str) -> None:
+    """On the narrowest of screens nothing has to be pushed sideways."""
+    page = visit("actions/deploy", size=size)
+    page.set_viewport_size({"width": 320, "height": 640})
+    for path in ("", "actions/deploy", "runs", "services"):
+        page.goto(f"{page.url.split('#')[0]}#/{path}")
+        page.wait_for_timeout(200)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
