@@ -58,7 +58,7 @@ async def serve(cancel: plugin.Cancel, teardown: plugin.Teardown):
         asyncio.get_running_loop().remove_reader(sock)
         await asyncio.sleep(0.1)
         server.close()
-    teardown.add(lambda: os.write(1, b"torn down\n") and None)
+    teardown.add(lambda: os.write(1, b"torn down\\n") and None)
     yield run()
 '''
 
