@@ -99,7 +99,7 @@ def test_two_workers_end_together(server: Any) -> None:
     assert time.monotonic() - began < 6
     assert status == 0
     assert server.stderr.count("Application shutdown complete") == 2
-    assert "Traceback" not in server.stderr
+    assert "Traceback" not in server.stderr, server.stderr
     assert not (server.folder / "data.db.serving").exists()
 
 

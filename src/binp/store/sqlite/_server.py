@@ -228,6 +228,9 @@ class Server:
         except StoreClosed:
             # the results of what it wrote before are still sent to it
             return
+        except asyncio.CancelledError:
+            # this process ends; Python 3.11 reports a handler that stays cancelled as an error of the server
+            return
         finally:
             self._tasks.discard(task)
         self._sessions = tuple(other for other in self._sessions if other is not session)
