@@ -112,6 +112,8 @@ class Layer(Mapping[Hashable, Mapping[Hashable, Any]]):
 
 #: Held while keys are added or counted, so that a chain is never taken of a layer that is half filled.
 _lock = threading.RLock()
+_acquire, _release = _lock.acquire, _lock.release
+_new = object.__new__
 
 
 class Chain:
@@ -121,7 +123,15 @@ class Chain:
     whatever depends on the presence of components alone can be cached under it.
     """
 
-    __slots__ = ()
+    __slots__ = ("grown", "grown_named", "pushed")
+
+    def __init__(self) -> None:
+        #: Where a new unnamed key in the newest layer leads to.
+        self.grown: dict[Hashable, Chain] = {}
+        #: Where a new named key leads to.
+        self.grown_named: dict[tuple[Hashable, Hashable], Chain] = {}
+        #: Where a fresh layer leads to, by the type of its owner.
+        self.pushed: dict[type, Chain] = {}
 
 
 class _Chains:
@@ -131,8 +141,8 @@ class _Chains:
         #: Counts the new keys in shared layers; a chain that was taken at another count is stale.
         self.epoch = 0
         self.known: dict[tuple[frozenset[Hashable], ...], Chain] = {}
-        self.grown: dict[tuple[Chain, object, Hashable], Chain] = {}
-        self.pushed: dict[tuple[Chain, type], Chain] = {}
+        #: Chains with ways to others, also those that are known no more but still in use.
+        self.starts: list[Chain] = []
 
     def of(self, layers: tuple[Layer, ...]) -> Chain:
         """The chain of these layers; equal keys in equal places give the identical one."""
@@ -140,12 +150,26 @@ class _Chains:
             shape = tuple([layer.keys_now() for layer in layers])
             chain = self.known.get(shape)
             if chain is None:
-                if len(self.known) + len(self.grown) >= CHAIN_LIMIT:
-                    self.known.clear()
-                    self.grown.clear()
-                    self.pushed.clear()
+                if len(self.known) + len(self.starts) >= CHAIN_LIMIT:
+                    self._forget()
                 chain = self.known[shape] = Chain()
             return chain
+
+    def lead(self, start: Chain, ways: dict[Any, Chain], step: Any, goal: Chain) -> Chain:
+        """Remember the *goal* of a step, in *ways*, which belong to *start*."""
+        with _lock:
+            if len(self.starts) >= CHAIN_LIMIT:
+                self._forget()
+            self.starts.append(start)
+            ways[step] = goal
+            return goal
+
+    def _forget(self) -> None:
+        self.known.clear()
+        for start in self.starts:
+            for ways in (start.grown, start.grown_named, start.pushed):
+                ways.clear()
+        self.starts.clear()
 
 
 _chains = _Chains()
@@ -192,39 +216,59 @@ class Components:
             raise ValueError("A component should be an instance.")  # noqa: TRY004 - the contract names the class
         key: Any = type(item) if namespace is None else namespace
         filed = key.__mro__ if isinstance(key, type) else (key,)
-        with _lock:
+        # spelled out, because a `with` costs more than all the rest
+        _acquire()
+        try:
             if name is None:
                 plain = self._plain
                 before = len(plain)
                 for base in filed:
                     plain[base] = item
-                is_new = len(plain) != before
-            else:
-                named = self._top.named
-                is_new = False
-                for base in filed:
-                    by_name = named.setdefault(base, {})
-                    is_new = is_new or name not in by_name
-                    by_name[name] = item
-            if is_new:
+                if len(plain) != before:
+                    chain, top = self._chain, self._top
+                    if chain is not None and key in chain.grown and self._epoch == _chains.epoch and not top.shared:
+                        # what `_follow` would come to, without the call
+                        top.keyset = None
+                        self._chain = chain.grown[key]
+                    else:
+                        self._follow(key, name)
+            elif self._file_named(item, filed, name):
                 self._follow(key, name)
+        finally:
+            _release()
         return item
 
     def _follow(self, key: Hashable, name: Hashable | None) -> None:
         """Go on to the chain that a new key leads to."""
-        self._top.keyset = None
+        top = self._top
+        top.keyset = None
         chain = self._chain
-        if self._top.shared:
+        if top.shared:
             _chains.epoch += 1
         elif chain is None or self._epoch != _chains.epoch:
             self._chain = None
+        elif name is None:
+            self._chain = chain.grown.get(key) or self._lead(chain, chain.grown, key)
         else:
-            step = (chain, key, name)
-            grown = _chains.grown.get(step)
-            if grown is None:
-                grown = _chains.of(self.layers)
-                _chains.grown[step] = grown
-            self._chain = grown
+            step = (key, name)
+            self._chain = chain.grown_named.get(step) or self._lead(chain, chain.grown_named, step)
+
+    def _file_named(self, item: Any, filed: tuple[Any, ...], name: Hashable) -> bool:
+        """File an item under a name; whether any of its keys is new."""
+        named = self._top.named
+        is_new = False
+        for base in filed:
+            by_name = named.get(base)
+            if by_name is None:
+                by_name = named[base] = {}
+            if name not in by_name:
+                is_new = True
+            by_name[name] = item
+        return is_new
+
+    def _lead(self, chain: Chain, ways: dict[Any, Chain], step: Hashable) -> Chain:
+        """The chain of these layers, which from now on is known to be one step away from *chain*."""
+        return _chains.lead(chain, ways, step, _chains.of(self.layers))
 
     @overload
     def get(self, namespace: type[T], *, name: Hashable | None = None) -> T: ...
@@ -280,16 +324,21 @@ class Components:
 
         A `Layer` is used as it is, any other mapping ``{namespace: {name: item}}`` is read once.
         """
-        top = Layer() if namespaces is None else namespaces
-        if not stack and isinstance(top, Layer) and not top.shared and not top.plain and not top.named:
-            return self.push_fresh(top)
+        if namespaces is None and not stack:
+            return self.push_fresh(None)
         self._top.shared = True
-        return Components(top, *stack, *self.layers)
+        return Components(Layer() if namespaces is None else namespaces, *stack, *self.layers)
 
-    def push_fresh(self, top: Layer) -> Components:
-        """The same layers below *top*, which is empty and held by nobody else: the fast way to push."""
+    def push_fresh(self, owner: object) -> Components:
+        """The same layers below a new one that belongs to *owner*, which may be None: the fast way to push."""
+        top: Layer = _new(Layer)
+        top.plain = {}
+        top.named = {}
+        top.owner = owner
+        top.shared = False
+        top.keyset = None
         self._top.shared = True
-        pushed = object.__new__(Components)
+        pushed: Components = _new(Components)
         pushed.layers = (top, *self.layers)
         pushed._top = top
         pushed._plain = top.plain
@@ -297,12 +346,12 @@ class Components:
         epoch = pushed._epoch = _chains.epoch
         if chain is None or self._epoch != epoch:
             chain = self.chain
-        step = (chain, type(top.owner))
-        known = _chains.pushed.get(step)
+        kind = type(owner)
+        known = chain.pushed.get(kind)
         if known is None:
             known = _chains.of(pushed.layers)
             if _chains.epoch == epoch:
-                _chains.pushed[step] = known
+                _chains.lead(chain, chain.pushed, kind, known)
         pushed._chain = known
         return pushed
 

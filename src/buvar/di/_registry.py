@@ -183,7 +183,7 @@ class Adapters:
             key: tuple[Any, ...] = (components.chain, targets)
             plan = self._plans.get(key) or self._plan(key, components, targets, dependencies)
             return plan(components.layers)
-        key = (components.chain, targets, *dependencies, *map(type, dependencies.values()))
+        key = (components.chain, targets, *dependencies, *[type(value) for value in dependencies.values()])
         plan = self._plans.get(key) or self._plan(key, components, targets, dependencies)
         return plan(components.layers, *dependencies.values())
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
-from buvar.components import Components, Layer
+from buvar.components import Components
 from buvar.context import buvar_context
 
 from ._errors import ResolveError
@@ -155,7 +155,7 @@ class Scope(_Keeper):
         base = self._base
         if base is None:
             base = buvar_context.get()
-        self.components = components = base.push_fresh(Layer(owner=self))
+        self.components = components = base.push_fresh(self)
         self._token = buvar_context.set(components)
         return self
 
@@ -238,7 +238,7 @@ class Application(_Keeper):
         self._loop = asyncio.get_running_loop()
         self._variables = contextvars.copy_context()
         if self._base is None or not base.own(self):
-            base = base.push_fresh(Layer(owner=self))
+            base = base.push_fresh(self)
         self.components = base
         self._token = buvar_context.set(base)
         return self

@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncGenerator, Generator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from types import AsyncGeneratorType, GeneratorType
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 #: A generator that has yielded its value, or a context manager that was entered.
 Opened: TypeAlias = (
@@ -17,6 +17,9 @@ Opened: TypeAlias = (
 )
 
 logger = logging.getLogger("buvar.di")
+
+#: What a generator that has ended gives instead of a value.
+_ENDED: Final = object()
 
 
 async def finish_all(opened: list[Opened], error: BaseException | None) -> list[BaseException]:
@@ -30,20 +33,18 @@ async def finish_all(opened: list[Opened], error: BaseException | None) -> list[
     failed: list[BaseException] = []
     while opened:
         one = opened.pop()
-        thrown = failed[0] if error is None and failed else error
         try:
-            if thrown is not None:
-                await _throw(one, thrown)
+            if error is not None or failed:
+                await _throw(one, failed[0] if error is None else error)
             elif type(one) is AsyncGeneratorType:
-                await one.__anext__()
-                raise await _yielded_again(one)
+                # a default is several times cheaper than to catch the end of each
+                if await anext(one, _ENDED) is not _ENDED:
+                    failed.append(await _yielded_again(one))
             elif type(one) is GeneratorType:
-                next(one)
-                raise await _yielded_again(one)
+                if next(one, _ENDED) is not _ENDED:
+                    failed.append(await _yielded_again(one))
             else:
                 await _exit(one, None)
-        except (StopAsyncIteration, StopIteration):
-            continue
         except BaseException as problem:  # noqa: BLE001 - the others are finished first; then it is raised
             failed.append(problem)
     return failed
