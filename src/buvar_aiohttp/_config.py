@@ -16,6 +16,7 @@ from buvar import config, context, fork
 from buvar.names import resolve_dotted_name
 
 from ._errors import AioHttpConfigError, require
+from ._requests import hurry
 
 if TYPE_CHECKING:
     import aiohttp.web
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Seconds in which a connection that was accepted just before the end may still send its request.
 _LINGER: Final = 0.1
+#: Seconds that cancelled requests have to end.
+_PATIENCE: Final = 2.0
 
 
 def _to_socket(value: Any) -> Any:
@@ -170,6 +173,9 @@ class AioHttpConfig(config.Config, section="aiohttp"):
                     # a loop that listens anew for itself must not shorten the queue that all share
                     sock.listen(max(self.backlog, sock.backlog))
             await (asyncio.get_running_loop().create_future() if cancel is None else cancel.wait())
+        except asyncio.CancelledError:
+            hurry(app)
+            raise
         finally:
             await _end(runner, self._shared())
 
@@ -186,23 +192,29 @@ async def _start(site: aiohttp.web.BaseSite) -> None:
 
 
 async def _end(runner: aiohttp.web.AppRunner, shared: Iterable[fork.Socket]) -> None:
-    """End the server; when that is cancelled, without waiting for requests."""
-    loop = asyncio.get_running_loop()
+    """End the server; when that is cancelled, the requests are, too."""
+    ending = asyncio.get_running_loop().create_task(_clean(runner, shared), name="buvar_aiohttp: shutdown")
     try:
-        for sock in shared:
-            if sock.fileno() >= 0:
-                # asyncio loses a connection that it has accepted when it is told to close before it made a transport
-                with contextlib.suppress(NotImplementedError):  # not on every loop; it has no such reader then
-                    loop.remove_reader(sock)
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        for site in list(runner.sites):
-            await site.stop()
-        if runner.server is not None and runner.server.connections:
-            await asyncio.sleep(_LINGER)
-        await runner.cleanup()
+        # aiohttp does not survive a cancellation in the middle of it
+        await asyncio.shield(ending)
     except asyncio.CancelledError:
-        if runner.server is not None:
-            await runner.server.shutdown(0)
-        await runner.app.cleanup()
+        hurry(runner.app)
+        await asyncio.wait({ending}, timeout=_PATIENCE)
+        ending.cancel()
         raise
+
+
+async def _clean(runner: aiohttp.web.AppRunner, shared: Iterable[fork.Socket]) -> None:
+    loop = asyncio.get_running_loop()
+    for sock in shared:
+        if sock.fileno() >= 0:
+            # asyncio loses a connection that it has accepted when it is told to close before it made a transport
+            with contextlib.suppress(NotImplementedError):  # not on every loop; it has no such reader then
+                loop.remove_reader(sock)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    for site in list(runner.sites):
+        await site.stop()
+    if runner.server is not None and runner.server.connections:
+        await asyncio.sleep(_LINGER)
+    await runner.cleanup()

@@ -10,6 +10,7 @@ from buvar.components import Components
 
 from ._config import AioHttpConfig
 from ._errors import require
+from ._requests import note
 
 require()
 
@@ -50,6 +51,7 @@ def make_app(components: Components) -> aiohttp.web.Application:
 
     @aiohttp.web.middleware
     async def in_context(request: aiohttp.web.Request, handler: Handler) -> aiohttp.web.StreamResponse:
+        note(request.app)
         own = components.push()
         own.add(request)
         token = context.buvar_context.set(own)

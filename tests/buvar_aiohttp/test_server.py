@@ -1,0 +1,309 @@
+"""The server as a plugin, in this process."""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import socket
+import ssl
+import subprocess
+
+import aiohttp
+import aiohttp.web
+import pytest
+
+from buvar import config, context, di, fork, plugin
+from buvar_aiohttp import AioHttpConfig, AioHttpConfigError
+
+
+@contextlib.asynccontextmanager
+async def running(*plugins, components=None, **settings):
+    """A stage around the plugins, with a server."""
+    own = (components or context.current_context()).push()
+    own.add(AioHttpConfig(**settings))
+    async with plugin.Stage(components=own, cancel_timeout=1).running(*plugins, "buvar_aiohttp") as stage:
+        yield stage
+
+
+async def fetch(url, **options):
+    async with aiohttp.ClientSession() as session, session.get(url, **options) as response:
+        return response.status, await response.text()
+
+
+async def until_served(port):
+    for _ in range(200):
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.close()
+            await writer.wait_closed()
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("nothing listens")
+
+
+async def routes(load: plugin.Loader):
+    await load("buvar_aiohttp")
+    app = await di.nject(aiohttp.web.Application)
+
+    async def hello(request):
+        return aiohttp.web.Response(text="hello")
+
+    app.router.add_get("/hello/", hello)
+
+
+async def test_the_plugin_provides_and_serves(port):
+    """AIO-01, AIO-04: application, session and runner are components; the server ends with the stage."""
+    async with running(routes, host="127.0.0.1", port=port) as stage:
+        await until_served(port)
+        assert await fetch(f"http://127.0.0.1:{port}/hello/") == (200, "hello")
+        session = stage.context.get(aiohttp.ClientSession)
+        async with session.get(f"http://127.0.0.1:{port}/hello/") as response:
+            assert response.status == 200
+        assert stage.context.get(aiohttp.web.AppRunner).addresses == [("127.0.0.1", port)]
+    assert session.closed
+    with pytest.raises(OSError):
+        await asyncio.open_connection("127.0.0.1", port)
+
+
+async def test_paths_are_normalised(port):
+    """AIO-04: a missing slash at the end leads to the route that has one."""
+    async with running(routes, host="127.0.0.1", port=port):
+        await until_served(port)
+        assert await fetch(f"http://127.0.0.1:{port}//hello") == (200, "hello")
+
+
+async def test_each_request_has_a_layer_of_its_own(port):
+    """AIO-04: what a request adds is seen by nobody else; it sees what plugins added, and itself."""
+
+    async def own(load: plugin.Loader):
+        await load("buvar_aiohttp")
+        context.add("shared")
+
+        async def handler(request):
+            before = context.get(int, default=None)
+            context.add(int(request.query["n"]))
+            assert context.get(aiohttp.web.Request) is request
+            await asyncio.sleep(0.01)
+            return aiohttp.web.json_response([before, context.get(int), context.get(str)])
+
+        context.get(aiohttp.web.Application).router.add_get("/", handler)
+
+    async with running(own, host="127.0.0.1", port=port) as stage:
+        await until_served(port)
+        answers = await asyncio.gather(*(fetch(f"http://127.0.0.1:{port}/?n={n}") for n in range(5)))
+        assert answers == [(200, f'[null, {n}, "shared"]') for n in range(5)]
+        assert stage.context.get(int, default=None) is None
+
+
+async def test_injection_works_in_handlers(port):
+    """AIO-04: a handler with `Inject` parameters gets them from the context of its request."""
+
+    async def own(load: plugin.Loader):
+        await load("buvar_aiohttp")
+        context.add("injected")
+
+        @di.inject
+        async def handler(request: aiohttp.web.Request, text: di.Inject[str]) -> aiohttp.web.Response:
+            return aiohttp.web.Response(text=text + request.path)
+
+        context.get(aiohttp.web.Application).router.add_get("/", handler)
+
+    async with running(own, host="127.0.0.1", port=port):
+        await until_served(port)
+        assert await fetch(f"http://127.0.0.1:{port}/") == (200, "injected/")
+
+
+async def test_an_application_of_ones_own_is_served(port):
+    """An application that is a component already is used as it is."""
+    app = aiohttp.web.Application()
+    components = context.push()
+    components.add(app)
+    async with running(components=components, host="127.0.0.1", port=port) as stage:
+        await until_served(port)
+        assert stage.context.get(aiohttp.web.Application) is app
+
+
+async def test_the_server_alone(port):
+    """AIO-04: `prepare_server` brings the application along, and no session."""
+    own = context.push()
+    own.add(AioHttpConfig(host="127.0.0.1", port=port))
+    async with plugin.Stage(components=own).running("buvar_aiohttp:prepare_server") as stage:
+        await until_served(port)
+        assert stage.context.get(aiohttp.ClientSession, default=None) is None
+
+
+async def test_a_request_in_flight_is_answered(port):
+    """On Cancel, a request that is being answered ends; one that does not end in time is cancelled."""
+    seen = []
+
+    async def own(load: plugin.Loader):
+        await load("buvar_aiohttp")
+        router = context.get(aiohttp.web.Application).router
+
+        async def short(request):
+            seen.append("begun")
+            await asyncio.sleep(0.3)
+            return aiohttp.web.Response(text="done")
+
+        async def endless(request):
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                seen.append("cancelled")
+                raise
+
+        async def clean(app):
+            yield
+            seen.append("cleaned")
+
+        context.get(aiohttp.web.Application).cleanup_ctx.append(clean)
+        router.add_get("/short", short)
+        router.add_get("/endless", endless)
+
+    async with running(own, host="127.0.0.1", port=port) as stage:
+        await until_served(port)
+        short = asyncio.ensure_future(fetch(f"http://127.0.0.1:{port}/short"))
+        endless = asyncio.ensure_future(fetch(f"http://127.0.0.1:{port}/endless"))
+        await asyncio.sleep(0.1)
+        stage.cancel.set()
+        assert await short == (200, "done")
+    with pytest.raises(aiohttp.ClientError):
+        await endless
+    assert seen == ["begun", "cancelled", "cleaned"]
+
+
+async def test_unix_path(tmp_path):
+    """AIO-02, AIO-03: a path is served, from a shared socket where there is one."""
+    path = str(tmp_path / "sock")
+
+    async def ask():
+        async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(path)) as session:
+            for _ in range(100):
+                with contextlib.suppress(OSError):
+                    async with session.get("http://localhost/hello/") as response:
+                        return await response.text()
+                await asyncio.sleep(0.01)
+
+    async with running(routes, path=path):
+        assert await ask() == "hello"
+    with fork.Sockets(f"unix://{path}").bind() as sockets:
+        components = context.push()
+        for name, sock in sockets.names().items():
+            components.add(sock, name=name)
+        async with running(routes, components=components, path=path) as stage:
+            assert await ask() == "hello"
+            (site,) = stage.context.get(aiohttp.web.AppRunner).sites
+            assert site.name == f"http://unix:{path}:"
+
+
+async def test_sites():
+    """AIO-02: `site` gives the site of aiohttp that fits, and a ValueError where there is no address."""
+    runner = aiohttp.web.AppRunner(aiohttp.web.Application())
+    await runner.setup()
+    try:
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            assert type(AioHttpConfig(sock=sock).site(runner)) is aiohttp.web.SockSite
+            assert type(AioHttpConfig(sock=sock, port=1).site(runner)) is aiohttp.web.SockSite
+        assert type(AioHttpConfig(host="localhost").site(runner)) is aiohttp.web.TCPSite
+        assert type(AioHttpConfig(port=80).site(runner)) is aiohttp.web.TCPSite
+        assert type(AioHttpConfig(path="/run/x").site(runner)) is aiohttp.web.UnixSite
+        with pytest.raises(ValueError, match="no address") as caught:
+            AioHttpConfig().site(runner)
+        assert isinstance(caught.value, AioHttpConfigError)
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_site_without_a_runner(tmp_path):
+    """A site of a unix socket says when its runner is not set up."""
+    from buvar_aiohttp._site import UnixSockSite
+
+    runner = aiohttp.web.AppRunner(aiohttp.web.Application())
+    await runner.setup()
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(tmp_path / "sock"))
+        site = UnixSockSite(runner, sock, ssl_context=ssl.create_default_context())
+        assert site.name.startswith("https://unix:")
+        await runner.cleanup()
+        with pytest.raises(RuntimeError, match="not set up"):
+            await site.start()
+
+
+def test_defaults():
+    """AIO-02: the fields and their defaults."""
+    settings = AioHttpConfig()
+    assert vars(settings) == {
+        "host": None,
+        "port": None,
+        "path": None,
+        "sock": None,
+        "shutdown_timeout": 60.0,
+        "ssl_context": None,
+        "backlog": 128,
+        "handle_signals": False,
+        "access_log": None,
+    }
+
+
+async def test_access_log(port, caplog):
+    """AIO-02: a dotted name, a logger, False for none, None for that of aiohttp."""
+    mine = logging.getLogger("mine")
+    caplog.set_level("INFO")
+    for value, name in (
+        ("aiohttp.log:access_logger", "aiohttp.access"),
+        (mine, "mine"),
+        (None, "aiohttp.access"),
+        (False, None),
+    ):
+        caplog.clear()
+        async with running(routes, host="127.0.0.1", port=port, access_log=value):
+            await until_served(port)
+            await fetch(f"http://127.0.0.1:{port}/hello/")
+        logged = {record.name for record in caplog.records if "GET /hello/" in record.getMessage()}
+        assert logged == ({name} if name else set())
+
+
+def test_settings_from_a_source(tmp_path):
+    """AIO-02: text stands for a shared socket, a certificate, a logger."""
+    subprocess.run(
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=x -keyout key -out cert && cat key cert > both",
+        shell=True, cwd=tmp_path, check=True, capture_output=True,
+    )  # fmt: skip
+    with fork.Sockets("tcp://127.0.0.1:0").bind() as sockets, context.child() as components:
+        (sock,) = sockets.values()
+        components.add(sock, name=str(sock))
+        source = config.ConfigSource(
+            {"aiohttp": {"sock": "tcp://127.0.0.1", "ssl_context": str(tmp_path / "both"), "access_log": "x:y"}}
+        )
+        settings = source.load(AioHttpConfig, "aiohttp")
+        assert settings.sock is sock
+        assert isinstance(settings.ssl_context, ssl.SSLContext)
+        assert settings.access_log == "x:y"
+        given = config.ConfigSource({"aiohttp": {"sock": sock, "ssl_context": settings.ssl_context}})
+        assert given.load(AioHttpConfig, "aiohttp").sock is sock
+        with pytest.raises(config.ConfigError, match="sock"):
+            config.ConfigSource({"aiohttp": {"sock": "tcp://other:1"}}).load(AioHttpConfig, "aiohttp")
+
+
+async def test_run_without_a_stage(port):
+    """AIO-02: `run` serves an application until it is cancelled."""
+    app = aiohttp.web.Application()
+    task = asyncio.ensure_future(AioHttpConfig(host="127.0.0.1", port=port).run(app))
+    await until_served(port)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_taken_port_is_a_failed_task(port, caplog):
+    """Decision 3: a server that cannot start is logged and counts as failed."""
+    with socket.create_server(("127.0.0.1", port)):
+        async with running(host="127.0.0.1", port=port) as stage:
+            for _ in range(100):
+                if stage.failed:
+                    break
+                await asyncio.sleep(0.01)
+            ((_, error),) = stage.failed
+            assert isinstance(error, OSError)
+            assert error.errno == errno.EADDRINUSE
