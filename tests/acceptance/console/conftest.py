@@ -80,7 +80,7 @@ class Site:
             with error:
                 return json.load(error)
 
-    def start_run(self, name: str, **arguments: Any) -> int:
+    def start_run(self, name: str, /, **arguments: Any) -> int:
         return self.call(f"/internal/actions/{name}/runs", arguments)["run"]
 
 
@@ -223,8 +223,9 @@ def visit(enter: Callable[..., BrowserContext], site: Site) -> Visit:
     """Open a page of the site: ``visit("runs", size="phone")``; it is live when it is answered."""
 
     def open_page(path: str = "", **how: Any) -> Page:
-        page = enter(how.pop("at", site), **how).new_page()
-        page.goto(f"{how.get('url', site.url)}/static/index.html#/{path}")
+        at = how.pop("at", site)
+        page = enter(at, **how).new_page()
+        page.goto(f"{at.url}/static/index.html#/{path}")
         live(page)
         return page
 

@@ -1,4 +1,4 @@
-"""What the browser tests look at: every kind of field, a slow action, one that fails, services that do and do not run."""
+"""What the browser tests look at: every kind of field, an action that is slow, one that fails, some services."""
 
 import asyncio
 import enum

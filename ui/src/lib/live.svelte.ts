@@ -6,9 +6,13 @@ import { readStream, type Change, type Message } from "./stream.ts";
 export type { Change } from "./stream.ts";
 
 type Status = "connecting" | "live" | "lost" | "out";
-type Listener = (change: Change | null) => void;
+/** a change; null: something was missed; undefined: what was read before this moment may be old */
+type News = Change | null | undefined;
+type Listener = (news: News) => void;
 type Told = { status: Status } | { message: Message } | { hello: true } | { refresh: true };
 
+/** milliseconds that a page waits for the stream, so that nothing happens between what it reads and what it is told */
+const HEADSTART = 300;
 /** milliseconds before the next try; a little chance keeps many pages from coming back at the same moment */
 const DELAYS = [300, 700, 1500, 3000, 5000];
 
@@ -18,12 +22,19 @@ export const connection = $state({
   since: 0,
 });
 
+let settle: () => void = () => undefined;
+/** Resolves when the stream is open, or will not be open soon. */
+export const settled = new Promise<void>((resolve) => {
+  settle = resolve;
+  setTimeout(resolve, HEADSTART);
+});
+
 const listeners = new Set<Listener>();
 const channel = new BroadcastChannel("binp.live");
 let last = "";
 let isLeader = false;
 
-/** Call *listener* with each change; with null when something was missed, so that everything is to be read anew. */
+/** Call *listener* with whatever happens. */
 export function subscribe(listener: Listener): () => void {
   listeners.add(listener);
   return () => void listeners.delete(listener);
@@ -74,8 +85,7 @@ async function hold(signal: AbortSignal): Promise<void> {
         () => {
           failures = 0;
           share({ status: "live" });
-          // what happened between the first reading of the page and this moment is in no stream
-          if (isNew) emit(null);
+          if (isNew) emit(undefined);
         },
         (message) => share({ message }),
       );
@@ -115,10 +125,11 @@ function hear(told: Told): void {
 
 function setStatus(status: Status): void {
   if (status === connection.status) return;
+  settle();
   if (status === "lost") connection.since = Date.now();
   connection.status = status;
 }
 
-function emit(change: Change | null): void {
-  for (const listener of listeners) listener(change);
+function emit(news: News): void {
+  for (const listener of listeners) listener(news);
 }

@@ -1,4 +1,6 @@
 // Something that is read from the server, and read anew when it changed.
+import { untrack } from "svelte";
+
 import { Problem } from "./api.ts";
 import { connection, subscribe, type Change } from "./live.svelte.ts";
 
@@ -36,10 +38,12 @@ export function resource<T>(
     let timer: ReturnType<typeof setTimeout> | undefined;
     let isBusy = false;
     let isDirty = false;
+    let wasLive = false;
 
     async function load(): Promise<void> {
       isBusy = true;
       isDirty = false;
+      wasLive = untrack(() => connection.status === "live");
       try {
         const found = await read(stop.signal);
         if (stop.signal.aborted) return;
@@ -67,7 +71,7 @@ export function resource<T>(
     };
     document.addEventListener("visibilitychange", onShown);
     const unsubscribe = subscribe((change) => {
-      if (change === null || concerns(change)) want();
+      if (change ? concerns(change) : change === null || !wasLive) want();
     });
     refresh = want;
     isStale = true;

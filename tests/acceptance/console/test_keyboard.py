@@ -1,0 +1,166 @@
+"""Everything can be done without a mouse, and be heard instead of seen."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import axe_playwright_python
+import pytest
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.slow
+
+AXE = next(Path(axe_playwright_python.__file__).parent.rglob("axe.min.js"))
+RULES = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+def focused(page: Page) -> str:
+    return page.evaluate(
+        "(document.activeElement.getAttribute('aria-label') ?? document.activeElement.innerText).trim()"
+    )
+
+
+def tab_to(page: Page, name: str) -> None:
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if focused(page).startswith(name):
+            return
+    raise AssertionError(f"Tab never comes to {name!r}")
+
+
+def test_an_action_is_run_by_keys_alone(visit: Any) -> None:
+    """From the list of actions to the result of a run, and on to its page, with Tab, Enter and letters."""
+    page = visit()
+    page.keyboard.press("j")
+    while not focused(page).startswith("greet"):
+        page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.matches('input')"):
+            break
+    page.keyboard.type("keys")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("region", name="Result")).to_contain_text("hello keys")
+    tab_to(page, "Open")
+    page.keyboard.press("Enter")
+
+    expect(page).to_have_url(re.compile(r"#/runs/\d+$"))
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
+
+
+def test_a_run_is_cancelled_by_keys_alone(visit: Any, site: Any) -> None:
+    """From anywhere to the runs, to one of them, and its end, with four keys."""
+    site.start_run("long%2Fone")
+    page = visit()
+    page.keyboard.press("g")
+    page.keyboard.press("r")
+    expect(page.get_by_role("heading", name="Runs")).to_be_focused()
+    expect(page.get_by_role("list", name="Runs").get_by_role("link").first).to_be_visible()
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    expect(page.locator(".meta")).to_contain_text("running")
+    page.keyboard.press("c")
+
+    expect(page.locator(".meta")).to_contain_text("cancelled")
+
+
+def test_a_service_is_toggled_by_keys_alone(visit: Any) -> None:
+    """A service is stopped and started with Tab and Enter; the button keeps the focus."""
+    page = visit()
+    page.keyboard.press("g")
+    page.keyboard.press("s")
+    expect(page.get_by_role("heading", name="Services")).to_be_focused()
+    expect(page.get_by_role("heading", name="idle")).to_be_visible()
+    tab_to(page, "Start idle")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Stop idle")).to_be_enabled()
+    tab_to(page, "Stop idle")
+    page.keyboard.press("Space")
+
+    expect(page.get_by_role("button", name="Start idle")).to_be_enabled()
+
+
+def test_letters_in_a_field_are_letters(visit: Any) -> None:
+    """Who types into a field goes nowhere; the question mark shows the keys, Escape hides them."""
+    page = visit("actions/greet")
+    page.get_by_label("Name").fill("")
+    page.get_by_label("Name").press_sequentially("gr?c")
+    expect(page.get_by_label("Name")).to_have_value("gr?c")
+    expect(page).to_have_url(re.compile("actions/greet$"))
+    page.get_by_role("heading", level=1).focus()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    page.keyboard.press("Escape")
+
+    expect(page.get_by_role("dialog", name="Keys")).to_be_hidden()
+
+
+def test_the_first_tab_skips_to_the_content(visit: Any) -> None:
+    """The first stop of the Tab key is a link past the navigation; it leaves the page where it is."""
+    page = visit("services")
+    page.reload()
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    tab_to(page, "Skip to content")
+    page.keyboard.press("Enter")
+
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
+    expect(page).to_have_url(re.compile("#/services$"))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", ["desktop", "phone"])
+def test_axe_finds_nothing(visit: Any, site: Any, size: str, scheme: str) -> None:
+    """WCAG 2.2 AA as far as a program can tell, on every page, and on one full of errors."""
+    failed = site.call("/internal/runs?state=failed")["runs"][0]["id"]
+    long = site.call("/internal/runs?label=stairs&state=succeeded")["runs"][0]["id"]
+    page = visit(size=size, scheme=scheme)
+    found = []
+    paths = [
+        "",
+        "actions/deploy",
+        f"actions/long%2Fone?run={long}",
+        "runs?state=succeeded&label=stairs",
+        f"runs/{failed}",
+    ]
+    for path in [*paths, f"runs/{long}", "services", "nowhere", "runs?label=none"]:
+        page.goto(f"{site.url}/static/index.html#/{path}")
+        page.wait_for_timeout(400)
+        if path == "actions/deploy":
+            page.get_by_role("button", name="Run").click()
+            page.locator("[aria-invalid=true]").first.wait_for()
+        found += violations(page, path)
+
+    assert found == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_in_the_dialogs(visit: Any, scheme: str) -> None:
+    """The sheet of keys, and the one that asks for a login, keep the same rules."""
+    page = visit("services", scheme=scheme)
+    page.get_by_role("button", name="Keys").click()
+    found = violations(page, "keys")
+    page.keyboard.press("Escape")
+    page.context.clear_cookies()
+    page.get_by_role("button", name="Stop steady").click()
+    page.get_by_role("dialog", name="You are not logged in").wait_for()
+
+    assert found + violations(page, "login") == []
+
+
+def violations(page: Page, where: str) -> list[str]:
+    """What axe has to say; the script is run from outside, so that the page's own policy does not matter."""
+    # bars that stay in place cover whatever is below them at the moment of the scan, and nothing for good
+    bars = ".shell > header, .shell > nav, .shell > footer"
+    page.evaluate("bars => document.querySelectorAll(bars).forEach(one => { one.style.position = 'static' })", bars)
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE.read_text())
+    result = page.evaluate("rules => axe.run(document, { runOnly: rules })", RULES)
+    return [
+        f"{where}: {one['id']}: {node['html'][:150]}: {node['failureSummary']}"
+        for one in result["violations"]
+        for node in one["nodes"]
+    ]
