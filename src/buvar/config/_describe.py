@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from buvar.config._environ import variable_names
-from buvar.config._shapes import Shape, get_fields, has, shapes_of
-from buvar.config._values import unwrap
+from buvar.config._shapes import Shape, get_fields, has, shapes_of, unwrap
 from buvar.secret import MASK, Secret
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import pathlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from buvar.config._errors import Problem
 
@@ -18,8 +18,7 @@ FILE_ENDING: Final = "_FILE"
 Path = tuple[str, ...]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Given:
+class Given(NamedTuple):
     """A value and where it came from."""
 
     value: Any
@@ -33,6 +32,11 @@ def variable_names(prefix: Sequence[str], path: Sequence[str]) -> tuple[str, ...
 
     Parts are joined by one underscore, or by two, which is exact where a part has an underscore of its own.
     """
+    return _spellings(tuple(prefix), tuple(path))
+
+
+@functools.lru_cache(maxsize=4096)  # the same few fields are looked up with each load
+def _spellings(prefix: Path, path: Path) -> tuple[str, ...]:
     parts = [re.sub(r"\W", "_", part).upper() for part in path]
     above = [part.upper() for part in prefix]
     exact = "__".join(parts)
@@ -62,6 +66,8 @@ class Outside:
         self.assignments = assignments
         self.claims = claims
         self.problems: list[Problem] = []
+        #: names of the variables: `os.environ` takes long to say no
+        self._present = frozenset(environ)
         folder = environ.get(CREDENTIALS)
         self._credentials = _listing(pathlib.Path(folder)) if folder else {}
 
@@ -75,7 +81,7 @@ class Outside:
         if path in self.assignments:
             return Given(self.assignments[path], f"--set {'.'.join(path)}", text=True)
         names = variable_names(self.prefix, path)
-        found = [name for name in names if name in self.environ and self._claim(name, path)]
+        found = [name for name in names if name in self._present and self._claim(name, path)]
         files = self._file_variables(path, names, siblings)
         if len(found) + len(files) > 1:
             both = " and ".join(found + files)
@@ -95,25 +101,28 @@ class Outside:
             return True
         starts = tuple(name + "_" for name in variable_names(self.prefix, path))
         lowered = (starts[0].lower(), ".".join(path).lower() + ".")
-        return any(name.startswith(starts) for name in self.environ) or any(
+        return any(name.startswith(starts) for name in self._present) or any(
             name.lower().startswith(lowered) for name in self._credentials
         )
 
     def is_given(self, path: Path, siblings: Iterable[str]) -> bool:
         """Whether `find` would find something, or find something wrong."""
         names = variable_names(self.prefix, path)
-        if path in self.assignments or any(name in self.environ for name in names):
+        if path in self.assignments or any(name in self._present for name in names):
             return True
         if self._file_variables(path, names, siblings):
             return True
         return self._credential(path, names) is not None
 
     def _file_variables(self, path: Path, names: Sequence[str], siblings: Iterable[str]) -> list[str]:
-        if f"{path[-1]}{FILE_ENDING}".lower() in {sibling.lower() for sibling in siblings}:
+        found = [name + FILE_ENDING for name in names if name + FILE_ENDING in self._present]
+        if found and f"{path[-1]}{FILE_ENDING}".lower() in {sibling.lower() for sibling in siblings}:
             return []
-        return [name + FILE_ENDING for name in names if name + FILE_ENDING in self.environ]
+        return found
 
     def _credential(self, path: Path, names: Sequence[str]) -> pathlib.Path | None:
+        if not self._credentials:
+            return None
         for name in (names[0], names[0].lower(), ".".join(path), ".".join(path).lower()):
             if name in self._credentials:
                 return self._credentials[name]

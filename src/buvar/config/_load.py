@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from buvar.config import _convert
 from buvar.config._environ import Given, Outside, variable_names
-from buvar.config._shapes import Shape, has, is_pydantic, shapes_of
-from buvar.config._values import FAILED, Assigned, Path, Values, unwrap
+from buvar.config._shapes import Shape, is_pydantic, shapes_of
+from buvar.config._values import FAILED, Assigned, Path, Values
 from buvar.names import did_you_mean
 
 
@@ -49,8 +49,13 @@ class Loading(Values):
         shapes = shapes_of(cls)
         around, self.lenient = self.lenient, is_pydantic(cls)
         arguments = self._extra(cls, shapes, node, path, ignore_unknown=ignore_unknown)
+        spellings = _spellings(node)
+        keys = [shape.key for shape in shapes]
         for shape in shapes:
-            value = self._field(shape, shapes, node, path, base)
+            spelled = spellings.get(shape.key, [])
+            if shape.argument != shape.key and shape.argument in node:
+                spelled = [key for key in node if key == shape.argument or key in spelled]
+            value = self._field(shape, keys, node, spelled, path, base)
             if value is not FAILED:
                 arguments[shape.argument] = value
         self.lenient = around
@@ -81,25 +86,31 @@ class Loading(Values):
                 self.complain((*path, str(key)), "unknown key" + (f", did you mean {near!r}?" if near else ""), source)
         return {}
 
-    def _field(self, shape: Shape, shapes: tuple[Shape, ...], node: Mapping[str, Any], path: Path, base: Any) -> Any:
-        """The value for one field; `FAILED` also where the class's own default is to stand."""
+    def _field(
+        self,
+        shape: Shape,
+        siblings: Sequence[str],
+        node: Mapping[str, Any],
+        spelled: Sequence[Any],
+        path: Path,
+        base: Any,
+    ) -> Any:
+        """The value for one field, given under the *spelled* keys; `FAILED` also where the default is to stand."""
         where = (*path, shape.key)
-        spelled = [key for key in node if key == shape.argument or str(key).replace("-", "_") == shape.key]
         if len(spelled) > 1:
             twice = f"is given twice, as {' and '.join(map(repr, spelled))}"
             self.complain(where, twice, self.origin((*path, spelled[1])))
             return FAILED
         given = Given(node[spelled[0]], self.origin((*path, spelled[0]))) if spelled else None
-        inner, optional = unwrap(shape.type)
-        if has(inner) and not shape.raw:
-            return self._nested(shape, inner, given, where, base, optional=optional)
+        if shape.nested is not None:
+            return self._nested(shape, shape.nested, given, where, base)
         names = _names(where)
         if names is not None:
             before = len(self.problems)
-            outer = self.outside.find(names, [sibling.key for sibling in shapes])
+            outer = self.outside.find(names, siblings)
             if len(self.problems) > before:
                 return FAILED
-            given = outer or self._assigned(inner, given, names) or given
+            given = outer or self._assigned(shape.inner, given, names) or given
         if given is not None:
             return self.leaf(shape, given, where)
         if base is not None:
@@ -109,20 +120,20 @@ class Loading(Values):
             self.complain(where, f"missing{hint}", None)
         return FAILED
 
-    def _nested(self, shape: Shape, inner: type, given: Given | None, where: Path, base: Any, *, optional: bool) -> Any:
+    def _nested(self, shape: Shape, inner: type, given: Given | None, where: Path, base: Any) -> Any:
         names = _names(where)
         outside = names is not None and self._has_outside(inner, names)
         value = None if given is None else given.value
         if isinstance(value, inner) and not outside:
             return value
-        if value is None and not outside and (optional or given is None):
+        if value is None and not outside and (shape.optional or given is None):
             if given is not None:
                 return None
             if base is not None:
                 return getattr(base, shape.name)
             if not shape.required:
                 return FAILED
-            if optional:
+            if shape.optional:
                 return None
         default = getattr(base, shape.name) if base is not None else shape.default() if shape.default else None
         if isinstance(value, inner):
@@ -139,9 +150,8 @@ class Loading(Values):
         keys = [shape.key for shape in shapes]
         for shape in shapes:
             where = (*path, shape.key)
-            inner, _ = unwrap(shape.type)
-            if has(inner) and not shape.raw:
-                if self._has_outside(inner, where):
+            if shape.nested is not None:
+                if self._has_outside(shape.nested, where):
                     return True
             elif self.outside.is_given(where, keys) or any(
                 known[: len(where)] == where for known in self.outside.assignments
@@ -163,6 +173,14 @@ class Loading(Values):
             return None
         items = given.value if given is not None and isinstance(given.value, Mapping) else {}
         return Given(Assigned(items, below), f"--set {'.'.join(where)}")
+
+
+def _spellings(node: Mapping[Any, Any]) -> dict[str, list[Any]]:
+    """The keys by how a field would spell them: with underscores for dashes."""
+    found: dict[str, list[Any]] = {}
+    for key in node:
+        found.setdefault(str(key).replace("-", "_"), []).append(key)
+    return found
 
 
 def _names(path: Path) -> tuple[str, ...] | None:

@@ -63,11 +63,47 @@ class Shape:
     help: str | None = None
     #: never shown in a message
     secret: bool = False
+    #: the class with fields of its own that the value is, or None allowed besides; None for any other type
+    nested: type | None = dataclasses.field(init=False, default=None)
+    #: whether None is allowed
+    optional: bool = dataclasses.field(init=False, default=False)
+    #: `type` without what wraps it
+    inner: Any = dataclasses.field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        inner, optional = unwrap(self.type)
+        object.__setattr__(self, "inner", inner)
+        object.__setattr__(self, "optional", optional)
+        if has(inner) and not self.raw:
+            object.__setattr__(self, "nested", inner)
 
 
 #: attribute of a class: its annotations that only the scope which defined it can resolve
 _LOCAL_HINTS: Final = "__buvar_config_hints__"
 _SHAPES: weakref.WeakKeyDictionary[type, tuple[Shape, ...]] = weakref.WeakKeyDictionary()
+
+
+def unwrap(tp: Any) -> tuple[Any, bool]:
+    """The type inside `Annotated`, `NewType`, aliases and `Optional`, and whether None is allowed."""
+    tp = bare(tp)
+    if typing.get_origin(tp) in (typing.Union, types.UnionType):
+        options = [option for option in typing.get_args(tp) if option is not type(None)]
+        optional = len(options) < len(typing.get_args(tp))
+        return (unwrap(options[0])[0] if len(options) == 1 else tp), optional
+    return tp, False
+
+
+def bare(tp: Any) -> Any:
+    """The type inside `Annotated`, `NewType`, `Final` and aliases."""
+    while True:
+        if isinstance(tp, typing.NewType):
+            tp = tp.__supertype__
+        elif typing.get_origin(tp) in (typing.Annotated, Final, typing.Required, typing.NotRequired):
+            tp = typing.get_args(tp)[0]
+        elif hasattr(tp, "__value__"):
+            tp = tp.__value__
+        else:
+            return tp
 
 
 def has(tp: object) -> bool:

@@ -173,8 +173,11 @@ class ConfigSource(dict[str, Any]):
 
     def _origin(self, path: Path) -> str | None:
         """Where the value at a path came from; what is inside a list came from where the list did."""
+        origin = self._origins.get(path)
+        if origin is not None:
+            return origin
         indexes = [place for place, part in enumerate(path) if isinstance(part, int)]
-        return self._origins.get(path[: indexes[0]] if indexes else path)
+        return self._origins.get(path[: indexes[0]]) if indexes else None
 
     def _add_layer(self, layer: Callable[[], tuple[Mapping[str, Any], str]]) -> None:
         mapping, origin = layer()

@@ -13,7 +13,7 @@ from buvar.config import _convert
 from buvar.config._convert import Unfit
 from buvar.config._environ import Given
 from buvar.config._errors import Problem
-from buvar.config._shapes import Shape, has, is_secret
+from buvar.config._shapes import Shape, bare, has, is_secret
 from buvar.secret import MASK, Secret
 
 Path = tuple[str | int, ...]
@@ -50,29 +50,6 @@ def dotted(path: Path) -> str:
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
-
-
-def unwrap(tp: Any) -> tuple[Any, bool]:
-    """The type inside `Annotated`, `NewType`, aliases and `Optional`, and whether None is allowed."""
-    tp = bare(tp)
-    if typing.get_origin(tp) in (typing.Union, types.UnionType):
-        options = [option for option in typing.get_args(tp) if option is not type(None)]
-        optional = len(options) < len(typing.get_args(tp))
-        return (unwrap(options[0])[0] if len(options) == 1 else tp), optional
-    return tp, False
-
-
-def bare(tp: Any) -> Any:
-    """The type inside `Annotated`, `NewType`, `Final` and aliases."""
-    while True:
-        if isinstance(tp, typing.NewType):
-            tp = tp.__supertype__
-        elif typing.get_origin(tp) in (typing.Annotated, Final, typing.Required, typing.NotRequired):
-            tp = typing.get_args(tp)[0]
-        elif hasattr(tp, "__value__"):
-            tp = tp.__value__
-        else:
-            return tp
 
 
 class Values:
@@ -116,9 +93,11 @@ class Values:
         Raises:
             Exception: `Unfit`, or whatever a foreign converter raises.
         """
+        value = given.value
+        if type(tp) is type and tp in _convert.SCALARS:
+            return _convert.SCALARS[tp](value)
         tp = bare(tp)
         origin = typing.get_origin(tp) or tp
-        value = given.value
         if tp in (Any, object) or isinstance(tp, typing.TypeVar):
             return value
         if origin in _convert.SCALARS:

@@ -79,7 +79,7 @@ def filtering_logger(level: int) -> type[Any]:
 def _safe(name: str) -> Callable[..., Any]:
     method = {"warn": "warning", "fatal": "critical", "msg": "info"}.get(name, name)
 
-    def call(self: Any, event: Any = None, *args: Any, **values: Any) -> Any:
+    def call(self: Any, event: Any = None, /, *args: Any, **values: Any) -> Any:
         if args:
             try:
                 event = event % (args[0] if len(args) == 1 and isinstance(args[0], dict) and args[0] else args)
@@ -94,7 +94,7 @@ def _safe(name: str) -> Callable[..., Any]:
 def _proxy(base: type[Any]) -> Callable[..., Any]:
     inner = base._proxy_to_logger  # noqa: SLF001 - the documented hook for subclasses
 
-    def proxy(self: Any, method: str, event: Any = None, *args: Any, **values: Any) -> Any:
+    def proxy(self: Any, method: str, event: Any = None, /, *args: Any, **values: Any) -> Any:
         try:
             return inner(self, method, event, *args, **values)
         except Exception as error:  # noqa: BLE001 - a broken value must not break the program
