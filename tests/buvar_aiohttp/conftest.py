@@ -28,7 +28,7 @@ class Served:
                 [sys.executable, "program.py"], stderr=err, cwd=folder, env={**os.environ, **environ}
             )
 
-    def get(self, path: str = "/", patience: float = 10.0) -> bytes:
+    def get(self, path: str = "/", patience: float = 20.0) -> bytes:
         end = time.monotonic() + patience
         while True:
             try:
@@ -48,7 +48,7 @@ class Served:
         pid = self.process.pid
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
-    def end(self, timeout: float = 10.0) -> int:
+    def end(self, timeout: float = 20.0) -> int:
         self.process.terminate()
         return self.process.wait(timeout)
 

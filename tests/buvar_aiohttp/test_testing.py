@@ -29,7 +29,7 @@ async def prepare(load: plugin.Loader):
     app.router.add_route("*", "/echo", echo)
     app.router.add_get("/ws", socket)
 
-@pytest.mark.buvar_plugins(prepare)
+@pytest.mark.buvar_plugins("test_it")
 async def test_methods(buvar_aiohttp_client, buvar_aiohttp_app):
     assert context.get(aiohttp.web.Application) is buvar_aiohttp_app
     client = buvar_aiohttp_client
@@ -49,9 +49,9 @@ async def test_methods(buvar_aiohttp_client, buvar_aiohttp_app):
 def test_it_was_closed():
     assert state["client"].session.closed
 
-@pytest.mark.buvar_plugins(prepare)
+@pytest.mark.buvar_plugins("test_it")
 async def test_unused(buvar_aiohttp_client):
-    assert buvar_aiohttp_client.app.router
+    assert buvar_aiohttp_client.app.router.resources()
 
 async def test_loaded_by_hand(buvar_load, buvar_aiohttp_client):
     await buvar_load(prepare)

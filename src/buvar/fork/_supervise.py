@@ -314,7 +314,7 @@ class Supervisor:
             slot.worker, slot.candidate = slot.candidate, None
             return
         delay = self.policy.delay(slot.failures)
-        _log.error("Worker %d ended with status %d; started again in %.1f s", slot.number, status, delay)
+        _log.error("Worker %d ended with status %d; started again in %.2f s", slot.number, status, delay)
         slot.due = time.monotonic() + delay
 
     # -- time ----------------------------------------------------------------------------------------------------

@@ -80,7 +80,7 @@ def children(pid: int) -> list[int]:
     return []
 
 
-def until(condition, timeout: float = 10.0):
+def until(condition, timeout: float = 20.0):
     """Wait until something is true, and answer it."""
     end = time.monotonic() + timeout
     while time.monotonic() < end:
@@ -130,7 +130,7 @@ class Program:
             sock.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             return answer(sock)
 
-    def logged(self, text: str, count: int = 1, timeout: float = 10.0) -> None:
+    def logged(self, text: str, count: int = 1, timeout: float = 20.0) -> None:
         until(lambda: self.log.count(text) >= count, timeout)
 
     def ready(self, number: int = 2) -> "Program":
@@ -146,12 +146,12 @@ class Program:
     def send(self, number: int) -> None:
         self.process.send_signal(number)
 
-    def end(self, number: int = signal.SIGTERM, timeout: float = 10.0) -> int:
+    def end(self, number: int = signal.SIGTERM, timeout: float = 20.0) -> int:
         """Send a signal and answer the exit status."""
         self.send(number)
         return self.wait(timeout)
 
-    def wait(self, timeout: float = 10.0) -> int:
+    def wait(self, timeout: float = 20.0) -> int:
         return self.process.wait(timeout)
 
 

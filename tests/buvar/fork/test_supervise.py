@@ -237,7 +237,7 @@ def test_a_crash_loop_backs_off_and_gives_up(start):
     assert program.wait() == 5
     pauses = [float(line.split()[-2]) for line in program.log.splitlines() if "started again" in line]
     assert len(pauses) == 3
-    assert pauses == pytest.approx([0.2, 0.4, 0.8], rel=0.25, abs=0.051)
+    assert pauses == pytest.approx([0.2, 0.4, 0.8], rel=0.22)
     assert "failed 4 times (status 5): giving up" in program.log
 
 
@@ -692,8 +692,8 @@ def test_a_terminal_that_goes_away_ends_the_program(start):
         open("inner", "w").close()
         pid, master = pty.fork()
         if pid == 0:
-            sys.stdout = sys.stderr = open("inner", "w", buffering=1)
-            logging.getLogger().handlers[0].setStream(sys.stderr)
+            inner = os.open("inner", os.O_WRONLY | os.O_APPEND)
+            os.dup2(inner, 1), os.dup2(inner, 2)
             fork.stage(serve, forks=2, sockets=[URI])
             os._exit(33)
         while "is ready" not in open("inner").read():
