@@ -9,6 +9,7 @@ from . import _actions, _journals, _kv, _runs, _services, _sockets
 from ._events import EventStream
 from ._platform import Platform
 from ._problems import handle_problems
+from ._reference import reference
 
 __all__ = ["create_app"]
 
@@ -18,7 +19,9 @@ def create_app(platform: Platform) -> FastAPI:
 
     It authenticates nobody: that is the door's part.
     """
-    app = FastAPI(title="BINP", separate_input_output_schemas=False)
+    app = FastAPI(title="BINP", separate_input_output_schemas=False, docs_url=None, redoc_url=None)
+    for path in ("/docs", "/redoc"):
+        app.add_route(path, lambda request: reference(app, request), include_in_schema=False)
     app.state.platform = platform
     handle_problems(app)
     for module in (_actions, _journals, _services, _runs, _kv, _sockets):

@@ -11,6 +11,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -53,12 +55,21 @@ class Application(FastAPI):
 
     def __init__(self, platform: Platform, *, surround: Surround | None = None, **options: Any) -> None:
         options.setdefault("title", "BINP")
-        super().__init__(**options)
+        # the pages of FastAPI load their scripts from elsewhere; ours need neither scripts nor the internet
+        pages = [options.pop(name, path) for name, path in (("docs_url", "/docs"), ("redoc_url", "/redoc"))]
+        super().__init__(docs_url=None, redoc_url=None, **options)
+        for path in filter(None, pages if self.openapi_url else ()):
+            self.add_route(path, self._show_reference, include_in_schema=False)
         self.platform = platform
         self._surround: Surround = surround or functools.partial(_serve, platform.home)
         self._entrance = _Entrance(platform.home)
         self._console = Console()
         self._own_routes = list(self.router.routes)
+
+    async def _show_reference(self, request: Request) -> Response:
+        from binp.api import reference
+
+        return reference(self, request)
 
     def take_routes(self, other: Application) -> None:
         """Make the routes, middlewares and handlers of *other* part of this one, also routes that it gets later."""

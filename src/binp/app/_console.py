@@ -54,7 +54,8 @@ class Console:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer for ``scope["console_path"]``: the path below the root of the application."""
         if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
-            await send_problem(Problem(status=405, detail="the console is read with GET"), scope, receive, send)
+            problem = Problem(status=405, code="refused", detail="the console is read with GET")
+            await send_problem(problem, scope, receive, send)
             return
         path = scope["console_path"]
         if path == "/":
@@ -66,7 +67,7 @@ class Console:
         name = path.removeprefix("/static").lstrip("/") or "index.html"
         file = self._files.get(name)
         if file is None:
-            problem = Problem(status=404, code="not-found", detail=f"there is no file {path!r} in the console")
+            problem = Problem(status=404, code="not-found", detail=f"the console has no file {path!r}")
             await send_problem(problem, scope, receive, send)
             return
         await file(scope, send)

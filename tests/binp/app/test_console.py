@@ -50,7 +50,7 @@ async def test_page_in_its_place(tmp_path: Path, path: str) -> None:
 
     assert page.status_code == 200
     assert 'href="../internal/docs"' in page.text
-    assert "default-src 'self'" in page.headers["content-security-policy"]
+    assert "default-src 'none'" in page.headers["content-security-policy"]
     assert (file.status_code, file.json()["detail"]) == (404, "the console has no file '/static/app.js'")
 
 
@@ -63,9 +63,11 @@ async def test_files(built: Path, root: str) -> None:
         missing = await http.get(f"{root}/static/assets/b.js")
 
     assert (index.text, script.text, missing.status_code) == ("<title>console</title>", "1", 404)
-    assert index.headers["content-security-policy"].startswith("default-src 'self'")
-    assert index.headers["cache-control"] == "no-cache"
-    assert script.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert index.headers["content-security-policy"].startswith(
+        "default-src 'none'; script-src 'self'; style-src 'self'"
+    )
+    assert index.headers["cache-control"] == "no-store"
+    assert script.headers["cache-control"] == "private, max-age=31536000, immutable"
 
 
 async def test_nothing_outside_of_its_folder(built: Path) -> None:
@@ -79,3 +81,19 @@ async def test_is_read_with_get(tmp_path: Path) -> None:
     """API-11: the console is read, never written."""
     async with client(tmp_path) as http:
         assert (await http.post("/")).status_code == 405
+
+
+async def test_files_travel_compressed(built: Path) -> None:
+    """API-12: what is worth it is compressed for who can read that, and who has it already gets nothing again."""
+    (built / "assets" / "long.js").write_text("let a = 1;\n" * 500)
+    async with client(built) as http:
+        plain = await http.get("/static/assets/long.js", headers={"accept-encoding": "identity"})
+        packed = await http.get("/static/assets/long.js", headers={"accept-encoding": "br, gzip"})
+        again = await http.get("/static/assets/long.js", headers={"if-none-match": packed.headers["etag"]})
+
+    assert "content-encoding" not in plain.headers
+    assert packed.headers["content-encoding"] == "gzip"
+    assert int(packed.headers["content-length"]) < 200 < int(plain.headers["content-length"])
+    assert plain.text == packed.text == "let a = 1;\n" * 500
+    assert (again.status_code, again.content) == (304, b"")
+    assert {one.headers["vary"] for one in (plain, packed)} == {"accept-encoding"}
