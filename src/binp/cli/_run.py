@@ -102,8 +102,12 @@ def _run_stage(stage: Stage) -> int:
     except Explained:
         raise
     except Exception as error:  # noqa: BLE001 - whatever a plugin of the user raises; told without our frames
+        from buvar.log import flush
+
         from ._target import user_traceback
 
+        # the log is written beside us, and this is to be the last word
+        flush()
         # that our own plugin was being loaded says nothing
         error.__notes__ = [note for note in getattr(error, "__notes__", ()) if "binp.plugin" not in note]
         click.echo(f"Error: a plugin failed while it was loaded\n\n{user_traceback(error)}", err=True)

@@ -137,7 +137,7 @@ async def test_an_address_that_cannot_be_known(db: str, capsys: Any, config: dic
         async with lived(BINP(db=db)):
             pass
 
-    assert "open" not in capsys.readouterr().out
+    assert "open      " not in capsys.readouterr().out
 
 
 async def test_who_can_be_reached_must_ask(db: str, monkeypatch: pytest.MonkeyPatch) -> None:
