@@ -9,8 +9,8 @@ from typing import Any
 import structlog
 
 from buvar.log._foreign import ForeignHandler
-from buvar.log._native import add_logger_name, filtering_logger, logger_factory
-from buvar.log._render import JsonRenderer, Levels, Processor, Redact, add_os_pid, escape_controls
+from buvar.log._native import Describe, filtering_logger, logger_factory
+from buvar.log._render import JsonRenderer, Levels, Processor, Redact, escape_controls
 from buvar.log._sink import Sink
 
 __all__ = ["ForeignHandler", "native", "shared"]
@@ -32,14 +32,10 @@ def native(
     sink: Sink, end: Sequence[Processor], *, level: int, levels: Mapping[str, int], add_pid: bool
 ) -> Iterator[None]:
     """Configure structlog inside the block."""
-    processors: list[Any] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        add_logger_name,
-    ]
+    processors: list[Any] = [structlog.contextvars.merge_contextvars, Describe(add_pid=add_pid)]
     if levels:
         processors.append(Levels(levels, level))
-    processors += [structlog.processors.TimeStamper(fmt="iso", utc=True), *([add_os_pid] if add_pid else []), *end]
+    processors += end
     former = structlog.get_config()
     was_configured = structlog.is_configured()
     structlog.configure(
@@ -47,8 +43,8 @@ def native(
         wrapper_class=filtering_logger(min([level, *levels.values()])),
         context_class=dict,
         logger_factory=logger_factory(sink),
-        # a cached logger would keep this configuration beyond its end
-        cache_logger_on_first_use=False,
+        # ours notice when this configuration has ended
+        cache_logger_on_first_use=True,
     )
     try:
         yield

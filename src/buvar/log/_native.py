@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+import time
 import types
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +16,7 @@ from buvar.log._render import Event, to_json
 from buvar.log._sink import Sink
 
 _METHODS = ("debug", "info", "warning", "warn", "error", "critical", "fatal", "msg")
+_LEVELS = ((50, "critical"), (40, "error"), (30, "warning"), (20, "info"), (10, "debug"))
 
 
 class LineLogger:
@@ -55,24 +58,47 @@ def _caller() -> str:
     return "?"
 
 
-def add_logger_name(logger: Any, _name: str, event: Event) -> Event:
-    """Add the name of the logger; a processor."""
-    event["logger"] = getattr(logger, "name", None)
-    return event
+class Describe:
+    """A processor that adds what every line has: level, name of the logger, time and, if asked for, the process.
+
+    Args:
+        add_pid: Whether to add the id of the process.
+    """
+
+    def __init__(self, *, add_pid: bool) -> None:
+        self._add_pid = add_pid
+        #: a second since the epoch, and how it is written
+        self._second = (-1, "")
+
+    def __call__(self, logger: Any, name: str, event: Event) -> Event:
+        """Process an event."""
+        event["level"] = name
+        event["logger"] = getattr(logger, "name", None)
+        now = time.time_ns()
+        second, text = self._second
+        if now // 1_000_000_000 != second:
+            second = now // 1_000_000_000
+            text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._second = (second, text)
+        event["timestamp"] = f"{text}.{now // 1000 % 1_000_000:06d}Z"
+        if self._add_pid:
+            event["pid"] = os.getpid()
+        return event
 
 
 def filtering_logger(level: int) -> type[Any]:
-    """The class of our loggers: calls below *level* cost nothing, and no call raises.
+    """The class of our loggers: calls below *level* cost next to nothing, and no call raises.
 
-    Arguments are put into the event with ``%`` as in the standard library; when they do not fit, the line says so.
+    Arguments are put into the event with ``%`` as in the standard library; when they do not fit, the line says so. A
+    logger that outlives its set-up follows whatever structlog is configured to then.
     """
     base: type[Any] = structlog.make_filtering_bound_logger(level)
     numbers = logging.getLevelNamesMapping()
-    namespace: dict[str, Any] = {"_proxy_to_logger": _proxy(base)}
+    namespace: dict[str, Any] = {"_proxy_to_logger": _proxy, "log": _log_at(level)}
     for name in _METHODS:
         number = numbers.get("INFO" if name == "msg" else name.upper(), logging.CRITICAL)
-        if number >= level and hasattr(base, name):
-            namespace[name] = _safe(name)
+        if hasattr(base, name):
+            namespace[name] = _safe(name) if number >= level else _silent(name)
     return type("SafeLogger", (base,), namespace)
 
 
@@ -80,26 +106,70 @@ def _safe(name: str) -> Callable[..., Any]:
     method = {"warn": "warning", "fatal": "critical", "msg": "info"}.get(name, name)
 
     def call(self: Any, event: Any = None, /, *args: Any, **values: Any) -> Any:
-        if args:
-            try:
-                event = event % (args[0] if len(args) == 1 and isinstance(args[0], dict) and args[0] else args)
-            except Exception as error:  # noqa: BLE001 - a wrong format must not break the program
-                values["log_error"] = f"{args!r} does not fit the format: {error}"
-        return self._proxy_to_logger(method, event, **values)
+        return _log(self, method, _filled(event, args, values) if args else event, values)
 
     call.__name__ = call.__qualname__ = name
     return call
 
 
-def _proxy(base: type[Any]) -> Callable[..., Any]:
-    inner = base._proxy_to_logger  # noqa: SLF001 - the documented hook for subclasses
+def _filled(event: Any, args: tuple[Any, ...], values: dict[str, Any]) -> Any:
+    """The event with the arguments put in; where they do not fit, *values* tells it."""
+    try:
+        return event % (args[0] if len(args) == 1 and isinstance(args[0], dict) and args[0] else args)
+    except Exception as error:  # noqa: BLE001 - a wrong format must not break the program
+        values["log_error"] = f"{args!r} does not fit the format: {error}"
+        return event
 
-    def proxy(self: Any, method: str, event: Any = None, /, *args: Any, **values: Any) -> Any:
-        try:
-            return inner(self, method, event, *args, **values)
-        except Exception as error:  # noqa: BLE001 - a broken value must not break the program
-            logger = self._logger
-            line = {"event": str(event), "level": method, "logger": logger.name, "log_error": repr(error)}
-            return logger.msg(to_json(line))
 
-    return proxy
+def _log_at(least: int) -> Callable[..., Any]:
+    def log(self: Any, level: int, event: Any = None, /, *args: Any, **values: Any) -> Any:
+        if self._logger.sink.is_closed:
+            heir = _heir(self)
+            if heir is not None:
+                return heir.log(level, event, *args, **values)
+        if level < least:
+            return None
+        method = next((name for number, name in _LEVELS if level >= number), "debug")
+        return _log(self, method, _filled(event, args, values) if args else event, values)
+
+    return log
+
+
+def _silent(name: str) -> Callable[..., Any]:
+    def call(self: Any, event: Any = None, /, *args: Any, **values: Any) -> Any:
+        if self._logger.sink.is_closed:
+            heir = _heir(self)
+            return None if heir is None else getattr(heir, name)(event, *args, **values)
+        return None
+
+    call.__name__ = call.__qualname__ = name
+    return call
+
+
+def _proxy(self: Any, method: str, event: Any = None, /, *_args: Any, **values: Any) -> Any:
+    """What the methods that we leave to structlog come down to."""
+    return _log(self, method, event, values)
+
+
+def _log(self: Any, method: str, event: Any, values: dict[str, Any]) -> Any:
+    logger = self._logger
+    if logger.sink.is_closed:
+        heir = _heir(self)
+        if heir is not None:
+            return getattr(heir, method)(event, **values)
+    try:
+        line, named = self._process_event(method, event, values)
+        return logger.msg(*line, **named)
+    except structlog.DropEvent:
+        return None
+    except Exception as error:  # noqa: BLE001 - a broken value must not break the program
+        report = {"event": str(event), "level": method, "logger": logger.name, "log_error": repr(error)}
+        return logger.msg(to_json(report))
+
+
+def _heir(self: Any) -> Any:
+    """What a logger of an earlier set-up is to be replaced with; None when there is nothing newer."""
+    fresh: Any = structlog.get_logger(self._logger.name).bind(**self._context)
+    if not isinstance(getattr(fresh, "_logger", None), LineLogger):
+        return fresh
+    return None if fresh._logger.sink.is_closed else fresh  # noqa: SLF001 - of the class above

@@ -31,6 +31,9 @@ REDACTED: Final = (
     "private_?key",
 )
 
+#: Types of values that have nothing inside.
+_FLAT: Final = frozenset({str, int, float, bool, type(None)})
+
 _CONTROL: Final = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))} | {
     10: "\\n",
     13: "\\r",
@@ -100,7 +103,7 @@ class JsonRenderer:
 
     def __call__(self, _logger: Any, _name: str, event: Event) -> bytes:
         """Render an event."""
-        return to_json(dict(event))
+        return to_json(event if type(event) is dict else dict(event))
 
 
 class Redact:
@@ -113,15 +116,20 @@ class Redact:
     def __init__(self, words: Iterable[str]) -> None:
         pattern = re.compile("|".join(f"(?:{word})" for word in words) or r"(?!)", re.IGNORECASE)
         self._is_hidden = functools.lru_cache(maxsize=4096)(lambda key: pattern.search(key) is not None)
+        #: of the keys of an event, those that are hidden; most events have the keys of an earlier one
+        self._hidden = functools.lru_cache(maxsize=1024)(
+            lambda keys: frozenset(key for key in keys if key != "event" and self._is_hidden(key))
+        )
 
     def __call__(self, _logger: Any, _name: str, event: Event) -> Event:
         """Process an event."""
+        hidden = self._hidden(tuple(event))
         for key, value in event.items():
-            if type(value) in (str, int, float, bool) or value is None:
-                if key != "event" and value is not None and self._is_hidden(key):
+            if type(value) in _FLAT:
+                if key in hidden and value is not None:
                     event[key] = MASK
             elif key != "exc_info":
-                event[key] = MASK if self._is_hidden(key) else self._inside(value, 0)
+                event[key] = MASK if key in hidden else self._inside(value, 0)
         return event
 
     def _inside(self, value: Any, depth: int) -> Any:

@@ -31,7 +31,8 @@ class Sink:
     def __init__(self, stream: Any, *, size: int) -> None:
         self._stream = stream
         self._size = size
-        self._closed = False
+        #: whether the set-up that it was made for has ended
+        self.is_closed = False
         #: lines that were dropped since the sink was made
         self.dropped = 0
         self._reported = 0
@@ -46,7 +47,7 @@ class Sink:
 
     def write(self, line: bytes) -> None:
         """Queue a line, which ends in a newline; from any thread, and from a signal handler."""
-        if self._size == 0 or self._closed or (self._thread is None and not self._start()):
+        if self._size == 0 or self.is_closed or (self._thread is None and not self._start()):
             self._put([line])
         elif self._queue.qsize() >= self._size:
             self.dropped += 1
@@ -71,7 +72,7 @@ class Sink:
 
     def close(self, timeout: float = 2.0) -> None:
         """Flush, and write everything later at once."""
-        self._closed = True
+        self.is_closed = True
         self.flush(timeout)
 
     def _start(self) -> bool:

@@ -333,3 +333,93 @@ def test_helpers():
 def test_structlog_is_imported_by_the_first_set_up(run_python):
     """SUR-03: importing `buvar.log` imports neither structlog nor rich."""
     run_python("import sys\nfrom buvar import log\nassert not {'structlog', 'rich'} & set(sys.modules)")
+
+
+@pytest.mark.parametrize("name", ["method", "values", "args", "name", "logger_name"])
+def test_any_field_name(setup, output, name):
+    """A field may be called as a parameter inside the logger is called."""
+    setup()
+    structlog.get_logger("x").info("hello", **{name: "GET"})
+
+    assert output.event()[name] == "GET"
+
+
+def test_a_logger_outlives_its_setup(setup, output, capsys):
+    """A logger that was used under one set-up follows the next one, its level, its fields, and structlog's own."""
+    logger = structlog.get_logger("kept", shop=1)
+    bound = logger.bind(order=2)
+    later = io.StringIO()
+    with log.setup_logging(stream=output, tty=False, level="WARNING"):
+        logger.info("too low")
+        logger.warning("first")
+        bound = logger.bind(order=2)
+    with log.setup_logging(stream=later, tty=False, level="DEBUG"):
+        logger.debug("second")
+        bound.info("third %d", 3)
+        bound.log(logging.INFO, "fourth")
+        assert log.flush()
+    assert [line["event"] for line in output.events()] == ["first"]
+    lines = [json.loads(line) for line in later.getvalue().splitlines()]
+    assert [(line["event"], line["logger"], line.get("shop"), line.get("order")) for line in lines] == [
+        ("second", "kept", 1, None), ("third 3", "kept", 1, 2), ("fourth", "kept", 1, 2),
+    ]  # fmt: skip
+    bound.info("by structlog")
+    logger.debug("by structlog too")
+    shown = capsys.readouterr().out
+    assert "by structlog" in shown
+    assert "by structlog too" in shown
+
+
+@pytest.mark.parametrize(
+    ("number", "level"), [(10, "debug"), (25, "info"), (45, "error"), (99, "critical"), (3, "debug")]
+)
+def test_levels_by_number(setup, output, number, level):
+    """Any number is a level: that of the nearest name below."""
+    setup(level=1)
+    structlog.get_logger().log(number, "at %d", number)
+    assert (output.event()["level"], output.event()["event"]) == (level, f"at {number}")
+
+
+def test_a_logger_without_a_successor(output):
+    """A logger whose set-up has ended while structlog still points to it writes at once."""
+    with log.setup_logging(stream=output, tty=False, level="INFO"):
+        logger = structlog.get_logger("kept")
+        logger.info("first")
+        former = structlog.get_config()
+    structlog.configure(**former)
+    try:
+        logger.info("second")
+        logger.debug("never")
+        logger.log(logging.DEBUG, "never")
+        assert [line["event"] for line in output.events()] == ["first", "second"]
+    finally:
+        structlog.reset_defaults()
+
+
+def test_time_stamps(setup, output, monkeypatch):
+    """LOG-02: time stamps are UTC with microseconds, in each second and from one to the next."""
+    setup()
+    logger = structlog.get_logger()
+    for now in (0, 999_999_999, 1_000_000_000, 1_700_000_000_000_001_999, 999_999_999):
+        monkeypatch.setattr("time.time_ns", lambda now=now: now)
+        logger.info("x")
+    monkeypatch.undo()
+    assert [line["timestamp"] for line in output.events()] == [
+        "1970-01-01T00:00:00.000000Z", "1970-01-01T00:00:00.999999Z", "1970-01-01T00:00:01.000000Z",
+        "2023-11-14T22:13:20.000001Z", "1970-01-01T00:00:00.999999Z",
+    ]  # fmt: skip
+
+
+def test_what_no_json_object_is_made_of(setup, output):
+    """A processor that a user put in may return any mapping, or drop the event."""
+    import collections
+
+    def last(logger, name, event):
+        if event["event"] == "drop":
+            raise structlog.DropEvent
+        return log._render.JsonRenderer()(logger, name, collections.ChainMap(event))
+
+    setup(json_renderer=last)
+    structlog.get_logger().info("drop")
+    structlog.get_logger().info("keep")
+    assert output.event()["event"] == "keep"
