@@ -92,9 +92,12 @@ def filtering_logger(level: int) -> type[Any]:
     Arguments are put into the event with ``%`` as in the standard library; when they do not fit, the line says so. A
     logger that outlives its set-up follows whatever structlog is configured to then.
     """
-    base: type[Any] = structlog.make_filtering_bound_logger(level)
+    # structlog knows the named levels only
+    base: type[Any] = structlog.make_filtering_bound_logger(next((named for named, _ in _LEVELS if level >= named), 0))
     numbers = logging.getLevelNamesMapping()
     namespace: dict[str, Any] = {"_proxy_to_logger": _proxy, "log": _log_at(level)}
+    namespace["is_enabled_for"] = lambda _self, asked: asked >= level
+    namespace["get_effective_level"] = lambda _self: level
     for name in _METHODS:
         number = numbers.get("INFO" if name == "msg" else name.upper(), logging.CRITICAL)
         if hasattr(base, name):

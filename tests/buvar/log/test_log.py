@@ -375,8 +375,13 @@ def test_a_logger_outlives_its_setup(setup, output, capsys):
 )
 def test_levels_by_number(setup, output, number, level):
     """Any number is a level: that of the nearest name below."""
-    setup(level=1)
-    structlog.get_logger().log(number, "at %d", number)
+    setup(level=number)
+    logger = structlog.get_logger()
+    logger.log(number, "at %d", number)
+    logger.log(number - 1, "below")
+    assert logger.is_enabled_for(number)
+    assert not logger.is_enabled_for(number - 1)
+    assert logger.get_effective_level() == number
     assert (output.event()["level"], output.event()["event"]) == (level, f"at {number}")
 
 
