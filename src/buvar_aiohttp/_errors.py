@@ -31,21 +31,15 @@ class AioHttpConfigError(BuvarError, ValueError):
         )
 
 
-try:
-    import aiohttp as _aiohttp  # noqa: F401 - whoever needs it imports this module first
-except ModuleNotFoundError as error:
-    if error.name != "aiohttp":
-        raise
-    is_installed = False
-else:
-    is_installed = True
-
-
 def require() -> None:
     """Complain when aiohttp is missing.
 
     Raises:
         AioHttpMissingError: it is.
     """
-    if not is_installed:
-        raise AioHttpMissingError
+    try:
+        import aiohttp  # noqa: F401 - whether it can be imported is the question
+    except ModuleNotFoundError as error:
+        if error.name != "aiohttp":
+            raise
+        raise AioHttpMissingError from None

@@ -2,9 +2,12 @@
 
 import json
 import signal
+import sys
 import time
 
 import pytest
+
+from buvar_aiohttp import AioHttpConfig, AioHttpMissingError
 
 B6 = """\
 import aiohttp.web
@@ -137,7 +140,24 @@ def test_workers_that_take_each_others_port_are_told(start, port):
     assert "shared sockets are: tcp://127.0.0.1:0" in program.log
 
 
-def test_a_missing_aiohttp_is_explained(start, run_python):
+def test_what_is_missing_is_named(monkeypatch):
+    """Without aiohttp the error names the extra; what else is missing is named as it is."""
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    with pytest.raises(AioHttpMissingError, match=r"pip install binp\[aiohttp\]"):
+        AioHttpConfig().runner(None)
+
+    class Broken:
+        def find_spec(self, name, path, target=None):
+            if name == "aiohttp":
+                raise ModuleNotFoundError("No module named 'yarl'", name="yarl")
+
+    monkeypatch.delitem(sys.modules, "aiohttp")
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+    with pytest.raises(ModuleNotFoundError, match="yarl"):
+        AioHttpConfig().runner(None)
+
+
+def test_a_missing_aiohttp_is_explained(run_python):
     """Without aiohttp, everything that needs it says how to get it; importing the package does not."""
     code = """
 import sys

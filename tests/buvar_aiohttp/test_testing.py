@@ -1,5 +1,6 @@
 """The fixtures, as another project uses them: in a pytest run of its own."""
 
+import os
 import subprocess
 import sys
 
@@ -64,9 +65,10 @@ def test_fixtures(tmp_path, clean_environ):
     (tmp_path / "test_it.py").write_text(SUITE)
     settings = "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\nfilterwarnings = error\n"
     (tmp_path / "pytest.ini").write_text(settings)
+    measured = {name: value for name, value in os.environ.items() if name.startswith("COV")}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "buvar_aiohttp.testing"],
-        cwd=tmp_path, env=clean_environ, capture_output=True, text=True, timeout=50,
+        cwd=tmp_path, env={**clean_environ, **measured}, capture_output=True, text=True, timeout=50,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "4 passed" in done.stdout

@@ -326,17 +326,22 @@ class Supervisor:
                 slot.worker = self._spawn(slot)
         for worker in self._workers():
             check(worker, self.policy, now)
-            if worker.retire_at is not None and worker.retire_at <= now and worker.slot not in self.rolling:
+            if worker.retire_at is not None and worker.retire_at <= now:
                 worker.retire_at = None
-                self.rolling.append(worker.slot)
+                self._replace(worker, self.slots[worker.slot])
         if self.policy.max_memory is not None and self._look_at <= now:
             self._look_at = now + _LOOK
             for worker in self._workers():
                 if worker.memory() > self.policy.max_memory:
-                    worker.retire_at = now
+                    self._replace(worker, self.slots[worker.slot])
         self._notifier.alive()
 
     # -- replacing -----------------------------------------------------------------------------------------------
+
+    def _replace(self, worker: Worker, slot: Slot) -> None:
+        """Replace a worker when its turn comes, unless that is under way."""
+        if worker is slot.worker and slot.candidate is None and slot.number not in self.rolling and not self._stops:
+            self.rolling.append(slot.number)
 
     def _begin_reload(self) -> None:
         if self._stops:

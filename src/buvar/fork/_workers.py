@@ -25,7 +25,7 @@ _PR_SET_PDEATHSIG: Final = 1
 _ALL_BITS: Final = 0xFF
 
 #: Tells a worker that its parent is gone; a signal of its own, so that TERM keeps its meaning. Linux only.
-ORPHANED: Final[int | None] = getattr(signal, "SIGRTMIN", None)
+ORPHANED: Final[int | None] = signal.SIGRTMIN if sys.platform == "linux" else None
 #: Makes a worker write down where all its threads are.
 SHOW_STACKS: Final[int | None] = None if ORPHANED is None else ORPHANED + 1
 

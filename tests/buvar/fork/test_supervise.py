@@ -706,3 +706,152 @@ def test_a_terminal_that_goes_away_ends_the_program(start):
 
     assert program.wait() == 0
     assert program.printed.splitlines()[-1] == "33"
+
+
+def test_a_worker_whose_reports_reach_nobody_ends(start, tools):
+    """Where the system does not tell workers that their parent is gone, the next sign of life does."""
+    program = start(
+        """
+        from buvar.fork import _workers
+        _workers.ORPHANED = None
+        fork.stage(serve, forks=2, sockets=[URI])
+        """
+    ).ready()
+    workers = program.workers
+    program.process.kill()
+    tools.until(lambda: not any(map(tools.alive, workers)), 3.0)
+
+
+def test_a_parent_that_dies_during_the_fork_leaves_nobody(start, tools):
+    """A worker that finds another parent than the one that forked it ends at once."""
+    program = start(
+        """
+        first = os.getppid
+        if os.fork():
+            os._exit(0)
+        os.getppid = lambda: -1
+        print(fork.stage(serve, forks=2, sockets=[URI], supervision=fork.Supervision(max_failures=1)))
+        """
+    )
+    program.logged("giving up")
+
+
+def test_a_candidate_takes_the_place_of_one_that_dies(start, tools):
+    """A worker that dies while its successor comes up is not started again besides."""
+    program = start(
+        """
+        async def slow():
+            if os.path.exists("reloading"):
+                await asyncio.sleep(0.5)
+        fork.stage(slow, serve, forks=2, sockets=[URI])
+        """
+    ).ready()
+    (program.err.parent / "reloading").touch()
+    program.send(signal.SIGHUP)
+    tools.until(lambda: len(program.workers) == 3)
+    os.kill(program.by_slot()[1], signal.SIGKILL)
+    program.logged("The workers are replaced")
+
+    assert "started again" not in program.log
+    assert len(program.workers) == 2
+    assert program.end() == 0
+
+
+def test_a_leader_that_does_not_come_back(start, tools):
+    """When the leader's successor alone cannot start, the reload is given up, and the leader is tried again."""
+    program = start(
+        """
+        import pathlib
+        file = pathlib.Path("settings.toml")
+        file.write_text("lead = true")
+        context.add(config.ConfigSource.files(file))
+        async def lead(source: config.ConfigSource):
+            if fork.is_leader() and not source["lead"]:
+                raise RuntimeError("no leader")
+        fork.stage(lead, serve, forks=2, sockets=[URI])
+        """
+    ).ready()
+    (program.err.parent / "settings.toml").write_text("lead = false")
+    program.send(signal.SIGHUP)
+    program.logged("The workers are not replaced")
+    program.ready(4)  # 2 at first, the new worker 1, and a leader with the settings from before
+
+    assert program.end() == 0
+
+
+def test_a_reload_during_the_shutdown_is_ignored(start):
+    """HUP changes nothing once the end has begun."""
+    program = start(
+        """
+        class Slow(plugin.Signals):
+            def handle_term(self): asyncio.get_running_loop().call_later(0.5, self._stop)
+        fork.stage(serve, forks=2, sockets=[URI], signals=Slow)
+        """
+    ).ready()
+    program.send(signal.SIGTERM)
+    program.logged("The workers end")
+    program.send(signal.SIGHUP)
+
+    assert program.wait() == 0
+    assert "replaced" not in program.log
+
+
+def test_finished_workers_are_not_replaced(start):
+    """HUP brings nobody back who has finished."""
+    program = start(
+        """
+        async def work():
+            async def run():
+                await asyncio.sleep(0 if context.get(fork.Fork).slot else 1)
+            yield run()
+        print(fork.stage(work, forks=2))
+        """
+    ).ready()
+    time.sleep(0.2)
+    program.send(signal.SIGHUP)
+    program.logged("The workers are replaced")
+
+    assert program.wait() == 0
+    assert program.log.count("is ready") == 3
+
+
+def test_an_error_that_breaks_the_loop_is_a_failed_worker(start):
+    """What somebody's signal handler raises in the loop ends the worker with status 1, and it is started again."""
+    program = start(
+        """
+        async def odd():
+            async def run():
+                if not fork.is_leader() and not os.path.exists("done"):
+                    open("done", "w").close()
+                    signal.signal(signal.SIGALRM, lambda *_: 1 / 0)
+                    signal.setitimer(signal.ITIMER_REAL, 0.1)
+            yield run()
+        fork.stage(odd, serve, forks=2, sockets=[URI], loop=asyncio.SelectorEventLoop())
+        """
+    ).ready(3)
+
+    assert "ended with status 1; started again" in program.log
+    assert program.end() == 0
+
+
+def test_a_lifetime_that_cannot_be_replaced_is_prolonged(start):
+    """When the successor of an old worker cannot start, the old one is kept, and tried again much later."""
+    program = start(
+        """
+        async def broken():
+            if os.path.exists("broken"):
+                raise RuntimeError("no luck")
+            if not fork.is_leader():
+                open("broken", "w").close()
+        rules = fork.Supervision(max_lifetime=0.6)
+        async def first():  # the leader is there before anything is broken
+            if not fork.is_leader():
+                await asyncio.sleep(0.3)
+        fork.stage(first, broken, serve, forks=2, sockets=[URI], supervision=rules)
+        """
+    ).ready()
+    program.logged("The workers are not replaced")
+
+    assert program.log.count("could not be started (status") >= 1
+    assert program.ask()
+    assert program.end() in {0, 1, 3}
