@@ -32,6 +32,7 @@ export function exact(time: string): string {
 
 /** Seconds, in two units at most. */
 export function span(seconds: number): string {
+  if (Number.isInteger(seconds) && seconds < 60) return `${seconds} s`;
   if (seconds < 0.0995) return `${(seconds * 1000).toFixed(seconds < 0.00995 ? 1 : 0)} ms`;
   if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
   const whole = Math.round(seconds);

@@ -55,6 +55,16 @@ test("what is no number, or too large for one, travels as it was typed", () => {
   }
 });
 
+test("a decimal keeps its digits", () => {
+  const schema = object({ a: { anyOf: [{ type: "number" }, { type: "string" }], default: "0.5" } });
+  for (const [typed, sent] of [["0.5", 0.5], ["0.10", "0.10"], ["0.12345678901234567890", "0.12345678901234567890"]] as const) {
+    const form = build(schema, schema);
+    assert.deepEqual(read(form), { a: 0.5 });
+    child(form, "a").text = typed;
+    assert.deepEqual(read(form), { a: sent });
+  }
+});
+
 test("an optional union of objects is chosen by its tag, and its errors find their field", () => {
   const mail = object({ kind: { const: "mail" }, to: { type: "string" } }, ["to"]);
   const hook = object({ kind: { const: "hook" }, retries: { type: "integer", default: 3 } });

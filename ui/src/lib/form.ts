@@ -70,7 +70,7 @@ function beside({ anyOf: _any, oneOf: _one, ...rest }: Schema): Schema {
 
 function kindOf(schema: Schema, others: Schema[], nullable: boolean): Kind {
   const type = typesOf(schema).find((one) => one !== "null");
-  if (isDecimal(others)) return "text";
+  if (isDecimal(others)) return "number";
   if (others.length > 1 || (others.length === 1 && nullable && type === "object" && schema.properties)) return "union";
   if (schema.const !== undefined) return nullable ? "choice" : "constant";
   if (schema.enum || (type === "boolean" && nullable)) return "choice";
@@ -82,9 +82,10 @@ function kindOf(schema: Schema, others: Schema[], nullable: boolean): Kind {
   return "json";
 }
 
-/** A decimal may be a number or a text, and is best typed as the latter. */
+/** A decimal may come as a number or as a text. */
 function isDecimal(others: Schema[]): boolean {
-  return others.length === 2 && others.some((one) => one.type === "number") && others.some((one) => one.pattern);
+  const isPlain = (type: string) => others.some((one) => one.type === type && !one.format && !one.enum);
+  return others.length === 2 && isPlain("number") && isPlain("string");
 }
 
 function fill(node: Node, others: Schema[], root: Schema, value: unknown): void {
@@ -119,7 +120,8 @@ function fill(node: Node, others: Schema[], root: Schema, value: unknown): void 
       node.flag = value === true;
       break;
     case "json":
-      node.text = value === undefined ? "" : JSON.stringify(value, null, 1);
+      // what is null by default is as good as empty
+      node.text = value === undefined || (value === null && (schema.default ?? null) === null) ? "" : JSON.stringify(value, null, 1);
       break;
     case "number":
     case "text":
@@ -155,7 +157,7 @@ export function removeItem(node: Node, index: number): void {
 export function pick(node: Node, root: Schema, index: number, value?: unknown): void {
   node.index = index;
   const chosen = alternatives(node.schema, root)[index] ?? (index === 0 ? node.schema : undefined);
-  node.items = chosen ? [build(chosen, root, value, childOf(node, `as${index}`, true))] : [];
+  node.items = chosen ? [build({ title: node.title, ...chosen }, root, value, childOf(node, `as${index}`, true))] : [];
 }
 
 /** The JSON that was filled in; undefined leaves it to the default. Throws a SyntaxError for JSON that is none. */
@@ -188,6 +190,8 @@ function readNumber(node: Node): unknown {
   const text = node.text.trim();
   if (!text) return node.isNullable ? null : undefined;
   const number = Number(text);
+  // a decimal keeps the digits that a number would lose
+  if (node.schema.type === undefined && String(number) !== text) return text;
   // what is no number, or more than JavaScript holds exactly, travels as it was typed
   return Number.isFinite(number) && (!Number.isInteger(number) || Number.isSafeInteger(number)) ? number : text;
 }
@@ -234,6 +238,14 @@ export function firstError(node: Node): Node | undefined {
     if (found) return found;
   }
   return undefined;
+}
+
+/** Arguments of a run without its secrets: those are kept as stars, which nobody means to send. */
+export function unmasked(value: unknown): unknown {
+  if (typeof value === "string") return /^\*{3,}$/.test(value) ? undefined : value;
+  if (Array.isArray(value)) return value.map(unmasked);
+  if (value === null || typeof value !== "object") return value;
+  return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, unmasked(one)]));
 }
 
 /** Whether something in it is secret, so that a former run cannot fill it in. */
