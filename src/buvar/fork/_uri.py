@@ -10,7 +10,7 @@ import urllib.parse
 from ._errors import SocketUriError
 
 #: The host that an empty one stands for.
-ANY_HOST = "0.0.0.0"  # noqa: S104 # nosec B104 - what tcp://:port means; the caller chose it
+ANY_HOST = "0.0.0.0"  # noqa: S104 - what tcp://:port means # nosec B104 - the caller chose it
 _PORTS = 65536
 
 

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+#: Programs buffer what they print, whatever the tests were started with: a fork must not print it twice.
+BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+
 PRELUDE = '''
 """What the programs of these tests have in common."""
 import asyncio, json, logging, os, signal, sys, time
@@ -102,7 +105,7 @@ class Program:
         with self.out.open("w") as out, self.err.open("w") as err:
             self.process = subprocess.Popen(
                 [sys.executable, str(folder / "program.py"), uri],
-                stdout=out, stderr=err, cwd=folder, env={**os.environ, **environ},
+                stdin=subprocess.PIPE, stdout=out, stderr=err, cwd=folder, env={**BUFFERED, **environ},
             )  # fmt: skip
 
     @property
@@ -187,6 +190,7 @@ def start(tmp_path, port):
         seen.update(program.workers)
         program.process.kill()
         program.process.wait()
+        program.process.stdin.close()
     for pid in seen:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

@@ -684,6 +684,33 @@ def test_sockets_of_the_service_manager_are_used(start):
     assert program.printed.splitlines()[0] == f"{['fd://3', 'fd://web', uri, 'web']} False"
 
 
+def test_a_terminal_interrupts_each_worker_once(start):
+    """Facts 3a-16: Ctrl-C reaches each worker through the parent alone, so that it counts as one request to end."""
+    program = start(
+        """
+        import pty
+        open("inner", "w").close()
+        class Count(plugin.Signals):
+            def handle_int(self):
+                os.write(2, b"interrupted\\n")
+                asyncio.get_running_loop().call_later(0.2, self._stop)
+        pid, master = pty.fork()
+        if pid == 0:
+            inner = os.open("inner", os.O_WRONLY | os.O_APPEND)
+            os.dup2(inner, 1), os.dup2(inner, 2)
+            fork.stage(serve, forks=2, sockets=[URI], signals=Count)
+            os._exit(33)
+        while open("inner").read().count("is ready") < 2:
+            time.sleep(0.05)
+        os.write(master, b"\\x03")
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), open("inner").read().count("interrupted"))
+        """
+    )
+
+    assert program.wait() == 0
+    assert program.printed.splitlines()[-1] == "33 2"
+
+
 def test_a_terminal_that_goes_away_ends_the_program(start):
     """HUP from a terminal that was closed ends the program in place of replacing workers."""
     program = start(
