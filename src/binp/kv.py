@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from binp.home import Home
+from binp.operations import mentions_secret
 from binp.runs import current_run, now
 from binp.store.contract import KeyValue, RemoveKeys, SetKeys, StoreError
 
@@ -55,19 +57,21 @@ class KV:
 
     async def get(self, name: str) -> Any:
         """The value of *name*, None if there is none."""
-        found = await self._read(name)
+        (key,) = _checked((name,))
+        found = await self._read(key)
         return None if found is None else json.loads(found.value)
 
     async def remove(self, *names: str) -> None:
         """Remove keys, all or none; those that are not there are no error."""
-        if not names:
+        keys = _checked(names)
+        if not keys:
             return
         home = await self._opened()
         run = current_run.get()
         done = await home.store.write(
             RemoveKeys(
                 namespace=self.namespace,
-                keys=tuple(dict.fromkeys(names)),
+                keys=keys,
                 run=run.id if run else None,
                 epoch=run.epoch if run else None,
                 actor=run.actor if run else None,
@@ -94,7 +98,7 @@ class KV:
         same state.
         """
         kind = type(value)
-        await self._write({kind.__qualname__: value.model_dump_json()}, module=kind.__module__)
+        await self._write({kind.__qualname__: _encode(kind.__qualname__, value)}, module=kind.__module__)
 
     async def load(self, klass: type[Model]) -> Model | None:
         """The saved model of that class, None if there is none.
@@ -159,8 +163,21 @@ class KV:
 def _encode(name: str, value: Any) -> str:
     dump = getattr(type(value), "model_dump_json", None)
     if dump is not None:
+        if mentions_secret(type(value)):
+            raise TypeError(
+                f"the value of {name!r} has a Secret inside, which would be stored as its mask: "
+                "save what it reveals under a key of its own, if that is meant"
+            )
         return str(dump(value))
     try:
         return json.dumps(value, ensure_ascii=False)
-    except TypeError as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise TypeError(f"the value of {name!r} is no JSON: {error}") from None
+
+
+def _checked(names: Iterable[object]) -> tuple[str, ...]:
+    found = tuple(dict.fromkeys(names))
+    for name in found:
+        if not isinstance(name, str):
+            raise TypeError(f"a key is text, not {name!r}")
+    return tuple(str(name) for name in found)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from binp.home import Home
 from binp.operations import (
-    JOURNALED,
     Operation,
     Policy,
     UnknownOperation,
@@ -16,8 +16,9 @@ from binp.operations import (
     default_description,
     default_name,
     is_async,
+    journal_of,
 )
-from binp.runs import RunHandle, Threads, Trigger, current_run
+from binp.runs import RunHandle, Threads, Trigger, call_function, current_run
 from buvar import di
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ class Action:
             return False
         call = operation.form.bind(arguments)
         journal = self._home.operations.find("journal", operation.function)
-        if journal is not None and not hasattr(operation.function, JOURNALED):
+        if journal is not None and journal_of(operation.function) is None:
             # the journal was put around the action, so the action's own function does not know of it
             home = await self._home.ensure()
             await home.runs.trace(journal, operation.function, call.args, call.kwargs)
@@ -173,11 +174,16 @@ class Action:
         parent = current_run.get()
         return await home.runs.start(operation, call, trigger=Trigger("call", parent.actor if parent else None))
 
-    async def _call(self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if is_async(operation.function):
-            return await operation.function(*args, **kwargs)
+    async def _call(self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         threads = Threads(1)
+        call = asyncio.ensure_future(call_function(operation.function, args, kwargs, threads))
         try:
-            return await threads.run(lambda: operation.function(*args, **kwargs))
+            await asyncio.shield(call)
+        except asyncio.CancelledError:
+            if is_async(operation.function):
+                call.cancel()
+            # a thread cannot be stopped, and what was injected must not be closed under it
+            await asyncio.wait([call])
+            raise
         finally:
             threads.close(0)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from binp.events import Emitter
 from binp.home import Home
 from binp.operations import JOURNALED, Operation, check_callable, default_description, default_name, is_async
-from binp.runs import Acknowledged, Kept, current_journal, current_run, quietly
+from binp.runs import Acknowledged, Kept, call_function, current_journal, current_run, quietly
 from binp.store.contract import Change, RecordRow, RunQuery, State, Store
 
 if TYPE_CHECKING:
@@ -104,8 +104,9 @@ class Journals:
                 # the platform has begun this very run
                 run.adoptable = None
                 if in_thread:
-                    return await self._home.runs.threads.run(lambda: function(*args, **kwargs))
-                return await function(*args, **kwargs)
+                    # what was injected into it must not be closed under a thread that cannot be stopped
+                    run.shield()
+                return await call_function(function, args, kwargs, self._home.runs.threads)
             home = await self._home.ensure()
             return await home.runs.trace(operation, function, args, kwargs)
 
@@ -177,7 +178,7 @@ class Journals:
             journaled=True,
             journal=operation,
             states=None if states == set(State) else frozenset(states),
-            labels=tuple(labels) if labels else None,
+            labels=((labels,) if isinstance(labels, str) else tuple(labels)) if labels else None,
             offset=max(0, offset),
             limit=_bounded(limit),
         )

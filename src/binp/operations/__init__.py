@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from ._base import JOURNALED, base_of, journal_of
 from ._form import BoundCall, Form, FormError, InvalidArguments
-from ._json import REPR_KEY, as_json, as_text
-from ._operation import JOURNALED, Operation, Policy, check_callable, default_description, default_name, is_async
+from ._json import CUT_KEY, REPR_KEY, as_json, as_text
+from ._operation import Operation, Policy, check_callable, default_description, default_name, is_async
 from ._registry import Operations, UnknownOperation
+from ._secrets import mentions_secret
 
 __all__ = [
+    "CUT_KEY",
     "JOURNALED",
     "REPR_KEY",
     "BoundCall",
@@ -20,8 +23,11 @@ __all__ = [
     "UnknownOperation",
     "as_json",
     "as_text",
+    "base_of",
     "check_callable",
     "default_description",
     "default_name",
     "is_async",
+    "journal_of",
+    "mentions_secret",
 ]

@@ -7,7 +7,7 @@ import inspect
 import typing
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from binp.errors import BinpError
@@ -15,10 +15,15 @@ from buvar import di
 from buvar.names import did_you_mean
 from buvar.secret import MASK, Secret
 
+from ._base import base_of
 from ._json import as_json
+from ._secrets import mentions_secret
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+#: characters of recorded arguments above which only their beginning is kept
+ARGUMENTS_LIMIT = 1024 * 1024
 
 __all__ = ["BoundCall", "Form", "FormError", "InvalidArguments"]
 
@@ -48,8 +53,8 @@ def _dotted(loc: list[Any]) -> str:
 class BoundCall:
     """Arguments that fit, ready to be passed."""
 
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
+    args: tuple[Any, ...] = field(repr=False)
+    kwargs: dict[str, Any] = field(repr=False)
     #: JSON object of all arguments, defaults included, secrets masked
     recorded: str
 
@@ -126,19 +131,27 @@ class Form:
         return BoundCall(tuple(args), kwargs, self._record(values))
 
     def record_direct(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
-        """JSON object of the arguments of a direct Python call, which is not validated; secrets masked."""
+        """JSON object of the arguments of a direct, unvalidated Python call; secrets masked. Never raises."""
         try:
             bound = self._signature.bind_partial(*args, **kwargs)
-        except TypeError:
-            # the call will fail with the same message in a moment, inside its run
+        except (TypeError, ValueError):
+            # it has no signature, or the call will fail with the same message in a moment, inside its run
             return as_json({"args": [MASK] * len(args), "kwargs": sorted(kwargs)})
         bound.apply_defaults()
         plain = {}
         for name, value in bound.arguments.items():
-            if name in self.injected:
+            if name in self.injected or name in self._own_names:
                 continue
             plain[name] = MASK if name in self._secret_names and value is not None else value
-        return as_json(plain)
+        return as_json(plain, ARGUMENTS_LIMIT)
+
+    @functools.cached_property
+    def _own_names(self) -> frozenset[str]:
+        """The object that a method belongs to: it is no argument, and may hold anything."""
+        base = base_of(self._function)
+        first = next(iter(self._signature.parameters), "")
+        is_method = "." in str(getattr(base, "__qualname__", "")).rpartition("<locals>.")[2]
+        return frozenset({first}) if is_method and first in ("self", "cls") else frozenset()
 
     @functools.cached_property
     def _signature(self) -> inspect.Signature:
@@ -146,9 +159,7 @@ class Form:
 
     @functools.cached_property
     def _hints(self) -> dict[str, Any]:
-        base = inspect.unwrap(self._function)
-        while isinstance(base, functools.partial):
-            base = base.func
+        base = base_of(self._function)
         target = base if inspect.isroutine(base) or inspect.isclass(base) else type(base).__call__
         try:
             return typing.get_type_hints(target, include_extras=True)
@@ -157,6 +168,8 @@ class Form:
                 f"the name {error.name!r} in its annotations is not defined",
                 fix=f"import {error.name!r}, or define it at the top of the module, not under TYPE_CHECKING",
             ) from error
+        except Exception as error:  # an annotation is any expression, and may raise anything
+            raise self._no_form(f"its annotations cannot be read: {type(error).__name__}: {error}") from error
 
     @functools.cached_property
     def _secret_names(self) -> frozenset[str]:
@@ -165,7 +178,7 @@ class Form:
         except FormError:
             # nothing is known of the types: then nothing is shown
             return frozenset(self._signature.parameters)
-        return frozenset(name for name, hint in hints.items() if _mentions_secret(hint))
+        return frozenset(name for name, hint in hints.items() if mentions_secret(hint))
 
     @functools.cached_property
     def _parameters(self) -> list[_Parameter]:
@@ -194,7 +207,7 @@ class Form:
             title = parameter.name.replace("_", " ").strip().capitalize()
             options: dict[str, Any] = {"alias": parameter.name, "title": title}
             if parameter.default is not inspect.Parameter.empty:
-                options["default"] = parameter.default
+                options |= _default(parameter)
             fields[parameter.field] = (parameter.annotation, Field(**options))
             try:
                 create_model(
@@ -221,18 +234,26 @@ class Form:
 
     def _record(self, values: BaseModel) -> str:
         try:
-            with warnings.catch_warnings():
-                # a default that was never validated may not fit its type, which does not matter here
-                warnings.simplefilter("ignore")
-                plain = values.model_dump(mode="json", by_alias=True, fallback=as_json_value)
+            # a default that was never validated may not fit its type, which does not matter here
+            plain = values.model_dump(mode="json", by_alias=True, fallback=as_json_value, warnings=False)
         except Exception:  # noqa: BLE001 - a user's serializer may raise anything; history must not break on it
             plain = {
                 p.name: MASK if p.name in self._secret_names else getattr(values, p.field) for p in self._parameters
             }
-        return as_json(plain)
+        return as_json(plain, ARGUMENTS_LIMIT)
 
     def _no_form(self, why: str, *, fix: str | None = None) -> FormError:
         return FormError(f"no form can be made of {self._owner}: {why}", where=self._where, fix=fix)
+
+
+def _default(parameter: _Parameter) -> dict[str, Any]:
+    default = parameter.default
+    if not mentions_secret(parameter.annotation) or default is None:
+        return {"default": default}
+    if isinstance(default, str | bytes | int | float) and not isinstance(default, bool):
+        default = Secret(default)
+    # made by a function it stays out of the schema, which everybody may read who may see the form
+    return {"default_factory": lambda: default}
 
 
 def as_json_value(value: Any) -> Any:
@@ -240,10 +261,3 @@ def as_json_value(value: Any) -> Any:
     import orjson
 
     return orjson.loads(as_json(value))
-
-
-def _mentions_secret(hint: Any) -> bool:
-    origin = typing.get_origin(hint)
-    if hint is Secret or origin is Secret:
-        return True
-    return any(_mentions_secret(argument) for argument in typing.get_args(hint) if not isinstance(argument, str | int))

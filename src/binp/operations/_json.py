@@ -11,26 +11,42 @@ import orjson
 
 from buvar.secret import MASK, Secret
 
-__all__ = ["REPR_KEY", "as_json", "as_text"]
+__all__ = ["CUT_KEY", "REPR_KEY", "as_json", "as_text"]
 
 #: key that marks a value which was no JSON: ``{"$repr": "<Foo object>", "$type": "shop.Foo"}``
 REPR_KEY = "$repr"
 
+#: key that marks a text of which only the beginning is kept: ``{"$cut": 30000000, "$repr": "[1, 2..."}``
+CUT_KEY = "$cut"
 
-def as_json(value: Any) -> str:
+_BEGINNING = 10_000
+
+
+def as_json(value: Any, limit: int | None = None) -> str:
     """JSON text of *value*; what is no JSON stands there as its marked representation.
 
     Dataclasses, pydantic models, enums, dates, UUIDs, paths, sets and tuples become what one expects, a
     :class:`~buvar.secret.Secret` becomes its mask, NaN becomes null. Never raises for any value.
+
+    Args:
+        value: What to write down.
+        limit: Characters above which the beginning stands for the whole, marked with its size.
     """
+    text = _encode(value)
+    if limit is not None and len(text) > limit:
+        return json.dumps({CUT_KEY: len(text), REPR_KEY: text[:_BEGINNING]})
+    return text
+
+
+def _encode(value: Any) -> str:
     try:
         return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS).decode()
-    except (TypeError, ValueError, RecursionError):
+    except Exception:  # noqa: BLE001, S110 - a user's object may raise anything while it is looked at; there are slower ways
         pass
     # integers beyond 64 bits, lone surrogates, odd keys, cycles: the slow way, then the last resort
     try:
         return json.dumps(_tree(value, 0), allow_nan=False)
-    except (TypeError, ValueError, RecursionError):
+    except Exception:  # noqa: BLE001 - the same
         return json.dumps(_marked(value))
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from binp.errors import BinpError
 
+from ._base import base_of
 from ._form import Form
 
 __all__ = [
-    "JOURNALED",
     "Operation",
     "Policy",
     "check_callable",
@@ -23,15 +23,10 @@ __all__ = [
     "place",
 ]
 
-#: attribute of a function that keeps history by itself; it passes through other decorators with ``functools.wraps``
-JOURNALED = "__binp_journal__"
-
 
 def default_name(function: Callable[..., Any]) -> str:
     """Qualified name without the module, so that a file run as a script and imported means the same (decision 12)."""
-    base = inspect.unwrap(function)
-    while isinstance(base, functools.partial):
-        base = base.func
+    base = base_of(function)
     return str(getattr(base, "__qualname__", type(base).__qualname__))
 
 
@@ -50,9 +45,7 @@ def is_async(function: Callable[..., Any]) -> bool:
 
 def place(function: Callable[..., Any]) -> str:
     """``file:line`` of the definition, as far as it is known."""
-    base = inspect.unwrap(function)
-    while isinstance(base, functools.partial):
-        base = base.func
+    base = base_of(function)
     code = getattr(base, "__code__", None)
     if code is None:
         return str(getattr(base, "__module__", "unknown"))
@@ -70,7 +63,7 @@ def check_callable(function: Callable[..., Any], decorator: str) -> None:
             f"{decorator} got {function!r}, which is no function",
             fix=f"write {decorator} above a function, or give its options by keyword: {decorator}(name=...)",
         )
-    base = inspect.unwrap(function)
+    base = base_of(function)
     if inspect.isgeneratorfunction(base) or inspect.isasyncgenfunction(base):
         raise BinpError(
             f"{decorator} got the generator function {default_name(function)!r}",
@@ -102,8 +95,7 @@ class Operation:
     @functools.cached_property
     def base(self) -> Callable[..., Any]:
         """The innermost function: what identifies it whatever the order of its decorators."""
-        base: Callable[..., Any] = inspect.unwrap(self.function)
-        return base
+        return base_of(self.function)
 
     @functools.cached_property
     def where(self) -> str:

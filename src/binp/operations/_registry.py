@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from binp.errors import BinpError
 from buvar.names import did_you_mean
 
+from ._base import base_of, journal_of
 from ._operation import Operation
 
 __all__ = ["Operations", "UnknownOperation"]
@@ -36,7 +36,8 @@ class Operations:
 
     def __init__(self) -> None:
         self._by_kind: dict[str, dict[str, Operation]] = {}
-        self._journals: dict[Callable[..., Any], Operation] = {}
+        # by the identity of the base, which the operation keeps alive: it need not be hashable
+        self._journals: dict[int, Operation] = {}
 
     def add(self, operation: Operation, *, logger: logging.Logger) -> None:
         """Register *operation*; a name that was defined elsewhere is taken over with a warning on *logger*."""
@@ -48,7 +49,9 @@ class Operations:
             )
         kind[operation.name] = operation
         if operation.kind == "journal":
-            self._journals[operation.base] = operation
+            if old is not None and self._journals.get(id(old.base)) is old:
+                del self._journals[id(old.base)]
+            self._journals[id(operation.base)] = operation
 
     def get(self, kind: str, name: str) -> Operation:
         """The operation of that name.
@@ -63,10 +66,14 @@ class Operations:
 
     def find(self, kind: str, function: Callable[..., Any]) -> Operation | None:
         """The newest operation of that kind made of *function*, whatever decorators are around either."""
-        base = inspect.unwrap(function)
+        journal = journal_of(function) if kind == "journal" else None
+        if isinstance(journal, Operation):
+            return journal
+        base = base_of(function)
         if kind == "journal":
-            return self._journals.get(base)
-        return next((found for found in reversed(self.all(kind)) if found.base is base), None)
+            return self._journals.get(id(base))
+        # a bound method is made anew at each access, so equality decides
+        return next((found for found in reversed(self.all(kind)) if found.base is base or found.base == base), None)
 
     def all(self, kind: str) -> list[Operation]:
         """All of one kind in the order of their first definition."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ._active import Acknowledged, ActiveRun, Kept, current_journal, current_run, entered, now, quietly
 from ._handle import RunCancelled, RunHandle, RunLost
-from ._life import Outcome, Trigger, settle
+from ._life import Outcome, Trigger, settle, text_of
 from ._output import OutputCapture
 from ._runs import Runs, TooManyRuns
-from ._threads import Threads
+from ._threads import Threads, call_function
 
 __all__ = [
     "Acknowledged",
@@ -22,10 +22,12 @@ __all__ = [
     "Threads",
     "TooManyRuns",
     "Trigger",
+    "call_function",
     "current_journal",
     "current_run",
     "entered",
     "now",
     "quietly",
     "settle",
+    "text_of",
 ]

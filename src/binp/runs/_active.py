@@ -7,20 +7,39 @@ import contextlib
 import contextvars
 import itertools
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 from binp.operations import as_json, as_text
-from binp.store.contract import Ack, AddLabels, AddRecord, SetProgress, Store, StoreClosed, StoreError, Write
+from binp.store.contract import Ack, AddLabels, AddRecord, SetProgress, Store, StoreError, Write
 
-__all__ = ["Acknowledged", "ActiveRun", "Kept", "current_journal", "current_run", "entered", "now", "quiet", "quietly"]
+__all__ = [
+    "FIELDS_LIMIT",
+    "MESSAGE_LIMIT",
+    "Acknowledged",
+    "ActiveRun",
+    "Kept",
+    "current_journal",
+    "current_run",
+    "entered",
+    "now",
+    "quiet",
+    "quietly",
+]
 
 _logger = logging.getLogger("Journals")
 
 #: how many things a thread may say before it waits until they are committed, and the seconds that it waits
 _AHEAD, _PATIENCE = 1000, 10.0
+
+#: characters of a line without its end above which it is kept as it is
+_LINE = 8192
+
+#: characters of a message, and of a record's fields, above which only their beginning is kept
+MESSAGE_LIMIT, FIELDS_LIMIT = 64 * 1024, 256 * 1024
 
 #: the run that the running code belongs to
 current_run: contextvars.ContextVar[ActiveRun | None] = contextvars.ContextVar("binp.run", default=None)
@@ -44,8 +63,10 @@ def entered(run: ActiveRun) -> Iterator[None]:
     try:
         yield
     finally:
-        current_run.reset(token)
-        current_journal.reset(token_id)
+        # a coroutine that is thrown away is closed in another context, where there is nothing to reset
+        with contextlib.suppress(ValueError):
+            current_run.reset(token)
+            current_journal.reset(token_id)
 
 
 @contextlib.contextmanager
@@ -101,7 +122,8 @@ class Kept:
             return self._lost(error)
 
     def _lost(self, error: Exception) -> bool:
-        _logger.warning("something that a run said is missing in the history: %s", error)
+        with quietly():
+            _logger.warning("something that a run said is missing in the history: %s", error)
         return False
 
 
@@ -109,7 +131,7 @@ class ActiveRun:
     """One run that has begun and not ended.
 
     Its methods may be called from any thread; what they queue keeps its order. After :meth:`close` nothing is written
-    any more: the first late call warns, all are ignored.
+    any more: the first late call warns, all are ignored. In a forked child nothing is written at all.
     """
 
     def __init__(
@@ -122,6 +144,7 @@ class ActiveRun:
         journal: bool,
         epoch: int = 1,
         actor: str | None = None,
+        in_service: bool = False,
     ) -> None:
         self.id = id
         self.operation = operation
@@ -129,6 +152,8 @@ class ActiveRun:
         self.journal = journal
         self.epoch = epoch
         self.actor = actor
+        #: it is the life of a service, or belongs to one: it ends when that is stopped, not by itself
+        self.in_service = in_service
         #: the innermost function that the platform started this run for; its own journal adopts the run once
         self.adoptable: Callable[..., Any] | None = None
         self.started = time.monotonic_ns()
@@ -138,20 +163,22 @@ class ActiveRun:
         self.task: asyncio.Task[Any] | None = None
         self._interruptible = True
         self._store = store
-        self._order = threading.Lock()
+        # re-entrant: a finaliser or a signal handler that prints may come in between
+        self._order = threading.RLock()
         self._seq = itertools.count(1)
         self._line = ""
         self._closed = False
         self._warned = False
         self._sent = 0
         self._loop_thread = threading.get_ident()
+        self._process = os.getpid()
 
     def record(
         self, message: object, fields: dict[str, Any], *, level: str = "info", source: str = "record"
     ) -> Kept | Acknowledged:
         """Keep a line. What *fields* hold that is no JSON is kept as its marked representation."""
         text = message if isinstance(message, str) else "" if message is None else as_text(message)
-        encoded = as_json(fields) if fields else None
+        encoded = as_json(fields, FIELDS_LIMIT) if fields else None
         return self._send(
             "record",
             text,
@@ -162,7 +189,7 @@ class ActiveRun:
                 at=now(),
                 level=level,
                 source=source,
-                message=text,
+                message=text if len(text) <= MESSAGE_LIMIT else f"{text[:MESSAGE_LIMIT]}… ({len(text)} characters)",
                 fields=encoded,
                 journal=self.journal,
             ),
@@ -175,31 +202,42 @@ class ActiveRun:
             "labels", texts, lambda: AddLabels(run=self.id, epoch=self.epoch, labels=texts, journal=self.journal)
         )
 
-    def progress(self, value: float, total: float | None, message: str | None) -> Kept | Acknowledged:
-        """Say how far it is."""
+    def progress(self, value: object, total: object, message: object) -> Kept | Acknowledged:
+        """Say how far it is. What is no number is left out, with a warning."""
+        try:
+            done, whole = float(value), None if total is None else float(total)  # type: ignore[arg-type]  # tried out here
+        except Exception:  # noqa: BLE001 - a user's object may raise anything; history must not break on it
+            with quietly():
+                _logger.warning("progress %.100r of %.100r is not kept: these are no numbers", value, total)
+            return Acknowledged()
+        text = None if message is None else as_text(message)[:MESSAGE_LIMIT]
         return self._send(
             "progress",
             value,
             lambda: SetProgress(
-                run=self.id, epoch=self.epoch, value=value, total=total, message=message, journal=self.journal
+                run=self.id, epoch=self.epoch, value=done, total=whole, message=text, journal=self.journal
             ),
         )
 
     def output(self, text: str) -> None:
-        """Keep what the function prints, a record for each full line."""
+        """Keep what the function prints, a record for each full line; of one that is written over, its last state."""
         with self._order:
-            if self._closed:
+            if self._closed or os.getpid() != self._process:
                 return
-            *lines, self._line = (self._line + text).split("\n")
+            *lines, rest = (self._line + text).split("\n")
+            if len(rest) > _LINE:
+                lines.append(rest)
+                rest = ""
+            self._line = _last_state(rest) + "\r" * rest.endswith("\r")
         for line in lines:
-            self.record(line, {}, source="print")
+            self.record(_last_state(line), {}, source="print")
 
     def close(self) -> None:
         """The function and what was injected into it are done: nothing more is taken from here on."""
         with self._order:
             rest, self._line = self._line, ""
         if rest:
-            self.record(rest, {}, source="print")
+            self.record(_last_state(rest), {}, source="print")
         with self._order:
             self._closed = True
 
@@ -210,38 +248,60 @@ class ActiveRun:
 
     def cancel(self, reason: str = "cancelled") -> None:
         """Cancel its task, once; one that has not begun, or is tearing down, sees the request by itself."""
-        if self.cancel_requested:
-            return
-        self.cancel_requested = True
-        self.cancel_reason = reason
-        if self.task is not None and self._interruptible:
-            self.task.cancel()
+        with self._order:
+            if self.cancel_requested:
+                return
+            self.cancel_requested = True
+            self.cancel_reason = reason
+            task = self.task if self._interruptible else None
+        if task is not None:
+            task.cancel()
 
-    def shield(self) -> None:
-        """From here on a request to cancel is remembered, not delivered."""
-        self._interruptible = False
+    def shield(self) -> bool:
+        """From here on a request to cancel is remembered, not delivered. False if one was delivered before."""
+        with self._order:
+            delivered = self.cancel_requested and self._interruptible and self.task is not None
+            self._interruptible = False
+        return not delivered
 
     def _send(self, what: str, subject: object, make: Callable[[], Write]) -> Kept | Acknowledged:
+        if os.getpid() != self._process:
+            # a forked child: what it prints is its own, and the connection is its parent's
+            return Acknowledged()
         with self._order:
-            if self._closed:
-                return self._late(what, subject)
-            try:
-                ack = self._store.write(make())
-            except StoreClosed:
-                # a thread that could not be stopped goes on behind the end of everything
-                return self._late(what, subject)
+            ack = None if self._closed else self._write(make())
             self._sent += 1
             is_ahead = self._sent % _AHEAD == 0 and threading.get_ident() != self._loop_thread
+        if ack is None:
+            return self._late(what, subject)
         kept = Kept(ack)
         if is_ahead:
             # a thread that says much goes no faster than the disk; the loop must not wait, so there one awaits
             kept.wait(_PATIENCE)
         return kept
 
+    def _write(self, write: Write) -> Ack[Any] | None:
+        try:
+            return self._store.write(write)
+        except StoreError:
+            # a thread that could not be stopped goes on behind the end of everything
+            return None
+
     def _late(self, what: str, subject: object) -> Acknowledged:
+        # outside of the lock: a log handler may print, and so come back here
         if not self._warned:
             self._warned = True
-            _logger.warning(
-                "%s %r came after run %s of %r had ended: nothing is kept", what, subject, self.id, self.operation
-            )
+            with quietly():
+                _logger.warning(
+                    "%s %.200r came after run %s of %r had ended: nothing is kept",
+                    what,
+                    subject,
+                    self.id,
+                    self.operation,
+                )
         return Acknowledged()
+
+
+def _last_state(line: str) -> str:
+    """What a terminal would show of a line that writes over itself."""
+    return line.rstrip("\r").rpartition("\r")[2]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,15 +16,20 @@ from binp.operations import as_json, as_text, is_async
 from binp.store.contract import Ack, EndRun, State
 from buvar import di
 
-from ._active import ActiveRun, now
-from ._threads import Threads
+from ._active import MESSAGE_LIMIT, ActiveRun, now
+from ._threads import Threads, call_function
 
-__all__ = ["Outcome", "Trigger", "end_of", "execute", "outcome_of", "settle"]
+__all__ = ["Outcome", "Trigger", "end_of", "execute", "outcome_of", "settle", "text_of"]
 
 #: seconds that the teardown of injected dependencies may take
 TEARDOWN_LIMIT = 30.0
 
-_PLATFORM = str(Path(__file__).parent.parent)
+#: characters of a result, and of a traceback, above which only the beginning is kept
+RESULT_LIMIT, TRACEBACK_LIMIT = 1024 * 1024, 64 * 1024
+
+_PLATFORM = str(Path(__file__).parent.parent) + os.sep
+
+_logger = logging.getLogger("binp.runs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,13 @@ class Outcome:
     message: str | None = None
 
 
+def text_of(error: BaseException) -> str:
+    """Type and text of an exception, for the history. Never raises."""
+    kind = type(error).__name__
+    text = error.what if isinstance(error, BinpError) else as_text(error)
+    return f"{kind}: {text}" if text else kind
+
+
 def outcome_of(run: ActiveRun, error: BaseException) -> Outcome:
     """What an exception that left the function means: a cancellation that nobody asked for is a failure."""
     if isinstance(error, asyncio.CancelledError):
@@ -53,26 +67,22 @@ def outcome_of(run: ActiveRun, error: BaseException) -> Outcome:
         if run.cancel_requested or (task is not None and task.cancelling()):
             return Outcome(State.CANCELLED, None, error, run.cancel_reason)
         return Outcome(State.FAILED, None, error, "CancelledError: raised inside, although nobody cancelled the run")
-    kind = type(error).__name__
-    try:
-        text = error.what if isinstance(error, BinpError) else str(error)
-    except Exception as broken:  # noqa: BLE001 - an exception's own __str__ may raise anything; history must not break on it
-        text = f"(its text raised {type(broken).__name__})"
-    return Outcome(State.FAILED, None, error, f"{kind}: {text}" if text else kind)
+    return Outcome(State.FAILED, None, error, text_of(error))
 
 
 def end_of(run: ActiveRun, outcome: Outcome) -> EndRun:
     """The write that ends *run*."""
     error = outcome.error
+    has_result = outcome.state is State.SUCCEEDED and outcome.value is not None
     return EndRun(
         id=run.id,
         epoch=run.epoch,
         state=outcome.state,
         at=now(),
         duration=run.duration,
-        result=None if outcome.state is not State.SUCCEEDED or outcome.value is None else as_json(outcome.value),
+        result=as_json(outcome.value, RESULT_LIMIT) if has_result else None,
         error_type=None if error is None else type(error).__qualname__,
-        error=outcome.message,
+        error=outcome.message if outcome.message is None else outcome.message[:MESSAGE_LIMIT],
         traceback=None if error is None or outcome.state is not State.FAILED else _traceback(error),
         journal=run.journal,
     )
@@ -90,22 +100,39 @@ async def settle(ack: Ack[Any]) -> Any:
             except asyncio.CancelledError:
                 # the first one is raised below; the end of a run is not given up for more of them
                 continue
-        waiting.result()
+        if (error := waiting.exception()) is not None:
+            _logger.log(logging.ERROR, "what was to be written before a cancellation was not", exc_info=error)
         raise
 
 
 async def execute(
-    run: ActiveRun, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], threads: Threads
+    run: ActiveRun,
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    *,
+    injected: Collection[str],
+    threads: Threads,
 ) -> Outcome:
     """Call *function* in a scope of dependency injection, and tear that down whatever happened.
 
     The exception that left the function is thrown into the generators of the scope. A teardown that fails turns success
     into failure and never replaces an earlier error. Cancellation is not delivered while tearing down.
+
+    Args:
+        run: The run that it is.
+        function: What to call.
+        args: Its positional arguments.
+        kwargs: Its arguments by name; what is to be injected may be among them.
+        injected: Names of the parameters to be injected.
+        threads: Where a synchronous function is called.
     """
-    wanted = [name for name in di.injected(function) if name not in kwargs]
-    if not wanted:
+    if not injected or all(name in kwargs for name in injected):
         try:
             return Outcome(State.SUCCEEDED, await _call(run, function, args, kwargs, threads))
+        except GeneratorExit:
+            # the coroutine is thrown away: nothing can be awaited any more, not even an end
+            raise
         except BaseException as error:  # noqa: BLE001 - becomes the outcome, which is where it is reported
             return outcome_of(run, error)
         finally:
@@ -116,6 +143,8 @@ async def execute(
     try:
         provided = await opened.provide(function, skip=tuple(kwargs))
         outcome = Outcome(State.SUCCEEDED, await _call(run, function, args, {**kwargs, **provided}, threads))
+    except GeneratorExit:
+        raise
     except BaseException as error:  # noqa: BLE001 - becomes the outcome, which is where it is reported
         outcome = outcome_of(run, error)
     run.shield()
@@ -148,9 +177,12 @@ async def _call(
 ) -> Any:
     if is_async(function):
         return await function(*args, **kwargs)
-    # a thread cannot be stopped: a request to cancel is remembered until it comes back
-    run.shield()
-    return await threads.run(lambda: function(*args, **kwargs))
+
+    def begin(*given: Any, **named: Any) -> Any:
+        # a thread cannot be stopped: from its first step on a request to cancel is remembered until it comes back
+        return function(*given, **named) if run.shield() else None
+
+    return await call_function(begin, args, kwargs, threads)
 
 
 async def _await(ack: Ack[Any]) -> Any:
@@ -158,10 +190,20 @@ async def _await(ack: Ack[Any]) -> Any:
 
 
 def _traceback(error: BaseException) -> str:
-    """The traceback from the user's first line on: how the platform got there helps nobody."""
-    frames = error.__traceback__
-    while (
-        frames is not None and frames.tb_frame.f_code.co_filename.startswith(_PLATFORM) and frames.tb_next is not None
-    ):
-        frames = frames.tb_next
-    return "".join(traceback.format_exception(type(error), error, frames))
+    """The traceback without the platform's own frames: how it got there helps nobody. Never raises."""
+    try:
+        shown = traceback.TracebackException.from_exception(error)
+        _strip(shown)
+        text = "".join(shown.format())
+    except Exception as broken:  # noqa: BLE001 - an exception may be as odd as it likes; history must not break on it
+        return f"(its traceback raised {type(broken).__name__})"
+    return text if len(text) <= TRACEBACK_LIMIT else f"… ({len(text)} characters)\n{text[-TRACEBACK_LIMIT:]}"
+
+
+def _strip(shown: traceback.TracebackException) -> None:
+    own = [frame for frame in shown.stack if not frame.filename.startswith(_PLATFORM)]
+    if own:
+        shown.stack = traceback.StackSummary.from_list(own)
+    for inner in (shown.__cause__, shown.__context__, *(shown.exceptions or ())):
+        if inner is not None:
+            _strip(inner)

@@ -49,8 +49,10 @@ class OutputCapture:
         self._tee: _Tee | None = None
 
     def install(self) -> None:
-        """Begin."""
+        """Begin; a process without standard output has nothing to capture."""
         tee: Any = sys.stdout
+        if tee is None:
+            return
         if not isinstance(tee, _Tee):
             tee = sys.stdout = cast("TextIO", _Tee(sys.stdout))
         tee.users += 1

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import inspect
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from binp.errors import BinpError
-from binp.operations import BoundCall, Operation, Operations
+from binp.operations import BoundCall, Operation, Operations, journal_of
 from binp.store.contract import Ack, BeginRun, Change, RequestCancel, State, Store, StoreError
 
 from ._active import ActiveRun, current_journal, current_run, entered, now
-from ._handle import RunHandle
+from ._handle import RunCancelled, RunHandle
 from ._life import Outcome, Trigger, end_of, execute, outcome_of, settle
 from ._threads import Threads
 
@@ -25,6 +25,18 @@ _logger = logging.getLogger("binp.runs")
 
 class TooManyRuns(BinpError):
     """So many runs are in flight that no further one is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Execution:
+    """What is to be called, as what."""
+
+    operation: Operation
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    #: without its row in the history it is not to be executed
+    must_begin: bool
 
 
 class Runs:
@@ -55,7 +67,7 @@ class Runs:
     @property
     def _ending(self) -> list[ActiveRun]:
         # a service ends when it is stopped, not by itself
-        return [run for run in self._active.values() if run.trigger != "service"]
+        return [run for run in self._active.values() if not run.in_service]
 
     def context(self, run: ActiveRun | None = None) -> contextvars.Context:
         """A context for a task that the platform owns, with *run* as its current run."""
@@ -77,19 +89,7 @@ class Runs:
 
         Returns:
             The run, and the acknowledgement of its row.
-
-        Raises:
-            TooManyRuns: more runs are in flight than there may be, or the process is shutting down.
         """
-        if not self._accepting:
-            raise TooManyRuns(
-                f"{operation.name!r} was not started: this process is shutting down", fix="try again in a moment"
-            )
-        if len(self._active) >= self._limit:
-            raise TooManyRuns(
-                f"{operation.name!r} was not started: {self._limit} runs are in flight",
-                fix="wait until some have ended",
-            )
         journal = operation if operation.kind == "journal" else self._operations.find("journal", operation.function)
         run = ActiveRun(
             store=self.store,
@@ -98,6 +98,7 @@ class Runs:
             trigger=trigger.kind,
             journal=journal is not None,
             actor=trigger.actor,
+            in_service=trigger.kind == "service" or (parent is not None and parent.in_service),
         )
         ack = self.store.write(
             BeginRun(
@@ -121,8 +122,10 @@ class Runs:
     def finish(self, run: ActiveRun, outcome: Outcome) -> Ack[Any]:
         """Take nothing more for *run*, and queue its end behind everything it said."""
         run.close()
-        self._active.pop(run.id, None)
-        return self.store.write(end_of(run, outcome))
+        try:
+            return self.store.write(end_of(run, outcome))
+        finally:
+            self._active.pop(run.id, None)
 
     async def start(
         self,
@@ -137,14 +140,15 @@ class Runs:
         Cancelling the caller does not cancel the run.
 
         Raises:
-            TooManyRuns: see :meth:`begin`.
+            TooManyRuns: more runs are in flight than there may be, or the process is shutting down.
             StoreError: the row could not be written; the function was not called.
         """
-        run, ack = self.begin(
-            operation, trigger=trigger, arguments=call.recorded, labels=labels, parent=current_run.get()
-        )
+        parent = current_run.get()
+        self._admit(operation, parent)
+        run, ack = self.begin(operation, trigger=trigger, arguments=call.recorded, labels=labels, parent=parent)
         handle = RunHandle(self, run.id, operation.name)
-        self._spawn(run, handle, ack, operation.function, call.args, call.kwargs)
+        execution = _Execution(operation, operation.function, call.args, call.kwargs, must_begin=True)
+        self._spawn(run, handle, ack, execution, self.context(run))
         await settle(ack)
         return handle
 
@@ -156,20 +160,24 @@ class Runs:
         A function with parameters to inject runs in a task of its own, so that its dependencies are torn down in peace.
         History that cannot be written is logged and does not keep the function from being called.
         """
-        form = operation.form
         parent = current_run.get()
         actor = parent.actor if parent else None
-        run, ack = self.begin(
-            operation, trigger=Trigger("call", actor), arguments=form.record_direct(args, kwargs), parent=parent
-        )
-        if form.injected - kwargs.keys():
-            return await self._trace_apart(run, ack, operation, function, args, kwargs)
+        recorded = operation.form.record_direct(args, kwargs)
+        run, ack = self.begin(operation, trigger=Trigger("call", actor), arguments=recorded, parent=parent)
+        execution = _Execution(operation, function, args, kwargs, must_begin=False)
+        if operation.form.injected - kwargs.keys():
+            return await self._trace_apart(run, ack, execution)
+        run.task = asyncio.current_task()
         with entered(run):
-            outcome = await self._trace_here(run, ack, function, args, kwargs)
+            outcome = await self._trace_here(run, ack, execution)
             await self._write_end(run, outcome)
-        if outcome.error is not None:
-            raise outcome.error
-        return outcome.value
+        if outcome.error is None:
+            return outcome.value
+        is_own = run.cancel_requested and isinstance(outcome.error, asyncio.CancelledError)
+        if is_own and run.task is not None and run.task.uncancel() == 0:
+            # it was this run that somebody cancelled, not the task it is called in
+            raise RunCancelled(run.id, run.operation, run.cancel_reason) from None
+        raise outcome.error
 
     async def cancel(self, run: int, *, actor: str | None = None) -> bool:
         """Write that somebody wants *run* to be cancelled; False if it is unknown or has ended."""
@@ -201,7 +209,7 @@ class Runs:
         """Cancel every run in flight and wait for their ends. What does not end in time is recorded as cancelled.
 
         Returns:
-            The runs whose function is still being executed, in a thread that cannot be stopped.
+            The runs that did not end when they were asked to: their functions swallow it, or are in threads.
         """
         for run in self._ending:
             run.cancel(reason)
@@ -215,31 +223,28 @@ class Runs:
             self.finish(run, Outcome(State.CANCELLED, message=f"{reason}; its function could not be stopped"))
         return left
 
+    def _admit(self, operation: Operation, parent: ActiveRun | None) -> None:
+        if not self._accepting and parent is None:
+            raise TooManyRuns(
+                f"{operation.name!r} was not started: this process is shutting down", fix="try again in a moment"
+            )
+        if len(self._active) >= self._limit:
+            raise TooManyRuns(
+                f"{operation.name!r} was not started: {self._limit} runs are in flight",
+                fix="wait until some have ended",
+            )
+
     def _spawn(
-        self,
-        run: ActiveRun,
-        handle: RunHandle,
-        ack: Ack[Any],
-        function: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
+        self, run: ActiveRun, handle: RunHandle, ack: Ack[Any], execution: _Execution, context: contextvars.Context
     ) -> asyncio.Task[None]:
-        live = self._live(run, handle, ack, function, args, kwargs)
+        live = self._live(run, handle, ack, execution)
         name = f"run {run.id} {run.operation}"
-        task = asyncio.get_running_loop().create_task(live, name=name, context=self.context(run))
+        task = asyncio.get_running_loop().create_task(live, name=name, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _live(
-        self,
-        run: ActiveRun,
-        handle: RunHandle,
-        ack: Ack[Any],
-        function: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-    ) -> None:
+    async def _live(self, run: ActiveRun, handle: RunHandle, ack: Ack[Any], execution: _Execution) -> None:
         # known only from here on: a task that is cancelled before its first step would leave the run without an end
         run.task = asyncio.current_task()
         try:
@@ -247,51 +252,54 @@ class Runs:
         except asyncio.CancelledError as error:
             outcome = outcome_of(run, error)
         except StoreError as error:
-            # whoever started it gets the error from the same acknowledgement
-            self._active.pop(run.id, None)
-            run.close()
-            handle._settle(Outcome(State.FAILED, error=error, message=str(error)))  # noqa: SLF001 - the handle is made here
-            return
+            if execution.must_begin:
+                # whoever started it gets the error from the same acknowledgement
+                self._active.pop(run.id, None)
+                run.close()
+                handle._settle(Outcome(State.FAILED, error=error, message=error.what))  # noqa: SLF001 - made together
+                return
+            self._missing(run, error)
+            outcome = await self._execute(run, execution)
         else:
-            run.adoptable = inspect.unwrap(function)
-            if run.cancel_requested:
-                outcome = Outcome(State.CANCELLED, message=run.cancel_reason)
-            else:
-                outcome = await execute(run, function, args, kwargs, self.threads)
+            outcome = await self._execute(run, execution)
         try:
             await self._write_end(run, outcome)
         finally:
-            handle._settle(outcome)  # noqa: SLF001 - the handle is made here
+            handle._settle(outcome)  # noqa: SLF001 - made together
         if isinstance(outcome.error, KeyboardInterrupt):
             raise outcome.error
 
-    async def _trace_here(
-        self,
-        run: ActiveRun,
-        ack: Ack[Any],
-        function: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-    ) -> Outcome:
+    async def _execute(self, run: ActiveRun, execution: _Execution) -> Outcome:
+        if run.cancel_requested:
+            return Outcome(State.CANCELLED, message=run.cancel_reason)
+        if execution.must_begin and journal_of(execution.function) is not None:
+            # the function keeps history by itself: this is the run that it would begin
+            run.adoptable = execution.operation.base
+        return await execute(
+            run,
+            execution.function,
+            execution.args,
+            execution.kwargs,
+            injected=execution.operation.form.injected,
+            threads=self.threads,
+        )
+
+    async def _trace_here(self, run: ActiveRun, ack: Ack[Any], execution: _Execution) -> Outcome:
         try:
             await ack
-        except StoreError:
-            _logger.exception("the run of %r is missing in the history; it is executed all the same", run.operation)
+        except StoreError as error:
+            self._missing(run, error)
         except asyncio.CancelledError as error:
             return outcome_of(run, error)
-        return await execute(run, function, args, kwargs, self.threads)
+        return await self._execute(run, execution)
 
-    async def _trace_apart(
-        self,
-        run: ActiveRun,
-        ack: Ack[Any],
-        operation: Operation,
-        function: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-    ) -> Any:
-        handle = RunHandle(self, run.id, operation.name)
-        task = self._spawn(run, handle, ack, function, args, kwargs)
+    async def _trace_apart(self, run: ActiveRun, ack: Ack[Any], execution: _Execution) -> Any:
+        handle = RunHandle(self, run.id, execution.operation.name)
+        # it is the caller's call: what he has in his context is found
+        context = contextvars.copy_context()
+        context.run(current_run.set, run)
+        context.run(current_journal.set, run.id)
+        task = self._spawn(run, handle, ack, execution, context)
         try:
             return await handle.result()
         except asyncio.CancelledError:
@@ -299,6 +307,10 @@ class Runs:
                 run.cancel("cancelled")
                 await asyncio.wait([task])
             raise
+
+    def _missing(self, run: ActiveRun, error: StoreError) -> None:
+        text = "the run of %r is missing in the history; it is executed all the same"
+        _logger.error(text, run.operation, exc_info=error)
 
     async def _write_end(self, run: ActiveRun, outcome: Outcome) -> None:
         try:

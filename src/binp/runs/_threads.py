@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextvars
+import inspect
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["Threads"]
+from binp.operations import is_async
+
+__all__ = ["Threads", "call_function"]
 
 #: seconds after which a thread without work ends
 _IDLE = 5.0
@@ -53,20 +57,31 @@ class Threads:
             if self._idle >= len(self._jobs):
                 self._lock.notify()
             elif len(self._threads) < self._limit:
-                thread = threading.Thread(target=self._work, name="binp-call", daemon=True)
-                self._threads.add(thread)
-                thread.start()
+                self._begin_thread(job)
         return await job.future
 
     def close(self, timeout: float = 1.0) -> bool:
-        """Let idle threads end and wait *timeout* seconds for the others. True if none is left."""
+        """Let idle threads end and wait *timeout* seconds, in all, for the others. True if none is left."""
         with self._lock:
             self._closed = True
             self._lock.notify_all()
             threads = list(self._threads)
+        deadline = time.monotonic() + timeout
         for thread in threads:
-            thread.join(timeout)
+            thread.join(max(0.0, deadline - time.monotonic()))
         return not any(thread.is_alive() for thread in threads)
+
+    def _begin_thread(self, job: _Job) -> None:
+        thread = threading.Thread(target=self._work, name="binp-call", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            # the system has no thread left: one that is there will come to it, else nobody can
+            if not self._threads:
+                self._jobs.remove(job)
+                raise
+        else:
+            self._threads.add(thread)
 
     def _work(self) -> None:
         while (job := self._take()) is not None:
@@ -95,6 +110,19 @@ def _call(job: _Job) -> tuple[Any, BaseException | None]:
         return job.context.run(job.call), None
     except BaseException as error:  # noqa: BLE001 - whatever it raised belongs to whoever awaits the call
         return None, error
+
+
+async def call_function(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], threads: Threads
+) -> Any:
+    """Call *function* as what it is: await it, or run it in a thread; what that returns is awaited where it can be.
+
+    The latter is for a plain function around an asynchronous one: decorators are often written so.
+    """
+    if is_async(function):
+        return await function(*args, **kwargs)
+    value = await threads.run(lambda: function(*args, **kwargs))
+    return await value if inspect.isawaitable(value) else value
 
 
 def _hand_over(job: _Job, result: Any, error: BaseException | None) -> None:
