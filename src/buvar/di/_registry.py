@@ -339,8 +339,9 @@ class Adapters:
             self._read_pending()
             for adapter, _ in self._pending:
                 adapter.refuse()
+            resolver = Resolver(self._ground_ahead(provided), self._candidates)
             for target in targets:
-                resolver = Resolver(self._ground_ahead(provided), self._candidates)
+                resolver.begin()
                 for need in needs_of(wants_of(target) if isinstance(target, types.FunctionType) else (target,)):
                     try:
                         self._resolve(resolver, need)

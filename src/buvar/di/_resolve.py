@@ -13,7 +13,7 @@ from ._ground import FROM_APPLICATION, FROM_SCOPE, WHOLE, Ground
 from ._types import NONE_TYPE, VAGUE, Wanted, fits, type_name
 
 #: How many outcomes for one wanted type are remembered while one plan is worked out.
-MEMO_LIMIT = 8
+MEMO_LIMIT = 4
 GENERATORS = frozenset({"agen", "gen", "acm", "cm"})
 
 
@@ -119,12 +119,12 @@ class _Room:
 class _Outcome:
     """What came of a search for a type, and on what that depended."""
 
-    __slots__ = ("cut", "entered", "entry", "found", "is_overridden", "missing", "path", "result", "room", "steps")
+    __slots__ = ("building", "cut", "entered", "entry", "found", "is_overridden", "missing", "result", "room", "steps")
 
-    def __init__(self, room: _Room, path: tuple[Candidate, ...]) -> None:
+    def __init__(self, room: _Room, building: set[Any]) -> None:
         self.room = room
         self.entry = dict(room.created)
-        self.path = frozenset(candidate.produces for candidate in path)
+        self.building = building
         self.missing: set[Any] = set()
         self.found: dict[Any, Value] = {}
         self.cut: set[Any] = set()
@@ -146,18 +146,27 @@ class _Outcome:
     def note_candidate(self, produces: Any, *, is_cut: bool) -> None:
         if not is_cut:
             self.entered.add(produces)
-        elif produces in self.path:
+        elif produces in self.building:
             self.cut.add(produces)
 
-    def holds(self, room: _Room, path: list[Candidate]) -> bool:
+    def absorb(self, inner: _Outcome, room: _Room) -> None:
+        """Depend on what a search inside this one depends on, as far as that was there before this one."""
+        if room is self.room:
+            self.missing |= inner.missing
+            for key, value in inner.found.items():
+                if self.entry.get(key) is value:
+                    self.found[key] = value
+        self.entered |= inner.entered
+        self.cut |= inner.cut & self.building
+
+    def holds(self, room: _Room, building: set[Any]) -> bool:
         """Whether the same search would take the same course now."""
         created = room.created
-        being_built = {candidate.produces for candidate in path}
         return (
-            self.missing.isdisjoint(created)
-            and all(created.get(key) is value for key, value in self.found.items())
-            and self.entered.isdisjoint(being_built)
-            and self.cut.issubset(being_built)
+            self.entered.isdisjoint(building)
+            and self.cut.issubset(building)
+            and self.missing.isdisjoint(created)
+            and (not self.found or all(created.get(key) is value for key, value in self.found.items()))
         )
 
 
@@ -173,9 +182,15 @@ class Resolver:
         self.ground = ground
         self.lookup = lookup
         self.path: list[Candidate] = []
-        self.room = _Room(WHOLE, ground.scope_depth)
+        #: What each candidate on the path makes.
+        self._building: list[Any] = []
+        self.begin()
         self._memo: dict[tuple[Wanted, int], list[_Outcome]] = {}
         self._open: list[_Outcome] = []
+
+    def begin(self) -> None:
+        """Begin another call: nothing is made yet. What earlier ones found out is used where it still holds."""
+        self.room = _Room(WHOLE, self.ground.scope_depth)
 
     def resolve(self, need: Need) -> Value | Problem:
         """Where the value for a target comes from, or why from nowhere."""
@@ -223,7 +238,7 @@ class Resolver:
                     return Component(depth, option, need.name), None
         if wanted.is_vague:
             return None, misfit
-        if room.sees == WHOLE:
+        if room.sees == WHOLE and ground.keyword_types:
             for option in wanted.types:
                 keyword = self._keyword_by_type(option)
                 if keyword is not None:
@@ -232,8 +247,8 @@ class Resolver:
 
     def _unnamed(self, options: tuple[Any, ...], room: _Room) -> Value | None:
         for option in options:
-            for outcome in self._open:
-                outcome.note_created(room, option)
+            if self._open:
+                self._open[-1].note_created(room, option)
             if option in room.created:
                 return room.created[option]
             depth = self.ground.find(option, None, room.sees)
@@ -258,10 +273,11 @@ class Resolver:
     def _search(self, wanted: Wanted, room: _Room) -> Value | tuple[Attempt, ...]:
         """The first candidate that can be completed, or what became of all of them."""
         memo = self._memo.setdefault((wanted, room.sees), [])
+        building = set(self._building)
         for outcome in memo:
-            if outcome.holds(room, self.path):
+            if outcome.holds(room, building):
                 return self._replay(outcome, room)
-        outcome = _Outcome(room, tuple(self.path))
+        outcome = _Outcome(room, building)
         is_overridden, room.is_overridden = room.is_overridden, False
         before = len(room.steps)
         self._open.append(outcome)
@@ -272,18 +288,15 @@ class Resolver:
         outcome.steps = room.steps[before:]
         outcome.is_overridden = room.is_overridden
         room.is_overridden = is_overridden or room.is_overridden
+        if self._open:
+            self._open[-1].absorb(outcome, room)
         if len(memo) < MEMO_LIMIT:
             memo.append(outcome)
         return outcome.result
 
     def _replay(self, outcome: _Outcome, room: _Room) -> Value | tuple[Attempt, ...]:
-        for around in self._open:
-            for key in (*outcome.missing, *outcome.found):
-                around.note_created(room, key)
-            for produces in outcome.entered:
-                around.note_candidate(produces, is_cut=False)
-            for produces in outcome.cut:
-                around.note_candidate(produces, is_cut=True)
+        if self._open:
+            self._open[-1].absorb(outcome, room)
         for made in outcome.steps:
             room.file(made)
         room.is_overridden = room.is_overridden or outcome.is_overridden
@@ -301,12 +314,10 @@ class Resolver:
 
     def _try(self, candidate: Candidate, room: _Room) -> Value | Attempt:
         produces = candidate.produces
-        being_built = [one.produces for one in self.path]
-        is_cut = produces in being_built
-        for outcome in self._open:
-            outcome.note_candidate(produces, is_cut=is_cut)
+        is_cut = produces in self._building
+        self._open[-1].note_candidate(produces, is_cut=is_cut)
         if is_cut:
-            return Attempt(candidate, cycle=(*self.path[being_built.index(produces) :], candidate))
+            return Attempt(candidate, cycle=(*self.path[self._building.index(produces) :], candidate))
         override = self.ground.overrides.get(produces)
         if override is not None:
             room.is_overridden = True
@@ -327,6 +338,7 @@ class Resolver:
         """Find all arguments, or take back what was made for the first ones."""
         created, steps = dict(room.created), len(room.steps)
         self.path.append(candidate)
+        self._building.append(candidate.produces)
         arguments: list[tuple[Need, Value]] = []
         try:
             for need in candidate.adapter.needs:
@@ -338,6 +350,7 @@ class Resolver:
                 arguments.append((need, value))
         finally:
             self.path.pop()
+            self._building.pop()
         return Made(candidate, tuple(arguments), depth)
 
     def _keep(self, candidate: Candidate, room: _Room) -> Made | Attempt:

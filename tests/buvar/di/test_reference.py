@@ -320,12 +320,13 @@ def cycles_by_adapter(monkeypatch):
     original = _resolve.Resolver._try
 
     def try_(self, candidate, room):
-        path = self.path
+        path, building = self.path, self._building
         self.path = [one for one in path if one.adapter is candidate.adapter or one.produces is not candidate.produces]
+        self._building = [one.produces for one in self.path]
         try:
             return original(self, candidate, room)
         finally:
-            self.path = path
+            self.path, self._building = path, building
 
     monkeypatch.setattr(_resolve.Resolver, "_try", try_)
 
