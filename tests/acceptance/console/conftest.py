@@ -100,13 +100,15 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture(scope="session")
+# Playwright keeps an event loop running in this thread, under which no test of another file could have one of its own:
+# so it ends with each file
+@pytest.fixture(scope="module")
 def playwright(chromium: str) -> Iterator[Playwright]:
     with sync_playwright() as started:
         yield started
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def launch(playwright: Playwright, chromium: str) -> Callable[..., Browser]:
     """Start a browser."""
 
@@ -117,7 +119,7 @@ def launch(playwright: Playwright, chromium: str) -> Callable[..., Browser]:
     return start
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(launch: Callable[..., Browser]) -> Iterator[Browser]:
     started = launch()
     yield started

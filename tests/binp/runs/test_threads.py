@@ -71,17 +71,17 @@ async def test_threads_are_reused_and_daemons():
 
 async def test_a_call_that_nobody_waits_for_any_more_is_not_begun(threads):
     """Cancelled before its turn, a call is never made; cancelled later, it goes on to its end."""
-    release, made, began = threading.Event(), [], threading.Event()
+    release, made, began = threading.Event(), [], threading.Semaphore(0)
 
     def wait():
-        began.set()
+        began.release()
         release.wait(5)
         made.append("waited")
 
     blockers = [asyncio.ensure_future(threads.run(wait)) for _ in range(2)]
     late = asyncio.ensure_future(threads.run(lambda: made.append("late")))
-    await asyncio.to_thread(began.wait, 5)
-    await asyncio.sleep(0.01)
+    for _ in blockers:
+        assert await asyncio.to_thread(began.acquire, timeout=5)
     late.cancel()
     blockers[0].cancel()
     await asyncio.sleep(0)
