@@ -66,8 +66,9 @@ class Outside:
         self.assignments = assignments
         self.claims = claims
         self.problems: list[Problem] = []
-        #: names of the variables: `os.environ` takes long to say no
-        self._present = frozenset(environ)
+        # `os.environ` takes long to say no, so those that may matter are picked once
+        start = "".join(part.upper() + "_" for part in prefix)
+        self._present = frozenset([name for name in environ if name.startswith(start)])
         folder = environ.get(CREDENTIALS)
         self._credentials = _listing(pathlib.Path(folder)) if folder else {}
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
 from buvar.config import _convert
 from buvar.config._environ import Given, Outside, variable_names
@@ -185,11 +185,7 @@ def _spellings(node: Mapping[Any, Any]) -> dict[str, list[Any]]:
 
 def _names(path: Path) -> tuple[str, ...] | None:
     """The path as names, or None where an index is in it: nothing from outside reaches into a list."""
-    names = tuple(_strings(path))
-    return names if len(names) == len(path) else None
-
-
-def _strings(path: Path) -> Iterator[str]:
     for part in path:
-        if isinstance(part, str):
-            yield part
+        if not isinstance(part, str):
+            return None
+    return cast("tuple[str, ...]", path)

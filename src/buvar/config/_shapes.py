@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import re
 import sys
@@ -144,9 +145,14 @@ def shapes_of(cls: type) -> tuple[Shape, ...]:
 
 def is_secret(tp: Any, name: str) -> bool:
     """Whether a value is never to be shown: by its type, or by how its field is named."""
-    return bool(_SECRET_NAME.search(name)) or any(
+    return _is_secret_name(name) or any(
         part is Secret or hasattr(part, "get_secret_value") for part in _parts(tp)
     )
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_secret_name(name: str) -> bool:
+    return _SECRET_NAME.search(name) is not None
 
 
 def remember_scope(cls: type, names: Mapping[str, Any]) -> None:
@@ -292,6 +298,8 @@ def _evaluate(cls: type, annotation: Any, names: Mapping[str, Any]) -> Any:
 def _parts(tp: Any) -> typing.Iterator[Any]:
     """*tp* and everything that its subscripts hold."""
     yield tp
+    if type(tp) is type:
+        return
     origin = typing.get_origin(tp)
     if origin is not None:
         yield origin

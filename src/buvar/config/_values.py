@@ -81,7 +81,7 @@ class Values:
         before = len(self.problems)
         try:
             value = self._own(shape, given.value) if shape.raw else self.value(given, shape.type, where)
-            if shape.applies and shape.variable and shape.variable.validator and len(self.problems) == before:
+            if shape.variable and shape.applies and shape.variable.validator and len(self.problems) == before:
                 shape.variable.validator(None, shape, value)
         except Exception as error:  # noqa: BLE001 - a converter may raise anything; it is recorded with its path
             self.reject(where, error, given, secret=shape.secret)
