@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import fcntl
 import os
 import socket
 import threading
@@ -181,6 +182,33 @@ def test_two_who_start_at_once(path):
     for sock in socks:
         sock.close()
     assert sorted(outcomes) == [False] * 7 + [True]
+
+
+def test_replacing_a_file_is_done_by_one_at_a_time(path):
+    """While another program looks at the file, nobody else does."""
+    sock = fork.Socket(f"unix://{path}")
+    other = os.open(os.path.dirname(path), os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    thread = threading.Thread(target=sock.bind)
+    thread.start()
+    thread.join(0.1)
+    assert thread.is_alive()
+    assert not os.path.exists(path)
+    os.close(other)
+    thread.join()
+    assert sock.is_listening
+    sock.close()
+
+
+def test_a_worker_does_not_remove_the_file(path, monkeypatch):
+    """Closing in another process than the one that made the file leaves it."""
+    sock = fork.Socket(f"unix://{path}")
+    sock.bind()
+    with monkeypatch.context() as patch:
+        pid = os.getpid()
+        patch.setattr(os, "getpid", lambda: pid + 1)
+        sock.close()
+    assert os.path.exists(path)
 
 
 def test_a_descriptor_is_adopted():

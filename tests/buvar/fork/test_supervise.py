@@ -23,6 +23,7 @@ def test_workers_serve_one_socket_and_end_in_order(start, tools):
 
     assert {each["pid"] for each in told} <= set(program.workers)
     assert len(program.workers) == 2
+    assert [os.getpgid(pid) for pid in program.workers] == program.workers  # out of reach of the terminal
     assert all(each["number"] == 2 and each["stdin"] for each in told)
     assert program.end() == 0
     assert program.printed.splitlines() == ["torn down", "torn down", "[0, 0]"]
