@@ -29,7 +29,7 @@ setup: ## .venv with everything for development
 
 run: ## serve examples/quickstart.py; Ctrl-C ends it
 	@$(ENVIRONMENT) run
-	@$(CONSOLE)
+	@$(CONSOLE) || echo "The console is missing; everything else is served. CONSOLE_NODE=none make run does not try."
 	@exec $(BIN)/python scripts/foreground.py $(BIN)/binp run examples/quickstart.py
 
 test: setup ## all tests, and the documentation's code

@@ -151,6 +151,8 @@ async def prepare(
     teardown.add(home.close)
     await load(*binp.all_plugins())
     app = binp.app
+    # a token that cannot be read is told now, and not to whoever comes first
+    await app.open_door()
     state = await teardown.enter(app.router.lifespan_context(app))
     server = _make_server(app, dict(state or {}))
     yield _serve(server, listener, home, cancel)

@@ -71,6 +71,14 @@ class Application(FastAPI):
 
         return reference(self, request)
 
+    async def open_door(self) -> None:
+        """Read or make the token, so that what is wrong with it is told at the start.
+
+        Raises:
+            TokenFileError: it cannot be read or made.
+        """
+        await self._entrance()
+
     def take_routes(self, other: Application) -> None:
         """Make the routes, middlewares and handlers of *other* part of this one, also routes that it gets later."""
         routes = [route for route in other.router.routes if route not in other._own_routes]

@@ -84,6 +84,20 @@ class BINP:
         app: Application = self._state["app"]
         return app
 
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Refuse to be served in place of :attr:`app`: a server that was pointed at this object is told so.
+
+        Raises:
+            BinpError: always, but for a server's start, which is answered with the same text.
+        """
+        error = BinpError(
+            "this is a BINP, and what can be served is its app", fix="name the app: `uvicorn ops:binp.app`"
+        )
+        if scope.get("type") != "lifespan":
+            raise error
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": str(error)})
+
     def include(self, other: BINP) -> None:
         """Take in the actions, journals, services, routes and plugins of another file.
 

@@ -49,6 +49,7 @@ async def lifespan(binp: BINP, inner: contextlib.AbstractAsyncContextManager[T])
     stage.context.add(home.source(), ConfigSource)
     await home.open(stage.context, serving=True)
     try:
+        await binp.app.open_door()
         with _wrapped_signals(home):
             async with stage.running(*binp.all_plugins()), inner as state:
                 presence = Presence(home, _url(home.settings, server))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -46,6 +47,9 @@ def run(target: str, config: str | None, **overrides: Any) -> None:
 
     from ._target import load_target
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # what is printed is read while it runs, also by a log that is no terminal
+        sys.stdout.reconfigure(line_buffering=True)
     # one process on a terminal is the only one
     with LogConfig(level="INFO", levels=_QUIET, add_pid=not sys.stderr.isatty()).setup():
         binp = load_target(target)

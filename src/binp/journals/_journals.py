@@ -123,7 +123,7 @@ class Journals:
         if run is None:
             return self._outside("record", message)
         with quietly():
-            _logger.info("%s", message)
+            _logger.info("%s", message, extra={"fields": fields, "operation": run.operation, "run": run.id})
         return run.record(message, fields)
 
     def labels(self, *labels: str) -> Kept | Acknowledged:

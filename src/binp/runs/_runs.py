@@ -13,7 +13,7 @@ from binp.errors import BinpError
 from binp.operations import BoundCall, Operation, Operations, journal_of
 from binp.store.contract import Ack, BeginRun, Change, RequestCancel, State, Store, StoreError
 
-from ._active import ActiveRun, current_journal, current_run, entered, now
+from ._active import ActiveRun, current_journal, current_run, entered, now, quietly
 from ._handle import RunCancelled, RunHandle
 from ._life import Outcome, Trigger, end_of, execute, outcome_of, settle
 from ._threads import Threads
@@ -266,6 +266,9 @@ class Runs:
             await self._write_end(run, outcome)
         finally:
             handle._settle(outcome)  # noqa: SLF001 - made together
+        if outcome.state is State.FAILED:
+            with quietly():
+                _logger.warning("run %s of %r failed: %s", run.id, run.operation, outcome.message)
         if isinstance(outcome.error, KeyboardInterrupt):
             raise outcome.error
 

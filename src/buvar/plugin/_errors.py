@@ -47,10 +47,11 @@ class PluginResultError(PluginError, TypeError):
     """
 
     def __init__(self, plugin: str, value: object) -> None:
-        super().__init__(
-            f"the plugin {plugin} gave {value!r} where a task is expected",
-            fix="yield a coroutine, a future or another awaitable, or return nothing",
-        )
+        fix = "yield a coroutine, a future or another awaitable, or return nothing"
+        if value is None:
+            # what one writes who thinks of a context manager
+            fix += "; to close something at the end, take `teardown: plugin.Teardown` and `await teardown.enter(...)`"
+        super().__init__(f"the plugin {plugin} gave {value!r} where a task is expected", fix=fix)
         self.plugin = plugin
         self.value = value
 

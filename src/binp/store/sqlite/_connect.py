@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sqlite3
 from pathlib import Path
 from typing import NoReturn
@@ -55,7 +56,9 @@ def check_place(path: Path) -> None:
         raise StoreError("the database is a directory", where=str(path), fix="name a file in it")
     if not path.parent.is_dir():
         raise StoreError(
-            "the directory of the database does not exist", where=str(path), fix=f"make it: mkdir -p {path.parent}"
+            "the directory of the database does not exist",
+            where=str(path),
+            fix=f"make it: mkdir -p {shlex.quote(str(path.parent))}",
         )
 
 
