@@ -134,3 +134,26 @@ def test_nothing_runs_when_the_app_is_only_made(db):
 
     asyncio.run(main())
     assert started == []
+
+
+async def test_a_binp_is_not_its_app():
+    """A server that is pointed at the BINP instead of its app is told so, when it starts and when it is asked."""
+    binp = BINP()
+    sent = []
+
+    async def receive():
+        return {"type": "lifespan.startup"}
+
+    async def send(message):
+        sent.append(message)
+
+    await binp({"type": "lifespan"}, receive, send)
+    assert sent == [
+        {
+            "type": "lifespan.startup.failed",
+            "message": "this is a BINP, and what can be served is its app\n"
+            "  fix:   name the app, as in `uvicorn ops:binp.app`",
+        }
+    ]
+    with pytest.raises(BinpError, match="what can be served is its app"):
+        await binp({"type": "http"}, receive, send)
