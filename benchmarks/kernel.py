@@ -200,7 +200,7 @@ def measure_settings(rounds: int) -> list[Claim]:
         "ours": (OURS, "settings:ours"),
         "pydantic-settings": (python_of("peers"), "settings:pydantic_settings"),
     }
-    found = compare("Loading settings", cases, 50, rounds)
+    found = compare("Loading settings", cases, 200, rounds)
     return [
         Claim(
             claim="ConfigSource.load: times faster than pydantic-settings",

@@ -68,3 +68,4 @@ def request() -> Operation:
 
     prepare(checked, check_closed)
     return prepare(operation, check_closed)
+

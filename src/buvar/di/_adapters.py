@@ -80,6 +80,8 @@ class Adapter:
         self.number = number
         #: The class whose subclasses it serves too, for a generic classmethod.
         self.owner: type | None = None
+        #: Under what its values are kept, by the class that it is bound to and the overrides that they depend on.
+        self.keys: dict[tuple[type | None, tuple[object, ...]], Key] = {}
         self._target: Any = MISSING
         self._needs: tuple[Need, ...] | None = None
         if not callable(implementation):
@@ -275,6 +277,26 @@ class Candidate(NamedTuple):
         if self.bound is not None:
             name = f"{type_name(self.bound)}.{name.rpartition('.')[2]}"
         return f"{name}({', '.join(map(str, self.adapter.needs))}) in {self.adapter.module}"
+
+
+class Key:
+    """Under what a scope keeps a value: the identical one each time, because that is looked up fastest."""
+
+    __slots__ = ("candidate",)
+
+    def __init__(self, candidate: Candidate) -> None:
+        #: Makes the value.
+        self.candidate = candidate
+
+    @classmethod
+    def of(cls, candidate: Candidate, overrides: tuple[object, ...]) -> Key:
+        """The key for what a candidate makes while those overrides hold."""
+        keys = candidate.adapter.keys
+        which = (candidate.bound, overrides)
+        found = keys.get(which)
+        if found is None:
+            found = keys[which] = cls(candidate)
+        return found
 
 
 def _is_plain_callable(implementation: Any) -> bool:

@@ -10,13 +10,13 @@ from typing import Any, TypeAlias
 
 from buvar.components import MISSING
 
-from ._adapters import Candidate
+from ._adapters import Candidate, Key
 from ._errors import AdapterError
 from ._ground import Plan
 from ._resolve import Component, Keyword, Made, Value
 
 #: Gives the value that a scope keeps, making it when there is none: ``await keep(owner, key)``.
-Keep: TypeAlias = Callable[[Any, tuple[Any, ...]], Coroutine[Any, Any, Any]]
+Keep: TypeAlias = Callable[[Any, Key], Coroutine[Any, Any, Any]]
 
 #: How each style of generator gives its value; it is named g.
 _STARTS = {

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, get_origin, overload
 from buvar.components import Components, Layer
 from buvar.context import buvar_context
 
-from ._adapters import Adapter, Candidate, Lifetime, Need
+from ._adapters import Adapter, Candidate, Key, Lifetime, Need
 from ._errors import ResolveError
 from ._explain import branch_of, draw, error_of, hard_error
 from ._ground import Family, Ground, Plan
@@ -266,17 +266,17 @@ class Adapters:
         unreadable = [(adapter.name, adapter.unreadable) for adapter, _ in self._pending if adapter.unreadable]
         return error_of(problem, list(known), list(names) if not problem.attempts else [], unreadable)
 
-    async def _keep(self, owner: Scope | Application, key: tuple[Any, ...]) -> Any:
-        """The value that a scope keeps under a key; the key begins with the candidate that makes it."""
+    async def _keep(self, owner: Scope | Application, key: Key) -> Any:
+        """The value that a scope keeps under a key."""
 
         async def build() -> Any:
             with self._lock:
                 ground = Ground(owner.components.layers, overrides=self._overrides.current)
                 resolver = Resolver(ground, self._candidates)
-                made = resolver.resolve_kept(key[0])
+                made = resolver.resolve_kept(key.candidate)
                 if isinstance(made, Attempt):
-                    raise self._error(Problem(Need(None, unwrap(key[0].produces)), (made,)), ground.layers)
-                title = type_name(key[0].produces)
+                    raise self._error(Problem(Need(None, unwrap(key.candidate.produces)), (made,)), ground.layers)
+                title = type_name(key.candidate.produces)
                 plan = compile_plan(title, [made], [*resolver.room.steps, made], 0, self._keep)
             return await plan(owner.components.layers)
 

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from buvar.components import MISSING
 
-from ._adapters import Candidate, Need
+from ._adapters import Candidate, Key, Need
 from ._ground import FROM_APPLICATION, FROM_SCOPE, WHOLE, Ground
 from ._types import NONE_TYPE, VAGUE, Wanted, fits, type_name
 
@@ -58,7 +58,7 @@ class Made:
     #: Depth of the layer whose scope it is opened in, or kept by; 0 when it needs none.
     depth: int = 0
     #: Under what the scope keeps it; `None` when it is made anew in each call.
-    key: tuple[Any, ...] | None = None
+    key: Key | None = None
 
 
 Value: TypeAlias = Keyword | Component | Constant | Made
@@ -366,7 +366,7 @@ class Resolver:
         if inner.is_overridden:
             room.is_overridden = True
             tokens = tuple(token for _, token in self.ground.overrides.values())
-        return Made(candidate, made.arguments, inner.holder, (candidate, *tokens))
+        return Made(candidate, made.arguments, inner.holder, Key.of(candidate, tokens))
 
     def _room_of(self, lifetime: str) -> _Room:
         if lifetime == "app":
