@@ -37,7 +37,7 @@ def python_of(name: str) -> Path:
     if not (folder / "complete").exists():
         print(f"making {folder}", file=sys.stderr)
         venv.create(folder, clear=True, with_pip=True)
-        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:"]
+        pip = [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--only-binary=:all:"]
         subprocess.run([*pip, *PACKAGES[name]], check=True)
         (folder / "complete").touch()
     return python

@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -26,7 +27,7 @@ class Call:
 def ours() -> Call:
     from buvar import log
 
-    stream = open(os.devnull, "w")  # noqa: SIM115 - as long as the process
+    stream = Path(os.devnull).open("w")  # noqa: SIM115 - as long as the process
     log.LogConfig(tty=False, level="INFO", stream=stream, queue_size=100_000).setup()
 
     def finish() -> None:
@@ -40,7 +41,7 @@ def native() -> Call:
     """As structlog's documentation recommends it for speed."""
     import orjson
 
-    stream = open(os.devnull, "wb")  # noqa: SIM115 - as long as the process
+    stream = Path(os.devnull).open("wb")  # noqa: SIM115 - as long as the process
     structlog.configure(
         cache_logger_on_first_use=True,
         wrapper_class=structlog.make_filtering_bound_logger("info"),
@@ -60,6 +61,6 @@ def original() -> Call:
     from buvar import log
 
     warnings.simplefilter("ignore")
-    sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - as long as the process; there it writes to
+    sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - as long as the process; there it writes to
     log.LogConfig(tty=False, level="INFO").setup()
     return Call(structlog.get_logger(), lambda: None)

@@ -68,4 +68,3 @@ def request() -> Operation:
 
     prepare(checked, check_closed)
     return prepare(operation, check_closed)
-

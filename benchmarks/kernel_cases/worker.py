@@ -1,4 +1,4 @@
-"""One contestant in a process of its own: reads how often from standard input, answers with nanoseconds of processor time per operation."""
+"""One contestant in a process of its own: reads how often, answers with nanoseconds of processor time each."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ import pytest
 
 from buvar import context, di
 from buvar.components import Components
+from buvar.di import _adapters
 
 
 class Pool:
@@ -548,7 +549,7 @@ async def test_closing_while_something_is_built():
     )
     assert closed == [1]
     with pytest.raises(di.ResolveError, match="^Pool cannot be opened"):
-        await application.once((di.lookup(Pool)[0] and _candidate(Pool),), None)
+        await application.once(_adapters.Key.of(_candidate(Pool), ()), None)
 
 
 def _candidate(type_):
