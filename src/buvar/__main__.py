@@ -20,7 +20,8 @@ _log = logging.getLogger("buvar")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run plugins until their tasks have ended or the process is asked to end.
 
-    The first task that fails begins the shutdown.
+    The first task that fails begins the shutdown. HUP reads the configuration again. A variable that looks like a
+    setting and that no plugin has read is logged as a warning.
 
     Args:
         arguments: The command line; None for that of the process.
@@ -40,9 +41,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.path.insert(0, str(Path.cwd()))
     with settings.setup(), context.child():
         context.add(source)
-        stage = plugin.Stage(cancel_timeout=options.cancel_timeout, fail_fast=True)
+        stage = plugin.Stage(cancel_timeout=options.cancel_timeout, fail_fast=True, signals=plugin.ReloadSignals)
+
+        async def check_environment() -> None:
+            for problem in source.check_env():
+                _log.warning("Unused setting: %s", problem)
+
         try:
-            stage.run(config, *options.plugin)
+            stage.run(config, *options.plugin, check_environment)
         except config.ConfigError as error:
             parser.exit(2, f"{parser.prog}: {error}\n")
         except Exception:  # noqa: BLE001 - the boundary: logged with its traceback, and told by the status
@@ -54,7 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m buvar", description="Run plugins.")
     parser.add_argument("plugin", nargs="+", help="dotted name: package.module or package.module:function")
-    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="a TOML or JSON file; repeatable")
+    parser.add_argument(
+        "--config", action="append", default=[], metavar="FILE", help="a TOML, JSON or .env file; repeatable"
+    )
     parser.add_argument("--env-prefix", metavar="PREFIX", help="first part of the environment variables")
     parser.add_argument("--set", action="append", default=[], metavar="A.B=C", help="a setting that wins; repeatable")
     parser.add_argument(

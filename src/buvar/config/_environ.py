@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import pathlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from buvar.config._errors import Problem
@@ -44,14 +45,21 @@ def _spellings(prefix: Path, path: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+#: stands for a value that is on record as a problem
+WRONG: Final = Given(None)
+
+
 class Outside:
-    """What one load sees outside the files, weakest last: `--set`, environment, `NAME_FILE`, systemd credentials.
+    """What one load sees outside the files.
+
+    Weakest last: `--set`, environment, the file that `NAME_FILE` names, systemd credentials, files of variables.
 
     Args:
         prefix: First parts of every variable.
         environ: The variables.
         assignments: Path to text, from the command line.
         claims: Variable to the path that it was read for, kept from load to load.
+        listed: Variables of files, with where they stand.
     """
 
     def __init__(
@@ -60,12 +68,18 @@ class Outside:
         environ: Mapping[str, str],
         assignments: Mapping[Path, str],
         claims: dict[str, Path],
+        listed: Mapping[str, tuple[str, str]] = MappingProxyType({}),
     ) -> None:
         self.prefix = prefix
         self.environ = environ
         self.assignments = assignments
         self.claims = claims
+        self.listed = listed
         self.problems: list[Problem] = []
+        #: the usual variable of every value that was asked for
+        self.asked: set[str] = set()
+        #: the variables that were read
+        self.used: set[str] = set()
         # `os.environ` takes long to say no, so those that may matter are picked once
         start = "".join(part.upper() + "_" for part in prefix)
         self._present = frozenset([name for name in environ if name.startswith(start)])
@@ -82,19 +96,39 @@ class Outside:
         if path in self.assignments:
             return Given(self.assignments[path], f"--set {'.'.join(path)}", text=True)
         names = variable_names(self.prefix, path)
-        found = [name for name in names if name in self._present and self._claim(name, path)]
-        files = self._file_variables(path, names, siblings)
+        self.asked.add(names[0])
+        given = self._variable(path, names, siblings, self._present, None)
+        if given is not None:
+            return given if given.text else None
+        file = self._credential(path, names)
+        if file is not None:
+            return self._read(path, file, "of the credentials")
+        given = self._variable(path, names, siblings, self.listed, self.listed) if self.listed else None
+        return given if given is not None and given.text else None
+
+    def _variable(
+        self,
+        path: Path,
+        names: Sequence[str],
+        siblings: Iterable[str],
+        present: Collection[str],
+        listed: Mapping[str, tuple[str, str]] | None,
+    ) -> Given | None:
+        """What a variable says, itself or by a file that it names; a value that is no text when something is wrong."""
+        found = [name for name in names if name in present and self._claim(name, path)]
+        files = self._file_variables(path, names, siblings, present)
+        if not found and not files:
+            return None
+        self.used.update(found, files)
         if len(found) + len(files) > 1:
             both = " and ".join(found + files)
             self.problems.append(Problem(".".join(path), f"is set more than once: {both}"))
-            return None
+            return WRONG
+        name = (found or files)[0]
+        text, source = (self.environ[name], f"environment variable {name}") if listed is None else listed[name]
         if found:
-            return Given(self.environ[found[0]], f"environment variable {found[0]}", text=True)
-        if files:
-            name = files[0]
-            return self._read(path, pathlib.Path(self.environ[name]), f"named by environment variable {name}")
-        file = self._credential(path, names)
-        return None if file is None else self._read(path, file, "of the credentials")
+            return Given(text, source, text=True)
+        return self._read(path, pathlib.Path(text), f"named by {source}") or WRONG
 
     def has_any(self, path: Path) -> bool:
         """Whether anything outside may set a value below *path*; cheap, and too hopeful where names are ambiguous."""
@@ -102,21 +136,26 @@ class Outside:
             return True
         starts = tuple(name + "_" for name in variable_names(self.prefix, path))
         lowered = (starts[0].lower(), ".".join(path).lower() + ".")
-        return any(name.startswith(starts) for name in self._present) or any(
-            name.lower().startswith(lowered) for name in self._credentials
+        return (
+            any(name.startswith(starts) for name in self._present)
+            or any(name.startswith(starts) for name in self.listed)
+            or any(name.lower().startswith(lowered) for name in self._credentials)
         )
 
     def is_given(self, path: Path, siblings: Iterable[str]) -> bool:
         """Whether `find` would find something, or find something wrong."""
         names = variable_names(self.prefix, path)
-        if path in self.assignments or any(name in self._present for name in names):
+        if path in self.assignments or any(name in self._present or name in self.listed for name in names):
             return True
-        if self._file_variables(path, names, siblings):
+        if any(self._file_variables(path, names, siblings, present) for present in (self._present, self.listed)):
             return True
         return self._credential(path, names) is not None
 
-    def _file_variables(self, path: Path, names: Sequence[str], siblings: Iterable[str]) -> list[str]:
-        found = [name + FILE_ENDING for name in names if name + FILE_ENDING in self._present]
+    @staticmethod
+    def _file_variables(
+        path: Path, names: Sequence[str], siblings: Iterable[str], present: Collection[str]
+    ) -> list[str]:
+        found = [name + FILE_ENDING for name in names if name + FILE_ENDING in present]
         if found and f"{path[-1]}{FILE_ENDING}".lower() in {sibling.lower() for sibling in siblings}:
             return []
         return found

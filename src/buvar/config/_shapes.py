@@ -145,9 +145,7 @@ def shapes_of(cls: type) -> tuple[Shape, ...]:
 
 def is_secret(tp: Any, name: str) -> bool:
     """Whether a value is never to be shown: by its type, or by how its field is named."""
-    return _is_secret_name(name) or any(
-        part is Secret or hasattr(part, "get_secret_value") for part in _parts(tp)
-    )
+    return _is_secret_name(name) or any(part is Secret or hasattr(part, "get_secret_value") for part in _parts(tp))
 
 
 @functools.lru_cache(maxsize=4096)

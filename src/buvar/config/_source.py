@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import pathlib
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Self, TypeVar
 
+from buvar.config._dotenv import is_env_file, read_env_file
 from buvar.config._environ import Outside
-from buvar.config._errors import ConfigClassError, ConfigError, ConfigFileError
+from buvar.config._errors import ConfigClassError, ConfigError, ConfigFileError, Problem
 from buvar.config._load import Loading
 from buvar.config._shapes import has
 from buvar.config._values import Path
+from buvar.names import did_you_mean
 
 T = TypeVar("T")
+
+_log = logging.getLogger("buvar.config")
 
 
 class Change(NamedTuple):
@@ -32,10 +37,11 @@ class Change(NamedTuple):
 class ConfigSource(dict[str, Any]):
     """A dictionary of settings, merged from dictionaries and files, that fills classes and lets outside values win.
 
-    Strongest first: `--set` assignments, environment, the file that `NAME_FILE` names, systemd credentials, then the
-    dictionaries and files from last to first, then the defaults of the class. Maps are merged in depth, lists and
-    scalars replaced. The environment is read at each `load`; a variable is prefix, section and keys, upper-cased and
-    joined by ``_`` (or by ``__`` where a key has an underscore of its own and two would be spelled alike).
+    Strongest first: `--set` assignments, environment, the file that `NAME_FILE` names, systemd credentials, named files
+    of variables (`.env`), then the dictionaries and files from last to first, then the defaults of the class. Maps are
+    merged in depth, lists and scalars replaced. The environment is read at each `load`; a variable is prefix, section
+    and keys, upper-cased and joined by ``_`` (or by ``__`` where a key has an underscore of its own and two would be
+    spelled alike).
 
     Args:
         dicts: Settings, later ones winning.
@@ -59,6 +65,11 @@ class ConfigSource(dict[str, Any]):
         self._layers: list[Callable[[], tuple[Mapping[str, Any], str]]] = []
         self._assignments: dict[tuple[str, ...], str] = {}
         self._claims: dict[str, tuple[str, ...]] = {}
+        self._env_files: list[pathlib.Path] = []
+        self._listed: dict[str, tuple[str, str]] = {}
+        self._asked: set[str] = set()
+        self._used: set[str] = set()
+        self._watchers: list[Callable[[Change], object]] = []
         #: what was loaded, so that a reload can be checked against it
         self._loaded: dict[tuple[type, str | None], Any] = {}
         self.merge(*dicts)
@@ -70,7 +81,7 @@ class ConfigSource(dict[str, Any]):
         env_prefix: str | Sequence[str] | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> Self:
-        """Read TOML and JSON files, later ones winning.
+        """Read TOML and JSON files and files of variables (`.env`), later ones winning; see `add_file`.
 
         Raises:
             ConfigFileError: a file is missing, unreadable, malformed or of another kind.
@@ -81,12 +92,18 @@ class ConfigSource(dict[str, Any]):
         return source
 
     def add_file(self, path: str | os.PathLike[str]) -> None:
-        """Merge a TOML or JSON file in place; `reload` will read it again.
+        """Merge a TOML or JSON file in place, or add a file of variables; `reload` will read it again.
+
+        Variables, in files named `.env`, `.env.*` or `*.env`, go before all TOML and JSON and behind the environment.
 
         Raises:
             ConfigFileError: it is missing, unreadable, malformed or of another kind.
         """
         file = pathlib.Path(path)
+        if is_env_file(file):
+            self._listed.update(read_env_file(file))
+            self._env_files.append(file)
+            return
         self._add_layer(lambda: (_read(file), str(file)))
 
     def merge(self, *dicts: Mapping[str, Any]) -> None:
@@ -130,9 +147,11 @@ class ConfigSource(dict[str, Any]):
         for part in path:
             node = node.get(part, {}) if isinstance(node, Mapping) else node
         environ = os.environ if self._environ is None else self._environ
-        outside = Outside(self.env_prefix, environ, self._assignments, self._claims)
+        outside = Outside(self.env_prefix, environ, self._assignments, self._claims, self._listed)
         loading = Loading(outside, self._origin, _structure)
         loaded: T = loading.build(cls, node, path, ignore_unknown=name is None)
+        self._asked |= outside.asked
+        self._used |= outside.used
         if loading.problems:
             from buvar.config._load_error import ConfigLoadError  # imports cattrs, so only now
 
@@ -164,10 +183,46 @@ class ConfigSource(dict[str, Any]):
         self.clear()
         self.update(fresh)
         self._origins = fresh._origins  # noqa: SLF001 - the same class
+        self._listed = fresh._listed  # noqa: SLF001 - the same class
         self._loaded = loaded
+        for change in changes:
+            for watcher in list(self._watchers):
+                try:
+                    watcher(change)
+                except Exception:  # noqa: BLE001 - the others are told all the same
+                    _log.error("A watcher of the configuration failed", exc_info=True)
         return changes
 
+    def watch(self, watcher: Callable[[Change], object]) -> Callable[[], None]:
+        """Call *watcher* with each `Change` that a reload brings. What it raises is logged.
+
+        Returns:
+            What ends it.
+        """
+        self._watchers.append(watcher)
+        return lambda: self._watchers.remove(watcher) if watcher in self._watchers else None
+
+    def check_env(self) -> list[Problem]:
+        """Which variables look like settings and were read by no `load` so far: most likely misspelled.
+
+        These are the variables of the environment that begin with the prefix, where there is one, and all of the named
+        files of variables that do.
+        """
+        environ = os.environ if self._environ is None else self._environ
+        start = "".join(part.upper() + "_" for part in self.env_prefix)
+        sources = {name: source for name, (_, source) in self._listed.items() if name.startswith(start)}
+        if start:
+            sources.update({name: f"environment variable {name}" for name in environ if name.startswith(start)})
+        problems = []
+        for name in sorted(sources.keys() - self._used):
+            near = did_you_mean(name, self._asked)
+            message = f"{name} is read by nothing" + (f", did you mean {near}?" if near else "")
+            problems.append(Problem("", message, sources[name]))
+        return problems
+
     def _copy_layers(self, other: ConfigSource) -> None:
+        for file in other._env_files:
+            self.add_file(file)
         for layer in other._layers:
             self._add_layer(layer)
 
@@ -205,7 +260,7 @@ def _read(file: pathlib.Path) -> Mapping[str, Any]:
     readers: dict[str, Callable[[str], Any]] = {".toml": tomllib.loads, ".json": json.loads}
     reader = readers.get(file.suffix.lower())
     if reader is None:
-        raise ConfigFileError(str(file), "it is neither TOML nor JSON", fix="name it *.toml or *.json")
+        raise ConfigFileError(str(file), "it is neither TOML nor JSON", fix="name it *.toml, *.json or *.env")
     try:
         tree = reader(file.read_text(encoding="utf-8"))
     except OSError as error:

@@ -19,7 +19,7 @@ from buvar.plugin._loader import (
     generate_async_result,
     resolve_plugin_func,
 )
-from buvar.plugin._signals import Signals
+from buvar.plugin._signals import ReloadSignals, Signals
 from buvar.plugin._stage import Stage, stage
 from buvar.plugin._tasks import CANCEL_TIMEOUT, Cancel, run
 from buvar.plugin._teardown import Teardown
@@ -35,6 +35,7 @@ __all__ = [
     "PluginError",
     "PluginFunctionError",
     "PluginResultError",
+    "ReloadSignals",
     "Signals",
     "Stage",
     "StuckTaskError",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import threading
@@ -14,6 +15,8 @@ from typing import Any, ClassVar, Final, Protocol
 #: Exit status of a process that left because of signal n: 128 + n.
 LEAVE: Final = 128
 _THIRD: Final = 3
+
+_log = logging.getLogger("buvar.plugin")
 
 
 class Stoppable(Protocol):
@@ -108,3 +111,27 @@ class Signals:
         stage.interrupt()
         if self._received > 1:
             stage.cancel_now()
+
+
+class ReloadSignals(Signals):
+    """`Signals` for which HUP reads the configuration again: ``stage(..., signals=ReloadSignals)``.
+
+    The `ConfigSource` of the stage's context is reloaded; whoever watches it is told. When anything is wrong with the
+    new configuration, that is logged and everything stays as it was.
+    """
+
+    def handle_hup(self) -> None:
+        """Read the configuration again."""
+        from buvar.config import ConfigError, ConfigSource  # only those need it whose signal comes
+
+        source: ConfigSource | None = self.stage.context.get(ConfigSource, default=None)
+        if source is None:
+            _log.warning("There is no configuration to reload")
+            return
+        try:
+            changes = source.reload()
+        except ConfigError as error:
+            _log.error("The configuration stays as it was: %s", error)
+            return
+        names = ", ".join(sorted(change.section or "the root" for change in changes))
+        _log.info("The configuration was reloaded; %s", f"changed: {names}" if names else "nothing changed")

@@ -329,7 +329,7 @@ def test_files(tmp_path):
         ("a.toml", b"x = '\xff'", "'utf-8' codec can't decode byte 0xff in position 5: invalid start byte"),
         ("a.json", b"{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
         ("a.json", b"[]", "it holds no object\n  fix:   put the settings into { }"),
-        ("a.yaml", b"", "it is neither TOML nor JSON\n  fix:   name it *.toml or *.json"),
+        ("a.yaml", b"", "it is neither TOML nor JSON\n  fix:   name it *.toml, *.json or *.env"),
     ],
 )
 def test_files_that_cannot_be_read(tmp_path, name, content, reason):
