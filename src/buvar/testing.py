@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import functools
 import inspect
+import math
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from buvar.components import Components
 
 __all__ = [
+    "Clock",
     "buvar_adapters_setup_contextvars",
     "buvar_config_source",
     "buvar_context",
@@ -29,6 +31,7 @@ __all__ = [
     "buvar_plugin_context",
     "buvar_stage",
     "buvar_stage_loop",
+    "clock",
     "config",
     "leak_check",
     "override",
@@ -41,12 +44,18 @@ __all__ = [
 ]
 
 _MARKER = "buvar_plugins"
+#: passes of the loop after which something is taken to run for ever
+_PASSES = 10_000
+#: the fixtures that need the test itself to be wrapped
+_OURS = frozenset({"buvar_stage", "buvar_load", "clock", "leak_check"})
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the marker."""
     config.addinivalue_line(
-        "markers", f"{_MARKER}(plugin, ...): load the plugins before the test and run it in the context that they share"
+        "markers",
+        f"{_MARKER}(plugin, ..., may_fail=False): load the plugins before the test and run it in the context that they "
+        "share; a task that fails in `buvar_stage.running()` fails the test at once, unless it may",
     )
 
 
@@ -63,14 +72,17 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """Run a test with our marker or fixtures inside its stage, on the loop that its own runner gives it."""
     marker = item.get_closest_marker(_MARKER)
     funcargs: Mapping[str, Any] = getattr(item, "funcargs", {})
-    if not isinstance(item, pytest.Function) or (marker is None and not {"buvar_load", "leak_check"} & set(funcargs)):
+    if not isinstance(item, pytest.Function) or (marker is None and not _OURS & set(funcargs)):
         return (yield)
     func = item.obj
     stage: plugin.Stage | None = funcargs.get("buvar_stage")
     wrapped = _without_leaks(func) if "leak_check" in funcargs else func
     if stage is not None:
         marks = [] if marker is None else list(item.iter_markers(_MARKER))
-        wrapped = _on_stage(stage, [each for mark in reversed(marks) for each in mark.args], wrapped)
+        may_fail = any(mark.kwargs.get("may_fail", False) for mark in marks)
+        wrapped = _on_stage(stage, [each for mark in reversed(marks) for each in mark.args], wrapped, may_fail=may_fail)
+    if "clock" in funcargs:
+        wrapped = funcargs["clock"].around(wrapped)
     item.obj = wrapped
     try:
         return (yield)
@@ -78,14 +90,18 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         item.obj = func
 
 
-def _on_stage(stage: plugin.Stage, plugins: list[Any], func: Callable[..., Any]) -> Callable[..., Any]:
+def _on_stage(
+    stage: plugin.Stage, plugins: list[Any], func: Callable[..., Any], *, may_fail: bool
+) -> Callable[..., Any]:
     inside = wrap_in_buvar_plugin_context(stage.context, func)
 
     @functools.wraps(func)
     async def run_async(*args: Any, **kwargs: Any) -> Any:
         try:
             await stage.aload(*plugins)
-            return await inside(*args, **kwargs)
+            if may_fail:
+                return await inside(*args, **kwargs)
+            return await _unless_tasks_fail(stage, inside(*args, **kwargs))
         finally:
             await stage.arun_teardown()
 
@@ -98,6 +114,29 @@ def _on_stage(stage: plugin.Stage, plugins: list[Any], func: Callable[..., Any])
             stage.run_teardown()
 
     return run_async if inspect.iscoroutinefunction(func) else run
+
+
+async def _unless_tasks_fail(stage: plugin.Stage, test: Awaitable[Any]) -> Any:
+    """Await the test; when a task of the stage fails meanwhile, end the test at once and let it fail for that."""
+    runner = asyncio.current_task()
+    failed: list[tuple[str, BaseException]] = []
+
+    def observe(name: str, error: BaseException) -> None:
+        if not failed and runner is not None and not runner.done():
+            runner.cancel()
+        failed.append((name, error))
+
+    stage.on_failure(observe)
+    try:
+        return await test
+    finally:
+        if failed and runner is not None:
+            runner.uncancel()
+            name, error = failed[0]
+            # in place of the cancellation, and of whatever came of it
+            raise pytest.fail.Exception(
+                f"a task of the plugin {name} failed: {type(error).__name__}: {error}", pytrace=True
+            ) from error
 
 
 def _without_leaks(func: Callable[..., Any]) -> Callable[..., Any]:
@@ -252,6 +291,74 @@ def config(buvar_config_source: buvar_config.ConfigSource) -> Callable[..., buva
         return buvar_config_source
 
     return set_values
+
+
+class Clock:
+    """The time of the event loop of one test, which stands still until it is moved.
+
+    `asyncio.sleep`, time-outs and `loop.call_later` go by it; `time.time` and what threads wait for does not.
+    """
+
+    def __init__(self) -> None:
+        self._now = 0.0
+        self._loop: Any = None
+
+    def time(self) -> float:
+        """Seconds, as `loop.time` of the test."""
+        return self._now
+
+    async def advance(self, seconds: float) -> None:
+        """Move the time on. Whatever is due on the way is run at its own time, in order, with all that follows from it.
+
+        Raises:
+            ValueError: *seconds* is negative.
+        """
+        if seconds < 0:
+            raise ValueError("time does not go back")
+        end = self._now + seconds
+        await self._calm_down()
+        while (due := self._next()) is not None and due <= end:
+            self._now = max(self._now, due)
+            await self._calm_down()
+        self._now = end
+        await self._calm_down()
+
+    def _next(self) -> float | None:
+        waiting = [handle.when() for handle in self._loop._scheduled if not handle.cancelled()]  # noqa: SLF001 - asyncio tells it nowhere else
+        return min(waiting, default=None)
+
+    async def _calm_down(self) -> None:
+        """Let everything run that can run without the time moving on."""
+        for _ in range(_PASSES):
+            await asyncio.sleep(0)
+            if not self._loop._ready:  # noqa: SLF001 - asyncio tells it nowhere else
+                return
+
+    def around(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Make an asynchronous *func* run by this clock."""
+        if not inspect.iscoroutinefunction(func):
+            return func
+
+        @functools.wraps(func)
+        async def run(*args: Any, **kwargs: Any) -> Any:
+            loop: Any = asyncio.get_running_loop()
+            if not hasattr(loop, "_scheduled"):
+                pytest.fail(f"the clock cannot move the time of {type(loop).__module__}: use the loop of asyncio")
+            # whole seconds, so that sums of them are exact
+            self._loop, self._now = loop, float(math.ceil(loop.time()))
+            loop.time = self.time
+            try:
+                return await func(*args, **kwargs)
+            finally:
+                del loop.time
+
+        return run
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The test's own time: ``await clock.advance(3600)`` makes an hour pass at once."""
+    return Clock()
 
 
 @pytest.fixture

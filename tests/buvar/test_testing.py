@@ -285,3 +285,130 @@ def test_wrapping():
     assert testing.wrap_in_buvar_plugin_context(components, sync)(str) == "inside"
     assert asyncio.run(testing.wrap_in_buvar_plugin_context(components, asynchronous)(str)) == "inside"
     assert context.get(str, default=None) is None
+
+
+async def test_clock(clock):
+    """The clock stands still until it is moved; what is due is run at its own time and in order."""
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    seen = []
+
+    async def tick(name, seconds):
+        while True:
+            await asyncio.sleep(seconds)
+            seen.append((name, loop.time() - start))
+
+    tasks = [asyncio.create_task(tick("hour", 3600)), asyncio.create_task(tick("half", 1800))]
+    loop.call_later(10, lambda: None).cancel()
+    await clock.advance(3599.5)
+    assert seen == [("half", 1800)]
+    await clock.advance(0.5)
+    assert sorted(seen[1:]) == [("half", 3600), ("hour", 3600)]
+    assert loop.time() == clock.time() == start + 3600
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(5):
+            await asyncio.gather(clock.advance(6), asyncio.Event().wait())
+    with pytest.raises(ValueError, match="^time does not go back$"):
+        await clock.advance(-1)
+    for task in tasks:
+        task.cancel()
+
+
+async def test_the_clock_goes_again():
+    """Behind the test that had the clock the time goes on as ever."""
+    assert "time" not in vars(asyncio.get_running_loop())
+
+
+async def test_something_that_never_rests(clock):
+    """What runs all the time without waiting does not hold the clock."""
+
+    async def busy():
+        while True:
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(busy())
+    await clock.advance(1)
+    task.cancel()
+
+
+def test_clock_in_a_synchronous_test(clock):
+    """A synchronous test may have the clock, which never moves by itself."""
+    assert clock.time() == clock.time()
+
+
+def test_the_clock_of_another_loop(clock):
+    """A loop whose time cannot be moved is refused."""
+    uvloop = pytest.importorskip("uvloop")
+
+    async def body():
+        pass
+
+    loop = uvloop.new_event_loop()
+    try:
+        with pytest.raises(pytest.fail.Exception, match="^the clock cannot move the time of uvloop"):
+            loop.run_until_complete(clock.around(body)())
+    finally:
+        loop.close()
+
+
+@pytest.mark.parametrize("runner", ["asyncio", "anyio"])
+def test_a_task_that_dies(run, runner):
+    """A task that fails while a test runs inside the stage fails that test at once and names its plugin."""
+    result = run(
+        """
+import asyncio
+import pytest
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+
+async def dying():
+    async def work():
+        await asyncio.sleep(0.01)
+        raise LookupError("no luck")
+    yield work()
+
+
+@pytest.mark.RUNNER
+@pytest.mark.buvar_plugins.with_args(dying)
+async def test_waits(buvar_stage):
+    async with buvar_stage.running():
+        await asyncio.sleep(50)
+
+
+@pytest.mark.RUNNER
+async def test_swallows(buvar_stage):
+    async with buvar_stage.running(dying):
+        try:
+            await asyncio.sleep(50)
+        except asyncio.CancelledError:
+            pass
+
+
+@pytest.mark.RUNNER
+@pytest.mark.buvar_plugins(may_fail=True)
+async def test_may_fail(buvar_stage):
+    async with buvar_stage.running(dying):
+        await asyncio.sleep(0.1)
+        ((name, error),) = buvar_stage.failed
+        assert (name, type(error)) == ("tests.test_testing:dying", LookupError)
+
+
+@pytest.mark.RUNNER
+@pytest.mark.buvar_plugins.with_args(dying)
+async def test_sees_the_results(buvar_stage):
+    (result,) = await buvar_stage.arun_tasks()
+    assert isinstance(result, LookupError)
+
+
+@pytest.mark.RUNNER
+async def test_afterwards():
+    await asyncio.sleep(0.05)
+""".replace("RUNNER", runner),
+        *(("-p", "no:asyncio") if runner == "anyio" else ()),
+    )
+    result.assert_outcomes(passed=3, failed=2)
+    result.stdout.re_match_lines(["E +Failed: a task of the plugin .*:dying failed: LookupError: no luck"])

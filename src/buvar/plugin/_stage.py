@@ -14,7 +14,7 @@ from buvar.components import Components
 from buvar.plugin._errors import LoadInterruptedError, LoopRunningError
 from buvar.plugin._loader import Loader, Plugin
 from buvar.plugin._signals import Signals
-from buvar.plugin._tasks import CANCEL_TIMEOUT, PATIENCE, Cancel, TaskRunner, settle
+from buvar.plugin._tasks import CANCEL_TIMEOUT, PATIENCE, Cancel, TaskRunner, either, settle
 from buvar.plugin._teardown import TEARDOWN_TIMEOUT, Teardown
 
 T = TypeVar("T")
@@ -81,6 +81,12 @@ class Stage:
     def failed(self) -> list[tuple[str, BaseException]]:
         """Name of the plugin and error of each task that failed so far."""
         return self._runner.failed
+
+    def on_failure(self, observer: Callable[[str, BaseException], object]) -> None:
+        """Call *observer* with the name of the plugin and the error as soon as a task has failed inside `running`."""
+        self._runner.observers.append(
+            lambda name, error: observer(name, error) if self._runner.block is not None else None
+        )
 
     # -- blocking ------------------------------------------------------------------------------------------------
 
@@ -187,7 +193,7 @@ class Stage:
         with self.signals.installed(loop) if signals else contextlib.nullcontext():
             life = loop.create_task(self._live(loading, ready), name="buvar.plugin: stage")
             try:
-                await _either(ready, life, self.cancel_now)
+                await either(ready, life, self.cancel_now)
                 if not ready.done():
                     self._leave()
                     raise LoadInterruptedError
@@ -346,17 +352,6 @@ class Stage:
 
 async def _enter(application: di.Application) -> None:
     await application.__aenter__()
-
-
-async def _either(ready: asyncio.Future[None], life: asyncio.Task[Any], hurry: Callable[[], None]) -> None:
-    """Wait until the stage runs; when its life ends before, raise what ended it."""
-    try:
-        await asyncio.wait({ready, life}, return_when=asyncio.FIRST_COMPLETED)
-    except asyncio.CancelledError:
-        hurry()
-        raise
-    if not ready.done():
-        life.result()
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

@@ -104,6 +104,17 @@ async def settle(task: asyncio.Task[T], hurry: Callable[[], None]) -> T:
     return task.result()
 
 
+async def either(ready: asyncio.Future[None], life: asyncio.Task[Any], hurry: Callable[[], None]) -> None:
+    """Wait until the stage runs; when its life ends before, raise what ended it."""
+    try:
+        await asyncio.wait({ready, life}, return_when=asyncio.FIRST_COMPLETED)
+    except asyncio.CancelledError:
+        hurry()
+        raise
+    if not ready.done():
+        life.result()
+
+
 class TaskRunner:
     """Runs jobs until all have ended or *cancel* is set, then ends the rest.
 
@@ -123,6 +134,8 @@ class TaskRunner:
         self.leaving: BaseException | None = None
         #: set when the block that the tasks run behind was left; without a block the end of all tasks is the end
         self.block: asyncio.Event | None = None
+        #: told of each failure at once: name of the plugin, error
+        self.observers: list[Callable[[str, BaseException], object]] = []
         self._jobs: list[Job] = []
 
     def start(self, jobs: Iterable[Job], variables: contextvars.Context) -> None:
@@ -169,6 +182,8 @@ class TaskRunner:
     def _fail(self, job: Job, error: BaseException) -> None:
         self.failed.append((job.plugin, error))
         _log.error("A task of the plugin %s failed", job.plugin, exc_info=error, extra={"plugin": job.plugin})
+        for observer in self.observers:
+            observer(job.plugin, error)
         if self.fail_fast:
             self.cancel.set()
 
