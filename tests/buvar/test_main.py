@@ -42,6 +42,15 @@ async def serving():
         await asyncio.Future()
     yield server()
 
+async def reloading(source: config.ConfigSource):
+    async def task():
+        changed = asyncio.Event()
+        source.watch(lambda change: changed.set())
+        print((await di.nject(App)).name, flush=True)
+        await changed.wait()
+        print((await di.nject(App)).name, flush=True)
+    yield task()
+
 async def leaving():
     async def task():
         raise SystemExit(7)
@@ -112,6 +121,30 @@ def test_wrong_settings(command, arguments, message):
     assert (status, output) == (2, "")
     assert errors.startswith(f"python -m buvar: {message}")
     assert "Traceback" not in errors
+
+
+def test_variables_from_a_file(command, tmp_path):
+    """PLG-01: a file of variables may be named, and what nothing reads is told."""
+    (tmp_path / ".env").write_text("X_APP_NAME=listed\nX_APP_NAM=typo\n")
+    status, output, errors = command("app", "--config", ".env", "--env-prefix", "X")
+    assert (status, output) == (0, "hello listed\n")
+    line = json.loads(errors)
+    assert line["level"] == "warning"
+    assert line["event"] == (
+        "Unused setting: X_APP_NAM is read by nothing, did you mean X_APP_NAME? "
+        "(from variable X_APP_NAM in .env line 2)"
+    )
+
+
+def test_hup_reloads(command, tmp_path):
+    """PLG-12: HUP reads the configuration again and ends nothing."""
+    process = command.start("app:reloading", "--config", "app.toml")
+    assert process.stdout.readline() == "file\n"
+    (tmp_path / "app.toml").write_text("[app]\nname = 'again'\n")
+    process.send_signal(signal.SIGHUP)
+    output, errors = process.communicate(timeout=50)
+    assert (process.returncode, output) == (0, "again\n")
+    assert json.loads(errors)["event"] == "The configuration was reloaded; changed: app"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

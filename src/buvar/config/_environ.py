@@ -76,10 +76,8 @@ class Outside:
         self.claims = claims
         self.listed = listed
         self.problems: list[Problem] = []
-        #: the usual variable of every value that was asked for
-        self.asked: set[str] = set()
-        #: the variables that were read
-        self.used: set[str] = set()
+        #: the path of every value that was asked for
+        self.asked: set[Path] = set()
         # `os.environ` takes long to say no, so those that may matter are picked once
         start = "".join(part.upper() + "_" for part in prefix)
         self._present = frozenset([name for name in environ if name.startswith(start)])
@@ -93,10 +91,10 @@ class Outside:
             path: Section and keys.
             siblings: Keys of the same class; `X_FILE` is no secret file where a field is named `x_file`.
         """
+        self.asked.add(path)
         if path in self.assignments:
             return Given(self.assignments[path], f"--set {'.'.join(path)}", text=True)
         names = variable_names(self.prefix, path)
-        self.asked.add(names[0])
         given = self._variable(path, names, siblings, self._present, None)
         if given is not None:
             return given if given.text else None
@@ -119,7 +117,6 @@ class Outside:
         files = self._file_variables(path, names, siblings, present)
         if not found and not files:
             return None
-        self.used.update(found, files)
         if len(found) + len(files) > 1:
             both = " and ".join(found + files)
             self.problems.append(Problem(".".join(path), f"is set more than once: {both}"))

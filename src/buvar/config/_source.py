@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Self, TypeVar
 
 from buvar.config._dotenv import is_env_file, read_env_file
-from buvar.config._environ import Outside
+from buvar.config._environ import FILE_ENDING, Outside, variable_names
 from buvar.config._errors import ConfigClassError, ConfigError, ConfigFileError, Problem
 from buvar.config._load import Loading
 from buvar.config._shapes import has
@@ -67,8 +67,7 @@ class ConfigSource(dict[str, Any]):
         self._claims: dict[str, tuple[str, ...]] = {}
         self._env_files: list[pathlib.Path] = []
         self._listed: dict[str, tuple[str, str]] = {}
-        self._asked: set[str] = set()
-        self._used: set[str] = set()
+        self._asked: set[tuple[str, ...]] = set()
         self._watchers: list[Callable[[Change], object]] = []
         #: what was loaded, so that a reload can be checked against it
         self._loaded: dict[tuple[type, str | None], Any] = {}
@@ -151,7 +150,6 @@ class ConfigSource(dict[str, Any]):
         loading = Loading(outside, self._origin, _structure)
         loaded: T = loading.build(cls, node, path, ignore_unknown=name is None)
         self._asked |= outside.asked
-        self._used |= outside.used
         if loading.problems:
             from buvar.config._load_error import ConfigLoadError  # imports cattrs, so only now
 
@@ -213,9 +211,11 @@ class ConfigSource(dict[str, Any]):
         sources = {name: source for name, (_, source) in self._listed.items() if name.startswith(start)}
         if start:
             sources.update({name: f"environment variable {name}" for name in environ if name.startswith(start)})
+        spellings = [variable_names(self.env_prefix, path) for path in self._asked]
+        known = {name + ending for names in spellings for name in names for ending in ("", FILE_ENDING)}
         problems = []
-        for name in sorted(sources.keys() - self._used):
-            near = did_you_mean(name, self._asked)
+        for name in sorted(sources.keys() - known):
+            near = did_you_mean(name, [names[0] for names in spellings])
             message = f"{name} is read by nothing" + (f", did you mean {near}?" if near else "")
             problems.append(Problem("", message, sources[name]))
         return problems

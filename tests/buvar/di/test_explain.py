@@ -261,3 +261,34 @@ async def test_explain_generic_classmethods(adapters):
     di.register(Config.load, Bar)
 
     assert di.explain(Db) == f"Db: by Db.load(bar: Bar) in {__name__}\n└─ bar: Bar: by Bar() in {__name__}"
+
+
+def test_a_large_graph_is_checked_quickly():
+    """DI-04: five hundred adapters are checked in a moment; the bound is generous, the benchmark is strict."""
+    import random
+    import time
+
+    chosen = random.Random(7)
+    adapters = di.Adapters()
+    classes = []
+    for number in range(500):
+        cls = type(f"Node{number}", (), {})
+        needed = chosen.sample(classes, min(len(classes), chosen.randint(1, 4)))
+        adapters.register(_maker(cls, needed))
+        classes.append(cls)
+    began = time.process_time()
+    adapters.validate(classes)
+    assert time.process_time() - began < 1
+    classes.append(type("Missing", (), {}))
+    with pytest.raises(di.ResolveError) as caught:
+        adapters.validate(classes)
+    assert caught.value.target is classes[-1]
+
+
+def _maker(cls, needed):
+    def make(a=None, b=None, c=None, d=None):
+        return cls()
+
+    make.__annotations__ = {**dict(zip("abcd", needed, strict=False)), "return": cls}
+    make.__defaults__ = (None,) * (4 - len(needed))
+    return make

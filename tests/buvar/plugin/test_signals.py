@@ -1,6 +1,7 @@
 """What INT, TERM and the others do to a stage, and that nothing of it stays."""
 
 import asyncio
+import dataclasses
 import os
 import signal
 import subprocess
@@ -281,3 +282,64 @@ def test_an_interrupt_that_is_raised_in_the_loop():
     with pytest.raises(KeyboardInterrupt):
         plugin.stage(prepare, signals=NoInterrupt)
     assert seen == ["torn down"]
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """A source on a file, and what was loaded from it."""
+    from buvar import config
+
+    file = tmp_path / "a.toml"
+    file.write_text("x = 1\n[sub]\nx = 1\n")
+    source = config.ConfigSource.files(file, environ={})
+    for section in (None, "sub"):
+        source.load(Settings, section)
+    return file, source
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    x: int
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "message"),
+    [
+        ("x = 2\n[sub]\nx = 2\n", (2, 2), "The configuration was reloaded; changed: sub, the root"),
+        ("x = 1\n[sub]\nx = 1\n", (1, 1), "The configuration was reloaded; nothing changed"),
+        ("x = 1\n[sub]\nx = 'a'\n", (1, 1), "The configuration stays as it was: one problem in the configuration"),
+        ("x = ", (1, 1), "The configuration stays as it was: cannot read the configuration file"),
+    ],
+)
+def test_hup_reloads(settings, caplog, text, values, message):
+    """CFG-02: with `ReloadSignals`, HUP takes over a configuration that is valid, and keeps the old one otherwise."""
+    from buvar import context
+
+    file, source = settings
+
+    async def prepare(cancel: plugin.Cancel):
+        context.add(source)
+
+        async def task():
+            file.write_text(text)
+            os.kill(os.getpid(), signal.SIGHUP)
+            await asyncio.sleep(0.05)
+            return source.load(Settings).x, source.load(Settings, "sub").x
+
+        yield task()
+
+    caplog.set_level("INFO", "buvar.plugin")
+    assert plugin.stage(prepare, signals=plugin.ReloadSignals) == [values]
+    (only,) = [record.getMessage() for record in caplog.records if record.name == "buvar.plugin"]
+    assert only.startswith(message)
+
+
+def test_hup_without_a_configuration(caplog):
+    """CFG-02: where no configuration is, HUP is told so."""
+
+    async def prepare():
+        os.kill(os.getpid(), signal.SIGHUP)
+        yield asyncio.sleep(0.05)
+
+    plugin.stage(prepare, signals=plugin.ReloadSignals)
+    assert [record.getMessage() for record in caplog.records] == ["There is no configuration to reload"]
