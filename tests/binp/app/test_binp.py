@@ -152,7 +152,7 @@ async def test_a_binp_is_not_its_app():
         {
             "type": "lifespan.startup.failed",
             "message": "this is a BINP, and what can be served is its app\n"
-            "  fix:   name the app, as in `uvicorn ops:binp.app`",
+            "  fix:   name the app: `uvicorn ops:binp.app`",
         }
     ]
     with pytest.raises(BinpError, match="what can be served is its app"):
