@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from binp.auth import make_link, read_or_create_token, token_path
@@ -37,18 +38,21 @@ class Presence:
         self._database = _path_of(home.store.url)
         self._is_told = False
         self._is_over = False
+        self._unsubscribe: Callable[[], None] | None = None
 
     def announce(self) -> None:
         """Say it, if this process leads, and when it comes to lead; print a link that logs one browser in."""
         home = self._home
         if home.store.role is Role.OWNER:
             self._print()
-        home.store.on_role(self._publish)
+        self._unsubscribe = home.store.on_role(self._publish)
         self._publish(home.store.role)
 
     def withdraw(self) -> None:
         """Say no more that it is reached. Idempotent."""
         self._is_over = True
+        if self._unsubscribe is not None:
+            self._unsubscribe()
         if self._is_told:
             withdraw(self._database)
 

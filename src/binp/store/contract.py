@@ -540,10 +540,10 @@ class Store(Protocol):
         so whatever was derived from changes is to be read anew.
         """
 
-    def on_role(self, callback: Callable[[Role], None]) -> None:
+    def on_role(self, callback: Callable[[Role], None]) -> Callable[[], None]:
         """Call *callback* on the loop when this process takes the role of the owner after it was a client.
 
-        Not called for the role that :meth:`open` found; that one is in :attr:`role`.
+        Returns what ends it. Not called for the role that :meth:`open` found; that one is in :attr:`role`.
         """
 
     def get_key(self, namespace: str, key: str) -> Awaitable[KeyValue | None]:

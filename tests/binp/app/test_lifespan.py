@@ -113,7 +113,7 @@ async def test_signals_are_heard_before_the_server(db: str, capsys: Any) -> None
             after_first = binp.home.is_serving
             signal.raise_signal(signal.SIGTERM)
             await asyncio.sleep(0.05)
-            hurried = binp.home._hurry is not None and binp.home._hurry.is_set()
+            hurried = binp.home.is_hurried
         restored = signal.getsignal(signal.SIGTERM) == server.handle
 
     assert (after_first, hurried, restored) == (False, True, True)

@@ -8,12 +8,15 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from binp.store.contract import Change, Listener, Role
 
 from ._outbox import Outbox
 
 __all__ = ["Delivery"]
+
+T = TypeVar("T")
 
 _logger = logging.getLogger("binp.store")
 
@@ -56,17 +59,11 @@ class Delivery:
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call *listener* with the changes of each commit. Returns what ends it."""
-        self._listeners.append(listener)
+        return _add(self._listeners, listener)
 
-        def end() -> None:
-            with contextlib.suppress(ValueError):
-                self._listeners.remove(listener)
-
-        return end
-
-    def on_role(self, callback: Callable[[Role], None]) -> None:
-        """Call *callback* when this process takes the role of the owner."""
-        self._role_callbacks.append(callback)
+    def on_role(self, callback: Callable[[Role], None]) -> Callable[[], None]:
+        """Call *callback* when this process takes the role of the owner. Returns what ends it."""
+        return _add(self._role_callbacks, callback)
 
     def post(self, futures: list[asyncio.Future[None]], changes: Sequence[Change]) -> None:
         """Tell the listeners of *changes*, then resolve *futures*. Called by the thread that committed."""
@@ -140,6 +137,17 @@ class Delivery:
         else:
             self._nudges = 0
             self._nudge_in(_LATE if since else 0.01)
+
+
+def _add(callbacks: list[T], callback: T) -> Callable[[], None]:
+    """Add *callback*; returns what takes it out again, once."""
+    callbacks.append(callback)
+
+    def end() -> None:
+        with contextlib.suppress(ValueError):
+            callbacks.remove(callback)
+
+    return end
 
 
 def _resolve(futures: Sequence[asyncio.Future[None]]) -> None:

@@ -168,9 +168,9 @@ class SqliteStore:
         """Call *listener* on the loop with the changes of each commit, in order; with none when the feed is another."""
         return self._listeners.listen(listener)
 
-    def on_role(self, callback: Callable[[Role], None]) -> None:
-        """Call *callback* on the loop when this process takes the role of the owner."""
-        self._listeners.on_role(callback)
+    def on_role(self, callback: Callable[[Role], None]) -> Callable[[], None]:
+        """Call *callback* on the loop when this process takes the role of the owner. Returns what ends it."""
+        return self._listeners.on_role(callback)
 
     async def get_key(self, namespace: str, key: str) -> KeyValue | None:
         """One key, or None. Read at once, without a thread: that takes a few microseconds."""
