@@ -78,6 +78,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # pragma: no cover - the tests of the command start it as a process of its own
     with contextlib.suppress(KeyboardInterrupt):
         sys.exit(main())

@@ -245,3 +245,19 @@ def test_chains_are_bounded(monkeypatch):
 
     assert len(chains.known) + len(chains.starts) <= 12
     assert sum(ways) <= 30
+
+
+def test_ways_are_bounded(monkeypatch):
+    """However many ways lead from chain to chain, only so many are remembered."""
+    import itertools
+
+    chains = components._chains
+    chains._forget()
+    monkeypatch.setattr(components, "CHAIN_LIMIT", 31)
+    for names in itertools.permutations("abcd"):
+        stack = Components()
+        stack.chain
+        for name in names:
+            stack.add(1, name=name)
+            assert len(chains.starts) <= 31
+        assert stack.chain is components._chains.of(stack.layers)

@@ -176,7 +176,8 @@ def test_in_this_process(tmp_path, monkeypatch, capsys, reset_config_sections, b
         main(["here", "--log-level", "x"])
     assert caught.value.code == 2
     monkeypatch.setattr(sys, "path", ["", *sys.path])
-    assert main(["here"]) == 0
+    monkeypatch.setenv("ZZ_UNKNOWN", "1")
+    assert main(["here", "--env-prefix", "ZZ"]) == 0
     assert capsys.readouterr().out == "hello nobody\nhello nobody\n"
 
 

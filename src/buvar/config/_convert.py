@@ -181,8 +181,6 @@ SCALARS: Final[dict[Any, Callable[[Any], Any]]] = {
 
 def to_enum(value: object, tp: type[enum.Enum], *, text: bool) -> enum.Enum:
     """Read a member by its value, or by its name."""
-    if isinstance(value, tp):
-        return value
     for member in tp:
         if type(member.value) is type(value) and member.value == value:
             return member

@@ -144,10 +144,7 @@ class _Outcome:
             self.found[key] = value
 
     def note_candidate(self, produces: Any, *, is_cut: bool) -> None:
-        if not is_cut:
-            self.entered.add(produces)
-        elif produces in self.building:
-            self.cut.add(produces)
+        (self.cut if is_cut else self.entered).add(produces)
 
     def absorb(self, inner: _Outcome, room: _Room) -> None:
         """Depend on what a search inside this one depends on, as far as that was there before this one."""

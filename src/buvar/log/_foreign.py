@@ -34,6 +34,14 @@ class ForeignHandler(logging.Handler):
         """The sink needs no lock, and without one a signal handler may log."""
         self.lock = None
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Write a record unless a filter drops it; without the lock that there is not."""
+        kept: Any = self.filter(record)
+        if kept:
+            # from Python 3.12 on a filter may answer another record
+            self.emit(kept if isinstance(kept, logging.LogRecord) else record)
+        return bool(kept)
+
     def emit(self, record: logging.LogRecord) -> None:
         """Render and write a record; never raises."""
         try:

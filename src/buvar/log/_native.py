@@ -50,12 +50,11 @@ def logger_factory(sink: Sink) -> Callable[..., LineLogger]:
 
 def _caller() -> str:
     frame: types.FrameType | None = sys._getframe(2)  # noqa: SLF001 - documented in CPython
-    while frame is not None:
+    name = __name__
+    while frame is not None and (name == __name__ or name.partition(".")[0] == "structlog"):
         name = str(frame.f_globals.get("__name__", "?"))
-        if name.partition(".")[0] != "structlog" and name != __name__:
-            return name
         frame = frame.f_back
-    return "?"
+    return name
 
 
 class Describe:
@@ -100,8 +99,7 @@ def filtering_logger(level: int) -> type[Any]:
     namespace["get_effective_level"] = lambda _self: level
     for name in _METHODS:
         number = numbers.get("INFO" if name == "msg" else name.upper(), logging.CRITICAL)
-        if hasattr(base, name):
-            namespace[name] = _safe(name) if number >= level else _silent(name)
+        namespace[name] = _safe(name) if number >= level else _silent(name)
     return type("SafeLogger", (base,), namespace)
 
 

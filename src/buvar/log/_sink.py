@@ -13,6 +13,9 @@ from typing import Any, Final
 #: lines that are written with one call at most
 BATCH: Final = 512
 
+#: seconds that a thread which has ended may still be seen by the system
+_GONE: Final = 0.1
+
 _sinks: weakref.WeakSet[Sink] = weakref.WeakSet()
 
 
@@ -40,7 +43,7 @@ class Sink:
         _sinks.add(self)
 
     def _reset(self) -> None:
-        self._queue: queue.SimpleQueue[bytes | threading.Event] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[bytes | threading.Event | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._writing = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -75,6 +78,22 @@ class Sink:
         self.is_closed = True
         self.flush(timeout)
 
+    def pause(self, timeout: float = 1.0) -> None:
+        """Write what waits and end the thread; the next line starts another.
+
+        Python warns of a fork while there are threads, with good reason.
+        """
+        thread = self._thread
+        if thread is None or not thread.is_alive():
+            return
+        self._queue.put(None)
+        thread.join(timeout)
+        end = time.monotonic() + _GONE
+        # Python lets go of a thread a moment before the system does
+        while os.path.exists(f"/proc/self/task/{thread.native_id}") and time.monotonic() < end:  # noqa: PTH110 - quicker
+            time.sleep(0.0005)
+        self._thread = None
+
     def _start(self) -> bool:
         with self._lock:
             if self._thread is None:
@@ -86,11 +105,14 @@ class Sink:
                 self._thread = thread
         return True
 
-    def _run(self, waiting: queue.SimpleQueue[bytes | threading.Event]) -> None:
+    def _run(self, waiting: queue.SimpleQueue[bytes | threading.Event | None]) -> None:
         while True:
             item = waiting.get()
             lines: list[bytes] = []
             while True:
+                if item is None:
+                    self._put(lines)
+                    return
                 if isinstance(item, threading.Event):
                     self._put(lines)
                     lines = []
@@ -144,9 +166,14 @@ def dropped() -> int:
     return sum(sink.dropped for sink in list(_sinks))
 
 
+def _before_fork() -> None:
+    for sink in list(_sinks):
+        sink.pause()
+
+
 def _after_fork() -> None:
     for sink in list(_sinks):
         sink._reset()  # noqa: SLF001 - the lines in the queue, the locks and the thread belong to the parent
 
 
-os.register_at_fork(after_in_child=_after_fork)
+os.register_at_fork(before=_before_fork, after_in_child=_after_fork)

@@ -516,3 +516,77 @@ def test_secret_values_load():
     loaded = config.ConfigSource({"plain": Secret("x")}, environ={"NUMBER": "5"}).load(App)
     assert (loaded.plain.reveal(), loaded.number.reveal()) == ("x", 5)
     assert toml.dumps({}) == ""
+
+
+@attrs.define
+class Leaf:
+    x: int = 1
+
+
+@attrs.define
+class Branch:
+    leaf: Leaf = Leaf(5)
+    other: Leaf = Leaf(6)
+    name: str = ""
+
+
+@attrs.define
+class Tree:
+    branch: Branch = Branch(Leaf(7), Leaf(8))
+    optional: Leaf | None = attrs.field(kw_only=True)
+
+
+def test_defaults_two_levels_down():
+    """CFG-11: the values of a default instance stand at every depth; a nested class that may be None and is required
+    is None without a word; a variable below finds its way past its siblings (B-14)."""
+    tree = config.ConfigSource({"branch": {"name": "x"}}, environ={"BRANCH_OTHER_X": "9"}).load(Tree)
+    assert tree == Tree(Branch(Leaf(7), Leaf(9), "x"), optional=None)
+
+
+def test_fields_without_annotations():
+    """CFG-02: fields of attrs that have a type and no annotation, inherited ones among them."""
+    base = attr.make_class("Base", {"x": attr.ib(type=int)})
+    derived = attr.make_class("Derived", {"y": attr.ib(), "z": attr.ib(type=bool, default=False)}, bases=(base,))
+    assert config.ConfigSource({"x": "1", "y": "2", "z": "yes"}, environ={}).load(derived) == derived(1, "2", True)
+
+
+def test_fields_of_pydantic_that_are_computed():
+    """CFG-02: a field of a pydantic dataclass that its constructor does not take is no setting."""
+
+    @pydantic.dataclasses.dataclass
+    class Made:
+        x: int
+        y: int = dataclasses.field(init=False, default=3)
+
+    assert config.ConfigSource({"x": 1}, environ={}).load(Made) == Made(1)
+
+
+def test_secrets_in_the_words_of_others(refused):
+    """CFG-02: what a converter or a validator says about a secret is not repeated, short secrets least of all."""
+
+    def convert(value):
+        raise RuntimeError(f"bad {value}")
+
+    def validate(instance, attribute, value):
+        raise ValueError(f"cannot take {value}, nor {instance}")
+
+    @attrs.define
+    class One:
+        password: str = config.var(converter=convert)
+
+    @attrs.define
+    class Other:
+        token: str = attrs.field()
+        name: str = attrs.field(validator=validate)
+
+    text = refused(config.ConfigSource({"password": "hunter2"}, environ={}).load, One)
+    assert text.splitlines()[1] == "  - password: *** is not valid (RuntimeError) (from dict #1)"
+    text = refused(config.ConfigSource({"token": "xy", "name": "xy"}, environ={}).load, Other)
+    assert "cannot take" not in text
+    assert "the reason would show a secret" in text
+
+
+def test_shapes_of_what_has_none():
+    """CFG-10: the generated help of a class without fields is refused."""
+    with pytest.raises(config.ConfigClassError, match="^int has no fields to load"):
+        config.generate_env_help(int)

@@ -941,3 +941,35 @@ async def test_a_kept_value_that_cannot_be_built():
             async with di.scope():
                 context.add(Pool())
                 await di.nject(Whole)
+
+
+async def test_keywords_inside_a_scope():
+    """DI-05: a keyword of the scope's own `nject` wins there as well."""
+    adapters = di.Adapters()
+    adapters.register(lambda_of(Session))
+    async with adapters.scope() as scope:
+        given = Session()
+        assert await scope.nject(Session, session=given) is not None
+        assert (await scope.nject(Holder, session=given, holder=Holder(given))).session is given
+
+
+class Holder:
+    def __init__(self, session: Session):
+        self.session = session
+
+
+def lambda_of(cls):
+    def make() -> cls:
+        return cls()
+
+    return make
+
+
+async def test_a_scope_that_is_left_elsewhere():
+    """A scope may be left by another task than the one that entered; that task's context stays as it is."""
+    scope = di.scope()
+    await asyncio.create_task(scope.__aenter__())
+    before = context.current_context()
+    await asyncio.create_task(scope.__aexit__(None, None, None))
+    assert context.current_context() is before
+    assert scope.is_closed

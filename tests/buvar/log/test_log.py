@@ -428,3 +428,37 @@ def test_what_no_json_object_is_made_of(setup, output):
     structlog.get_logger().info("drop")
     structlog.get_logger().info("keep")
     assert output.event()["event"] == "keep"
+
+
+def test_subclasses_of_text(setup, output):
+    """LOG-03: a value of a class of one's own that is text is written as text."""
+
+    class Name(str):
+        __slots__ = ()
+
+    setup()
+    structlog.get_logger().info("x", name=Name("it"))
+    assert output.event()["name"] == "it"
+
+
+def test_a_logger_that_is_used_again(output):
+    """A call that was not too low under the set-up that has ended goes to the next one as well."""
+    later = io.StringIO()
+    with log.setup_logging(stream=output, tty=False):
+        logger = structlog.get_logger("kept")
+        logger.info("first")
+    with log.setup_logging(stream=later, tty=False):
+        logger.info("second %d", 2, x=1)
+        assert log.flush()
+    line = json.loads(later.getvalue())
+    assert (line["event"], line["x"], line["logger"]) == ("second 2", 1, "kept")
+
+
+def test_filters_of_foreign_records(setup, output):
+    """LOG-02: a filter on the handler may drop a record of the standard library."""
+    setup()
+    (handler,) = [each for each in logging.getLogger().handlers if type(each).__name__ == "ForeignHandler"]
+    handler.addFilter(lambda record: record.getMessage() != "drop")
+    for message in ("drop", "keep"):
+        logging.getLogger("x").warning(message)
+    assert output.event()["event"] == "keep"

@@ -137,3 +137,32 @@ def test_fork(clean_environ):
     events = [line.split('"event":"')[1].split('"')[0] for line in done.stderr.splitlines()]
     assert sorted(events) == ["child", "child", "child", "parent after", "parent before"]
     assert os.getpid()
+
+
+def test_after_a_fork():
+    """LOG-02: in a forked child the queue is empty and a thread of its own is started with the first line."""
+    from buvar.log import _sink
+
+    stream = io.StringIO()
+    sink = Sink(stream, size=10)
+    sink._queue.put(b"of the parent\n")
+    _sink._after_fork()
+    sink.write(b"of the child\n")
+    assert sink.flush(5)
+    assert stream.getvalue() == "of the child\n"
+
+
+def test_before_a_fork():
+    """LOG-02: before a fork everything is written and the thread has ended; it comes back with the next line."""
+    stream = io.StringIO()
+    sink = Sink(stream, size=10)
+    sink.pause()
+    sink.write(b"before\n")
+    thread = sink._thread
+    sink.pause()
+    assert not thread.is_alive()
+    assert stream.getvalue() == "before\n"
+    sink.write(b"after\n")
+    assert sink.flush(5)
+    assert stream.getvalue() == "before\nafter\n"
+    sink.close()

@@ -423,3 +423,18 @@ def test_an_error_while_loading_leaves_nothing_behind():
     assert caught.value.__notes__ == [
         f"while loading the plugin {__name__}:test_an_error_while_loading_leaves_nothing_behind.<locals>.bad"
     ]
+
+
+def test_a_plugin_that_gives_nothing_at_its_yield():
+    """PLG-02: a bare yield is an error that names the plugin and says what may have been meant (B-22)."""
+
+    async def prepare():
+        yield
+
+    with pytest.raises(plugin.PluginResultError) as caught:
+        plugin.stage(prepare)
+    name = f"{__name__}:test_a_plugin_that_gives_nothing_at_its_yield.<locals>.prepare"
+    assert (
+        str(caught.value).partition("\nwhile loading")[0].splitlines()[0].endswith("gave None where a task is expected")
+    ), name
+    assert "take `teardown: plugin.Teardown` and `await teardown.enter(...)`" in str(caught.value)

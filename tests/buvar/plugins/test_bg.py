@@ -82,3 +82,10 @@ def test_plugin():
 
     plugin.stage(prepare)
     assert tasks[0].cancelled()
+
+
+async def test_a_job_that_is_no_coroutine():
+    """PLG-15: any awaitable is a job."""
+    future = asyncio.get_running_loop().create_future()
+    future.set_result(5)
+    assert await bg.Jobs().add(future) == 5
