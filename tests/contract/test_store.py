@@ -487,6 +487,7 @@ async def test_what_is_wanted_of_and_seen_of_a_service(store):
 
     assert (other.name, other.desired, other.status, other.node) == ("other", True, None, None)
     assert (poll.name, poll.desired, poll.status, poll.node) == ("poll", False, '{"status":"running"}', "n1")
+    assert (other.desired_at, poll.desired_at) == (3, 2)
 
 
 async def test_once_is_once(store):

@@ -459,6 +459,8 @@ class ServiceRow:
     name: str
     #: None if nobody said
     desired: bool | None
+    #: the ``at`` of who said it last
+    desired_at: int | None
     #: JSON object: its Info as last observed, None if it was never seen
     status: str | None
     node: str | None

@@ -93,9 +93,14 @@ class Reader:
         """Every service."""
         return [
             ServiceRow(
-                name=name, desired=None if desired is None else bool(desired), status=status, node=node, updated=updated
+                name=name,
+                desired=None if desired is None else bool(desired),
+                desired_at=desired_at,
+                status=status,
+                node=node,
+                updated=updated,
             )
-            for name, desired, status, node, updated in self._ask("get_services")
+            for name, desired, desired_at, status, node, updated in self._ask("get_services")
         ]
 
     def find_runs(self, query: RunQuery) -> RunPage:

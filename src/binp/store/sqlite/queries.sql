@@ -217,7 +217,7 @@ LEFT JOIN name AS source ON source.id = record.source
 WHERE record.run = :run AND record.seq > :after AND record.seq < :before ORDER BY record.seq DESC LIMIT :limit;
 
 -- get_services: all services by name
-SELECT name, desired, status, node, updated FROM service ORDER BY name;
+SELECT name, desired, desired_at, status, node, updated FROM service ORDER BY name;
 
 -- find_name: the id of a text
 SELECT id FROM name WHERE text = ?;
