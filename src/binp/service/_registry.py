@@ -12,11 +12,12 @@ from binp.events import Emitter
 from binp.home import Home
 from binp.operations import Operation, Operations, check_callable, default_description, default_name
 from binp.runs import now
-from binp.store.contract import Change, Role, SetDesired, SetObserved, StoreError
+from binp.store.contract import Change, Role, ServiceRow, SetDesired, SetObserved, StoreError, Write
 
 from ._life import begin_life
-from ._status import Status
+from ._stop import stop_all
 from ._supervisor import Policy, Supervisor
+from ._wishes import Wishes
 
 if TYPE_CHECKING:
     from ._models import Info
@@ -42,7 +43,17 @@ class Service:
         self._home: Home | None = None
         self._operations = Operations()
         self._supervisors: dict[str, Supervisor] = {}
+        #: to be started by the next step of the loop, unless an app will do it
+        self._early: set[str] = set()
+        self._shut = False
+        self._forget()
+
+    def _forget(self) -> None:
+        """Be as before anything was served."""
         self._leads = False
+        #: another process led when this one opened the database; and what ran there is about to be started here
+        self._joined = self._taking_over = False
+        self._wishes = Wishes()
         self._obeying: asyncio.Task[None] | None = None
         self._told: set[str] = set()
 
@@ -56,9 +67,9 @@ class Service:
     def adopt(self, other: Service) -> None:
         """Take over the services of *other*, which becomes a second name for this registry."""
         for operation in other._operations.all("service"):
-            supervisor = other._supervisors[operation.name]
-            supervisor.stop()
-            self._add(operation.function, operation.name, operation.description, supervisor.policy)
+            former = other._supervisors[operation.name]
+            former.stop()
+            self._add(operation.function, operation.name, operation.description, former.policy, former)
         other.__dict__ = self.__dict__
 
     @overload
@@ -109,7 +120,12 @@ class Service:
         return self._add(function, name, description, policy)
 
     def _add(
-        self, function: Callable[..., Any], name: str | None, description: str | None, policy: Policy
+        self,
+        function: Callable[..., Any],
+        name: str | None,
+        description: str | None,
+        policy: Policy,
+        former: Supervisor | None = None,
     ) -> Callable[..., Any]:
         check_callable(function, "@binp.service")
         operation = Operation(
@@ -119,20 +135,21 @@ class Service:
             description=default_description(function) if description is None else description,
         )
         self._operations.add(operation, logger=_logger)
-        old = self._supervisors.get(operation.name)
-        new = Supervisor(
-            operation,
-            policy,
-            live=lambda: begin_life(operation, self._home),
-            context=self._context,
-            changed=self._state_changed,
-        )
-        self._supervisors[operation.name] = new
-        if old is not None and old.is_alive:
-            # the new one is started when the old one has really ended: never two copies at once
-            old.stop()
-        elif policy.autostart:
-            self._start_early(new)
+        supervisor = self._supervisors.get(operation.name)
+        if supervisor is None:
+            supervisor = self._supervisors[operation.name] = Supervisor(
+                operation,
+                policy,
+                live=lambda latest: begin_life(latest, self._home),
+                context=self._context,
+                changed=self._state_changed,
+            )
+        else:
+            supervisor.redefine(operation, policy)
+        if former is not None and former.is_alive:
+            supervisor.formers.append(former)
+        if policy.autostart:
+            self._start_early(supervisor)
         return function
 
     # -- look and command ----------------------------------------------------------------------------------------
@@ -151,125 +168,191 @@ class Service:
         seen = {row.name: row.status for row in await self._home.store.get_services()}
         return [Info.model_validate_json(status) if (status := seen.get(info.name)) else info for info in self.services]
 
-    def start(self, name: str) -> None:
-        """Start a service; nothing happens if it is unknown or not stopped. Needs a running loop."""
-        self._command(name, running=True)
+    def start(self, name: str, *, actor: str | None = None) -> None:
+        """Start a service; nothing happens if it is unknown or not stopped. Needs a running loop.
 
-    def stop(self, name: str) -> None:
-        """Stop a service; nothing happens if it is unknown or stopped. It is ``stopped`` when it has really ended."""
-        self._command(name, running=False)
+        Args:
+            name: Which one.
+            actor: Who wants that, as far as is known.
+        """
+        self._command(name, running=True, actor=actor)
 
-    def _command(self, name: str, *, running: bool) -> None:
+    def stop(self, name: str, *, actor: str | None = None) -> None:
+        """Stop a service; nothing happens if it is unknown or stopped.
+
+        It is cancelled, and ``stopped`` when it has really ended; ``stuck`` if that takes longer than ten seconds. Told
+        again, it is cancelled again.
+
+        Args:
+            name: Which one.
+            actor: Who wants that, as far as is known.
+        """
+        self._command(name, running=False, actor=actor)
+
+    def _command(self, name: str, *, running: bool, actor: str | None) -> None:
         supervisor = self._supervisors.get(name)
         if supervisor is None:
             return
-        if not self._is_here and self._home is not None:
-            self._home.store.write(SetDesired(name=name, running=running, at=now()))
-        elif running:
-            supervisor.start()
+        if self._home is not None and not self._is_here:
+            self._home.store.write(SetDesired(name=name, running=running, actor=actor, at=now()))
+            return
+        self._apply(supervisor, running)
+        if self._home is not None and self._home.is_serving:
+            self._keep_wish(name, running, actor)
+
+    def _apply(self, supervisor: Supervisor, running: bool) -> None:
+        if running:
+            self._start(supervisor)
         else:
-            supervisor.stop()
+            self._early.discard(supervisor.operation.name)
+            supervisor.stop(insist=True)
+
+    def _start(self, supervisor: Supervisor) -> None:
+        if not self._is_closing:
+            supervisor.start()
+
+    def _keep_wish(self, name: str, running: bool, actor: str | None = None) -> None:
+        """Keep what is obeyed here for the process that takes over."""
+        self._write(SetDesired(name=name, running=running, actor=actor, at=self._wishes.give(name)))
 
     @property
     def _is_here(self) -> bool:
         """Whether services run in this process."""
         return self._leads or self._home is None or not self._home.is_serving or self._home.store.role is Role.OWNER
 
+    @property
+    def _is_closing(self) -> bool:
+        """Whether this home shuts its services down, or has: nothing is started any more until it is opened again."""
+        return self._shut and (self._home is None or self._home.is_open)
+
     # -- a part of a home ----------------------------------------------------------------------------------------
 
     def opened(self) -> None:
         """The store is open; nothing is started before this process leads."""
+        self._shut = False
+        self._joined = self._home is not None and self._home.store.role is not Role.OWNER
 
     def lead(self) -> None:
-        """Start what shall run without being asked."""
+        """Start what shall run without being asked; after a takeover, what ran there or was wanted meanwhile."""
         if self._leads:
             return
         self._leads = True
+        if self._joined:
+            self._taking_over = True
+            self._begin_to_obey()
+            return
         for supervisor in self._supervisors.values():
-            if supervisor.policy.autostart:
-                supervisor.start()
-            else:
-                self._observe(supervisor)
+            # what was wanted before nobody served is over, also for those who take over from here
+            self._keep_wish(supervisor.operation.name, supervisor.policy.autostart)
+            self._lead_one(supervisor, supervisor.policy.autostart)
+
+    def _lead_one(self, supervisor: Supervisor, running: bool) -> None:
+        if running:
+            self._start(supervisor)
+        else:
+            self._observe(supervisor)
 
     def changed(self, changes: Sequence[Change]) -> None:
         """Obey what was commanded from anywhere."""
         told = {str(change.id) for change in changes if change.topic == "desired"}
-        if not told or not self._is_here:
-            return
-        self._told |= told
-        if self._obeying is None and self._home is not None:
+        if told and self._is_here and not self._is_closing:
+            self._told |= told
+            self._begin_to_obey()
+
+    def _begin_to_obey(self) -> None:
+        if self._obeying is None:
             loop = asyncio.get_running_loop()
             self._obeying = loop.create_task(self._obey(), name="binp services obey", context=self._context())
 
-    async def shut_down(self, timeout: float) -> None:
-        """Stop every service, the last defined first, and wait *timeout* seconds for their ends."""
-        alive = [supervisor for supervisor in reversed(self._supervisors.values()) if supervisor.is_alive]
-        deadline = asyncio.get_running_loop().time() + timeout
-        for supervisor in alive:
-            supervisor.stop()
-            left = max(0.1, deadline - asyncio.get_running_loop().time())
-            if not await supervisor.stopped(left):
-                _logger.error(
-                    "service %r did not stop within %.1f seconds; it ends with the process",
-                    supervisor.operation.name,
-                    timeout,
-                )
-
     async def _obey(self) -> None:
         try:
-            while self._told and self._home is not None and self._home.is_open:
+            while self._told or self._taking_over:
                 told, self._told = self._told, set()
-                for row in await self._home.store.get_services():
-                    supervisor = self._supervisors.get(row.name)
-                    if row.name in told and supervisor is not None and row.desired is not None:
-                        supervisor.start() if row.desired else supervisor.stop()
-        except StoreError:
-            _logger.exception("a command for a service could not be read")
+                is_takeover, self._taking_over = self._taking_over, False
+                rows = await self._read_rows()
+                for name, supervisor in tuple(self._supervisors.items()):
+                    if is_takeover or name in told:
+                        self._heed(supervisor, rows.get(name), is_takeover)
         finally:
             self._obeying = None
+
+    async def _read_rows(self) -> dict[str, ServiceRow]:
+        try:
+            return {row.name: row for row in await self._home.store.get_services()} if self._home is not None else {}
+        except StoreError:
+            _logger.exception("what is wanted of services could not be read")
+            return {}
+
+    def _heed(self, supervisor: Supervisor, row: ServiceRow | None, is_takeover: bool) -> None:
+        if row is None or row.desired is None:
+            if is_takeover:
+                self._lead_one(supervisor, supervisor.policy.autostart)
+        elif self._wishes.is_news(row.name, row.desired_at):
+            if is_takeover:
+                self._lead_one(supervisor, row.desired)
+            else:
+                self._apply(supervisor, row.desired)
+
+    async def shut_down(self, timeout: float) -> None:
+        """Stop every service, the last defined first, and wait *timeout* seconds for their ends.
+
+        Each has its part of the time before the next one is told; what is left when all were told is for all of them.
+        """
+        self._shut = True
+        try:
+            if self._obeying is not None:
+                self._obeying.cancel()
+                await asyncio.wait({self._obeying})
+            known = [one for latest in reversed(self._supervisors.values()) for one in (latest, *latest.formers)]
+            await stop_all([supervisor for supervisor in known if supervisor.is_alive], timeout)
+        finally:
+            self._shut = self._home is not None
+            self._forget()
 
     # -- inside --------------------------------------------------------------------------------------------------
 
     def _start_early(self, supervisor: Supervisor) -> None:
         """Start at decoration, where a loop is running and no app will do it."""
-        if self._leads:
-            supervisor.start()
-            return
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             return
-        if self._home is None:
-            supervisor.start()
+        if self._leads or self._home is None or supervisor.is_alive:
+            self._start(supervisor)
             return
         # a server may be importing this file inside its loop: then the app is asked for right after the import
+        self._early.add(supervisor.operation.name)
         loop.call_soon(self._start_unless_served, supervisor)
 
     def _start_unless_served(self, supervisor: Supervisor) -> None:
-        if self._home is not None and self._home.has_app and not self._leads:
-            return
-        if self._supervisors.get(supervisor.operation.name) is supervisor:
-            supervisor.start()
+        name = supervisor.operation.name
+        is_wanted = name in self._early and self._supervisors.get(name) is supervisor
+        self._early.discard(name)
+        if is_wanted and supervisor.policy.autostart and (self._leads or self._home is None or not self._home.has_app):
+            self._start(supervisor)
 
     def _context(self) -> contextvars.Context:
         return contextvars.copy_context() if self._home is None else self._home.context()
 
     def _state_changed(self, supervisor: Supervisor) -> None:
-        name = supervisor.operation.name
-        current = self._supervisors.get(name)
-        if current is not supervisor:
-            if supervisor.status is Status.STOPPED and current is not None and current.policy.autostart:
-                current.start()
-            return
-        self._observe(supervisor)
-        self.service_changed.emit(_info(supervisor))
+        if self._supervisors.get(supervisor.operation.name) is supervisor:
+            self._observe(supervisor)
+            self.service_changed.emit(_info(supervisor))
 
     def _observe(self, supervisor: Supervisor) -> None:
         if self._home is None or not self._home.is_open:
             return
-        store = self._home.store
         status = _info(supervisor).model_dump_json()
-        store.write(SetObserved(name=supervisor.operation.name, status=status, node=store.node, at=now()))
+        node = self._home.store.node
+        self._write(SetObserved(name=supervisor.operation.name, status=status, node=node, at=now()))
+
+    def _write(self, write: Write) -> None:
+        """Keep something if that is possible: services go on without."""
+        try:
+            if self._home is not None:
+                self._home.store.write(write)
+        except StoreError as error:
+            _logger.warning("%r was not kept: %s", write, error.what)
 
 
 def _info(supervisor: Supervisor) -> Info:

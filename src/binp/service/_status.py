@@ -18,6 +18,8 @@ class Status(enum.StrEnum):
     RUNNING = "running"
     #: its function ended, and is called again after a delay
     RESTARTING = "restarting"
+    #: it was told to stop, and did not in time: its function is still being executed
+    STUCK = "stuck"
 
     # the members under the names of the original
     stopped = STOPPED

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from binp.operations import Operation
-from binp.runs import Outcome
+from binp.runs import Outcome, text_of
 from binp.store.contract import State
 
 from ._status import Status
@@ -25,6 +25,8 @@ _logger = logging.getLogger("Service")
 
 #: seconds: the least delay before a restart, however small the service wants it
 _FLOOR = 0.05
+
+_STOPPED = "cancelled: the service was stopped"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +43,8 @@ class Policy:
     max_delay: float = 60.0
     #: seconds after which a life counts as healthy, so that the delay starts anew
     healthy: float = 60.0
+    #: seconds that it may take to stop before it is ``stuck``
+    patience: float = 10.0
 
     def wait(self, failures: int) -> float:
         """Seconds before the next start, after so many failures in a row; grown delays vary by a tenth."""
@@ -54,15 +58,19 @@ class Policy:
 class Life(Protocol):
     """One execution of a service, as the history sees it. None of its methods delays a state."""
 
+    @property
+    def cancelled(self) -> str | None:
+        """Why this life alone was cancelled, which has cancelled the task once; None if it was not."""
+
     async def body(self) -> Any:
         """Execute the function; raises what it raises."""
 
     def ended(self, outcome: Outcome) -> None:
-        """Say how it ended."""
+        """Say how it ended; only the first time counts."""
 
 
 class Supervisor:
-    """Keeps at most one copy of one service alive.
+    """Keeps at most one copy of the service of one name alive, whatever its definition is at the moment.
 
     Commands only say what is wanted and wake the one task that owns the state. The function is awaited in that task,
     with nothing awaited between its end and the change of state.
@@ -72,7 +80,7 @@ class Supervisor:
         policy: When to run it again.
         live: Begins a life, just before the function is called; may wait for what the service needs.
         context: Makes the context of the task.
-        changed: Called with each new state.
+        changed: Called with each new state; does not raise.
     """
 
     def __init__(
@@ -80,7 +88,7 @@ class Supervisor:
         operation: Operation,
         policy: Policy,
         *,
-        live: Callable[[], Awaitable[Life]],
+        live: Callable[[Operation], Awaitable[Life]],
         context: Callable[[], contextvars.Context],
         changed: Callable[[Supervisor], None],
     ) -> None:
@@ -89,13 +97,19 @@ class Supervisor:
         self.status = Status.STOPPED
         self.error: str | None = None
         self.restarts = 0
+        #: those of the same service elsewhere, whose ends are awaited before it runs here
+        self.formers: list[Supervisor] = []
         self._live = live
         self._context = context
         self._changed = changed
-        self._wanted = False
         self._task: asyncio.Task[None] | None = None
-        self._stopping = False
+        self._life: Life | None = None
         self._failures = 0
+        #: it was told to stop and has not ended; and whether it was told to start after that
+        self._stopping = self._again = False
+        #: how often the task was cancelled from here; anything beyond comes from a loop that is being closed
+        self._cancels = 0
+        self._overdue: asyncio.TimerHandle | None = None
 
     @property
     def is_alive(self) -> bool:
@@ -103,22 +117,38 @@ class Supervisor:
         return self._task is not None
 
     def start(self) -> None:
-        """Want it to run. Needs a running loop; returns at once, in state ``starting`` unless it runs already."""
-        self._wanted = True
+        """Want it to run. Needs a running loop; returns at once, in state ``starting`` unless a copy has not ended."""
         if self._task is None:
-            self._failures = 0
-            self.restarts = 0
-            self.error = None
             self._spawn()
+        elif self._stopping:
+            self._again = True
 
-    def stop(self) -> None:
-        """Want it to be stopped. Returns at once; it is ``stopped`` when its task has really ended."""
-        self._wanted = False
-        if self._task is not None and not self._stopping:
+    def stop(self, *, insist: bool = False) -> None:
+        """Want it to be stopped. Returns at once; it is ``stopped`` when its task has really ended.
+
+        Args:
+            insist: Cancel it once more if it was told to stop before, and has not.
+        """
+        is_repeated = self._stopping and not self._again
+        self._again = False
+        if self._task is None:
+            return
+        if not self._stopping:
             self._stopping = True
-            self._task.cancel()
+            patience = self.policy.patience
+            loop = self._task.get_loop()
+            self._overdue = loop.call_later(patience, self._be_stuck, patience, context=self._context())
+        elif not (insist and is_repeated):
+            return
+        if self._task.cancel():
+            self._cancels += 1
 
-    async def stopped(self, timeout: float) -> bool:
+    def redefine(self, operation: Operation, policy: Policy) -> None:
+        """Be another service from the next start on; what runs is told to stop."""
+        self.operation, self.policy = operation, policy
+        self.stop()
+
+    async def stopped(self, timeout: float | None = None) -> bool:
         """Wait for its end, *timeout* seconds at most. False if it has not ended."""
         if self._task is None:
             return True
@@ -127,63 +157,114 @@ class Supervisor:
         await asyncio.sleep(0)
         return self._task is None
 
+    def give_up(self, granted: float) -> None:
+        """It did not stop within *granted* seconds, and nobody waits longer: for the history its life is over."""
+        self._stop_clock()
+        self._be_stuck(granted)
+        if self._life is not None:
+            self._life.ended(Outcome(State.CANCELLED, message=f"{_STOPPED}; it did not stop"))
+
+    def _stop_clock(self) -> None:
+        if self._overdue is not None:
+            self._overdue.cancel()
+            self._overdue = None
+
+    def _be_stuck(self, granted: float) -> None:
+        _logger.error("service %r did not stop within %.1f seconds", self.operation.name, granted)
+        self._set(Status.STUCK)
+
     def _spawn(self) -> None:
         loop = asyncio.get_running_loop()
-        self._stopping = False
+        self._stopping = self._again = False
+        self._cancels = self._failures = self.restarts = 0
+        self.error = None
         self._set(Status.STARTING)
         self._task = loop.create_task(self._run(), name=f"service {self.operation.name}", context=self._context())
         self._task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._task = None
+        self._task = self._life = None
+        self._stop_clock()
         if not task.cancelled() and (error := task.exception()) is not None:
             _logger.error("the supervision of service %r failed", self.operation.name, exc_info=error)
-            self.error = str(error)
-            self._wanted = False
-        if self._wanted:
-            # it was started again while it was being stopped
+            self.error = _text(error)
+            self._again = False
+        if self._again:
             self._spawn()
         else:
             self._set(Status.STOPPED)
 
     async def _run(self) -> None:
+        try:
+            while self.formers:
+                if await self.formers[0].stopped():
+                    del self.formers[0]
+            while await self._live_once():
+                await asyncio.sleep(self.policy.wait(self._failures))
+                self.restarts += 1
+        finally:
+            if self._is_closing():
+                self._again = False
+
+    async def _live_once(self) -> bool:
+        """Live one life. Returns whether there shall be another one, after a delay."""
         loop = asyncio.get_running_loop()
-        while True:
-            life = await self._live()
+        began = loop.time()
+        try:
+            self._life = life = await self._live(self.operation)
+            if self._stopping:
+                # whatever it waited for may have swallowed that
+                raise asyncio.CancelledError
             self._set(Status.RUNNING)
             began = loop.time()
-            try:
-                value = await life.body()
-            except asyncio.CancelledError as error:
-                if self._stopping or _is_cancelled():
-                    self._wanted = self._wanted and self._stopping
-                    life.ended(Outcome(State.CANCELLED, None, error, "cancelled: the service was stopped"))
-                    raise
-                self._fail(life, error, "CancelledError: raised inside, although nobody stopped the service")
-            except Exception as error:  # noqa: BLE001 - whatever a service raises is logged, kept, and answered by policy
-                self._fail(life, error, _text(error))
-            else:
-                self._failures = 0
-                self._next(Status.RESTARTING)
-                life.ended(Outcome(State.SUCCEEDED, value))
-            if not self.policy.restart or self._stopping:
-                self._wanted = self._wanted and self._stopping
-                return
-            if loop.time() - began >= self.policy.healthy:
-                self._failures = min(self._failures, 1)
-            await asyncio.sleep(self.policy.wait(self._failures))
-            self.restarts += 1
+            value = await life.body()
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a service raises is logged, kept, and answered by policy
+            outcome = self._outcome_of(error)
+        else:
+            outcome = Outcome(State.SUCCEEDED, value)
+        is_last = self._stopping or self._is_closing() or not self.policy.restart
+        self._conclude(outcome, is_last)
+        if is_last:
+            return False
+        self._life = None
+        self._take_back_cancels()
+        if loop.time() - began >= self.policy.healthy:
+            self._failures = min(self._failures, 1)
+        return True
 
-    def _fail(self, life: Life, error: BaseException, text: str) -> None:
-        self._failures += 1
-        self.error = text
-        self._next(Status.RESTARTING)
-        life.ended(Outcome(State.FAILED, None, error, text))
-        _logger.error("service %r failed: %s", self.operation.name, text, exc_info=error)
+    def _outcome_of(self, error: BaseException) -> Outcome:
+        if not isinstance(error, asyncio.CancelledError):
+            return Outcome(State.FAILED, None, error, _text(error))
+        if self._stopping or self._is_closing():
+            return Outcome(State.CANCELLED, None, error, _STOPPED)
+        if self._life is not None and self._life.cancelled is not None:
+            return Outcome(State.CANCELLED, None, error, self._life.cancelled)
+        text = "CancelledError: raised inside, although nobody stopped the service"
+        return Outcome(State.FAILED, None, error, text)
 
-    def _next(self, status: Status) -> None:
-        if self.policy.restart and not self._stopping:
-            self._set(status)
+    def _conclude(self, outcome: Outcome, is_last: bool) -> None:
+        is_failure = outcome.state is State.FAILED
+        self._failures = self._failures + 1 if is_failure else 0
+        if is_failure:
+            self.error = outcome.message
+        if not is_last:
+            self._set(Status.RESTARTING)
+        if self._life is not None:
+            self._life.ended(outcome)
+        if is_failure:
+            _logger.error("service %r failed: %s", self.operation.name, outcome.message, exc_info=outcome.error)
+
+    def _is_closing(self) -> bool:
+        """Whether somebody else cancelled the task, as a loop that is being closed does."""
+        known = self._cancels + (self._life is not None and self._life.cancelled is not None)
+        return self._task is not None and self._task.cancelling() > known
+
+    def _take_back_cancels(self) -> None:
+        while self._task is not None and self._task.cancelling():
+            self._task.uncancel()
+        self._cancels = 0
 
     def _set(self, status: Status) -> None:
         if status is not self.status or status is Status.STARTING:
@@ -191,12 +272,6 @@ class Supervisor:
             self._changed(self)
 
 
-def _is_cancelled() -> bool:
-    """Whether somebody cancelled the running task itself, as a loop that is being closed does."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
 def _text(error: BaseException) -> str:
-    kind = type(error).__name__
-    return f"{kind}: {error}" if str(error) else kind
+    # a file name that is no Unicode comes as half surrogate pairs, which JSON does not know
+    return text_of(error).encode("utf-8", "backslashreplace").decode()

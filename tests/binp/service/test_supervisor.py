@@ -1,0 +1,448 @@
+"""One service: never two copies, no end that nobody wanted, and what is said of one that does not stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import os
+import sys
+import threading
+import time
+
+import pytest
+
+from binp import Service
+from binp.operations import Operation
+from binp.service import Status
+from binp.service._supervisor import Policy, Supervisor
+
+QUICK = 0.05
+
+
+@pytest.fixture
+async def service():
+    """A registry of its own, stopped after the test."""
+    made = Service()
+    yield made
+    await made.shut_down(5)
+
+
+def states(service):
+    return [info.status for info in service.services]
+
+
+async def until(condition, timeout=5.0):
+    async with asyncio.timeout(timeout):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+class Textless(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+def without_text():
+    raise Textless
+
+
+def with_half_a_pair():
+    open(os.fsdecode(b"/nowhere\xe9"))  # noqa: SIM115 - it is not there
+
+
+@pytest.mark.parametrize(
+    ("fail", "text"),
+    [(sys.exit, "SystemExit"), (without_text, "Textless"), (with_half_a_pair, "FileNotFoundError: ")],
+)
+@pytest.mark.parametrize("in_thread", [False, True])
+def test_whatever_it_raises_it_is_called_again(caplog, fail, text, in_thread):
+    """SVC-02: neither ``sys.exit`` nor an exception without a text ends a service, or the loop."""
+    caplog.set_level(logging.CRITICAL)
+    lives = []
+
+    def plain():
+        lives.append(1)
+        fail()
+
+    async def awaited():
+        plain()
+
+    async def main():
+        service = Service()
+        service(name="s", restart_delay=QUICK)(plain if in_thread else awaited)
+        await until(lambda: len(lives) >= 2)
+        info = service.services[0]
+        service.stop("s")
+        await service.shut_down(1)
+        return info
+
+    info = asyncio.run(main())
+    assert info.error.startswith(text)
+    assert info.model_dump_json()
+
+
+async def test_a_life_that_cannot_begin_is_tried_again(caplog):
+    """SVC-02: what keeps a life from beginning is answered as any failure: it is tried again after a growing delay."""
+    caplog.set_level(logging.CRITICAL)
+    tried, seen = [], []
+
+    async def live(operation):
+        tried.append(asyncio.get_running_loop().time())
+        raise RuntimeError("not now")
+
+    supervisor = Supervisor(
+        Operation(kind="service", name="s", function=lambda: None),
+        Policy(delay=QUICK),
+        live=live,
+        context=contextvars.copy_context,
+        changed=lambda changed: seen.append(changed.status),
+    )
+    supervisor.start()
+    await until(lambda: len(tried) == 3)
+    supervisor.stop()
+    assert await supervisor.stopped(1)
+
+    assert seen == ["starting", "restarting", "stopped"]
+    assert supervisor.error == "RuntimeError: not now"
+    assert tried[2] - tried[1] > tried[1] - tried[0]
+
+
+async def test_three_definitions_one_copy(service):
+    """SVC-04: however often it is redefined while the first one ends, the last one runs, and no two at a time."""
+    alive, most = [], []
+
+    def define(tag):
+        @service(name="s")
+        async def body():
+            alive.append(tag)
+            most.append(len(alive))
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(0.1)
+                alive.remove(tag)
+
+    define("a")
+    await until(lambda: alive == ["a"])
+    define("b")
+    await asyncio.sleep(0.02)
+    define("c")
+    service.start("s")
+    await until(lambda: alive == ["c"])
+
+    assert max(most) == 1
+    assert len(service.services) == 1
+
+
+async def test_redefined_and_stopped_it_is_stopped(service):
+    """SVC-04: a stop after a redefinition is obeyed, and it is ``stopped`` when the old one has really ended."""
+    alive = []
+
+    def define(tag):
+        @service(name="s")
+        async def body():
+            alive.append(tag)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(0.05)
+                alive.remove(tag)
+
+    define("a")
+    await until(lambda: alive == ["a"])
+    define("b")
+    service.stop("s")
+    assert states(service) == [Status.RUNNING]
+    await until(lambda: states(service) == [Status.STOPPED])
+    assert alive == []
+    await asyncio.sleep(0.05)
+    assert alive == []
+
+
+async def test_redefined_without_autostart_it_is_stopped(service):
+    """SVC-04: what is redefined not to start by itself does not."""
+
+    @service(name="s")
+    async def old():
+        await asyncio.Event().wait()
+
+    await until(lambda: states(service) == [Status.RUNNING])
+
+    @service(name="s", autostart=False)
+    async def new():
+        raise AssertionError
+
+    await until(lambda: states(service) == [Status.STOPPED])
+    await asyncio.sleep(0.02)
+    assert (states(service), service.services[0].error) == ([Status.STOPPED], None)
+
+
+async def test_what_is_taken_over_ends_first():
+    """SVC-04: a service that is taken in from another registry runs here when it has ended there."""
+    host, guest, alive, most = Service(), Service(), [], []
+
+    @guest(name="s")
+    async def body():
+        alive.append(1)
+        most.append(len(alive))
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.05)
+            alive.pop()
+
+    await until(lambda: alive)
+    host.adopt(guest)
+    await until(lambda: len(most) == 2)
+
+    assert max(most) == 1
+    await host.shut_down(1)
+    assert not alive
+
+
+async def test_a_thread_is_waited_for(service):
+    """SVC-03: a sync service that is stopped runs until it returns; started meanwhile, there is no second copy."""
+    alive, most, leave = [], [], threading.Event()
+
+    @service(name="s")
+    def body():
+        alive.append(1)
+        most.append(len(alive))
+        leave.wait(5)
+        alive.pop()
+
+    await until(lambda: alive)
+    service.stop("s")
+    await asyncio.sleep(0.05)
+    assert states(service) == [Status.RUNNING]
+    service.start("s")
+    await asyncio.sleep(0.05)
+    leave.set()
+    await until(lambda: len(most) >= 2)
+    service.stop("s")
+    await until(lambda: states(service) == [Status.STOPPED])
+    assert (max(most), alive) == (1, [])
+
+
+async def test_a_thread_that_fails_when_stopped_is_told(service, caplog):
+    """SVC-03: what a sync service raises after it was told to stop is logged."""
+    begun, leave = threading.Event(), threading.Event()
+
+    @service(name="s")
+    def body():
+        begun.set()
+        leave.wait(5)
+        raise ValueError("in the end")
+
+    await until(begun.is_set)
+    service.stop("s")
+    leave.set()
+    await until(lambda: states(service) == [Status.STOPPED])
+    assert "service 's' failed: ValueError: in the end" in caplog.messages
+
+
+def test_a_thread_does_not_hold_up_the_end_of_the_loop():
+    """A loop that is closed is not held up by a sync service that goes on."""
+    begun, leave = threading.Event(), threading.Event()
+    service = Service()
+
+    async def main(stop):
+        @service(name="s")
+        def body():
+            begun.set()
+            leave.wait(20)
+
+        await until(begun.is_set)
+        if stop:
+            service.stop("s")
+            await asyncio.sleep(0.02)
+
+    for stop in (False, True):
+        begun.clear()
+        since = time.monotonic()
+        asyncio.run(main(stop))
+        assert time.monotonic() - since < 5
+        assert states(service) == [Status.STOPPED]
+    leave.set()
+
+
+async def test_told_again_it_is_cancelled_again(service):
+    """SVC-03: a service that swallows the first cancellation ends with the second command."""
+    swallowed = []
+
+    @service(name="s")
+    async def deaf():
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            swallowed.append(1)
+            await asyncio.Event().wait()
+
+    await until(lambda: states(service) == [Status.RUNNING])
+    service.stop("s")
+    await until(lambda: swallowed)
+    await asyncio.sleep(0.02)
+    assert states(service) == [Status.RUNNING]
+    service.stop("s")
+    await until(lambda: states(service) == [Status.STOPPED])
+
+
+async def test_a_shutdown_does_not_cut_the_cleanup_short(service):
+    """SVC-03: what was told to stop, and cleans up, is not cancelled again by the shutdown, nor by a redefinition."""
+    cleaned = []
+
+    def define():
+        @service(name="s", autostart=False)
+        async def body():
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(0.05)
+                cleaned.append(1)
+
+    define()
+    service.start("s")
+    await until(lambda: states(service) == [Status.RUNNING])
+    service.stop("s")
+    await asyncio.sleep(0.01)
+    define()
+    await service.shut_down(5)
+    assert cleaned == [1]
+
+
+async def test_stuck(caplog):
+    """What does not stop within its patience is ``stuck``, with an error; when it ends, it is stopped after all."""
+    leave, seen = asyncio.Event(), []
+
+    class Life:
+        cancelled = None
+
+        async def body(self):
+            while not leave.is_set():
+                try:
+                    await leave.wait()
+                except asyncio.CancelledError:
+                    continue
+
+        def ended(self, outcome):
+            seen.append(str(outcome.state))
+
+    async def live(operation):
+        return Life()
+
+    supervisor = Supervisor(
+        Operation(kind="service", name="s", function=lambda: None),
+        Policy(patience=0.05),
+        live=live,
+        context=contextvars.copy_context,
+        changed=lambda changed: seen.append(changed.status),
+    )
+    supervisor.start()
+    await until(lambda: supervisor.status is Status.RUNNING)
+    supervisor.stop()
+    await until(lambda: supervisor.status is Status.STUCK)
+    assert caplog.messages == ["service 's' did not stop within 0.1 seconds"]
+    supervisor.start()
+    assert supervisor.status is Status.STUCK
+    leave.set()
+    await until(lambda: seen.count("running") == 2)
+    supervisor.stop()
+    assert await supervisor.stopped(1)
+    assert seen[:5] == ["starting", "running", "stuck", "succeeded", "starting"]
+
+
+def test_a_loop_that_ends_in_the_delay(caplog):
+    """A service that waits for its next life when the loop ends is stopped; nothing is started in a loop that ends."""
+    lives = []
+    service = Service()
+
+    async def main():
+        @service(name="s", restart_delay=60)
+        async def short():
+            lives.append(1)
+
+        await until(lambda: states(service) == [Status.RESTARTING])
+
+    asyncio.run(main())
+    assert (states(service), lives) == ([Status.STOPPED], [1])
+    assert not caplog.records
+
+
+def test_a_loop_that_ends_between_stop_and_start(caplog):
+    """The same for one that was stopped and started again, and has not ended."""
+    lives = []
+    service = Service()
+
+    async def main():
+        @service(name="s")
+        async def body():
+            lives.append(1)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(0.05)
+
+        await until(lambda: lives)
+        service.stop("s")
+        service.start("s")
+        await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+    assert (states(service), lives) == ([Status.STOPPED], [1])
+    assert not caplog.records
+
+
+@pytest.mark.timeout(10)
+def test_a_loop_that_ends_although_it_is_swallowed():
+    """A service that swallows the cancellation of a loop that ends, and returns, is not called again."""
+    lives = []
+    service = Service()
+
+    async def main():
+        @service(name="s", restart_delay=QUICK)
+        async def body():
+            lives.append(1)
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                return
+
+        await until(lambda: lives)
+
+    asyncio.run(main())
+    assert (states(service), lives) == ([Status.STOPPED], [1])
+
+
+async def test_one_that_is_stuck_leaves_time_to_the_others(service, caplog):
+    """N-12d: at the shutdown each has its part of the time, the last defined first; what does not stop is told."""
+    leave, ended = threading.Event(), []
+
+    def define(name):
+        @service(name=name)
+        async def body():
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(0.1)
+                ended.append(name)
+
+    define("first")
+    define("second")
+
+    @service(name="deaf")
+    def deaf():
+        leave.wait(10)
+
+    define("last")
+    await until(lambda: set(states(service)) == {Status.RUNNING})
+    since = time.monotonic()
+    await service.shut_down(2)
+
+    assert 1.9 < time.monotonic() - since < 2.5
+    assert ended == ["last", "second", "first"]
+    assert states(service) == [Status.STOPPED, Status.STOPPED, Status.STUCK, Status.STOPPED]
+    (message,) = caplog.messages
+    assert message.startswith("service 'deaf' did not stop within 1.")
+    leave.set()
+    await until(lambda: set(states(service)) == {Status.STOPPED})
