@@ -92,7 +92,6 @@ class Sink:
         # Python lets go of a thread a moment before the system does
         while os.path.exists(f"/proc/self/task/{thread.native_id}") and time.monotonic() < end:  # noqa: PTH110 - quicker
             time.sleep(0.0005)
-        self._thread = None
 
     def _start(self) -> bool:
         with self._lock:
@@ -112,6 +111,10 @@ class Sink:
             while True:
                 if item is None:
                     self._put(lines)
+                    with self._lock:
+                        self._thread = None
+                    if not waiting.empty():  # somebody was quicker
+                        self._start()
                     return
                 if isinstance(item, threading.Event):
                     self._put(lines)

@@ -166,3 +166,40 @@ def test_before_a_fork():
     assert sink.flush(5)
     assert stream.getvalue() == "before\nafter\n"
     sink.close()
+
+
+def test_lines_that_come_during_a_pause():
+    """LOG-02: a line that was queued while the thread ended is written all the same."""
+    stream = io.StringIO()
+    sink = Sink(stream, size=10)
+    sink._queue.put(None)
+    sink._queue.put(b"late\n")
+    sink.write(b"later\n")
+    deadline = time.monotonic() + 5
+    while stream.getvalue() != "late\nlater\n" and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert stream.getvalue() == "late\nlater\n"
+    sink.close()
+
+
+def test_a_pause_does_not_wait_for_ever():
+    """LOG-02: a stream that hangs delays a fork by a moment only; what waits is written when it goes on."""
+    go_on = threading.Event()
+
+    class Hanging(io.StringIO):
+        def write(self, text):
+            go_on.wait(10)
+            return super().write(text)
+
+    stream = Hanging()
+    sink = Sink(stream, size=10)
+    sink.write(b"first\n")
+    began = time.monotonic()
+    sink.pause(0.05)
+    assert time.monotonic() - began < 1
+    sink.write(b"second\n")
+    go_on.set()
+    deadline = time.monotonic() + 5
+    while stream.getvalue() != "first\nsecond\n" and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert stream.getvalue() == "first\nsecond\n"
