@@ -32,7 +32,7 @@ from kernel_cases.graph import (
 from buvar import context, di
 
 
-async def make_baz(bar: Bar, bam: Foo = 1, bim: Bim = "default", *, bum: Bum, foo: Foo = None) -> Baz:  # type: ignore[assignment]
+async def make_baz(bar: Bar, bam: Foo = 1, bim: Bim = "default", *, bum: Bum, foo: Foo = None) -> Baz:  # type: ignore[assignment]  # the original benchmark is so
     return Baz(foo=foo, bam=bam, bim=bim, bar=bar, bum=bum)
 
 

@@ -65,6 +65,10 @@ class Emitter(Generic[T]):
         self._sinks.append(_HandlerSink(handler, self._capacity, self._context))
         return handler
 
+    def relay(self, other: Emitter[T]) -> None:
+        """Tell every event to the listeners of *other* as well, from here on."""
+        self._sinks.append(_RelaySink(other))
+
     async def settle(self) -> None:
         """Wait until the decorated functions have had every event that was told so far."""
         tasks = [sink.task for sink in self._sinks if isinstance(sink, _HandlerSink) and sink.task is not None]
@@ -108,6 +112,15 @@ class _Sink(Generic[T]):
         if not self._warned:
             self._warned = True
             _logger.warning("%r is so far behind that it loses events, the oldest first", who)
+
+
+class _RelaySink(_Sink[T]):
+    def __init__(self, emitter: Emitter[T]) -> None:
+        super().__init__()
+        self._emitter = emitter
+
+    def put(self, event: T) -> None:
+        self._emitter.emit(event)
 
 
 class _QueueSink(_Sink[T]):

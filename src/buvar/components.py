@@ -16,7 +16,7 @@ T = TypeVar("T")
 D = TypeVar("D")
 
 #: How many distinct sets of keys are remembered before the memory starts afresh.
-CHAIN_LIMIT = 4096
+_CHAIN_LIMIT = 4096
 
 
 class Missing(enum.Enum):
@@ -150,7 +150,7 @@ class _Chains:
             shape = tuple([layer.keys_now() for layer in layers])
             chain = self.known.get(shape)
             if chain is None:
-                if len(self.known) + len(self.starts) >= CHAIN_LIMIT:
+                if len(self.known) + len(self.starts) >= _CHAIN_LIMIT:
                     self._forget()
                 chain = self.known[shape] = Chain()
             return chain
@@ -158,7 +158,7 @@ class _Chains:
     def lead(self, start: Chain, ways: dict[Any, Chain], step: Any, goal: Chain) -> Chain:
         """Remember the *goal* of a step, in *ways*, which belong to *start*."""
         with _lock:
-            if len(self.starts) >= CHAIN_LIMIT:
+            if len(self.starts) >= _CHAIN_LIMIT:
                 self._forget()
             self.starts.append(start)
             ways[step] = goal

@@ -13,7 +13,7 @@ T = TypeVar("T")
 MASK: Final = "***"
 
 #: What is said of a rejected value when saying more could show it.
-NO_REASON: Final = "not a valid value"
+_NO_REASON: Final = "not a valid value"
 
 
 class Secret(Generic[T]):
@@ -98,10 +98,10 @@ def _validate(secret: Secret[Any], handler: Callable[[Any], Any]) -> Secret[Any]
         return Secret(handler(secret.reveal()))
     except ValueError as error:  # pydantic's ValidationError is one, and quotes the rejected value
         problems = error.errors(include_input=False) if hasattr(error, "errors") else []
-    raise ValueError("; ".join(_reason(problem) for problem in problems) or NO_REASON)
+    raise ValueError("; ".join(_reason(problem) for problem in problems) or _NO_REASON)
 
 
 def _reason(problem: dict[str, Any]) -> str:
     """What pydantic says in its own words; those of other people's validators may quote the value."""
     is_own = "url" in problem and problem["type"] not in {"value_error", "assertion_error"}
-    return str(problem["msg"]) if is_own else NO_REASON
+    return str(problem["msg"]) if is_own else _NO_REASON

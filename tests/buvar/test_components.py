@@ -232,7 +232,7 @@ def test_owners():
 
 def test_chains_are_bounded(monkeypatch):
     """However many different keys there are, only so many chains are remembered."""
-    monkeypatch.setattr(components, "CHAIN_LIMIT", 10)
+    monkeypatch.setattr(components, "_CHAIN_LIMIT", 10)
     stack = Components()
     for number in range(50):
         stack.push().add(number, name=f"n{number}")
@@ -253,7 +253,7 @@ def test_ways_are_bounded(monkeypatch):
 
     chains = components._chains
     chains._forget()
-    monkeypatch.setattr(components, "CHAIN_LIMIT", 31)
+    monkeypatch.setattr(components, "_CHAIN_LIMIT", 31)
     for names in itertools.permutations("abcd"):
         stack = Components()
         stack.chain

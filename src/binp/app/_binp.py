@@ -105,25 +105,27 @@ class BINP:
 
         Raises:
             BinpError: *other* is this one, has been included already, or is in use.
+            DifferentDatabases: they are bound to different databases. Nothing has been changed.
         """
-        if other is self or other._host is not other:
+        host = self._host
+        if other is host or other._host is not other:
             raise BinpError(
-                "this BINP is included already" if other is not self else "a BINP cannot include itself",
+                "a BINP cannot include itself" if other._host is host else "this BINP is included already",
                 fix="include each BINP once, into one other",
             )
-        if other.home.is_open or self.home.is_open:
+        if other.home.is_used or host.home.is_used:
             raise BinpError("a BINP that is open cannot be included, nor include another", fix="include it at import")
-        self.home.share_database(other.db)
+        host.home.share_database(other.home.db)
         self._state.setdefault("included", []).append(other)
-        other._state["host"] = self
-        self.service.adopt(other.service)
-        self.home.attach(other.journal, other.journal.db)
-        self.home.share_database(other.kv.db)
-        other.kv.bind(self.home)
-        other.journal.bind(self.home)
-        other.action.bind(self.home)
+        other._state["host"] = host
+        host.service.adopt(other.service)
+        other.home.detach(other.service)
+        other.journal.bind(host.home)
+        other.action.bind(host.home)
+        # whoever shares it by now, a namespace or a file that it has included, shares what the host is
+        other.home.become(host.home)
         if "app" in other._state:
-            self.app.take_routes(other._state["app"])
+            host.app.take_routes(other._state["app"])
 
     @property
     def _host(self) -> BINP:

@@ -66,7 +66,8 @@ class Home:
         self.has_app = False
         #: path of the configuration file
         self.config = config
-        self._db = db
+        #: the database that its parts are bound to; None for the setting
+        self.db = db
         self._settings: Settings | None = None
         self._life: Life | None = None
         self._opening: asyncio.Task[None] | None = None
@@ -94,12 +95,12 @@ class Home:
         """
         if db is None:
             return
-        if self._db is not None and name_of(db) != name_of(self._db):
+        if self.db is not None and name_of(db) != name_of(self.db):
             raise DifferentDatabases(
-                f"parts of one BINP are bound to different databases: {name_of(self._db)} and {name_of(db)}",
+                f"parts of one BINP are bound to different databases: {name_of(self.db)} and {name_of(db)}",
                 fix="give them the same db, or leave it out of all but one",
             )
-        self._db = db
+        self.db = db
 
     def become(self, host: Home) -> None:
         """Be another name for *host* from here on: whoever has this one shares what *host* is, and takes part in it.
@@ -109,7 +110,7 @@ class Home:
         Raises:
             DifferentDatabases: they are bound to different databases. Nothing has been changed.
         """
-        host.share_database(self._db)
+        host.share_database(self.db)
         host.parts.extend(self.parts)
         host._names.extend(self._names)
         for name in tuple(self._names):
@@ -144,8 +145,8 @@ class Home:
         if self._settings is None:
             source = self.source()
             overrides = dict(self.overrides)
-            if isinstance(self._db, str):
-                overrides.setdefault("db", self._db)
+            if isinstance(self.db, str):
+                overrides.setdefault("db", self.db)
             self._settings = Settings.load(source, overrides)
         return self._settings
 
@@ -157,7 +158,7 @@ class Home:
     def database(self) -> str | Store:
         """What is opened: a store that was given, else the URL or path of the settings."""
         # these know of the command line, which wins over what the file says
-        return self._db if self._db is not None and not isinstance(self._db, str) else self.settings.db
+        return self.db if self.db is not None and not isinstance(self.db, str) else self.settings.db
 
     @property
     def store(self) -> Store:

@@ -41,6 +41,8 @@ class Service:
         #: what a service is, at each change of its state
         self.service_changed: Emitter[Info] = Emitter()
         self._home: Home | None = None
+        #: all registries that are this one
+        self._names: list[Service] = [self]
         self._operations = Operations()
         self._supervisors: dict[str, Supervisor] = {}
         #: to be started by the next step of the loop, unless an app will do it
@@ -70,7 +72,11 @@ class Service:
             former = other._supervisors[operation.name]
             former.stop()
             self._add(operation.function, operation.name, operation.description, former.policy, former)
-        other.__dict__ = self.__dict__
+        # who listens to it hears of all services from here on
+        self.service_changed.relay(other.service_changed)
+        self._names.extend(other._names)
+        for name in tuple(other._names):
+            name.__dict__ = self.__dict__
 
     @overload
     def __call__(self, function: Function, /) -> Function: ...

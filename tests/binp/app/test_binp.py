@@ -90,6 +90,100 @@ async def test_include(db):
     await host.home.close()
 
 
+def _three(tmp_path):
+    """Three files: the first says where the database is, the others have something of everything."""
+    files = [BINP(db=f"sqlite:///{tmp_path}/main.db"), BINP(), BINP()]
+    for number, file in enumerate(files):
+
+        @file.action(name=f"action {number}")
+        @file.journal(operation=f"journal {number}")
+        async def op():
+            pass
+
+        @file.service(name=f"service {number}", autostart=False)
+        async def service():
+            await asyncio.Event().wait()
+
+    return files
+
+
+@pytest.mark.parametrize("order", ["the outer first", "the inner first"])
+async def test_include_what_includes(tmp_path, monkeypatch, order):
+    """Files that include files, in whatever order, are one: what was taken from one of them before comes along."""
+    monkeypatch.chdir(tmp_path)
+    outer, middle, inner = files = _three(tmp_path)
+    shop, journaled = inner.kv.select("shop"), []
+
+    @inner.journal.journal_updated
+    def heard(number):
+        journaled.append(number)
+
+    pairs = [(outer, middle), (middle, inner)]
+    for host, guest in pairs if order == "the outer first" else reversed(pairs):
+        host.include(guest)
+
+    @inner.action(name="later")
+    async def later():
+        pass
+
+    for file in files:
+        assert {each.name for each in file.action.actions} == {"action 0", "action 1", "action 2", "later"}
+        assert {each.name for each in file.service.services} == {"service 0", "service 1", "service 2"}
+        assert file.app is outer.app
+    assert outer.family == files
+    await inner.kv.set(x=1)
+    await shop.set(y=2)
+    await (await middle.action.start("action 2")).result()
+    await inner.journal.journal_updated.settle()
+    assert journaled
+    assert await outer.kv.get("x") == 1
+    assert await outer.kv.select("shop").get("y") == 2
+    assert [each.operation for each in await outer.journal.history()] == ["journal 2"]
+    assert {each.name.split(".")[0] for each in tmp_path.iterdir()} == {"main"}
+    await middle.home.close()
+    assert not any(file.home.is_open for file in files)
+
+
+@pytest.mark.parametrize("order", ["the outer first", "the inner first"])
+async def test_handlers_of_included_services_hear(tmp_path, order):
+    """Who listens to the services of an included file, from before or later, hears of them, once."""
+    outer, middle, inner = _three(tmp_path)
+    heard = []
+    for name, file in (("outer", outer), ("middle", middle), ("inner", inner)):
+        file.service.service_changed(lambda info, name=name: heard.append((name, info.status)))
+    emitter = inner.service.service_changed
+    with emitter.subscribe() as queue:
+        pairs = [(outer, middle), (middle, inner)]
+        for host, guest in pairs if order == "the outer first" else reversed(pairs):
+            host.include(guest)
+        emitter(lambda info: heard.append(("later", info.status)))
+        inner.service.start("service 2")
+        async with asyncio.timeout(5):
+            while (await queue.get()).status != "running":
+                pass
+        for each in (emitter, middle.service.service_changed, outer.service.service_changed):
+            await each.settle()
+    running = sorted(name for name, status in heard if status == "running")
+    assert running == ["inner", "later", "middle", "outer"]
+    await outer.home.close()
+
+
+def test_include_on_another_database_changes_nothing(tmp_path):
+    """Included parts that are bound to another database: nothing of them has been taken in."""
+    outer, middle, inner = _three(tmp_path)
+    middle.include(inner)
+    other = BINP(kv=KV(db=f"sqlite:///{tmp_path}/other.db"))
+    with pytest.raises(BinpError, match="different databases"):
+        outer.include(other)
+    assert other.family == [other]
+    assert outer.family == [outer]
+    other.include(middle)
+    assert [each.name for each in other.action.actions] == ["action 1", "action 2"]
+    with pytest.raises(BinpError, match="different databases"):
+        outer.include(other)
+    assert [each.name for each in outer.action.actions] == ["action 0"]
+
+
 def test_include_refuses_nonsense():
     """A BINP cannot include itself, nor be included twice."""
     host, guest = BINP(), BINP()
@@ -98,6 +192,21 @@ def test_include_refuses_nonsense():
         BINP().include(guest)
     with pytest.raises(BinpError, match="cannot include itself"):
         host.include(host)
+    with pytest.raises(BinpError, match="cannot include itself"):
+        guest.include(host)
+
+
+async def test_include_refuses_what_is_in_use(db):
+    """A BINP that is open, or being opened, can neither include nor be included."""
+    used, other = BINP(db=db), BINP()
+    opening = asyncio.ensure_future(used.kv.get("x"))
+    await asyncio.sleep(0)
+    for _ in range(2):
+        for host, guest in ((used, other), (other, used)):
+            with pytest.raises(BinpError, match="is open cannot be included"):
+                host.include(guest)
+        await opening
+    await used.home.close()
 
 
 def test_include_on_another_database_is_refused(tmp_path):

@@ -3,6 +3,8 @@
 import asyncio
 import inspect
 import os
+from collections.abc import AsyncIterator, Iterator
+from typing import Union
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -31,12 +33,18 @@ class Made:
     """What an adapter was called with, and which call it was."""
 
 
+#: What a parameter may be annotated with: a class, or a union of two.
+wanted_types = st.one_of(
+    st.sampled_from(TYPES).map(lambda one: (one,)),
+    st.lists(st.sampled_from(TYPES), min_size=2, max_size=2, unique=True).map(tuple),
+)
 parameters = st.lists(
-    st.tuples(st.sampled_from(NAMES), st.sampled_from(TYPES), st.booleans()),
+    st.tuples(st.sampled_from(NAMES), wanted_types, st.booleans()),
     max_size=3,
     unique_by=lambda parameter: parameter[0],
 )
-adapters = st.lists(st.tuples(st.sampled_from(TYPES), parameters, st.booleans()), max_size=9)
+styles = st.sampled_from(["plain", "async", "generator", "async generator"])
+adapters = st.lists(st.tuples(st.sampled_from(TYPES), parameters, styles), max_size=9)
 components = st.lists(st.tuples(st.sampled_from(TYPES), st.one_of(st.none(), st.sampled_from(NAMES))), max_size=3)
 keywords = st.dictionaries(st.sampled_from([*NAMES, "e"]), st.sampled_from(TYPES), max_size=2)
 #: What is asked for, again and again, ...
@@ -52,8 +60,8 @@ calls = st.lists(
 )
 
 
-def make_adapter(number, target, wanted, is_async, log):
-    """A function that notes its call and returns an object of its target."""
+def make_adapter(number, target, wanted, style, log):
+    """A callable that notes its call, and its end if it has one, and gives an object of its target."""
 
     def called(arguments):
         made = target()
@@ -61,28 +69,45 @@ def make_adapter(number, target, wanted, is_async, log):
         log.append(made)
         return made
 
-    if is_async:
+    if style == "async":
 
         async def make(**arguments):
             return called(arguments)
+    elif style == "generator":
+
+        def make(**arguments):
+            made = called(arguments)
+            yield made
+            log.append(("closed", made))
+    elif style == "async generator":
+
+        async def make(**arguments):
+            made = called(arguments)
+            yield made
+            log.append(("closed", made))
     else:
 
         def make(**arguments):
             return called(arguments)
 
+    provides = {"generator": Iterator[target], "async generator": AsyncIterator[target]}.get(style, target)
     make.__signature__ = inspect.Signature(
         [
             inspect.Parameter(
                 name,
                 inspect.Parameter.KEYWORD_ONLY,
-                annotation=type_,
+                annotation=Union[types],
                 default=None if optional else inspect.Parameter.empty,
             )
-            for name, type_, optional in wanted
+            for name, types, optional in wanted
         ],
-        return_annotation=target,
+        return_annotation=provides,
     )
     return make
+
+
+#: How many requests were compared.
+counted = [0]
 
 
 class Failed(Exception):
@@ -93,55 +118,61 @@ class Reference:
     """Resolves by the words of the contract, anew for each call, keeping nothing and optimising nothing."""
 
     def __init__(self, registered):
-        #: (number, target, parameters, owner), oldest first
+        #: (number, target, parameters), oldest first
         self.registered = registered
+        #: how each is written
+        self.styles = []
 
     def candidates(self, type_):
         newest_first = list(reversed(self.registered))
         exact = [one for one in newest_first if one[1] is type_]
         derived = [one for one in newest_first if one[1] is not type_ and issubclass(one[1], type_)]
-        return [(one, one[1]) for one in exact + derived]
+        return exact + derived
 
     def request(self, stack, targets, given):
         """The tree of calls for each target; a call is a list, so that identity tells what is shared."""
         created, log = {}, []
-        results = [self.need(None, target, False, stack, given, created, log, []) for target in targets]
+        results = [self.need(None, (target,), False, stack, given, created, log, []) for target in targets]
         return results, log
 
-    def need(self, name, type_, optional, stack, given, created, log, building):
+    def need(self, name, types, optional, stack, given, created, log, building):
         if name is not None:
-            if name in given and (isinstance(given[name], type_) or (optional and given[name] is None)):
+            if name in given and (isinstance(given[name], types) or (optional and given[name] is None)):
                 return given[name]
+            for type_ in types:
+                for layer in stack:
+                    if (type_, name) in layer:
+                        return layer[type_, name]
+        for type_ in types:
+            for value in reversed(given.values()):
+                if isinstance(value, type_):
+                    return value
+        for type_ in types:
+            if type_ in created:
+                return created[type_]
             for layer in stack:
-                if (type_, name) in layer:
-                    return layer[type_, name]
-        for value in reversed(given.values()):
-            if isinstance(value, type_):
-                return value
-        if type_ in created:
-            return created[type_]
-        for layer in stack:
-            if (type_, None) in layer:
-                return layer[type_, None]
-        for (number, target, wanted), _ in self.candidates(type_):
-            if target in building:
-                continue
-            # everything is tried on copies, so that what fails leaves nothing behind
-            trial, calls = dict(created), list(log)
-            try:
-                arguments = {
-                    param: self.need(param, kind, opt, stack, given, trial, calls, [*building, target])
-                    for param, kind, opt in wanted
-                }
-            except Failed:
-                continue
-            made = [number, target, arguments]
-            created.clear()
-            created.update(trial)
-            for base in target.__mro__[:-1]:
-                created[base] = made
-            log[:] = [*calls, made]
-            return made
+                if (type_, None) in layer:
+                    return layer[type_, None]
+        for type_ in types:
+            for number, target, wanted in self.candidates(type_):
+                if target in building:
+                    continue
+                # everything is tried on copies, so that what fails leaves nothing behind
+                trial, calls = dict(created), list(log)
+                try:
+                    arguments = {
+                        param: self.need(param, kinds, opt, stack, given, trial, calls, [*building, target])
+                        for param, kinds, opt in wanted
+                    }
+                except Failed:
+                    continue
+                made = [number, target, arguments]
+                created.clear()
+                created.update(trial)
+                for base in target.__mro__[:-1]:
+                    created[base] = made
+                log[:] = [*calls, made]
+                return made
         if optional:
             return None
         raise Failed
@@ -192,27 +223,34 @@ async def compare(registered, layers, wishes, calls):
             context.buvar_context.set(current)
             given = {name: type_() for name, type_ in given_types.items()}
             log.clear()
+            counted[0] += 1
             try:
                 expected, expected_log = reference.request(mirror, targets, given)
             except Failed:
-                with pytest.raises(di.ResolveError):
-                    await registry.nject(*targets, **given)
+                async with registry.scope() as scope:
+                    with pytest.raises(di.ResolveError):
+                        await scope.nject(*targets, **given)
                 assert log == []
                 continue
-            found = await registry.nject(*targets, **given)
-            pairs = {}
-            results = found if len(targets) > 1 else [found]
-            assert all(same(ours, theirs, pairs) for ours, theirs in zip(results, expected, strict=True))
-            assert [one.call[0] for one in log] == [one[0] for one in expected_log]
+            async with registry.scope() as scope:
+                found = await scope.nject(*targets, **given)
+                pairs = {}
+                results = found if len(targets) > 1 else [found]
+                assert all(same(ours, theirs, pairs) for ours, theirs in zip(results, expected, strict=True))
+                assert [one.call[0] for one in log] == [one[0] for one in expected_log]
+                opened = [one for one in log if "generator" in reference.styles[one.call[0]]]
+                del log[:]
+            assert log == [("closed", one) for one in reversed(opened)]
     finally:
         context.buvar_context.reset(token)
 
 
 def register(registry, reference, adapter, log):
-    target, wanted, is_async = adapter
+    target, wanted, style = adapter
     number = len(reference.registered)
-    registry.register(make_adapter(number, target, wanted, is_async, log))
+    registry.register(make_adapter(number, target, wanted, style, log))
     reference.registered.append((number, target, wanted))
+    reference.styles.append(style)
 
 
 def add(components_, mirror, added):

@@ -713,7 +713,7 @@ async def test_memory_of_plans_is_bounded(adapters, monkeypatch):
 
     monkeypatch.setattr(_registry, "PLAN_LIMIT", 4)
     monkeypatch.setattr(_registry, "VARIANT_LIMIT", 2)
-    monkeypatch.setattr(components, "CHAIN_LIMIT", 8)
+    monkeypatch.setattr(components, "_CHAIN_LIMIT", 8)
     di.register(Foo)
     for number in range(20):
         with context.child():
