@@ -590,3 +590,19 @@ def test_shapes_of_what_has_none():
     """CFG-10: the generated help of a class without fields is refused."""
     with pytest.raises(config.ConfigClassError, match="^int has no fields to load"):
         config.generate_env_help(int)
+
+
+def test_a_nested_class_that_is_missing(refused):
+    """CFG-11: where a nested class is required and nothing is given, its own required fields are named."""
+
+    @attrs.define
+    class Db:
+        url: str
+
+    @attrs.define
+    class Needs:
+        db: Db
+
+    assert refused(config.ConfigSource(environ={}).load, Needs).splitlines()[1:] == [
+        "  - db.url: missing; set it in a file or as DB_URL"
+    ]

@@ -1,6 +1,7 @@
 """The plans against a slow resolver that is obviously right, on random registries, contexts and requests."""
 
 import asyncio
+import dataclasses
 import inspect
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from buvar import context, di
 from buvar.components import Components
-from buvar.di import _registry, _resolve
+from buvar.di import _registry, _resolve, _scope
 
 EXAMPLES = int(os.environ.get("BUVAR_EXAMPLES", "150"))
 
@@ -96,7 +97,7 @@ def make_adapter(number, target, wanted, style, log):
             inspect.Parameter(
                 name,
                 inspect.Parameter.KEYWORD_ONLY,
-                annotation=Union[types],
+                annotation=Union[types],  # noqa: UP007 - known at run time only
                 default=None if optional else inspect.Parameter.empty,
             )
             for name, types, optional in wanted
@@ -333,6 +334,22 @@ def stale_chains(monkeypatch):
     monkeypatch.setattr(Components, "_follow", follow)
 
 
+def oldest_closed_first(monkeypatch):
+    """What was opened first is closed first."""
+    original = _scope.finish_all
+    monkeypatch.setattr(_scope, "finish_all", lambda opened, error: original(opened[::-1], error))
+
+
+def unions_backwards(monkeypatch):
+    """The last member of a union is tried first."""
+    original = _resolve.Resolver._try_all
+
+    def try_all(self, wanted, room):
+        return original(self, dataclasses.replace(wanted, types=wanted.types[::-1]), room)
+
+    monkeypatch.setattr(_resolve.Resolver, "_try_all", try_all)
+
+
 def memo_without_conditions(monkeypatch):
     """An outcome of one search is taken for another that depends on other things."""
     monkeypatch.setattr(_resolve._Outcome, "holds", lambda self, room, path: True)
@@ -373,7 +390,7 @@ def cycles_by_adapter(monkeypatch):
     "fault",
     [
         no_rollback, own_type_only, oldest_first, stale_plans, blind_families, stale_chains,
-        context_before_keywords, no_names, cycles_by_adapter,
+        context_before_keywords, no_names, cycles_by_adapter, oldest_closed_first, unions_backwards,
     ],
 )  # fmt: skip
 def test_the_comparison_catches_faults(fault, monkeypatch):

@@ -281,3 +281,16 @@ async def test_a_task_that_is_cancelled_before_its_first_step():
     results = await task
     assert [type(each) for each in results] == [asyncio.CancelledError] * 2
     await runner.arun_teardown()
+
+
+async def test_settling_what_is_cancelled():
+    """A caller that is cancelled while the task is cancelled as well is told of its own cancellation."""
+    from buvar.plugin import _tasks
+
+    task = asyncio.create_task(for_ever())
+    caller = asyncio.create_task(_tasks.settle(task, task.cancel))
+    await asyncio.sleep(0)
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    assert task.cancelled()

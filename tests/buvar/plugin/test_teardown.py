@@ -336,3 +336,23 @@ async def test_generators_see_what_ended_the_stage(buvar_adapters_setup_contextv
     with pytest.raises(LookupError) as caught:
         await plugin.Stage().arun(prepare)
     assert seen == [caught.value]
+
+
+async def test_generators_that_take_their_time_one_by_one(buvar_adapters_setup_contextvars):
+    """PLG-09: the limit is that of each dependency, not that of all together."""
+    seen = []
+
+    def slow(cls):
+        async def make() -> AsyncIterator[cls]:
+            yield cls()
+            await asyncio.sleep(0.15)
+            seen.append(cls)
+
+        return make
+
+    async def prepare(pool: Pool, repository: Repository):
+        """Make both."""
+
+    di.register(slow(Pool), slow(Repository), scope="app")
+    await plugin.Stage(teardown_timeout=-0.8).arun(prepare)
+    assert seen == [Repository, Pool]
