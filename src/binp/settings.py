@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +17,6 @@ __all__ = ["SECTION", "InvalidSetting", "Settings", "is_loopback", "read_source"
 #: name of the section in a configuration file, and prefix of the environment variables
 SECTION = "binp"
 
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _AUTH = ("token", "none")
 
 
@@ -98,9 +98,16 @@ class Settings:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether *host* is a name or address of this machine alone."""
-    name = host.strip("[]").lower()
-    return name in _LOOPBACK or name.startswith("127.")
+    """Whether *host* is a name or an address that is never that of another machine; brackets may be around it."""
+    name = host.lower()
+    if name.startswith("[") and name.endswith("]"):
+        name = name[1:-1]
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        # reserved for that by RFC 6761; whatever else a name may look like, somebody decides what it stands for
+        return name == "localhost" or name.endswith(".localhost")
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def read_source(config: str | os.PathLike[str] | None) -> ConfigSource:

@@ -11,10 +11,11 @@ from typing import Any
 from urllib.parse import quote
 
 from binp.errors import BinpError
+from binp.settings import is_loopback
 
 from ._access import Access
 from ._cors import preflight, with_cors
-from ._origin import DEV_ORIGINS, header, headers_of, host_of, is_allowed_host, is_local, is_loopback, same_origin
+from ._origin import DEV_ORIGINS, header, headers_of, host_of, is_allowed_host, is_local, same_origin
 from ._problem import ASGIApp, Headers, Problem, Receive, Scope, Send, send_problem
 from ._signing import Session, cookie_name, new_session, read_session, read_ticket, ticket_of, without_ticket
 

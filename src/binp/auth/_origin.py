@@ -16,7 +16,6 @@ __all__ = [
     "host_of",
     "is_allowed_host",
     "is_local",
-    "is_loopback",
     "same_origin",
 ]
 
@@ -70,12 +69,6 @@ def _covers(name: str, host: str) -> bool:
     if split[0].startswith("*."):
         return host.endswith(split[0][1:])
     return host == split[0]
-
-
-def is_loopback(text: str) -> bool:
-    """Whether *text* is a name or an address of this machine alone."""
-    address = _ip(text)
-    return text == "localhost" or text.endswith(".localhost") or (address is not None and address.is_loopback)
 
 
 def is_local(scope: Scope) -> bool:
