@@ -122,6 +122,10 @@ class Teardown:
         finally:
             self._task = None
             watchdog.cancel()
+        self._conclude(task)
+
+    def _conclude(self, task: asyncio.Task[Any] | None) -> None:
+        """Take back the cancellations that only hurried, and raise what has to be raised."""
         errors, self._errors = self._errors, []
         cancelled, self._cancelled = self._cancelled, None
         while task is not None and self._hurries:
