@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("aiohttp")
-pytest_plugins = []
 
 
 class Served:
