@@ -247,6 +247,21 @@ def test_ctrl_c_ends_it_too(serve: Serve) -> None:
     assert "KeyboardInterrupt" not in server.stderr
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_while_plugins_are_loaded(tmp_path: Path, start: Serve, number: signal.Signals) -> None:
+    """A signal that comes while a plugin is loaded ends it at once, in order, with status 0."""
+    with (tmp_path / "ops.py").open("a") as file:
+        file.write("\nasync def prepare():\n    print('loading', flush=True)\n    await asyncio.sleep(30)\n")
+    server = start("binp", "run", "ops.py", "--port", "0")
+    server.until(lambda: "loading" in server.stdout, "loading")
+    server.signal(number)
+
+    assert server.wait(5) == 0
+    assert "open  " not in server.stdout
+    assert server.phases[-1] == PHASES[-1]
+    assert "Traceback" not in server.stderr
+
+
 def test_a_third_signal_leaves(serve: Serve) -> None:
     """Decision 4: a third signal leaves with 128 + signal, even when the loop hangs."""
     server = serve()
