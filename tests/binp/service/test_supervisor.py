@@ -8,7 +8,6 @@ import logging
 import os
 import sys
 import threading
-import time
 
 import pytest
 
@@ -242,31 +241,6 @@ async def test_a_thread_that_fails_when_stopped_is_told(service, caplog):
     assert "service 's' failed: ValueError: in the end" in caplog.messages
 
 
-def test_a_thread_does_not_hold_up_the_end_of_the_loop():
-    """A loop that is closed is not held up by a sync service that goes on."""
-    begun, leave = threading.Event(), threading.Event()
-    service = Service()
-
-    async def main(stop):
-        @service(name="s")
-        def body():
-            begun.set()
-            leave.wait(20)
-
-        await until(begun.is_set)
-        if stop:
-            service.stop("s")
-            await asyncio.sleep(0.02)
-
-    for stop in (False, True):
-        begun.clear()
-        since = time.monotonic()
-        asyncio.run(main(stop))
-        assert time.monotonic() - since < 5
-        assert states(service) == [Status.STOPPED]
-    leave.set()
-
-
 async def test_told_again_it_is_cancelled_again(service):
     """SVC-03: a service that swallows the first cancellation ends with the second command."""
     swallowed = []
@@ -286,6 +260,27 @@ async def test_told_again_it_is_cancelled_again(service):
     assert states(service) == [Status.RUNNING]
     service.stop("s")
     await until(lambda: states(service) == [Status.STOPPED])
+
+
+async def test_taking_a_start_back_is_no_second_stop(service):
+    """SVC-03: stop, start, stop: the last one takes the start back, and leaves the cleanup alone."""
+    cleaned = []
+
+    @service(name="s")
+    async def body():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.03)
+            cleaned.append(1)
+
+    await until(lambda: states(service) == [Status.RUNNING])
+    service.stop("s")
+    await asyncio.sleep(0.01)
+    service.start("s")
+    service.stop("s")
+    await until(lambda: states(service) == [Status.STOPPED])
+    assert cleaned == [1]
 
 
 async def test_a_shutdown_does_not_cut_the_cleanup_short(service):
@@ -350,99 +345,3 @@ async def test_stuck(caplog):
     supervisor.stop()
     assert await supervisor.stopped(1)
     assert seen[:5] == ["starting", "running", "stuck", "succeeded", "starting"]
-
-
-def test_a_loop_that_ends_in_the_delay(caplog):
-    """A service that waits for its next life when the loop ends is stopped; nothing is started in a loop that ends."""
-    lives = []
-    service = Service()
-
-    async def main():
-        @service(name="s", restart_delay=60)
-        async def short():
-            lives.append(1)
-
-        await until(lambda: states(service) == [Status.RESTARTING])
-
-    asyncio.run(main())
-    assert (states(service), lives) == ([Status.STOPPED], [1])
-    assert not caplog.records
-
-
-def test_a_loop_that_ends_between_stop_and_start(caplog):
-    """The same for one that was stopped and started again, and has not ended."""
-    lives = []
-    service = Service()
-
-    async def main():
-        @service(name="s")
-        async def body():
-            lives.append(1)
-            try:
-                await asyncio.Event().wait()
-            finally:
-                await asyncio.sleep(0.05)
-
-        await until(lambda: lives)
-        service.stop("s")
-        service.start("s")
-        await asyncio.sleep(0.01)
-
-    asyncio.run(main())
-    assert (states(service), lives) == ([Status.STOPPED], [1])
-    assert not caplog.records
-
-
-@pytest.mark.timeout(10)
-def test_a_loop_that_ends_although_it_is_swallowed():
-    """A service that swallows the cancellation of a loop that ends, and returns, is not called again."""
-    lives = []
-    service = Service()
-
-    async def main():
-        @service(name="s", restart_delay=QUICK)
-        async def body():
-            lives.append(1)
-            try:
-                await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                return
-
-        await until(lambda: lives)
-
-    asyncio.run(main())
-    assert (states(service), lives) == ([Status.STOPPED], [1])
-
-
-async def test_one_that_is_stuck_leaves_time_to_the_others(service, caplog):
-    """N-12d: at the shutdown each has its part of the time, the last defined first; what does not stop is told."""
-    leave, ended = threading.Event(), []
-
-    def define(name):
-        @service(name=name)
-        async def body():
-            try:
-                await asyncio.Event().wait()
-            finally:
-                await asyncio.sleep(0.1)
-                ended.append(name)
-
-    define("first")
-    define("second")
-
-    @service(name="deaf")
-    def deaf():
-        leave.wait(10)
-
-    define("last")
-    await until(lambda: set(states(service)) == {Status.RUNNING})
-    since = time.monotonic()
-    await service.shut_down(2)
-
-    assert 1.9 < time.monotonic() - since < 2.5
-    assert ended == ["last", "second", "first"]
-    assert states(service) == [Status.STOPPED, Status.STOPPED, Status.STUCK, Status.STOPPED]
-    (message,) = caplog.messages
-    assert message.startswith("service 'deaf' did not stop within 1.")
-    leave.set()
-    await until(lambda: set(states(service)) == {Status.STOPPED})

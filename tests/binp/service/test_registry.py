@@ -1,0 +1,295 @@
+"""Services of a served BINP: when they are started, what is kept of commands, and their common end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from binp import BINP
+from binp.service import Status
+from binp.store import open_store
+from binp.store.contract import RunQuery, SetDesired, State
+
+
+@contextlib.asynccontextmanager
+async def served(binp):
+    """From the moment when a server is ready to its end."""
+    # a server asks for it right after the import: services are left to its lifespan
+    assert binp.app
+    await binp.home.open(serving=True)
+    binp.home.lead()
+    try:
+        yield
+    finally:
+        await binp.home.close()
+
+
+async def until(condition, timeout=10.0):
+    async with asyncio.timeout(timeout):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def states(binp):
+    return {info.name: str(info.status) for info in binp.service.services}
+
+
+def define(binp, name, **options):
+    @binp.service(name=name, **options)
+    async def body():
+        await asyncio.Event().wait()
+
+
+async def desired(binp, name):
+    """What is kept as wanted of a service; it is committed a moment after the command."""
+    return {row.name: row.desired for row in await binp.home.store.get_services()}.get(name)
+
+
+def test_served_twice(db):
+    """N-12c: a BINP that is served again, on the same loop or another, starts its services again."""
+    binp = BINP(db=db)
+    lives = []
+
+    @binp.service
+    async def body():
+        lives.append(1)
+        await asyncio.Event().wait()
+
+    async def twice():
+        for _ in range(2):
+            before = len(lives)
+            async with served(binp):
+                await until(lambda count=before: len(lives) > count)
+
+    asyncio.run(twice())
+    asyncio.run(twice())
+    assert len(lives) == 4
+
+
+async def test_nothing_is_started_behind_the_end(db):
+    """Between the end of the services and the end of the home no command starts one, wherever it comes from."""
+    binp = BINP(db=db)
+    define(binp, "s", autostart=False)
+    async with served(binp):
+        await binp.home.wind_down()
+        binp.service.start("s")
+        await binp.home.store.write(SetDesired(name="s", running=True, at=time.time_ns() // 1000))
+        await asyncio.sleep(0.05)
+        assert states(binp) == {"s": "stopped"}
+
+
+async def test_commands_are_kept_with_who_gave_them(db, tmp_path):
+    """SVC-03: what is wanted is kept for the process that takes over, with who wanted it."""
+    binp = BINP(db=db)
+    define(binp, "on")
+    define(binp, "off", autostart=False)
+    async with served(binp):
+        await until(lambda: states(binp) == {"on": "running", "off": "stopped"})
+        binp.service.stop("on", actor="ann")
+        binp.service.start("off", actor="bob")
+        await until(lambda: states(binp) == {"on": "stopped", "off": "running"})
+        await asyncio.sleep(0.05)
+        assert states(binp) == {"on": "stopped", "off": "running"}
+    with contextlib.closing(sqlite3.connect(tmp_path / "data.db")) as connection:
+        rows = connection.execute("SELECT name, desired, desired_by FROM service ORDER BY name").fetchall()
+    assert rows == [("off", 1, "bob"), ("on", 0, "ann")]
+
+
+async def test_a_command_of_here_is_obeyed_once(db):
+    """N-12b: what was obeyed at once is not obeyed again when it is committed: a restart is one restart."""
+    binp = BINP(db=db)
+    lives, cancelled = [], []
+
+    @binp.service(name="s")
+    async def body():
+        lives.append(1)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append(1)
+            await asyncio.sleep(0.05)
+            raise
+
+    async with served(binp):
+        await until(lambda: lives)
+        binp.service.stop("s")
+        binp.service.start("s")
+        await until(lambda: len(lives) == 2)
+        await asyncio.sleep(0.1)
+        assert (len(lives), len(cancelled)) == (2, 1)
+        async with asyncio.timeout(5):
+            while await desired(binp, "s") is not True:
+                await asyncio.sleep(0.01)
+
+
+async def test_stopped_before_it_could_start(binp):
+    """N-12b: without an app, a service that is stopped right after its definition is not started."""
+    define(binp, "s")
+    binp.service.stop("s")
+    await asyncio.sleep(0.05)
+    assert states(binp) == {"s": "stopped"}
+
+
+async def test_a_command_of_elsewhere_is_obeyed(db):
+    """SVC-03: what another process wants is done here, each time that it is said."""
+    binp = BINP(db=db)
+    define(binp, "s")
+    async with served(binp):
+        await until(lambda: states(binp) == {"s": "running"})
+        for running, state in ((False, "stopped"), (True, "running"), (False, "stopped")):
+            await binp.home.store.write(SetDesired(name="s", running=running, at=time.time_ns() // 1000))
+            await until(lambda wanted=state: states(binp) == {"s": wanted})
+
+
+async def test_a_fresh_start_starts_what_starts_by_itself(db):
+    """SVC-03: what an operator stopped runs again when the server is started afresh."""
+    for _ in range(2):
+        binp = BINP(db=db)
+        define(binp, "on")
+        define(binp, "off", autostart=False)
+        async with served(binp):
+            await until(lambda here=binp: states(here) == {"on": "running", "off": "stopped"})
+            async with asyncio.timeout(5):
+                while (await desired(binp, "on"), await desired(binp, "off")) != (True, False):
+                    await asyncio.sleep(0.01)
+            binp.service.stop("on")
+            binp.service.start("off")
+            await until(lambda here=binp: states(here) == {"on": "stopped", "off": "running"})
+
+
+FIRST = """
+import asyncio, sys
+from binp import BINP
+from binp.store import open_store
+
+async def main(path):
+    binp = BINP(db=open_store(path, group="g"))
+    for name, autostart in (("stopped here", True), ("stopped there", True), ("on", True), ("off", False)):
+        @binp.service(name=name, autostart=autostart)
+        async def body():
+            await asyncio.Event().wait()
+    assert binp.app
+    await binp.home.open(serving=True)
+    binp.home.lead()
+    await asyncio.sleep(0.05)
+    binp.service.stop("stopped here")
+    binp.service.start("off")
+    await binp.kv.set(ready=1)
+    print("ready", flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+async def test_what_was_wanted_survives_a_takeover(tmp_path):
+    """N-12c: the process that takes over runs what the other one ran, not what an operator had stopped there."""
+    path = str(tmp_path / "data.db")
+    with subprocess.Popen([sys.executable, "-c", textwrap.dedent(FIRST), path], stdout=subprocess.PIPE) as first:
+        assert first.stdout.readline() == b"ready\n"
+        binp = BINP(db=open_store(path, group="g"))
+        define(binp, "stopped here")
+        define(binp, "stopped there")
+        define(binp, "on")
+        define(binp, "off", autostart=False)
+        define(binp, "new")
+        async with contextlib.AsyncExitStack() as stack:
+            stack.callback(first.kill)
+            await stack.enter_async_context(served(binp))
+            assert set(states(binp).values()) == {"stopped"}
+            binp.service.stop("stopped there", actor="ann")
+            async with asyncio.timeout(5):
+                while (await binp.service.snapshot())[1].status != Status.STOPPED:
+                    await asyncio.sleep(0.01)
+            first.kill()
+            await until(lambda: states(binp)["on"] == "running")
+            await asyncio.sleep(0.05)
+            assert states(binp) == {
+                "stopped here": "stopped",
+                "stopped there": "stopped",
+                "on": "running",
+                "off": "running",
+                "new": "running",
+            }
+
+
+@pytest.fixture
+def hasty(db):
+    """A BINP with little time to shut down."""
+    binp = BINP(db=db)
+    binp.home.overrides["grace"] = 2
+    return binp
+
+
+async def test_one_that_does_not_stop_is_over_for_the_history(hasty, caplog):
+    """N-12d: a stuck service is told as ``stuck``, its run is over, and what it says later is late, no error."""
+    leave, said = asyncio.Event(), []
+
+    @hasty.service(name="good")
+    async def good():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.2)
+
+    @hasty.service(name="deaf")
+    async def deaf():
+        while not leave.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await leave.wait()
+        said.append(await hasty.journal.record("later"))
+        print("later")
+
+    async with served(hasty):
+        await until(lambda: states(hasty) == {"good": "running", "deaf": "running"})
+    assert states(hasty) == {"good": "stopped", "deaf": "stuck"}
+    leave.set()
+    await until(lambda: states(hasty) == {"good": "stopped", "deaf": "stopped"})
+
+    assert said == [False]
+    first, second = [record.getMessage() for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
+    assert first.startswith("service 'deaf' did not stop within 1.")
+    assert second.startswith("record 'later' came after run")
+    await hasty.home.ensure()
+    found = {run.operation: run for run in (await hasty.home.store.find_runs(RunQuery())).runs}
+    assert (found["good"].state, found["good"].error) == (State.CANCELLED, "cancelled: the service was stopped")
+    assert (found["deaf"].state, found["deaf"].error) == (
+        State.CANCELLED,
+        "cancelled: the service was stopped; it did not stop",
+    )
+    rows = {row.name: json.loads(row.status)["status"] for row in await hasty.home.store.get_services()}
+    assert rows == {"good": "stopped", "deaf": "stuck"}
+    await hasty.home.close()
+
+
+async def test_a_service_that_is_one_journaled_call(hasty, caplog):
+    """N-12d: a run inside of a service is no run that the shutdown waits for: it ends when the service is stopped."""
+    begun = []
+
+    @hasty.journal(operation="work")
+    async def work():
+        begun.append(1)
+        await asyncio.Event().wait()
+
+    @hasty.service(name="s")
+    async def body():
+        await work()
+
+    since = 0.0
+    async with served(hasty):
+        await until(lambda: begun)
+        since = time.monotonic()
+    assert time.monotonic() - since < 0.5
+    assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
+    await hasty.home.ensure()
+    found = {run.operation: run for run in (await hasty.home.store.find_runs(RunQuery())).runs}
+    assert {name: str(run.state) for name, run in found.items()} == {"s": "cancelled", "work": "cancelled"}
+    await hasty.home.close()
