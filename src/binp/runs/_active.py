@@ -158,6 +158,8 @@ class ActiveRun:
         self.adoptable: Callable[..., Any] | None = None
         self.started = time.monotonic_ns()
         self.cancel_requested = False
+        #: its task was cancelled for it, which that task has to be relieved of
+        self.cancel_delivered = False
         #: who or what asked for it to be cancelled
         self.cancel_reason = "cancelled"
         self.task: asyncio.Task[Any] | None = None
@@ -254,6 +256,7 @@ class ActiveRun:
             self.cancel_requested = True
             self.cancel_reason = reason
             task = self.task if self._interruptible else None
+            self.cancel_delivered = task is not None
         if task is not None:
             task.cancel()
 

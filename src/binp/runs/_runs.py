@@ -146,6 +146,8 @@ class Runs:
         parent = current_run.get()
         self._admit(operation, parent)
         run, ack = self.begin(operation, trigger=trigger, arguments=call.recorded, labels=labels, parent=parent)
+        # it goes on by itself, whoever started it
+        run.in_service = False
         handle = RunHandle(self, run.id, operation.name)
         execution = _Execution(operation, operation.function, call.args, call.kwargs, must_begin=True)
         self._spawn(run, handle, ack, execution, self.context(run))
@@ -171,11 +173,11 @@ class Runs:
         with entered(run):
             outcome = await self._trace_here(run, ack, execution)
             await self._write_end(run, outcome)
+        # it was this run that somebody cancelled, not the task it is called in
+        is_relieved = run.cancel_delivered and run.task is not None and run.task.uncancel() == 0
         if outcome.error is None:
             return outcome.value
-        is_own = run.cancel_requested and isinstance(outcome.error, asyncio.CancelledError)
-        if is_own and run.task is not None and run.task.uncancel() == 0:
-            # it was this run that somebody cancelled, not the task it is called in
+        if is_relieved and isinstance(outcome.error, asyncio.CancelledError):
             raise RunCancelled(run.id, run.operation, run.cancel_reason) from None
         raise outcome.error
 
@@ -224,7 +226,7 @@ class Runs:
         return left
 
     def _admit(self, operation: Operation, parent: ActiveRun | None) -> None:
-        if not self._accepting and parent is None:
+        if not self._accepting and (parent is None or parent.in_service):
             raise TooManyRuns(
                 f"{operation.name!r} was not started: this process is shutting down", fix="try again in a moment"
             )

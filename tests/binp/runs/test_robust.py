@@ -483,3 +483,50 @@ async def test_kv_refuses_what_would_be_lost(binp):
         await binp.kv.get(1)
     with pytest.raises(TypeError, match="a key is text, not 1"):
         await binp.kv.remove("a", 1)
+
+
+async def test_a_cancel_that_was_swallowed_leaves_no_trace(binp):
+    """A journaled child that swallows its own cancellation leaves the task around it as it was."""
+    entered = asyncio.Event()
+
+    @binp.journal
+    async def swallows():
+        entered.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            return "swallowed"
+
+    async def caller():
+        value = await swallows()
+        return value, asyncio.current_task().cancelling()
+
+    task = asyncio.create_task(caller())
+    await entered.wait()
+    [run] = await runs_of(binp)
+    await binp.home.runs.cancel(run.id)
+    assert await task == ("swallowed", 0)
+
+
+async def test_what_a_service_starts_is_drained(binp):
+    """An action that a service starts goes on by itself: the drain waits for it; a child of the service does not."""
+    seen = []
+
+    @binp.action(name="op")
+    async def op():
+        pass
+
+    @binp.journal
+    async def child():
+        seen.append(("child", binp.home.runs.active[-1].in_service))
+
+    @binp.service(name="s", restart=False)
+    async def service():
+        handle = await binp.action.start("op")
+        seen.append(("started", next(run for run in binp.home.runs.active if run.id == handle.id).in_service))
+        await child()
+
+    async with asyncio.timeout(5):
+        while len(seen) < 2:
+            await asyncio.sleep(0.01)
+    assert seen == [("started", False), ("child", True)]
