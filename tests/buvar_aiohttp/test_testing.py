@@ -67,7 +67,7 @@ def test_fixtures(tmp_path, clean_environ):
     (tmp_path / "pytest.ini").write_text(settings)
     measured = {name: value for name, value in os.environ.items() if name.startswith("COV")}
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "buvar_aiohttp.testing"],
+        [sys.executable, "-m", "pytest", "-q"],
         cwd=tmp_path, env={**clean_environ, **measured}, capture_output=True, text=True, timeout=50,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
