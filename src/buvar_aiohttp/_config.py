@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import errno
 import logging
+import os
 import socket
 import ssl
 from collections.abc import Iterable
@@ -184,11 +185,23 @@ async def _start(site: aiohttp.web.BaseSite) -> None:
     try:
         await site.start()
     except OSError as error:
-        here = context.get(fork.Fork, default=None)
-        if error.errno == errno.EADDRINUSE and here is not None and here.is_child:
-            shared = ", ".join(sorted(map(str, set(context.find(fork.Socket).values())))) or "none"
-            error.add_note(f"each worker tried to bind {site.name} for itself; shared sockets are: {shared}")
+        _explain(error, site)
         raise
+    except AttributeError as error:
+        if error.name != "getsockname" or error.obj is not None:
+            raise
+        # of two processes that bind an address at the same moment, one cannot listen on it; uvloop does not say so, but
+        # gives a server without a socket, on which aiohttp stumbles
+        taken = OSError(errno.EADDRINUSE, f"{os.strerror(errno.EADDRINUSE)}: {site.name}")
+        _explain(taken, site)
+        raise taken from error
+
+
+def _explain(error: OSError, site: aiohttp.web.BaseSite) -> None:
+    here = context.get(fork.Fork, default=None)
+    if error.errno == errno.EADDRINUSE and here is not None and here.is_child:
+        shared = ", ".join(sorted(map(str, set(context.find(fork.Socket).values())))) or "none"
+        error.add_note(f"each worker tried to bind {site.name} for itself; shared sockets are: {shared}")
 
 
 async def _end(runner: aiohttp.web.AppRunner, shared: Iterable[fork.Socket]) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from buvar import config, context, di, fork, plugin
 from buvar_aiohttp import AioHttpConfig, AioHttpConfigError
+from buvar_aiohttp._config import _start
 
 
 @contextlib.asynccontextmanager
@@ -307,3 +308,27 @@ async def test_a_taken_port_is_a_failed_task(port, caplog):
             ((_, error),) = stage.failed
             assert isinstance(error, OSError)
             assert error.errno == errno.EADDRINUSE
+
+
+class SocketlessSite:
+    """Starts as on uvloop where an address could be bound, but another process listens on it: without a socket."""
+
+    name = "http://127.0.0.1:5678"
+
+    async def start(self):
+        sockets = [None]
+        sockets[0].getsockname()
+
+
+class BrokenSite(SocketlessSite):
+    async def start(self):
+        self.missing  # noqa: B018 - that it is missing is the point
+
+
+async def test_an_address_that_another_process_listens_on_first():
+    """FRK-05: a server that got no socket is told as an address in use; another mistake stays what it is."""
+    with pytest.raises(OSError) as caught:
+        await _start(SocketlessSite())
+    assert str(caught.value) == "[Errno 98] Address already in use: http://127.0.0.1:5678"
+    with pytest.raises(AttributeError, match="missing"):
+        await _start(BrokenSite())
