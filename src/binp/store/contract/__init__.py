@@ -1,0 +1,67 @@
+"""What every store promises: the rows, the writes, the reads and the change feed.
+
+A store keeps runs with their records, key-value state, and what was wanted of and seen of services. It is written to
+by *writes*: frozen values that say what is to become true. They are queued at once, from any thread, keep their order,
+and are committed in groups; the acknowledgement resolves after the commit, so that acknowledged means committed.
+Changes come out after the commit, in commit order, and from nowhere else.
+
+All times in rows and writes are integers: microseconds since the epoch, UTC. The read models offer them as aware
+datetimes. Everything that is JSON travels as text.
+"""
+
+from __future__ import annotations
+
+from ._errors import BadStoreUrl, SchemaTooNew, StoreClosed, StoreError, StoreOwned
+from ._rows import Change, KeyValue, RecordRow, Run, RunPage, RunQuery, ServiceRow, as_datetime
+from ._store import Listener, Role, Store
+from ._writes import (
+    FINISHED,
+    Ack,
+    AddLabels,
+    AddRecord,
+    BeginRun,
+    EndRun,
+    Once,
+    RemoveKeys,
+    RequestCancel,
+    SetDesired,
+    SetKeys,
+    SetObserved,
+    SetProgress,
+    State,
+    Write,
+)
+
+__all__ = [
+    "FINISHED",
+    "Ack",
+    "AddLabels",
+    "AddRecord",
+    "BadStoreUrl",
+    "BeginRun",
+    "Change",
+    "EndRun",
+    "KeyValue",
+    "Listener",
+    "Once",
+    "RecordRow",
+    "RemoveKeys",
+    "RequestCancel",
+    "Role",
+    "Run",
+    "RunPage",
+    "RunQuery",
+    "SchemaTooNew",
+    "ServiceRow",
+    "SetDesired",
+    "SetKeys",
+    "SetObserved",
+    "SetProgress",
+    "State",
+    "Store",
+    "StoreClosed",
+    "StoreError",
+    "StoreOwned",
+    "Write",
+    "as_datetime",
+]

@@ -1,0 +1,165 @@
+"""What is read: rows as they are kept, questions, pages and changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from ._writes import State
+
+
+def as_datetime(micros: int) -> datetime:
+    """Aware UTC datetime of microseconds since the epoch."""
+    seconds, rest = divmod(micros, 1_000_000)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """A run as it is kept."""
+
+    id: int
+    operation: str
+    #: name under which it is journaled, None if it is not
+    journal: str | None
+    description: str
+    state: State
+    trigger: str
+    actor: str | None
+    parent: int | None
+    attempt: int
+    epoch: int
+    node: str
+    version: str | None
+    #: JSON object or None
+    arguments: str | None
+    #: JSON or None
+    result: str | None
+    error_type: str | None
+    error: str | None
+    traceback: str | None
+    #: in the order they were given
+    labels: tuple[str, ...]
+    progress: float | None
+    progress_total: float | None
+    progress_message: str | None
+    #: somebody asked for it to be cancelled
+    cancel_requested: bool
+    #: microseconds since the epoch
+    started: int
+    ended: int | None
+    #: microseconds; None until it has ended
+    duration: int | None
+    #: number of records
+    records: int
+    #: counts the changes of this row
+    rev: int
+
+    @property
+    def started_at(self) -> datetime:
+        """When it began."""
+        return as_datetime(self.started)
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When it ended; None until then."""
+        return None if self.ended is None else as_datetime(self.ended)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecordRow:
+    """A line of a run as it is kept."""
+
+    run: int
+    seq: int
+    at: int
+    level: str
+    source: str
+    message: str
+    #: JSON object or None
+    fields: str | None
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was said."""
+        return as_datetime(self.at)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunQuery:
+    """Which runs are wanted: all given conditions hold. Newest first."""
+
+    #: only runs of journaled functions
+    journaled: bool = False
+    #: exact name of the operation
+    operation: str | None = None
+    #: exact name under which it is journaled
+    journal: str | None = None
+    states: frozenset[State] | None = None
+    #: at least one of these; None or empty for no condition
+    labels: tuple[str, ...] | None = None
+    parent: int | None = None
+    #: keyset: only runs older than this id
+    before: int | None = None
+    #: keyset: only runs newer than this id; the page is the oldest of them, still newest first
+    after: int | None = None
+    #: skip so many (for the routes of the original; deep pages want ``before``)
+    offset: int = 0
+    #: at most 200
+    limit: int = 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunPage:
+    """One page of runs, newest first."""
+
+    runs: tuple[Run, ...]
+    #: there are older ones than the last
+    has_more: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyValue:
+    """A key as it is kept."""
+
+    namespace: str
+    key: str
+    #: JSON text
+    value: str
+    #: module of the saved class, None for plain values
+    module: str | None
+    #: 1, 2, 3... never going back, also after a removal
+    version: int
+    #: microseconds since the epoch of the last write
+    updated: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServiceRow:
+    """What is wanted of and seen of a service."""
+
+    name: str
+    #: None if nobody said
+    desired: bool | None
+    #: the ``at`` of who said it last
+    desired_at: int | None
+    #: JSON object: its Info as last observed, None if it was never seen
+    status: str | None
+    node: str | None
+    updated: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something changed and is committed."""
+
+    #: strictly increasing in commit order, within one feed
+    seq: int
+    #: ``run``, ``record``, ``kv``, ``service``, ``desired``, ``cancel``
+    topic: str
+    #: run id (``run``, ``record``, ``cancel``), ``namespace/key`` (``kv``), name (``service``, ``desired``)
+    id: int | str
+    #: revision of the thing: a run's rev, a record's seq, a key's version
+    rev: int
+    #: it concerns a journaled run
+    journal: bool = False

@@ -1,0 +1,108 @@
+"""What every store can do."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
+
+from ._rows import Change, KeyValue, RecordRow, Run, RunPage, RunQuery, ServiceRow
+from ._writes import Ack, Write
+
+
+class Role(enum.StrEnum):
+    """What this process is to the database."""
+
+    #: writes to it, and leads: services and schedules run here
+    OWNER = "owner"
+    #: writes through the owner
+    CLIENT = "client"
+
+
+Listener = Callable[[Sequence[Change]], None]
+
+
+class Store(Protocol):
+    """Where everything is kept. Bound to the event loop that opened it; ``write`` may be called from any thread."""
+
+    @property
+    def url(self) -> str:
+        """Canonical URL of the database: two stores with the same URL are the same database."""
+
+    @property
+    def role(self) -> Role:
+        """What this process is to the database."""
+
+    @property
+    def node(self) -> str:
+        """Name of this process in rows."""
+
+    @property
+    def feed(self) -> str:
+        """Identity of the change feed: ``seq`` of another feed cannot be compared."""
+
+    async def open(self) -> None:
+        """Open, migrate if needed, mark what a dead process left running as interrupted.
+
+        Raises:
+            StoreOwned: another process owns the file and does not take this one in.
+            SchemaTooNew: a newer version wrote it.
+            StoreError: it cannot be opened; the message says why.
+        """
+
+    async def close(self) -> None:
+        """Commit what is queued, acknowledge it, and let go of files, threads and sockets. Idempotent."""
+
+    def close_sync(self) -> None:
+        """The same from outside a loop, when the loop it was bound to is gone. Idempotent."""
+
+    def new_id(self) -> int:
+        """A new id below 2**53, larger than every earlier one of this process. Callable from any thread."""
+
+    def write(self, write: Write) -> Ack[Any]:
+        """Queue *write* at once. Never blocks, callable from any thread.
+
+        What begins, ends or decides something is committed at once; records, labels, progress and what a service is
+        seen to be are committed with the next of these, when somebody awaits them, and after 50 milliseconds at the
+        latest. A write fails through its acknowledgement alone: when very many are queued, further records and their
+        like do, so await what is written in numbers.
+
+        Raises:
+            StoreClosed: the store is not open.
+        """
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call *listener* on the loop with the changes of each commit, in order. Returns what ends it.
+
+        It is called without any change when :attr:`feed` has become another one: what happened in between is not known,
+        so whatever was derived from changes is to be read anew.
+        """
+
+    def on_role(self, callback: Callable[[Role], None]) -> Callable[[], None]:
+        """Call *callback* on the loop when this process takes the role of the owner after it was a client.
+
+        Returns what ends it. Not called for the role that :meth:`open` found; that one is in :attr:`role`.
+        """
+
+    def get_key(self, namespace: str, key: str) -> Awaitable[KeyValue | None]:
+        """One key, or None."""
+
+    async def list_keys(self, namespace: str, *, prefix: str = "", after: str = "", limit: int = 200) -> list[KeyValue]:
+        """Keys of a namespace in order of their names; at most 1,000."""
+
+    async def namespaces(self) -> list[str]:
+        """Namespaces that have at least one key, sorted."""
+
+    async def get_run(self, run: int) -> Run | None:
+        """One run, or None."""
+
+    async def get_records(
+        self, run: int, *, after: int = 0, before: int | None = None, newest: bool = False, limit: int = 200
+    ) -> list[RecordRow]:
+        """Records of a run by ``seq``: oldest first, or newest first; at most 10,000."""
+
+    async def find_runs(self, query: RunQuery) -> RunPage:
+        """A page of runs."""
+
+    async def get_services(self) -> list[ServiceRow]:
+        """Every service that was ever seen or wanted, by name."""

@@ -1,0 +1,232 @@
+"""What can be written: frozen values that say what is to become true, and their acknowledgement."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, TypeVar
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class State(enum.StrEnum):
+    """The state of a run."""
+
+    #: waits to be started
+    QUEUED = "queued"
+    #: its function is being executed, or its end is being written
+    RUNNING = "running"
+    #: the function returned
+    SUCCEEDED = "succeeded"
+    #: the function, or the teardown of what was injected into it, raised
+    FAILED = "failed"
+    #: somebody asked for it to be cancelled, and it was
+    CANCELLED = "cancelled"
+    #: its process ended before the run did
+    INTERRUPTED = "interrupted"
+    #: it was due and not started, by a rule
+    SKIPPED = "skipped"
+
+
+#: The states that a run never leaves.
+FINISHED = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED, State.INTERRUPTED, State.SKIPPED})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Write:
+    """Something that is to become true. Either all of one write is committed or nothing of it."""
+
+    #: wire name of the kind of write
+    kind: ClassVar[str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BeginRun(Write):
+    """A run comes into being. Acknowledged with True; idempotent by ``id``."""
+
+    kind: ClassVar[str] = "begin"
+    #: made by :meth:`Store.new_id`
+    id: int
+    #: name of the operation
+    operation: str
+    #: name under which the function is journaled, None if it is not
+    journal: str | None = None
+    #: what the operation says of itself
+    description: str = ""
+    #: QUEUED or RUNNING (SKIPPED for a tick that a rule left out)
+    state: State = State.RUNNING
+    #: what started it: ``console``, ``api``, ``cli``, ``call``, ``schedule``, ``service``
+    trigger: str
+    #: who started it, as far as is known
+    actor: str | None = None
+    #: run inside which it was started
+    parent: int | None = None
+    #: 1 for the first attempt
+    attempt: int = 1
+    #: fencing number of the holder; writes of an older epoch are refused
+    epoch: int = 1
+    #: process that holds it
+    node: str
+    #: version of the user's code
+    version: str | None = None
+    #: JSON object, secrets masked
+    arguments: str | None = None
+    labels: tuple[str, ...] = ()
+    #: microseconds since the epoch
+    at: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AddRecord(Write):
+    """A line of a run. Acknowledged with False if the run is unknown, finished or held in a newer epoch."""
+
+    kind: ClassVar[str] = "record"
+    run: int
+    epoch: int = 1
+    #: 1, 2, 3... within the run
+    seq: int
+    at: int
+    #: ``debug``, ``info``, ``warning``, ``error``, ``critical``
+    level: str = "info"
+    #: ``record`` (said by the function), ``print`` (written to its standard output), ``log``
+    source: str = "record"
+    message: str = ""
+    #: JSON object or None
+    fields: str | None = None
+    #: the run is journaled: carried into the change
+    journal: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AddLabels(Write):
+    """Labels of a run; a label it has already stays as it is. Acknowledged like a record."""
+
+    kind: ClassVar[str] = "labels"
+    run: int
+    epoch: int = 1
+    labels: tuple[str, ...]
+    journal: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SetProgress(Write):
+    """How far a run is. Acknowledged like a record."""
+
+    kind: ClassVar[str] = "progress"
+    run: int
+    epoch: int = 1
+    #: done so far, in the unit of ``total``
+    value: float
+    #: all there is to do; None if that is not known
+    total: float | None = None
+    message: str | None = None
+    journal: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EndRun(Write):
+    """The end of a run. Acknowledged with False if the run has ended already or is held in a newer epoch."""
+
+    kind: ClassVar[str] = "end"
+    id: int
+    epoch: int = 1
+    #: one of FINISHED
+    state: State
+    at: int
+    #: monotonic microseconds from start to end
+    duration: int
+    #: JSON or None
+    result: str | None = None
+    #: qualified name of the exception's class
+    error_type: str | None = None
+    #: never empty when the state is FAILED, CANCELLED or INTERRUPTED
+    error: str | None = None
+    traceback: str | None = None
+    journal: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RequestCancel(Write):
+    """Somebody wants a run to be cancelled. Acknowledged with False if it is unknown or finished.
+
+    A queued run becomes CANCELLED at once; the holder of a running one obeys when it sees the change of topic
+    ``cancel``, which is told again whenever somebody asks again.
+    """
+
+    kind: ClassVar[str] = "cancel"
+    id: int
+    actor: str | None = None
+    at: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SetKeys(Write):
+    """Values of keys, all or none. Acknowledged with True; False if written in a run of a stale epoch."""
+
+    kind: ClassVar[str] = "kv"
+    namespace: str
+    #: (key, JSON text) pairs; each key once
+    items: tuple[tuple[str, str], ...]
+    #: module of the class that was saved, None for plain values
+    module: str | None = None
+    #: the run that writes, with its epoch
+    run: int | None = None
+    epoch: int | None = None
+    actor: str | None = None
+    at: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RemoveKeys(Write):
+    """Keys that are to be gone, all or none. Acknowledged like SetKeys."""
+
+    kind: ClassVar[str] = "kv_remove"
+    namespace: str
+    keys: tuple[str, ...]
+    run: int | None = None
+    epoch: int | None = None
+    actor: str | None = None
+    at: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SetDesired(Write):
+    """What is wanted of a service (topic ``desired``)."""
+
+    kind: ClassVar[str] = "desired"
+    name: str
+    #: it shall run, or it shall be stopped
+    running: bool
+    actor: str | None = None
+    at: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SetObserved(Write):
+    """What a service is seen to be (topic ``service``)."""
+
+    kind: ClassVar[str] = "observed"
+    name: str
+    #: JSON object: the service's Info
+    status: str
+    node: str
+    at: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Once(Write):
+    """Something that may happen only once. Acknowledged with True for the first, False ever after."""
+
+    kind: ClassVar[str] = "once"
+    key: str
+    at: int
+
+
+class Ack(Protocol[T_co]):
+    """The acknowledgement of a write: await it, or leave it. A failure nobody awaits is logged, never lost."""
+
+    def __await__(self) -> Any:
+        """Wait for the commit and give what it was acknowledged with; raises StoreError if it failed."""
+
+    def wait(self, timeout: float | None = None) -> Any:
+        """The same for a thread without a loop; *timeout* in seconds, then TimeoutError."""
