@@ -29,7 +29,8 @@ from binp.store.contract import (
 )
 
 from ._file import File
-from ._tables import Key, Keys, OpenRun, Runs
+from ._key_rows import Key, Keys
+from ._run_rows import OpenRun, Runs
 from ._text import clean_name, finite
 
 __all__ = ["Batch"]

@@ -14,8 +14,8 @@ import orjson
 from binp.store.contract import KeyValue, RecordRow, Run, RunPage, RunQuery, ServiceRow
 
 from ._connect import connect_reader, explain
+from ._run_rows import CODES, STATES
 from ._statements import statements
-from ._tables import CODES, STATES
 from ._text import clean, clean_name
 
 __all__ = ["Reader"]

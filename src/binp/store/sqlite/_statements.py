@@ -1,10 +1,10 @@
-"""Read the named statements of ``queries.sql``."""
+"""Read the named statements of the folder ``statements``."""
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import resources
 
 __all__ = ["statements"]
@@ -15,7 +15,12 @@ _HEAD = re.compile(r"^-- ([a-z_]+): (.*)$", re.MULTILINE)
 @functools.cache
 def statements() -> Mapping[str, str]:
     """Every statement by its name, without the line that explains it."""
-    text = resources.files(__package__).joinpath("queries.sql").read_text(encoding="utf-8")
+    folder = resources.files(__package__).joinpath("statements")
+    return dict(pair for file in folder.iterdir() for pair in _named(file.read_text(encoding="utf-8")))
+
+
+def _named(text: str) -> Iterator[tuple[str, str]]:
     heads = list(_HEAD.finditer(text))
     ends = [*(head.start() for head in heads[1:]), len(text)]
-    return {head[1]: text[head.end() : end].strip().removesuffix(";") for head, end in zip(heads, ends, strict=True)}
+    for head, end in zip(heads, ends, strict=True):
+        yield head[1], text[head.end() : end].strip().removesuffix(";")

@@ -56,7 +56,8 @@ def test_each_statement_is_used_and_explained():
     package = resources.files("binp.store.sqlite")
     code = "".join(file.read_text() for file in package.iterdir() if file.name.endswith(".py"))
     assert [name for name in statements() if f'"{name}"' not in code] == []
-    for name, explanation in re.findall(r"^-- (\w+): (.*)$", package.joinpath("queries.sql").read_text(), re.MULTILINE):
+    text = "".join(file.read_text() for file in package.joinpath("statements").iterdir())
+    for name, explanation in re.findall(r"^-- (\w+): (.*)$", text, re.MULTILINE):
         assert name in statements()
         assert explanation
 
@@ -139,8 +140,8 @@ def test_readers_cannot_write(many):
 def test_no_python_holds_sql():
     """SQL lives in its files: Python has transactions and settings alone."""
     import binp.store.sqlite as package
-    from binp.store.sqlite import _batch, _file, _queries, _tables, _writer
+    from binp.store.sqlite import _batch, _file, _key_rows, _queries, _run_rows, _writer
 
-    for module in (package, _batch, _file, _queries, _tables, _writer):
+    for module in (package, _batch, _file, _key_rows, _queries, _run_rows, _writer):
         found = re.findall(r"\"[^\"]*\b(SELECT|INSERT|UPDATE|DELETE)\b[^\"]*\"", inspect.getsource(module))
         assert found == [], module

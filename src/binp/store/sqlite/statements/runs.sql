@@ -1,0 +1,89 @@
+-- Runs with their records and labels, as they are written, and read by their ids.
+
+-- newest_run: the largest id of a run
+SELECT max(id) FROM run;
+
+-- load_runs: what the writer must know of runs, [[id, state, epoch, rev, records, labels, cancelled_at, journaled, started]]
+SELECT json_group_array(
+    json_array(run.id, state, epoch, rev, records, labels, cancelled_at, journal IS NOT NULL, started)
+)
+FROM json_each(?) AS wanted CROSS JOIN run ON run.id = wanted.value;
+
+-- insert_runs: new runs
+INSERT INTO run (
+    id, operation, journal, description, state, trigger, actor, parent, attempt, epoch, node, version, started, records,
+    rev, labels, arguments
+)
+SELECT
+    json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'), json_extract(value, '$[3]'),
+    json_extract(value, '$[4]'), json_extract(value, '$[5]'), json_extract(value, '$[6]'), json_extract(value, '$[7]'),
+    json_extract(value, '$[8]'), json_extract(value, '$[9]'), json_extract(value, '$[10]'), json_extract(value, '$[11]'),
+    json_extract(value, '$[12]'), json_extract(value, '$[13]'), json_extract(value, '$[14]'),
+    json_extract(value, '$[15]'), json_extract(value, '$[16]')
+FROM json_each(?);
+
+-- touch_runs: revision, number of records, labels and request to cancel of runs that go on
+UPDATE run SET
+    rev = json_extract(new.value, '$[1]'), records = json_extract(new.value, '$[2]'),
+    labels = json_extract(new.value, '$[3]'), cancelled_at = json_extract(new.value, '$[4]'),
+    cancelled_by = coalesce(json_extract(new.value, '$[5]'), cancelled_by)
+FROM json_each(?) AS new WHERE run.id = json_extract(new.value, '$[0]');
+
+-- move_runs: how far runs are
+UPDATE run SET
+    progress = json_extract(new.value, '$[1]'), progress_total = json_extract(new.value, '$[2]'),
+    progress_message = json_extract(new.value, '$[3]')
+FROM json_each(?) AS new WHERE run.id = json_extract(new.value, '$[0]');
+
+-- end_runs: the ends of runs
+UPDATE run SET
+    state = json_extract(new.value, '$[1]'), ended = json_extract(new.value, '$[2]'),
+    duration = json_extract(new.value, '$[3]'), result = json_extract(new.value, '$[4]'),
+    error_type = json_extract(new.value, '$[5]'), error = json_extract(new.value, '$[6]'),
+    traceback = json_extract(new.value, '$[7]'), rev = json_extract(new.value, '$[8]'),
+    records = json_extract(new.value, '$[9]'), labels = json_extract(new.value, '$[10]'),
+    cancelled_at = json_extract(new.value, '$[11]'),
+    cancelled_by = coalesce(json_extract(new.value, '$[12]'), cancelled_by)
+FROM json_each(?) AS new WHERE run.id = json_extract(new.value, '$[0]');
+
+-- count_records: the number of records of runs anew
+UPDATE run SET records = (SELECT count(*) FROM record WHERE record.run = run.id)
+WHERE id IN (SELECT value FROM json_each(?));
+
+-- insert_records: records of any runs; what is there already stays
+INSERT INTO record (run, seq, at, level, source, message, fields)
+SELECT
+    json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'), json_extract(value, '$[3]'),
+    json_extract(value, '$[4]'), json_extract(value, '$[5]'), json_extract(value, '$[6]')
+FROM json_each(?) WHERE true ON CONFLICT (run, seq) DO NOTHING;
+
+-- insert_record: one record, of a text that JSON cannot carry into SQLite whole
+INSERT INTO record (run, seq, at, level, source, message, fields) VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (run, seq) DO NOTHING;
+
+-- insert_labels: which run has which label
+INSERT INTO run_label (label, run) SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]')
+FROM json_each(?) WHERE true ON CONFLICT (label, run) DO NOTHING;
+
+-- get_runs: runs by their ids, in no order
+SELECT
+    run.id, operation.text, journal.text, description.text, run.state, trigger.text, actor.text, run.parent, run.attempt,
+    run.epoch, node.text, version.text, run.arguments, run.result, run.error_type, run.error, run.traceback, run.labels,
+    run.progress, run.progress_total, run.progress_message, run.cancelled_at, run.started, run.ended, run.duration,
+    run.records, run.rev
+FROM json_each(?) AS wanted
+CROSS JOIN run ON run.id = wanted.value
+LEFT JOIN name AS operation ON operation.id = run.operation
+LEFT JOIN name AS journal ON journal.id = run.journal
+LEFT JOIN name AS description ON description.id = run.description
+LEFT JOIN name AS trigger ON trigger.id = run.trigger
+LEFT JOIN name AS actor ON actor.id = run.actor
+LEFT JOIN name AS node ON node.id = run.node
+LEFT JOIN name AS version ON version.id = run.version;
+
+-- get_records: records of a run
+SELECT record.run, record.seq, record.at, level.text, source.text, record.message, record.fields
+FROM record
+LEFT JOIN name AS level ON level.id = record.level
+LEFT JOIN name AS source ON source.id = record.source
+WHERE record.run = :run AND record.seq > :after AND record.seq < :before ORDER BY record.seq DESC LIMIT :limit;

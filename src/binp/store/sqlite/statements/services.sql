@@ -1,0 +1,17 @@
+-- What is wanted of and seen of services.
+
+-- want_service: what is wanted of a service
+INSERT INTO service (name, desired, desired_by, desired_at, updated, rev) VALUES (:name, :running, :actor, :at, :at, 1)
+ON CONFLICT (name) DO UPDATE SET
+    desired = excluded.desired, desired_by = excluded.desired_by, desired_at = excluded.desired_at,
+    updated = excluded.updated, rev = rev + 1
+RETURNING rev;
+
+-- see_service: what a service is seen to be
+INSERT INTO service (name, status, node, updated, rev) VALUES (?, ?, ?, ?, 1)
+ON CONFLICT (name) DO UPDATE SET
+    status = excluded.status, node = excluded.node, updated = excluded.updated, rev = rev + 1
+RETURNING rev;
+
+-- get_services: all services by name
+SELECT name, desired, desired_at, status, node, updated FROM service ORDER BY name;
