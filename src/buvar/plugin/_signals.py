@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -83,14 +84,15 @@ class Signals:
             yield
             return
         former: dict[signal.Signals, Any] = {}
-        try:
-            for number, name in self.handled().items():
-                former[number] = signal.signal(number, self._receiver(loop, name))
-            yield
-        finally:
-            for number, handler in former.items():
-                # None stands for a handler that Python did not install and cannot bring back
-                signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        with _woken(loop):
+            try:
+                for number, name in self.handled().items():
+                    former[number] = signal.signal(number, self._receiver(loop, name))
+                yield
+            finally:
+                for number, handler in former.items():
+                    # None stands for a handler that Python did not install and cannot bring back
+                    signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def _receiver(self, loop: asyncio.AbstractEventLoop, name: str) -> Callable[[int, FrameType | None], None]:
         # plain handlers rather than loop.add_signal_handler: they run while the loop hangs, and can be restored
@@ -111,6 +113,37 @@ class Signals:
         stage.interrupt()
         if self._received > 1:
             stage.cancel_now()
+
+
+@contextlib.contextmanager
+def _woken(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Let every signal wake *loop* inside the block.
+
+    A handler runs between two steps of the interpreter. A signal that arrives after the last step before the loop waits
+    for the system, or in another thread, would else be seen only when the loop wakes for another reason.
+    """
+    reading, writing = socket.socketpair()
+    with reading, writing:
+        for end in (reading, writing):
+            end.setblocking(False)
+        former = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+
+        def woken() -> None:
+            numbers = reading.recv(4096)
+            if former != -1:
+                with contextlib.suppress(OSError):  # it has gone, or has been woken already
+                    os.write(former, numbers)
+
+        try:
+            with contextlib.suppress(NotImplementedError):  # the loop of Windows, which does all this itself
+                loop.add_reader(reading, woken)
+            yield
+        finally:
+            with contextlib.suppress(NotImplementedError, RuntimeError):  # it is closed
+                loop.remove_reader(reading)
+            current = signal.set_wakeup_fd(former)
+            if current not in (-1, writing.fileno()):
+                signal.set_wakeup_fd(current)  # somebody took over meanwhile, and goes on
 
 
 class ReloadSignals(Signals):

@@ -3,7 +3,9 @@
 import asyncio
 import dataclasses
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -13,6 +15,9 @@ import time
 import pytest
 
 from buvar import plugin
+
+#: How many signals are sent just as a loop goes to sleep.
+SIGNALS = int(os.environ.get("SIGNALS", "2000"))
 
 
 def soon(number, delay=0.05):
@@ -253,6 +258,134 @@ def test_a_signal_for_a_closed_loop_is_ignored():
     assert not stage.cancel.is_set()
 
 
+@pytest.fixture
+def thread():
+    """A thread that waits, and takes the signals that the main thread holds back."""
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait)
+    thread.start()
+    yield thread
+    done.set()
+    thread.join()
+
+
+@pytest.mark.parametrize("kind", ["asyncio", "uvloop"])
+def test_a_signal_wakes_the_loop(thread, kind):
+    """PLG-07: a signal that does not interrupt the wait of the loop, here because another thread took it, wakes it."""
+    loop = asyncio.new_event_loop() if kind == "asyncio" else pytest.importorskip("uvloop").new_event_loop()
+
+    killer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM))
+
+    async def prepare():
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        killer.start()
+        yield for_ever()
+
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        (result,) = plugin.Stage(loop=loop).run(prepare)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        killer.join()
+        loop.close()
+    assert isinstance(result, asyncio.CancelledError)
+
+
+def test_no_signal_waits_for_the_next_thing():
+    """PLG-07: of signals that come just as the loop goes to sleep, none is seen only when something else wakes it."""
+    main, asked, rounds = threading.get_ident(), threading.Event(), SIGNALS
+    late = []
+
+    class Own(plugin.Signals):
+        def handle_usr1(self):
+            self.seen.set()
+
+    def send():
+        for _ in range(rounds):
+            asked.wait()
+            asked.clear()
+            moment = time.perf_counter() + random.random() * 1e-4
+            while time.perf_counter() < moment:
+                pass
+            signal.pthread_kill(main, signal.SIGUSR1)
+
+    async def ask(signals):
+        for number in range(rounds):
+            signals.seen = asyncio.Event()
+            asked.set()
+            # long enough that nothing but a lost signal can last that long, so a busy machine is no failure
+            waiting = asyncio.get_running_loop().call_later(20, late.append, number)
+            await signals.seen.wait()
+            waiting.cancel()
+
+    async def prepare(signals: plugin.Signals):
+        yield ask(signals)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    loop = asyncio.new_event_loop()
+    plugin.Stage(loop=loop, signals=Own).run(prepare)
+    loop.close()
+    sender.join()
+    assert late == []
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_whoever_was_woken_by_signals_still_is(gone):
+    """PLG-12: who asked to be woken by signals before goes on to be, meanwhile and afterwards."""
+    reading, writing = socket.socketpair()
+    writing.setblocking(False)
+    former = signal.set_wakeup_fd(writing.fileno())
+    try:
+
+        async def prepare():
+            if gone:
+                reading.close()
+            soon(signal.SIGTERM)
+            yield for_ever()
+
+        loop = asyncio.new_event_loop()
+        plugin.Stage(loop=loop).run(prepare)
+        loop.close()
+        if not gone:
+            assert reading.recv(100) == bytes([signal.SIGTERM])
+    finally:
+        assert signal.set_wakeup_fd(former) == writing.fileno()
+        reading.close()
+        writing.close()
+
+
+def test_whoever_asks_to_be_woken_meanwhile_is():
+    """PLG-12: who asks to be woken by signals while a stage runs goes on to be afterwards."""
+    reading, writing = socket.socketpair()
+    writing.setblocking(False)
+
+    async def prepare():
+        signal.set_wakeup_fd(writing.fileno())
+
+    loop = asyncio.new_event_loop()
+    plugin.Stage(loop=loop).run(prepare)
+    loop.close()
+    assert signal.set_wakeup_fd(-1) == writing.fileno()
+    reading.close()
+    writing.close()
+
+
+async def test_a_loop_that_watches_no_sockets():
+    """PLG-12: a loop that cannot watch sockets, as that of Windows, is left to wake itself."""
+
+    class Loop:
+        def add_reader(self, *_):
+            raise NotImplementedError
+
+        remove_reader = add_reader
+
+    before = signal.getsignal(signal.SIGTERM)
+    with plugin.Stage().signals.installed(Loop()):
+        assert signal.getsignal(signal.SIGTERM) is not before
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
 def test_handlers_that_python_did_not_install(monkeypatch):
     """PLG-12: where the former handler is unknown, the default of the system comes back."""
     installed = []
@@ -261,9 +394,11 @@ def test_handlers_that_python_did_not_install(monkeypatch):
         installed.append(handler)
         return None
 
+    loop = asyncio.new_event_loop()
     monkeypatch.setattr(signal, "signal", fake)
-    with plugin.Stage().signals.installed(None):
+    with plugin.Stage().signals.installed(loop):
         pass
+    loop.close()
     assert installed[2:] == [signal.SIG_DFL, signal.SIG_DFL]
 
 
