@@ -22,6 +22,7 @@ from binp.store.contract import (
     State,
     StoreClosed,
     StoreError,
+    TakeRun,
 )
 
 
@@ -42,6 +43,47 @@ async def begun(store, writes, *args, **given):
 # --- runs
 
 
+async def test_a_run_is_begun_once_for_a_key(store, writes):
+    """A run with a key that another one was begun with is not begun; which one it was is known."""
+    first, second = writes.begin("tick", once="tick noon"), writes.begin("tick", once="tick noon")
+    acks = [store.write(first), store.write(second), store.write(first)]
+
+    assert [await ack for ack in acks] == [True, False, True]
+    assert await store.write(second) is False
+    assert await store.get_run(second.id) is None
+    assert await store.get_once("tick noon") == first.id
+    assert await store.get_once("tick midnight") is None
+    assert await store.write(Once(key="tick noon", at=1)) is False
+
+
+async def test_a_queued_run_is_taken_once(store, writes):
+    """Who takes a queued run holds it in a newer epoch; what was said in the older one is refused."""
+    run = await begun(store, writes, "sweep", state=State.QUEUED, at=1_000)
+    takes = [TakeRun(id=run, node=node, at=at) for node, at in (("one", 2_000), ("two", 3_000))]
+
+    assert [await ack for ack in map(store.write, takes)] == [True, False]
+    taken = await store.get_run(run)
+    assert (taken.state, taken.node, taken.started, taken.epoch) == (State.RUNNING, "one", 2_000, 2)
+    assert await store.write(AddLabels(run=run, epoch=1, labels=("late",))) is False
+    assert await store.write(EndRun(id=run, epoch=2, state=State.SUCCEEDED, at=4_000, duration=2_000)) is True
+    assert await store.write(TakeRun(id=run, node="two", at=5_000)) is False
+    assert await store.write(TakeRun(id=run + 1, node="two", at=5_000)) is False
+
+
+async def test_a_run_is_queued_taken_and_ended_in_one_go(store, writes):
+    """What happens to a run in one group of writes happens in its order."""
+    write = writes.begin("sweep", state=State.QUEUED, at=1_000)
+    steps = [
+        write,
+        TakeRun(id=write.id, node="one", at=2_000),
+        EndRun(id=write.id, epoch=2, state=State.SUCCEEDED, at=3_000, duration=1_000),
+    ]
+
+    assert [await ack for ack in list(map(store.write, steps))] == [True, True, True]
+    run = await store.get_run(write.id)
+    assert (run.state, run.started, run.ended, run.node, run.epoch) == (State.SUCCEEDED, 2_000, 3_000, "one", 2)
+
+
 async def test_a_run_comes_back_as_it_was_written(store, writes):
     """A run is kept with all that was said of it when it began."""
     write = writes.begin(
@@ -55,6 +97,8 @@ async def test_a_run_comes_back_as_it_was_written(store, writes):
         attempt=2,
         epoch=3,
         version="1.2",
+        due=1_700_000_000_000_000,
+        origin=11,
         arguments='{"day":"monday"}',
         labels=("b", "a", "b"),
     )

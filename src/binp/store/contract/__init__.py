@@ -29,6 +29,7 @@ from ._writes import (
     SetObserved,
     SetProgress,
     State,
+    TakeRun,
     Write,
 )
 
@@ -62,6 +63,7 @@ __all__ = [
     "StoreClosed",
     "StoreError",
     "StoreOwned",
+    "TakeRun",
     "Write",
     "as_datetime",
 ]

@@ -31,6 +31,10 @@ class Run:
     epoch: int
     node: str
     version: str | None
+    #: when it was due, if a schedule started it; microseconds since the epoch
+    due: int | None
+    #: the first run of which this is a further attempt
+    origin: int | None
     #: JSON object or None
     arguments: str | None
     #: JSON or None

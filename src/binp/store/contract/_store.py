@@ -96,6 +96,9 @@ class Store(Protocol):
     async def get_run(self, run: int) -> Run | None:
         """One run, or None."""
 
+    async def get_once(self, key: str) -> int | None:
+        """The run that was begun with the key *key* (:attr:`BeginRun.once`), or None."""
+
     async def get_records(
         self, run: int, *, after: int = 0, before: int | None = None, newest: bool = False, limit: int = 200
     ) -> list[RecordRow]:

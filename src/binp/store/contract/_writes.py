@@ -42,7 +42,10 @@ class Write:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BeginRun(Write):
-    """A run comes into being. Acknowledged with True; idempotent by ``id``."""
+    """A run comes into being. Acknowledged with True; idempotent by ``id``.
+
+    Acknowledged with False if another run was begun with the same ``once`` before: then there is no run of this id.
+    """
 
     kind: ClassVar[str] = "begin"
     #: made by :meth:`Store.new_id`
@@ -72,7 +75,27 @@ class BeginRun(Write):
     #: JSON object, secrets masked
     arguments: str | None = None
     labels: tuple[str, ...] = ()
+    #: key of what may be started only once: a tick of a schedule, a press of a button
+    once: str | None = None
+    #: when it was due, if a schedule started it; microseconds since the epoch
+    due: int | None = None
+    #: the first run of which this is a further attempt
+    origin: int | None = None
     #: microseconds since the epoch
+    at: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TakeRun(Write):
+    """A process takes a run that is queued, and runs it. Acknowledged with False if it is not queued any more.
+
+    It is RUNNING from then on, ``started`` is this moment, and its epoch is one more than it was.
+    """
+
+    kind: ClassVar[str] = "take"
+    id: int
+    #: process that holds it from here on
+    node: str
     at: int
 
 

@@ -25,6 +25,7 @@ from binp.store.contract import (
     SetObserved,
     SetProgress,
     State,
+    TakeRun,
     Write,
 )
 
@@ -71,8 +72,21 @@ class Batch:
 
     def _begin(self, write: BeginRun) -> bool:
         if self._runs.find(write.id) is None:
+            if write.once is not None and not self._is_first(write.once, write.at, write.id):
+                return False
             run = self._runs.begin(write)
             self._tell("run", run.id, run.rev, run.journaled)
+        return True
+
+    def _is_first(self, key: str, at: int, run: int | None) -> bool:
+        return self._file.run("once", (clean_name(key), at, run)).rowcount == 1
+
+    def _take(self, write: TakeRun) -> bool:
+        run = self._runs.find(write.id)
+        if run is None or run.state is not State.QUEUED:
+            return False
+        self._runs.take(run, write)
+        self._tell_run(run)
         return True
 
     def _record(self, write: AddRecord) -> bool:
@@ -171,10 +185,11 @@ class Batch:
         return True
 
     def _once(self, write: Once) -> bool:
-        return self._file.run("once", (clean_name(write.key), write.at)).rowcount == 1
+        return self._is_first(write.key, write.at, None)
 
     _HANDLERS: ClassVar[dict[str, Callable[[Batch, Any], bool]]] = {
         BeginRun.kind: _begin,
+        TakeRun.kind: _take,
         AddRecord.kind: _record,
         AddLabels.kind: _labels,
         SetProgress.kind: _progress,

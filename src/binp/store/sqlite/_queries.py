@@ -54,6 +54,11 @@ class Reader:
         row = self._ask("get_key", (clean(namespace), clean(key))).fetchone()
         return None if row is None else _key(row)
 
+    def get_once(self, key: str) -> int | None:
+        """The run that was begun with *key*, or None."""
+        row = self._ask("get_once", (clean_name(key),)).fetchone()
+        return None if row is None else row[0]
+
     def list_keys(self, namespace: str, prefix: str, after: str, limit: int) -> list[KeyValue]:
         """Keys that begin with *prefix* and come after *after*, by name."""
         prefix = clean(prefix)
@@ -258,6 +263,8 @@ def _run(row: tuple[Any, ...]) -> Run:
         duration=row[24],
         records=row[25],
         rev=row[26],
+        due=row[27],
+        origin=row[28],
     )
 
 

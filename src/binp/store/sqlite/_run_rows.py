@@ -20,6 +20,7 @@ from binp.store.contract import (
     SetKeys,
     SetProgress,
     State,
+    TakeRun,
     Write,
 )
 
@@ -43,7 +44,7 @@ CODES = {state: code for code, state in enumerate(STATES)}
 #: how to find the run that a write is about, by its kind: this is asked for every single write
 _RUN_OF: dict[str, Callable[[Any], int | None]] = {
     **{kind.kind: operator.attrgetter("run") for kind in (AddRecord, AddLabels, SetProgress, SetKeys, RemoveKeys)},
-    **{kind.kind: operator.attrgetter("id") for kind in (BeginRun, EndRun, RequestCancel)},
+    **{kind.kind: operator.attrgetter("id") for kind in (BeginRun, TakeRun, EndRun, RequestCancel)},
 }
 
 
@@ -64,6 +65,7 @@ class OpenRun:
     cancelled_by: str | None = None
     #: it is not in the file yet
     begun: BeginRun | None = None
+    taken: TakeRun | None = None
     ended: EndRun | None = None
     #: value, total, message
     moved: tuple[float | None, float | None, str | None] | None = None
@@ -142,6 +144,10 @@ class Runs:
             self.end(run, EndRun(id=run.id, state=run.state, at=write.at, duration=0))
         return run
 
+    def take(self, run: OpenRun, write: TakeRun) -> None:
+        """*run* is held by a process from here on."""
+        run.state, run.epoch, run.started, run.taken = State.RUNNING, run.epoch + 1, write.at, write
+
     def record(self, run: OpenRun, write: AddRecord) -> None:
         """A line of *run*."""
         run.records += 1
@@ -198,6 +204,13 @@ class Runs:
         rows = [(run.id, *run.moved) for run in runs if run.moved is not None]
         if rows:
             self._file.bulk("move_runs", rows)
+        rows = [
+            (run.id, names[clean_name(run.taken.node)], run.taken.at, run.epoch, run.rev)
+            for run in runs
+            if run.taken is not None
+        ]
+        if rows:
+            self._file.bulk("take_runs", rows)
         rows = [self._end_row(run, run.ended, names) for run in runs if run.ended is not None]
         if rows:
             self._file.bulk("end_runs", rows)
@@ -218,6 +231,8 @@ class Runs:
                 texts.update(
                     clean_name(text) for text in (begun.journal, begun.actor, begun.version) if text is not None
                 )
+            if run.taken is not None:
+                texts.add(clean_name(run.taken.node))
             if run.cancelled_by is not None:
                 texts.add(run.cancelled_by)
         return texts
@@ -247,6 +262,8 @@ class Runs:
             run.rev,
             _labels_text(run.labels),
             None if begun.arguments is None else clean_text(begun.arguments),
+            begun.due,
+            begun.origin,
         )
 
     def _end_row(self, run: OpenRun, ended: EndRun, names: dict[str, int]) -> tuple[Any, ...]:

@@ -188,6 +188,10 @@ class SqliteStore:
         """One run, or None."""
         return self._opened().get_run(run)
 
+    async def get_once(self, key: str) -> int | None:
+        """The run that was begun with the key *key*, or None."""
+        return self._opened().get_once(key)
+
     async def get_records(
         self, run: int, *, after: int = 0, before: int | None = None, newest: bool = False, limit: int = 200
     ) -> list[RecordRow]:

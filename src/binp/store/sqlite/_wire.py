@@ -34,6 +34,7 @@ _KINDS: dict[str, type[Write]] = {
     kind.kind: kind
     for kind in (
         contract.BeginRun,
+        contract.TakeRun,
         contract.AddRecord,
         contract.AddLabels,
         contract.SetProgress,

@@ -21,6 +21,8 @@ CREATE TABLE run (
     epoch INTEGER NOT NULL,
     node INTEGER NOT NULL,
     version INTEGER,
+    due INTEGER,
+    origin INTEGER,
     started INTEGER NOT NULL,
     ended INTEGER,
     duration INTEGER,
@@ -45,6 +47,7 @@ CREATE INDEX run_operation ON run (operation, state);
 CREATE INDEX run_journal ON run (journal, state) WHERE journal IS NOT NULL;
 CREATE INDEX run_journaled ON run (state) WHERE journal IS NOT NULL;
 CREATE INDEX run_parent ON run (parent) WHERE parent IS NOT NULL;
+CREATE INDEX run_origin ON run (origin) WHERE origin IS NOT NULL;
 
 CREATE TABLE run_label (
     label INTEGER NOT NULL,
@@ -99,9 +102,11 @@ CREATE TABLE service (
     rev INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- What may happen only once; "run" is the one that was begun with the key.
 CREATE TABLE once (
     key TEXT PRIMARY KEY,
-    at INTEGER NOT NULL
+    at INTEGER NOT NULL,
+    run INTEGER
 ) STRICT, WITHOUT ROWID;
 
 -- A process that wrote here. Alive if the process (boot, pid, started) is; "numbered" is the last of its numbered writes

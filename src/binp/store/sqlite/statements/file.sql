@@ -21,7 +21,10 @@ FROM json_each(?) AS wanted CROSS JOIN name ON name.text = wanted.value;
 INSERT INTO name (text) SELECT value FROM json_each(?) WHERE true ON CONFLICT (text) DO NOTHING;
 
 -- once: only the first inserts
-INSERT INTO once (key, at) VALUES (?, ?) ON CONFLICT (key) DO NOTHING;
+INSERT INTO once (key, at, run) VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING;
+
+-- get_once: the run that was begun with a key
+SELECT run FROM once WHERE key = ?;
 
 -- find_name: the id of a text
 SELECT id FROM name WHERE text = ?;

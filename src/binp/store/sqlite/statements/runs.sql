@@ -12,14 +12,15 @@ FROM json_each(?) AS wanted CROSS JOIN run ON run.id = wanted.value;
 -- insert_runs: new runs
 INSERT INTO run (
     id, operation, journal, description, state, trigger, actor, parent, attempt, epoch, node, version, started, records,
-    rev, labels, arguments
+    rev, labels, arguments, due, origin
 )
 SELECT
     json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'), json_extract(value, '$[3]'),
     json_extract(value, '$[4]'), json_extract(value, '$[5]'), json_extract(value, '$[6]'), json_extract(value, '$[7]'),
     json_extract(value, '$[8]'), json_extract(value, '$[9]'), json_extract(value, '$[10]'), json_extract(value, '$[11]'),
     json_extract(value, '$[12]'), json_extract(value, '$[13]'), json_extract(value, '$[14]'),
-    json_extract(value, '$[15]'), json_extract(value, '$[16]')
+    json_extract(value, '$[15]'), json_extract(value, '$[16]'), json_extract(value, '$[17]'),
+    json_extract(value, '$[18]')
 FROM json_each(?);
 
 -- touch_runs: revision, number of records, labels and request to cancel of runs that go on
@@ -27,6 +28,12 @@ UPDATE run SET
     rev = json_extract(new.value, '$[1]'), records = json_extract(new.value, '$[2]'),
     labels = json_extract(new.value, '$[3]'), cancelled_at = json_extract(new.value, '$[4]'),
     cancelled_by = coalesce(json_extract(new.value, '$[5]'), cancelled_by)
+FROM json_each(?) AS new WHERE run.id = json_extract(new.value, '$[0]');
+
+-- take_runs: queued runs are held by processes from here on
+UPDATE run SET
+    state = 1, node = json_extract(new.value, '$[1]'), started = json_extract(new.value, '$[2]'),
+    epoch = json_extract(new.value, '$[3]'), rev = json_extract(new.value, '$[4]')
 FROM json_each(?) AS new WHERE run.id = json_extract(new.value, '$[0]');
 
 -- move_runs: how far runs are
@@ -70,7 +77,7 @@ SELECT
     run.id, operation.text, journal.text, description.text, run.state, trigger.text, actor.text, run.parent, run.attempt,
     run.epoch, node.text, version.text, run.arguments, run.result, run.error_type, run.error, run.traceback, run.labels,
     run.progress, run.progress_total, run.progress_message, run.cancelled_at, run.started, run.ended, run.duration,
-    run.records, run.rev
+    run.records, run.rev, run.due, run.origin
 FROM json_each(?) AS wanted
 CROSS JOIN run ON run.id = wanted.value
 LEFT JOIN name AS operation ON operation.id = run.operation
