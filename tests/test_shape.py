@@ -21,7 +21,9 @@ SPOKEN = ("src", "scripts", "tests", "examples", "benchmarks")
 MEASURED = ("src", "scripts", "examples", "benchmarks")
 
 #: The only ways out, each with its reason. One that is no longer needed fails the test.
-EXCEPTIONS: dict[str, str] = {}
+EXCEPTIONS: dict[str, str] = {
+    "examples/shop.py": "a program as its author wants to write it; it runs exactly so",
+}
 
 MARKER = re.compile(r"\b(?:TODO|FIXME|XXX|HACK)\b")
 #: A suppression: what it silences, and what must follow it.
@@ -90,8 +92,8 @@ def excused(offence: str) -> bool:
 
 
 def test_every_module_says_what_it_is_for(checkout: Path, expect_none: ExpectNone) -> None:
-    """Every module opens with one sentence that says what lives there."""
-    expect_none(purpose_offences(checkout))
+    """Every module opens with one sentence that says what lives there, but for the exceptions with a reason."""
+    expect_none(offence for offence in purpose_offences(checkout) if not excused(offence))
 
 
 def test_files_and_functions_are_small(checkout: Path, expect_none: ExpectNone) -> None:
@@ -101,7 +103,7 @@ def test_files_and_functions_are_small(checkout: Path, expect_none: ExpectNone) 
 
 def test_exceptions_are_needed(checkout: Path) -> None:
     """An exception whose reason is gone is taken off the list."""
-    offences = list(size_offences(checkout))
+    offences = [*purpose_offences(checkout), *size_offences(checkout)]
 
     assert [] == [path for path in EXCEPTIONS if not any(text.startswith(f"{path}:") for text in offences)]
 
