@@ -125,6 +125,7 @@ class SqliteStore:
         if self._engine is None or self._thread is None or self._is_forked:
             return
         if self._closing is None:
+            self._close_point()
             self._closing = asyncio.get_running_loop().run_in_executor(self._thread, self._stop, self._engine)
         try:
             await _to_the_end(self._closing)
@@ -138,6 +139,7 @@ class SqliteStore:
         if self._thread is not None:
             # it may be reading
             self._thread.shutdown(wait=True, cancel_futures=True)
+        self._close_point()
         self._stop(self._engine)
         self._finish()
 
@@ -221,13 +223,19 @@ class SqliteStore:
         # from here on it is open
         self._point = Reader(self._path)
 
+    def _close_point(self) -> None:
+        # on the loop, which may be reading from it and is not just now
+        if self._point is not None:
+            self._point.close()
+            self._point = None
+
     def _stop(self, engine: Engine) -> None:
+        # readers first: the last connection to be closed puts the file in order and has to be allowed to write, so the
+        # writer must not know before they are gone that it is to end
+        if self._lists is not None:
+            self._lists.close()
+            self._lists = None
         self._outbox.close()
-        # readers first: the last connection to be closed puts the file in order, and that is the writer
-        for reader in (self._point, self._lists):
-            if reader is not None:
-                reader.close()
-        self._point = self._lists = None
         engine.stop()
         left = self._outbox.take(len(self._outbox) or 1)
         for receipt in left or ():

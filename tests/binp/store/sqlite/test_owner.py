@@ -66,6 +66,17 @@ async def test_the_owner_is_noted_beside_the_file(path, store):
     assert [file.name for file in path.parent.iterdir()] == ["data.db"]
 
 
+async def test_closing_leaves_one_file_each_time(path):
+    """The connection that may write is the last one to be closed, whichever thread comes first."""
+    for _ in range(20):
+        store = open_store(str(path), synchronous="OFF")
+        await store.open()
+        await store.list_keys("n")
+        await store.close()
+
+        assert [file.name for file in path.parent.iterdir()] == ["data.db"]
+
+
 async def test_a_socket_with_a_long_path_lies_elsewhere(tmp_path):
     """A database deep in the tree can be shared too."""
     deep = tmp_path / ("d" * 60) / ("e" * 60)
