@@ -1,0 +1,39 @@
+"""Delete runs with all that belongs to them, in a transaction that is open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ._file import File
+
+__all__ = ["KEPT_RECORDS", "erase", "thin"]
+
+#: the first records of a run, which go with it and not before it: whatever else is kept of its records is made of these
+KEPT_RECORDS = 1000
+
+
+def erase(file: File, ids: Sequence[int]) -> list[int]:
+    """Delete the runs *ids* with their records and labels.
+
+    One that has not ended stays, and so does one with a child that has not; children outlive their parents otherwise.
+
+    Returns:
+        The ids of those that were deleted.
+    """
+    found = [run for run, _ in file.ask("find_erasable", ids)]
+    if found:
+        # the labels first: where they are stands in the runs
+        for name in ("erase_labels", "erase_records", "erase_runs"):
+            file.bulk(name, found)
+    return found
+
+
+def thin(file: File, run: int, most: int) -> int:
+    """Delete up to *most* records of *run*, the last ones first, so that what is left of it is soon erased.
+
+    The first :data:`KEPT_RECORDS` stay. It has to be one that :func:`erase` would delete.
+
+    Returns:
+        How many were deleted.
+    """
+    return file.run("thin_records", {"run": run, "kept": KEPT_RECORDS, "most": most}).rowcount

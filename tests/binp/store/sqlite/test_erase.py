@@ -1,0 +1,87 @@
+"""Runs that are deleted, with all that belongs to them."""
+
+import pytest
+
+from binp.store.contract import AddLabels, State
+from binp.store.sqlite._connect import connect_writer
+from binp.store.sqlite._erase import KEPT_RECORDS, erase, thin
+from binp.store.sqlite._file import File
+
+TABLES = ("run", "record", "run_label")
+
+
+@pytest.fixture
+def opened(path):
+    """Open the file as its writer does, when no store has it."""
+    made = []
+
+    def open_file():
+        made.append(connect_writer(path, "OFF"))
+        return File(made[-1])
+
+    yield open_file
+    for connection in made:
+        connection.close()
+
+
+def count(file, table):
+    return file.connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+
+
+async def make(store, writes, *, records=3, labels=("a", "b"), **given):
+    """A run with records and labels; not awaited one by one."""
+    begin = writes.begin(labels=labels, **given)
+    store.write(begin)
+    for seq in range(1, records + 1):
+        store.write(writes.record(begin.id, seq))
+    await store.write(AddLabels(run=begin.id, labels=("späť", "a")))
+    return begin.id
+
+
+async def test_all_that_belongs_to_a_run_goes_with_it(store, writes, opened):
+    """Records and labels go with their run, those of others stay, and nothing is left that belongs to nothing."""
+    gone, stays = [await make(store, writes) for _ in range(2)]
+    for run in (gone, stays):
+        await store.write(writes.end(run))
+    await store.close()
+
+    file = opened()
+    file.begin()
+    assert erase(file, [gone, 12345]) == [gone]
+    file.commit()
+
+    assert [count(file, table) for table in TABLES] == [1, 3, 3]
+    for table, column in (("run", "id"), ("record", "run"), ("run_label", "run")):
+        assert file.connection.execute(f"SELECT DISTINCT {column} FROM {table}").fetchall() == [(stays,)]
+    assert erase(file, [gone]) == []
+
+
+async def test_what_has_not_ended_stays(store, writes, opened):
+    """A run that waits or runs is not deleted, nor is the parent of one; a child goes before its parent."""
+    parent = await make(store, writes)
+    child = await make(store, writes, parent=parent)
+    waiting = await make(store, writes, state=State.QUEUED, parent=child)
+    for run in (parent, child):
+        await store.write(writes.end(run))
+    await store.write(writes.end(done := await make(store, writes, parent=parent)))
+    await store.close()
+
+    file = opened()
+    file.begin()
+    assert erase(file, [parent, child, waiting, done]) == [parent, done]
+    file.roll_back()
+    assert count(file, "run") == 4
+
+
+async def test_a_run_with_many_records_becomes_thin_first(store, writes, opened):
+    """Records behind the first ones go in parts, the last ones first, until there is nothing more to take."""
+    run = await make(store, writes, records=KEPT_RECORDS + 250)
+    await store.write(writes.end(run))
+    await store.close()
+
+    file = opened()
+    assert [thin(file, run, 100) for _ in range(4)] == [100, 100, 50, 0]
+    rows = file.connection.execute("SELECT min(seq), max(seq), count(*) FROM record").fetchone()
+    assert rows == (1, KEPT_RECORDS, KEPT_RECORDS)
+    assert erase(file, [run]) == [run]
+    assert [count(file, table) for table in TABLES] == [0, 0, 0]
