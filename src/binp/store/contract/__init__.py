@@ -2,7 +2,8 @@
 
 A store keeps runs with their records, key-value state, and what was wanted of and seen of services. It is written to
 by *writes*: frozen values that say what is to become true. They are queued at once, from any thread, keep their order,
-and are committed in groups; the acknowledgement resolves after the commit, so that acknowledged means committed.
+and are committed in groups; the acknowledgement resolves after the commit, so that acknowledged means committed, and
+for what decides something also on the disk (see :class:`Write`).
 Changes come out after the commit, in commit order, and from nowhere else.
 
 All times in rows and writes are integers: microseconds since the epoch, UTC. The read models offer them as aware

@@ -34,7 +34,12 @@ FINISHED = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED, State.INTE
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Write:
-    """Something that is to become true. Either all of one write is committed or nothing of it."""
+    """Something that is to become true. Either all of one write is committed or nothing of it.
+
+    What is committed survives the end of any process. What begins, ends or decides something is also on the disk when
+    it is acknowledged, so that a power cut does not undo it (unless it says ``durable=False``); records, labels,
+    progress and what a service is seen to be are on the disk with the next of these, and within about a second.
+    """
 
     #: wire name of the kind of write
     kind: ClassVar[str]
@@ -83,6 +88,8 @@ class BeginRun(Write):
     origin: int | None = None
     #: microseconds since the epoch
     at: int
+    #: acknowledged when the disk has it; False: when it is committed, which a power cut can undo for about a second
+    durable: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -166,6 +173,8 @@ class EndRun(Write):
     error: str | None = None
     traceback: str | None = None
     journal: bool = False
+    #: acknowledged when the disk has it; False: when it is committed, which a power cut can undo for about a second
+    durable: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -197,6 +206,8 @@ class SetKeys(Write):
     epoch: int | None = None
     actor: str | None = None
     at: int
+    #: acknowledged when the disk has it; False: when it is committed, which a power cut can undo for about a second
+    durable: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -210,6 +221,8 @@ class RemoveKeys(Write):
     epoch: int | None = None
     actor: str | None = None
     at: int
+    #: acknowledged when the disk has it; False: when it is committed, which a power cut can undo for about a second
+    durable: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

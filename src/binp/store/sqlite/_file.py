@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import time
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -15,16 +18,25 @@ __all__ = ["File"]
 #: texts whose ids are remembered; labels may be of any number
 _REMEMBERED = 50_000
 
+#: the level of SQLite at which each commit is on the disk when it is done
+_FULL = 2
+
 
 class File:
     """What the writer does to the file.
 
     Args:
         connection: The one that writes.
+        path: The file.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self.connection = connection
+        #: when the first commit was made that is not on the disk yet, in monotonic seconds; None if all are
+        self.unsynced: float | None = None
+        self._log = path.with_name(path.name + "-wal")
+        #: whether commits are to reach the disk at all, and whether the next one does
+        self._syncs = self._is_syncing = connection.execute("PRAGMA synchronous").fetchone()[0] >= _FULL
         self._sql = statements()
         self._names: dict[str, int] = {}
         (newest,) = self.one("newest_run")
@@ -65,13 +77,40 @@ class File:
                 self._find(new)
         return known
 
-    def begin(self) -> None:
-        """Begin a transaction that writes: a reading one could not become one when another program has written."""
+    def begin(self, *, durable: bool = True) -> None:
+        """Begin a transaction that writes: a reading one could not become one when another program has written.
+
+        Args:
+            durable: It is to be on the disk when it is committed.
+        """
+        if self._syncs and durable is not self._is_syncing:
+            self.connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._is_syncing = durable
         self.connection.execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
         """Make it last."""
         self.connection.execute("COMMIT")
+        if self._is_syncing:
+            # a transaction that changed nothing did not take the earlier ones with it
+            self.sync()
+        elif self._syncs and self.unsynced is None:
+            self.unsynced = time.monotonic()
+
+    def sync(self) -> None:
+        """Bring onto the disk what is committed and not there yet.
+
+        Raises:
+            OSError: the disk did not take it.
+        """
+        if self.unsynced is None:
+            return
+        log = os.open(self._log, os.O_RDONLY)
+        try:
+            os.fsync(log)
+        finally:
+            os.close(log)
+        self.unsynced = None
 
     def roll_back(self) -> None:
         """Undo the transaction, if SQLite has not done so itself."""

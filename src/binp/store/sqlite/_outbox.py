@@ -22,13 +22,13 @@ from binp.store.contract import (
 
 from ._receipt import Failure, Receipt
 
-__all__ = ["Outbox"]
+__all__ = ["LEISURELY", "Outbox"]
 
 #: seconds that a write may lie when nobody is known to wait for it
 PATIENCE = 0.05
 
 #: kinds of writes that are made in numbers and not waited for: they are committed with the next that is, or soon
-_LEISURELY = frozenset({AddRecord.kind, AddLabels.kind, SetProgress.kind, SetObserved.kind})
+LEISURELY = frozenset({AddRecord.kind, AddLabels.kind, SetProgress.kind, SetObserved.kind})
 
 #: queued writes, and characters in them, above which further leisurely ones fail
 _MOST = 200_000
@@ -91,7 +91,7 @@ class Outbox:
         with self._lock:
             if self._closed:
                 raise StoreClosed("the store is not open: nothing was written", fix="write while it is open")
-            if write.kind not in _LEISURELY:
+            if write.kind not in LEISURELY:
                 self._urgent += 1
                 wake = self._idle or self._napping
             elif is_bounded and (len(self._queue) >= _MOST or self._characters >= _MOST_CHARACTERS):
@@ -125,7 +125,7 @@ class Outbox:
         with self._lock:
             before = list(receipts)
             self._queue.extendleft(reversed(before))
-            self._urgent += sum(receipt.write.kind not in _LEISURELY for receipt in before)
+            self._urgent += sum(receipt.write.kind not in LEISURELY for receipt in before)
             self._characters += sum(receipt.size for receipt in before)
             self._first = 0.0
             self._ready.notify_all()
@@ -136,12 +136,13 @@ class Outbox:
             self._is_interrupted = True
             self._ready.notify_all()
 
-    def take(self, most: int) -> list[Receipt] | None:
+    def take(self, most: int, within: float | None = None) -> list[Receipt] | None:
         """Wait until it is time, then take what is queued, *most* of them. None when closed and empty.
 
-        Returns nothing at once after :meth:`interrupt`.
+        Returns nothing at once after :meth:`interrupt`, and when nothing came *within* so many seconds.
         """
         with self._lock:
+            until = None if within is None else time.monotonic() + within
             while True:
                 if self._is_interrupted:
                     self._is_interrupted = False
@@ -154,9 +155,11 @@ class Outbox:
                     self._ready.wait(left)
                 elif self._closed:
                     return None
+                elif until is not None and until <= time.monotonic():
+                    return []
                 else:
                     self._idle = True
-                    self._ready.wait()
+                    self._ready.wait(None if until is None else until - time.monotonic())
                 self._idle = self._napping = False
 
     def _take(self, most: int) -> list[Receipt]:
@@ -167,7 +170,7 @@ class Outbox:
             receipt = queue.popleft()
             taken.append(receipt)
             size += receipt.size
-            if receipt.write.kind not in _LEISURELY:
+            if receipt.write.kind not in LEISURELY:
                 self._urgent -= 1
         self._characters -= size
         return taken

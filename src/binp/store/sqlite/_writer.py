@@ -19,7 +19,7 @@ from ._batch import Batch
 from ._connect import explain, is_about_the_file
 from ._file import File
 from ._nodes import Join, Leave, Node
-from ._outbox import Outbox
+from ._outbox import LEISURELY, Outbox
 from ._people import People
 from ._receipt import Failure, Receipt
 
@@ -31,6 +31,9 @@ _logger = logging.getLogger("binp.store")
 _BATCH = 4096
 
 _COMING_OR_GOING = frozenset({Join.kind, Leave.kind})
+
+#: seconds after which what is committed is on the disk, if nothing brought it there before
+_ON_DISK = 1.0
 
 #: microseconds after which this process gives another sign of life
 _SIGN_OF_LIFE = 5_000_000
@@ -61,7 +64,7 @@ class Writer:
         #: transactions so far
         self.commits = 0
         self._path = path
-        self._file = File(connection)
+        self._file = File(connection, path)
         self._outbox = outbox
         self._node = node
         self._people = People(self._file)
@@ -126,14 +129,19 @@ class Writer:
             while self._step():
                 pass
             self._say_goodbye()
+            self._sync()
         finally:
             self._file.connection.close()
 
     def _step(self) -> bool:
         # a scope of its own: a batch that is done is forgotten before the next one is waited for
-        batch = self._outbox.take(_BATCH)
-        if batch is None:
-            return False
+        within = self._patience()
+        if within is not None and within <= 0:
+            self._sync()
+            within = None
+        batch = self._outbox.take(_BATCH, within)
+        if not batch:
+            return batch is not None
         self._mark(time.monotonic())
         try:
             self._work(batch)
@@ -145,6 +153,19 @@ class Writer:
             self._settle(left, [Failure(self._explain(error), len(left))] * len(left), [])
         self._mark(0.0)
         return True
+
+    def _patience(self) -> float | None:
+        """Seconds for which nothing needs to be done if nothing comes."""
+        unsynced = self._file.unsynced
+        return None if unsynced is None else unsynced + _ON_DISK - time.monotonic()
+
+    def _sync(self) -> None:
+        try:
+            self._file.sync()
+        except OSError as error:
+            # whoever needs it on the disk is told by the next commit
+            _logger.error("the last writes may not be on the disk: %s", explain(error, self._path))  # noqa: TRY400 - the reason is the message
+            self._file.unsynced = None
 
     def _work(self, batch: list[Receipt]) -> None:
         """Commit *batch*; those that come and go are transactions of their own."""
@@ -168,7 +189,7 @@ class Writer:
         self._settle(batch, outcomes, changes)
 
     def _transact(self, batch: list[Receipt]) -> tuple[list[Any], list[Change]]:
-        self._file.begin()
+        self._file.begin(durable=_is_durable(batch))
         work = Batch(self._file, self.seq)
         outcomes = work.apply([receipt.write for receipt in batch])
         self._finish(batch, outcomes)
@@ -188,7 +209,7 @@ class Writer:
         return [failure] * len(batch), []
 
     def _one_by_one(self, batch: list[Receipt]) -> tuple[list[Any], list[Change]]:
-        self._file.begin()
+        self._file.begin(durable=_is_durable(batch))
         outcomes: list[Any] = []
         changes: list[Change] = []
         for receipt in batch:
@@ -280,6 +301,11 @@ class Writer:
         error.__context__ = None
         explained.__cause__ = error.with_traceback(None)
         return explained
+
+
+def _is_durable(batch: list[Receipt]) -> bool:
+    """Whether any of *batch* has to be on the disk when it is acknowledged."""
+    return any(receipt.write.kind not in LEISURELY and getattr(receipt.write, "durable", True) for receipt in batch)
 
 
 def _now() -> int:

@@ -250,3 +250,48 @@ def test_record_rows_are_small():
 
     write = AddRecord(run=1, seq=1, at=1)
     assert sys.getsizeof(write) < 200
+
+
+async def test_what_need_not_be_durable_is_on_the_disk_a_little_later(path, writes_of):
+    """durable=False does not wait for the disk, which has it after a second; what is durable takes it along at once."""
+    store = open_store(str(path))
+    await store.open()
+    writes = writes_of(store)
+    file = store._engine._writer._file
+
+    def key(value, **given):
+        return store.write(SetKeys(namespace="n", items=(("k", value),), at=1, **given))
+
+    assert await key("1")
+    assert file.unsynced is None
+    assert await key("2", durable=False)
+    assert file.unsynced is not None
+    assert await key("3")
+    assert file.unsynced is None
+    assert await key("4", durable=False)
+    assert await store.write(writes.begin(durable=False))
+    while file.unsynced is not None:
+        await asyncio.sleep(0.01)
+
+    assert await key("5", durable=False)
+    # changes nothing, so that SQLite has nothing to bring to the disk
+    assert await store.write(writes.end(1)) is False
+    assert file.unsynced is None
+    assert (await store.get_key("n", "k")).value == "5"
+    await store.close()
+
+
+async def test_records_alone_do_not_wait_for_the_disk(path, writes_of):
+    """Records are committed without the disk; the end of their run, which is durable, brings them there."""
+    store = open_store(str(path))
+    await store.open()
+    writes = writes_of(store)
+    begin = writes.begin()
+    await store.write(begin)
+    await store.write(writes.record(begin.id, 1))
+    file = store._engine._writer._file
+
+    assert file.unsynced is not None
+    await store.write(writes.end(begin.id))
+    assert file.unsynced is None
+    await store.close()
