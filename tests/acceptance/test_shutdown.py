@@ -262,6 +262,27 @@ def test_it_ends_while_plugins_are_loaded(tmp_path: Path, start: Serve, number: 
     assert "Traceback" not in server.stderr
 
 
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_foreign_server_ends_while_plugins_are_loaded(
+    tmp_path: Path, start: Serve, free_port: int, number: signal.Signals, loop: str
+) -> None:
+    """Under uvicorn's own command, too, a signal ends what is being loaded at once and in order."""
+    with (tmp_path / "ops.py").open("a") as file:
+        file.write("\nfrom buvar.plugin import Teardown\n")
+        file.write("\nasync def prepare(teardown: Teardown):\n    teardown.add(lambda: print('torn down'))\n")
+        file.write("    print('loading', flush=True)\n    await asyncio.sleep(300)\n")
+    server = start("uvicorn", "ops:binp.app", "--port", str(free_port), "--loop", loop)
+    server.until(lambda: "loading" in server.stdout, "loading")
+    server.signal(number)
+
+    # when uvicorn is through, it ends by the signal itself, but for a Ctrl-C
+    assert server.wait() == (0 if number == signal.SIGINT else -number)
+    assert "torn down" in server.stdout
+    assert "open  " not in server.stdout
+    assert "Traceback" not in server.stderr
+
+
 def test_a_third_signal_leaves(serve: Serve) -> None:
     """Decision 4: a third signal leaves with 128 + signal, even when the loop hangs."""
     server = serve()

@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from types import FrameType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from binp.app.serving import Presence, url_of
 from binp.home import Home
@@ -30,7 +30,8 @@ async def lifespan(binp: BINP, inner: contextlib.AbstractAsyncContextManager[T])
     """Keep *binp* served: its plugins loaded, its services running where they are led, until the server shuts down.
 
     The handlers that the server installed for INT and TERM are wrapped, so that streams end and runs begin to drain
-    before the server waits for its connections.
+    before the server waits for its connections. One that comes while plugins are loaded ends their loading; the server
+    is let start, and ends.
 
     Args:
         binp: What is served.
@@ -50,8 +51,12 @@ async def lifespan(binp: BINP, inner: contextlib.AbstractAsyncContextManager[T])
     await home.open(stage.context, serving=True)
     try:
         await binp.app.open_door()
-        with _wrapped_signals(home):
-            async with stage.running(*binp.all_plugins()), inner as state:
+        async with _running(home, stage, binp.all_plugins()) as is_running:
+            if not is_running:
+                # the server has heard the signal too: it ends as soon as it is told that we have started
+                yield cast("T", None)
+                return
+            async with inner as state:
                 presence = Presence(home, _url(home.settings, server))
                 home.lead()
                 presence.announce()
@@ -62,6 +67,32 @@ async def lifespan(binp: BINP, inner: contextlib.AbstractAsyncContextManager[T])
                     await home.wind_down()
     finally:
         await home.close()
+
+
+@contextlib.asynccontextmanager
+async def _running(home: Home, stage: plugin.Stage, plugins: Sequence[Any]) -> AsyncIterator[bool]:
+    """Have the plugins run; false where a signal ended their loading, after the teardown."""
+    is_loading = True
+
+    def begin() -> None:
+        home.begin_shutdown()
+        if is_loading:
+            stage.interrupt()
+
+    def hurry() -> None:
+        home.hurry()
+        if is_loading:
+            stage.cancel_now()
+
+    async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(_wrapped_signals(begin, hurry))
+        try:
+            await stack.enter_async_context(stage.running(*plugins))
+        except plugin.LoadInterruptedError:
+            yield False
+            return
+        is_loading = False
+        yield True
 
 
 def _server_config() -> Any:
@@ -89,8 +120,8 @@ def _url(settings: Settings, server: Any) -> str | None:
 
 
 @contextlib.contextmanager
-def _wrapped_signals(home: Home) -> Iterator[None]:
-    """Tell *home* of INT and TERM before the server's own handlers are called: first begin to shut down, then hurry."""
+def _wrapped_signals(begin: Callable[[], None], hurry: Callable[[], None]) -> Iterator[None]:
+    """Call *begin* at the first INT or TERM, *hurry* at others, before the server's own handlers are called."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -101,7 +132,7 @@ def _wrapped_signals(home: Home) -> Iterator[None]:
         def receive(number: int, frame: FrameType | None) -> None:
             received.append(number)
             with contextlib.suppress(RuntimeError):  # the loop is closed: nothing is left to shut down
-                loop.call_soon_threadsafe(home.begin_shutdown if len(received) == 1 else home.hurry)
+                loop.call_soon_threadsafe(begin if len(received) == 1 else hurry)
             former(number, frame)
 
         return receive

@@ -70,7 +70,8 @@ class Stage:
         self._variables: contextvars.Context | None = None
         self._application = di.application(self.context)
         self._loading: asyncio.Task[Any] | None = None
-        self._interrupted = False
+        #: whether the shutdown was asked for, and whether that ended the loading
+        self._asked = self._interrupted = False
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
@@ -209,15 +210,19 @@ class Stage:
     def interrupt(self) -> None:
         """Begin the shutdown; plugins that are being loaded and do not look at `Cancel` are cancelled."""
         self.cancel.set()
-        if self._loading is not None:
-            grace = self._runner.cancel_timeout if self.loader.watch.seen else 0.0
-            asyncio.get_running_loop().call_later(grace, self._interrupt_loading)
+        self._asked = True
+        self._end_loading()
 
     def cancel_now(self) -> None:
         """Cancel everything at once: what is being loaded, all tasks, the entry of the teardown that runs."""
         self._interrupt_loading()
         self._runner.cancel_now()
         self.teardown.hurry()
+
+    def _end_loading(self) -> None:
+        if self._asked and self._loading is not None:
+            grace = self._runner.cancel_timeout if self.loader.watch.seen else 0.0
+            self._loading.get_loop().call_later(grace, self._interrupt_loading)
 
     def _interrupt_loading(self) -> None:
         if self._loading is not None and not self._interrupted:
@@ -262,6 +267,7 @@ class Stage:
 
     async def _load(self, loading: Coroutine[Any, Any, None]) -> None:
         task = self._loading = asyncio.current_task()
+        self._end_loading()  # a signal may have come before the first step
         try:
             await self._open()
             await loading
@@ -274,13 +280,14 @@ class Stage:
             raise
         finally:
             self._loading = None
+            loading.close()  # where it was cancelled before its first step
 
     async def _open(self) -> contextvars.Context:
         """The context variables of all tasks, with the plugin context installed and the application scope open."""
         if self._variables is None:
             variables = contextvars.copy_context()
             # in a task of its own, because entering installs the context in the task that does it
-            await asyncio.get_running_loop().create_task(_enter(self._application), context=variables)
+            await asyncio.get_running_loop().create_task(self._application.__aenter__(), context=variables)
             self.teardown.join(self._application)
             self._variables = variables
         return self._variables
@@ -348,10 +355,6 @@ class Stage:
             loop.run_until_complete(loop.shutdown_default_executor())
         finally:
             loop.close()
-
-
-async def _enter(application: di.Application) -> None:
-    await application.__aenter__()
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

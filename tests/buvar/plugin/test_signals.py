@@ -247,6 +247,24 @@ async def test_running_interrupted_while_loading():
     assert seen == ["torn down"]
 
 
+async def test_interrupted_before_loading():
+    """PLG-07: a signal that comes before the first step of the loading ends it as one that comes later does."""
+    seen = []
+
+    async def prepare(teardown: plugin.Teardown):
+        teardown.add(lambda: seen.append("torn down"))
+        seen.append("loading")
+        await asyncio.Future()
+
+    stage = plugin.Stage()
+    stage.interrupt()
+    with pytest.raises(plugin.LoadInterruptedError):
+        async with stage.running(prepare):
+            raise AssertionError
+    assert seen in ([], ["loading", "torn down"])
+    assert stage.cancel.is_set()
+
+
 def test_a_signal_for_a_closed_loop_is_ignored():
     """PLG-12: a signal that arrives when the loop is closed does nothing."""
     loop = asyncio.new_event_loop()
