@@ -22,9 +22,12 @@ def erase(file: File, ids: Sequence[int]) -> list[int]:
     """
     found = [run for run, _ in file.ask("find_erasable", ids)]
     if found:
-        # the labels first: where they are stands in the runs
-        for name in ("erase_labels", "erase_records", "erase_runs"):
-            file.bulk(name, found)
+        # the labels first: which they are stands in the runs
+        labels = {label for (label,) in file.bulk("erase_labels", found).fetchall()}
+        if labels:
+            file.forget_labels(text for (text,) in file.bulk("drop_labels", list(labels)).fetchall())
+        file.bulk("erase_records", found)
+        file.bulk("erase_runs", found)
     return found
 
 

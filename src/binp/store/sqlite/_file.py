@@ -15,7 +15,7 @@ from ._statements import statements
 
 __all__ = ["File"]
 
-#: texts whose ids are remembered; labels may be of any number
+#: texts whose ids are remembered, of each kind; labels may be of any number
 _REMEMBERED = 50_000
 
 #: the level of SQLite at which each commit is on the disk when it is done
@@ -38,7 +38,8 @@ class File:
         #: whether commits are to reach the disk at all, and whether the next one does
         self._syncs = self._is_syncing = connection.execute("PRAGMA synchronous").fetchone()[0] >= _FULL
         self._sql = statements()
-        self._names: dict[str, int] = {}
+        self._names = _Texts(self, "find_names", "add_names")
+        self._labels = _Texts(self, "find_labels", "add_labels")
         (newest,) = self.one("newest_run")
         #: the largest id of a run so far
         self.newest: int = newest or 0
@@ -64,18 +65,15 @@ class File:
 
     def names(self, texts: set[str]) -> dict[str, int]:
         """The ids of *texts*; those that are not known yet become known."""
-        known = self._names
-        missing = [text for text in texts if text not in known]
-        if missing:
-            if len(known) > _REMEMBERED:
-                known.clear()
-                missing = list(texts)
-            self._find(missing)
-            new = [text for text in missing if text not in known]
-            if new:
-                self.bulk("add_names", new)
-                self._find(new)
-        return known
+        return self._names.ids(texts)
+
+    def labels(self, texts: set[str]) -> dict[str, int]:
+        """The ids of the labels *texts*; those that are not known yet become known."""
+        return self._labels.ids(texts)
+
+    def forget_labels(self, texts: Iterable[str]) -> None:
+        """The labels *texts* are not in the file any more."""
+        self._labels.forget(texts)
 
     def begin(self, *, durable: bool = True) -> None:
         """Begin a transaction that writes: a reading one could not become one when another program has written.
@@ -133,9 +131,49 @@ class File:
 
     def _forget(self) -> None:
         self._names.clear()
+        self._labels.clear()
         (newest,) = self.one("newest_run")
         self.newest = newest or 0
 
+
+class _Texts:
+    """Ids of texts that a table keeps once.
+
+    Args:
+        file: What has the table.
+        find: Statement that asks for the ids of texts.
+        add: Statement that keeps texts.
+    """
+
+    def __init__(self, file: File, find: str, add: str) -> None:
+        self._file = file
+        self._statements = (find, add)
+        self._known: dict[str, int] = {}
+
+    def ids(self, texts: set[str]) -> dict[str, int]:
+        """At least the ids of *texts*; those that are not in the table yet are put there."""
+        known = self._known
+        missing = [text for text in texts if text not in known]
+        if missing:
+            if len(known) > _REMEMBERED:
+                known.clear()
+                missing = list(texts)
+            self._find(missing)
+            new = [text for text in missing if text not in known]
+            if new:
+                self._file.bulk(self._statements[1], new)
+                self._find(new)
+        return known
+
+    def forget(self, texts: Iterable[str]) -> None:
+        """Those are not in the table any more."""
+        for text in texts:
+            self._known.pop(text, None)
+
+    def clear(self) -> None:
+        """What is in the table is not known any more."""
+        self._known.clear()
+
     def _find(self, texts: list[str]) -> None:
-        for id, text in self.ask("find_names", texts):  # noqa: A001 - the name of the column
-            self._names[text] = id
+        for id, text in self._file.ask(self._statements[0], texts):  # noqa: A001 - the name of the column
+            self._known[text] = id

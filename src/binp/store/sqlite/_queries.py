@@ -146,7 +146,7 @@ class _Walk:
         self._query = query
         codes = [CODES[state] for state in STATES if query.states is None or state in query.states]
         operation, journal = self._name(query.operation), self._name(query.journal)
-        found = [self._name(label) for label in dict.fromkeys(query.labels or ())]
+        found = [self._name(label, "find_label") for label in dict.fromkeys(query.labels or ())]
         self._labels = [label for label in found if label is not None]
         # a state that is none, or a name that was never used
         self._is_empty = (
@@ -204,10 +204,10 @@ class _Walk:
         wanted = (query.states, query.operation, query.journal, query.parent)
         return query.journaled or any(condition is not None for condition in wanted)
 
-    def _name(self, text: str | None) -> int | None:
+    def _name(self, text: str | None, statement: str = "find_name") -> int | None:
         if text is None:
             return None
-        row = self._ask("find_name", (clean_name(text),)).fetchone()
+        row = self._ask(statement, (clean_name(text),)).fetchone()
         return None if row is None else int(row[0])
 
     def _ids(self, name: str, parameters: dict[str, Any], ascending: bool) -> Iterator[int]:

@@ -215,13 +215,13 @@ class Runs:
         if rows:
             self._file.bulk("end_runs", rows)
         if self._labels:
-            self._file.bulk("insert_labels", [(names[label], run) for label, run in self._labels])
+            labels = self._file.labels({label for label, _ in self._labels})
+            self._file.bulk("insert_labels", [(labels[label], run) for label, run in self._labels])
         self._store_records(names)
 
     def _texts(self) -> set[str]:
-        texts = {label for label, _ in self._labels}
         said = {record.level for _, record in self._records} | {record.source for _, record in self._records}
-        texts.update(map(clean_name, said))
+        texts = set(map(clean_name, said))
         for run in self._runs.values():
             begun = run.begun
             if begun is not None:

@@ -28,6 +28,10 @@ def count(file, table):
     return file.connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
 
 
+def texts(file, table):
+    return {text for (text,) in file.connection.execute(f"SELECT text FROM {table}")}
+
+
 async def make(store, writes, *, records=3, labels=("a", "b"), **given):
     """A run with records and labels; not awaited one by one."""
     begin = writes.begin(labels=labels, **given)
@@ -54,6 +58,23 @@ async def test_all_that_belongs_to_a_run_goes_with_it(store, writes, opened):
     for table, column in (("run", "id"), ("record", "run"), ("run_label", "run")):
         assert file.connection.execute(f"SELECT DISTINCT {column} FROM {table}").fetchall() == [(stays,)]
     assert erase(file, [gone]) == []
+    assert texts(file, "label") == {"a", "b", "späť"}
+
+
+async def test_a_label_goes_with_the_last_run_that_has_it(store, writes, opened):
+    """Labels of any number leave nothing behind; one that comes again is a label like any other."""
+    runs = [await make(store, writes, labels=("common", f"order-{number}")) for number in range(3)]
+    for run in runs:
+        await store.write(writes.end(run))
+    await store.close()
+
+    file = opened()
+    known = dict(file.labels({"common", "order-0", "order-1", "order-2", "späť", "a"}))
+    erase(file, runs[:2])
+    assert texts(file, "label") == {"common", "order-2", "späť", "a"}
+    assert "order-1" not in texts(file, "name")
+    assert file.labels({"common", "order-0"})["common"] == known["common"]
+    assert texts(file, "label") == {"common", "order-2", "späť", "a", "order-0"}
 
 
 async def test_what_has_not_ended_stays(store, writes, opened):

@@ -69,7 +69,8 @@ def many(tmp_path_factory):
     connection = connect_writer(path, "OFF")
     migrate(connection, path, shipped())
     connection.execute("BEGIN")
-    connection.executemany("INSERT INTO name VALUES (?, ?)", [(1, "common"), (2, "rare"), (3, "call"), (4, "label")])
+    connection.executemany("INSERT INTO name VALUES (?, ?)", [(1, "common"), (2, "rare"), (3, "call")])
+    connection.execute("INSERT INTO label VALUES (4, 'label')")
     connection.execute(
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000)"
         " INSERT INTO run (id, operation, journal, description, state, trigger, parent, attempt, epoch, node, started,"

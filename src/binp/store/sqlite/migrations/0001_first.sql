@@ -1,8 +1,14 @@
 -- Runs with their records and labels, key-value state, services, and the processes that hold them.
 -- Times are microseconds since the epoch. The columns "name" of other tables point here as plain integers.
 
--- Every text that repeats is kept once: names of operations, descriptions, labels, levels, nodes, people.
+-- Every text that repeats is kept once: names of operations, descriptions, levels, nodes, people. These stay.
 CREATE TABLE name (
+    id INTEGER PRIMARY KEY,
+    text TEXT NOT NULL UNIQUE
+) STRICT;
+
+-- Labels may be of any number, so one that no run has any more goes.
+CREATE TABLE label (
     id INTEGER PRIMARY KEY,
     text TEXT NOT NULL UNIQUE
 ) STRICT;

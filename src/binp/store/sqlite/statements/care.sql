@@ -7,12 +7,18 @@ WHERE run.state > 1 AND NOT EXISTS (SELECT 1 FROM run AS child WHERE child.paren
 
 -- erase_labels: the labels of runs; which they are stands in the runs
 DELETE FROM run_label WHERE (label, run) IN (
-    SELECT name.id, run.id
+    SELECT label.id, run.id
     FROM json_each(?) AS wanted
     CROSS JOIN run ON run.id = wanted.value
     CROSS JOIN json_each(run.labels) AS found
-    CROSS JOIN name ON name.text = found.value
-);
+    CROSS JOIN label ON label.text = found.value
+)
+RETURNING label;
+
+-- drop_labels: labels that no run has any more
+DELETE FROM label
+WHERE id IN (SELECT value FROM json_each(?)) AND NOT EXISTS (SELECT 1 FROM run_label WHERE run_label.label = label.id)
+RETURNING text;
 
 -- erase_records: the records of runs
 DELETE FROM record WHERE run IN (SELECT value FROM json_each(?));

@@ -20,6 +20,13 @@ FROM json_each(?) AS wanted CROSS JOIN name ON name.text = wanted.value;
 -- add_names: keep texts once
 INSERT INTO name (text) SELECT value FROM json_each(?) WHERE true ON CONFLICT (text) DO NOTHING;
 
+-- find_labels: ids of those labels that are known, [[id, text], ...]
+SELECT json_group_array(json_array(label.id, label.text))
+FROM json_each(?) AS wanted CROSS JOIN label ON label.text = wanted.value;
+
+-- add_labels: keep labels once
+INSERT INTO label (text) SELECT value FROM json_each(?) WHERE true ON CONFLICT (text) DO NOTHING;
+
 -- once: only the first inserts
 INSERT INTO once (key, at, run) VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING;
 
@@ -28,3 +35,6 @@ SELECT run FROM once WHERE key = ?;
 
 -- find_name: the id of a text
 SELECT id FROM name WHERE text = ?;
+
+-- find_label: the id of a label
+SELECT id FROM label WHERE text = ?;
