@@ -17,7 +17,7 @@ def opened(path):
 
     def open_file():
         made.append(connect_writer(path, "OFF"))
-        return File(made[-1])
+        return File(made[-1], path)
 
     yield open_file
     for connection in made:
