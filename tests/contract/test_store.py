@@ -11,7 +11,9 @@ from binp.store.contract import (
     AddLabels,
     BeginRun,
     EndRun,
+    MoveSchedule,
     Once,
+    PauseSchedule,
     RemoveKeys,
     RequestCancel,
     RunQuery,
@@ -54,6 +56,38 @@ async def test_a_run_is_begun_once_for_a_key(store, writes):
     assert await store.get_once("tick noon") == first.id
     assert await store.get_once("tick midnight") is None
     assert await store.write(Once(key="tick noon", at=1)) is False
+
+
+async def test_a_run_that_a_rule_left_out_says_why(store, writes):
+    """A tick that was not started is a run that has ended, without error, whose record says why."""
+    run = await begun(store, writes, "tick", state=State.SKIPPED, at=1_000, due=900, reason="missed: nobody was there")
+
+    left = await store.get_run(run)
+    assert (left.state, left.started, left.ended, left.duration) == (State.SKIPPED, 1_000, 1_000, 0)
+    assert (left.due, left.error, left.records) == (900, None, 1)
+    (record,) = await store.get_records(run)
+    assert (record.seq, record.message) == (1, "missed: nobody was there")
+
+
+async def test_a_schedule_is_moved_and_paused(store):
+    """How far a schedule is and whether it is paused are kept beside each other, and each change is told."""
+    told = []
+    store.listen(lambda changes: told.extend((change.topic, change.id, change.rev) for change in changes))
+    assert await store.get_schedules() == []
+    assert await store.write(PauseSchedule(name="night", paused=True, actor="ann", at=5)) is True
+    assert await store.write(MoveSchedule(name="night", spec="0 2 * * *", until=7, at=8)) is True
+    assert await store.write(MoveSchedule(name="day", spec="0 9 * * *", until=9, at=9)) is True
+
+    day, night = await store.get_schedules()
+    assert (day.name, day.paused, day.until, day.paused_at) == ("day", False, 9, None)
+    assert (night.name, night.spec, night.until, night.updated) == ("night", "0 2 * * *", 7, 8)
+    assert (night.paused, night.paused_by, night.paused_at) == (True, "ann", 5)
+    await store.write(PauseSchedule(name="night", paused=False, at=11))
+    night = (await store.get_schedules())[1]
+    assert (night.paused, night.paused_by, night.paused_at, night.until) == (False, None, 11, 7)
+    await until(lambda: len(told) == 4)
+    moved = [("night", 1), ("night", 2), ("day", 1), ("night", 3)]
+    assert told == [("schedule", name, rev) for name, rev in moved]
 
 
 async def test_a_queued_run_is_taken_once(store, writes):

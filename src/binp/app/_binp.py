@@ -13,6 +13,7 @@ from binp.errors import BinpError
 from binp.home import Home
 from binp.journals import Journals
 from binp.kv import KV
+from binp.schedule import Schedule
 from binp.service import Service
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class BINP:
         journal: History of journaled functions.
         action: Functions with a button and a typed form.
         service: Background functions that are kept alive.
+        schedule: Functions that are started by time.
         plugins: Plugins of the kernel that are loaded when the app is served, before its services start.
         config: A TOML or JSON file with the settings, in section ``[binp]``, and with those of the plugins.
         db: URL or path of the database; the setting by default.
@@ -45,6 +47,7 @@ class BINP:
     journal: Journals = field(default_factory=Journals)
     action: Action = field(default_factory=Action)
     service: Service = field(default_factory=Service)
+    schedule: Schedule = field(default_factory=Schedule)
     plugins: Sequence[Any] = ()
     config: str | os.PathLike[str] | None = None
     db: str | None = None
@@ -64,11 +67,13 @@ class BINP:
     def _bind(self, home: Home) -> None:
         home.attach(self.journal, self.journal.db)
         home.attach(self.service)
+        home.attach(self.schedule)
         home.share_database(self.kv.db)
         self.kv.bind(home)
         self.journal.bind(home)
         self.action.bind(home)
         self.service.bind(home)
+        self.schedule.bind(home)
 
     @property
     def app(self) -> Application:
@@ -120,6 +125,8 @@ class BINP:
         other._state["host"] = host
         host.service.adopt(other.service)
         other.home.detach(other.service)
+        host.schedule.adopt(other.schedule)
+        other.home.detach(other.schedule)
         other.journal.bind(host.home)
         other.action.bind(host.home)
         # whoever shares it by now, a namespace or a file that it has included, shares what the host is

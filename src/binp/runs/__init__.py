@@ -6,12 +6,13 @@ from ._active import Acknowledged, ActiveRun, Kept, current_journal, current_run
 from ._handle import RunCancelled, RunHandle, RunLost
 from ._life import Outcome, Trigger, settle, text_of
 from ._output import OutputCapture
-from ._runs import Runs, TooManyRuns
+from ._runs import AlreadyStarted, Runs, TooManyRuns
 from ._threads import Threads, call_function
 
 __all__ = [
     "Acknowledged",
     "ActiveRun",
+    "AlreadyStarted",
     "Kept",
     "Outcome",
     "OutputCapture",

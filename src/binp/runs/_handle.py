@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from binp.errors import BinpError
@@ -85,6 +86,10 @@ class RunHandle:
         A function in a thread cannot be stopped: its run ends when it returns.
         """
         return await self._runs.cancel(self.id, actor=actor)
+
+    def on_done(self, callback: Callable[[], None]) -> None:
+        """Call *callback* on the loop when it has ended."""
+        self._done.add_done_callback(lambda _: callback())
 
     def _settle(self, outcome: Outcome) -> None:
         if not self._done.done():

@@ -18,13 +18,28 @@ from ._handle import RunCancelled, RunHandle
 from ._life import Outcome, Trigger, end_of, execute, outcome_of, settle
 from ._threads import Threads
 
-__all__ = ["Runs", "TooManyRuns"]
+__all__ = ["AlreadyStarted", "Runs", "TooManyRuns"]
 
 _logger = logging.getLogger("binp.runs")
 
 
 class TooManyRuns(BinpError):
     """So many runs are in flight that no further one is taken."""
+
+
+class AlreadyStarted(BinpError):
+    """A run was started for the same key before, so no further one was.
+
+    Attributes:
+        key: The key.
+        run: The run that was started for it, None if that is not known.
+    """
+
+    def __init__(self, operation: str, key: str, run: int | None) -> None:
+        which = "a run" if run is None else f"run {run}"
+        super().__init__(f"{which} of {operation!r} was started for {key!r} before")
+        self.key = key
+        self.run = run
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +99,13 @@ class Runs:
         arguments: str | None = None,
         labels: Sequence[str] = (),
         parent: ActiveRun | None = None,
+        once: str | None = None,
+        due: int | None = None,
     ) -> tuple[ActiveRun, Ack[Any]]:
         """Queue the row of a new run and hold it.
 
         Returns:
-            The run, and the acknowledgement of its row.
+            The run, and the acknowledgement of its row: with False if there is a run with the key *once* already.
         """
         journal = operation if operation.kind == "journal" else self._operations.find("journal", operation.function)
         run = ActiveRun(
@@ -113,6 +130,8 @@ class Runs:
                 node=self.store.node,
                 arguments=arguments,
                 labels=tuple(dict.fromkeys((*operation.policy.labels, *labels))),
+                once=once,
+                due=due,
                 at=now(),
             )
         )
@@ -134,24 +153,38 @@ class Runs:
         *,
         trigger: Trigger,
         labels: Sequence[str] = (),
+        once: str | None = None,
+        due: int | None = None,
     ) -> RunHandle:
         """Start *operation* in a task of its own; returns when the row of the run is committed.
 
         Cancelling the caller does not cancel the run.
 
+        Args:
+            operation: What to run.
+            call: Its arguments.
+            trigger: What started it, and who.
+            labels: Beside those of the operation.
+            once: Key for which only one run is started, ever.
+            due: When it was due, in microseconds since the epoch.
+
         Raises:
+            AlreadyStarted: a run was started for the key *once* before.
             TooManyRuns: more runs are in flight than there may be, or the process is shutting down.
             StoreError: the row could not be written; the function was not called.
         """
         parent = current_run.get()
         self._admit(operation, parent)
-        run, ack = self.begin(operation, trigger=trigger, arguments=call.recorded, labels=labels, parent=parent)
+        run, ack = self.begin(
+            operation, trigger=trigger, arguments=call.recorded, labels=labels, parent=parent, once=once, due=due
+        )
         # it goes on by itself, whoever started it
         run.in_service = False
         handle = RunHandle(self, run.id, operation.name)
         execution = _Execution(operation, operation.function, call.args, call.kwargs, must_begin=True)
         self._spawn(run, handle, ack, execution, self.context(run))
-        await settle(ack)
+        if not await settle(ack) and once is not None:
+            raise AlreadyStarted(operation.name, once, await self.store.get_once(once))
         return handle
 
     async def trace(
@@ -250,15 +283,16 @@ class Runs:
         # known only from here on: a task that is cancelled before its first step would leave the run without an end
         run.task = asyncio.current_task()
         try:
-            await settle(ack)
+            if not await settle(ack):
+                # whoever started it is told of the run that was there before
+                self._forget(run, handle, Outcome(State.SKIPPED, message="it was started before"))
+                return
         except asyncio.CancelledError as error:
             outcome = outcome_of(run, error)
         except StoreError as error:
             if execution.must_begin:
                 # whoever started it gets the error from the same acknowledgement
-                self._active.pop(run.id, None)
-                run.close()
-                handle._settle(Outcome(State.FAILED, error=error, message=error.what))  # noqa: SLF001 - made together
+                self._forget(run, handle, Outcome(State.FAILED, error=error, message=error.what))
                 return
             self._missing(run, error)
             outcome = await self._execute(run, execution)
@@ -273,6 +307,12 @@ class Runs:
                 _logger.warning("run %s of %r failed: %s", run.id, run.operation, outcome.message)
         if isinstance(outcome.error, KeyboardInterrupt):
             raise outcome.error
+
+    def _forget(self, run: ActiveRun, handle: RunHandle, outcome: Outcome) -> None:
+        """*run* never came into being."""
+        self._active.pop(run.id, None)
+        run.close()
+        handle._settle(outcome)  # noqa: SLF001 - made together
 
     async def _execute(self, run: ActiveRun, execution: _Execution) -> Outcome:
         if run.cancel_requested:

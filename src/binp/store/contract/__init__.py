@@ -13,7 +13,7 @@ datetimes. Everything that is JSON travels as text.
 from __future__ import annotations
 
 from ._errors import BadStoreUrl, SchemaTooNew, StoreClosed, StoreError, StoreOwned
-from ._rows import Change, KeyValue, RecordRow, Run, RunPage, RunQuery, ServiceRow, as_datetime
+from ._rows import Change, KeyValue, RecordRow, Run, RunPage, RunQuery, ScheduleRow, ServiceRow, as_datetime
 from ._store import Listener, Role, Store
 from ._writes import (
     FINISHED,
@@ -22,7 +22,9 @@ from ._writes import (
     AddRecord,
     BeginRun,
     EndRun,
+    MoveSchedule,
     Once,
+    PauseSchedule,
     RemoveKeys,
     RequestCancel,
     SetDesired,
@@ -45,7 +47,9 @@ __all__ = [
     "EndRun",
     "KeyValue",
     "Listener",
+    "MoveSchedule",
     "Once",
+    "PauseSchedule",
     "RecordRow",
     "RemoveKeys",
     "RequestCancel",
@@ -53,6 +57,7 @@ __all__ = [
     "Run",
     "RunPage",
     "RunQuery",
+    "ScheduleRow",
     "SchemaTooNew",
     "ServiceRow",
     "SetDesired",

@@ -153,15 +153,31 @@ class ServiceRow:
     updated: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScheduleRow:
+    """How far a schedule is, and whether it is paused. Times are microseconds since the epoch."""
+
+    name: str
+    #: what it said when it was moved last, None if it never was
+    spec: str | None
+    #: every tick up to here was started or left out
+    until: int | None
+    paused: bool
+    #: who paused it or let it go on, as far as is known, and when
+    paused_by: str | None
+    paused_at: int | None
+    updated: int
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """Something changed and is committed."""
 
     #: strictly increasing in commit order, within one feed
     seq: int
-    #: ``run``, ``record``, ``kv``, ``service``, ``desired``, ``cancel``
+    #: ``run``, ``record``, ``kv``, ``service``, ``desired``, ``schedule``, ``cancel``
     topic: str
-    #: run id (``run``, ``record``, ``cancel``), ``namespace/key`` (``kv``), name (``service``, ``desired``)
+    #: run id (``run``, ``record``, ``cancel``), ``namespace/key`` (``kv``), else the name of the thing
     id: int | str
     #: revision of the thing: a run's rev, a record's seq, a key's version
     rev: int

@@ -6,7 +6,7 @@ import enum
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
-from ._rows import Change, KeyValue, RecordRow, Run, RunPage, RunQuery, ServiceRow
+from ._rows import Change, KeyValue, RecordRow, Run, RunPage, RunQuery, ScheduleRow, ServiceRow
 from ._writes import Ack, Write
 
 
@@ -109,3 +109,6 @@ class Store(Protocol):
 
     async def get_services(self) -> list[ServiceRow]:
         """Every service that was ever seen or wanted, by name."""
+
+    async def get_schedules(self) -> list[ScheduleRow]:
+        """Every schedule that was ever moved or paused, by name."""

@@ -86,6 +86,8 @@ class BeginRun(Write):
     due: int | None = None
     #: the first run of which this is a further attempt
     origin: int | None = None
+    #: why it is SKIPPED; kept as its first record
+    reason: str | None = None
     #: microseconds since the epoch
     at: int
     #: acknowledged when the disk has it; False: when it is committed, which a power cut can undo for about a second
@@ -255,6 +257,30 @@ class Once(Write):
 
     kind: ClassVar[str] = "once"
     key: str
+    at: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PauseSchedule(Write):
+    """A schedule shall start nothing, or go on (topic ``schedule``)."""
+
+    kind: ClassVar[str] = "pause"
+    name: str
+    paused: bool
+    actor: str | None = None
+    at: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MoveSchedule(Write):
+    """What came of a schedule up to a moment is written down (topic ``schedule``)."""
+
+    kind: ClassVar[str] = "move"
+    name: str
+    #: what the schedule says; another text is another schedule
+    spec: str
+    #: every tick up to here was started or left out; microseconds since the epoch
+    until: int
     at: int
 
 

@@ -17,7 +17,9 @@ from binp.store.contract import (
     BeginRun,
     Change,
     EndRun,
+    MoveSchedule,
     Once,
+    PauseSchedule,
     RemoveKeys,
     RequestCancel,
     SetDesired,
@@ -75,6 +77,8 @@ class Batch:
             if write.once is not None and not self._is_first(write.once, write.at, write.id):
                 return False
             run = self._runs.begin(write)
+            if write.reason is not None:
+                self._runs.record(run, AddRecord(run=run.id, seq=1, at=write.at, message=write.reason))
             self._tell("run", run.id, run.rev, run.journaled)
         return True
 
@@ -184,6 +188,19 @@ class Batch:
         self._tell("service", name, rev)
         return True
 
+    def _pause(self, write: PauseSchedule) -> bool:
+        name = clean_name(write.name)
+        actor = None if write.actor is None else clean_name(write.actor)
+        given = {"name": name, "paused": int(write.paused), "actor": actor, "at": write.at}
+        self._tell("schedule", name, self._file.one("pause_schedule", given)[0])
+        return True
+
+    def _move(self, write: MoveSchedule) -> bool:
+        name = clean_name(write.name)
+        given = {"name": name, "spec": clean_name(write.spec), "until": write.until, "at": write.at}
+        self._tell("schedule", name, self._file.one("move_schedule", given)[0])
+        return True
+
     def _once(self, write: Once) -> bool:
         return self._is_first(write.key, write.at, None)
 
@@ -199,5 +216,7 @@ class Batch:
         RemoveKeys.kind: _remove_keys,
         SetDesired.kind: _want,
         SetObserved.kind: _see,
+        PauseSchedule.kind: _pause,
+        MoveSchedule.kind: _move,
         Once.kind: _once,
     }

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from binp.store.contract import KeyValue, RecordRow, Run, RunPage, RunQuery, ServiceRow
+from binp.store.contract import KeyValue, RecordRow, Run, RunPage, RunQuery, ScheduleRow, ServiceRow
 
 from ._connect import connect_reader, explain
 from ._run_rows import CODES, STATES
@@ -93,6 +93,21 @@ class Reader:
             "limit": _within(limit, _MOST_RECORDS),
         }
         return [_record(row) for row in self._ask("get_records", parameters, ascending=not newest)]
+
+    def get_schedules(self) -> list[ScheduleRow]:
+        """All schedules by name."""
+        return [
+            ScheduleRow(
+                name=name,
+                spec=spec,
+                until=until,
+                paused=bool(paused),
+                paused_by=paused_by,
+                paused_at=paused_at,
+                updated=updated,
+            )
+            for name, spec, until, paused, paused_by, paused_at, updated in self._ask("get_schedules")
+        ]
 
     def get_services(self) -> list[ServiceRow]:
         """Every service."""

@@ -18,6 +18,7 @@ from binp.store.contract import (
     Run,
     RunPage,
     RunQuery,
+    ScheduleRow,
     ServiceRow,
     StoreClosed,
     StoreError,
@@ -207,6 +208,10 @@ class SqliteStore:
     async def get_services(self) -> list[ServiceRow]:
         """Every service that was ever seen or wanted, by name."""
         return await self._aside(Reader.get_services)
+
+    async def get_schedules(self) -> list[ScheduleRow]:
+        """Every schedule that was ever moved or paused, by name."""
+        return await self._aside(Reader.get_schedules)
 
     def forked(self) -> None:
         """In a forked child: be unusable, without touching what is the parent's."""

@@ -44,6 +44,8 @@ _KINDS: dict[str, type[Write]] = {
         contract.RemoveKeys,
         contract.SetDesired,
         contract.SetObserved,
+        contract.PauseSchedule,
+        contract.MoveSchedule,
         contract.Once,
     )
 }

@@ -14,7 +14,7 @@ from binp.store.sqlite._queries import Reader, _behind
 from binp.store.sqlite._statements import statements
 
 #: tables that are small by their nature, or have to be read whole
-SMALL = {"service", "migration", "json_each", "wanted", "new", "dead", "found", "node"}
+SMALL = {"service", "migration", "json_each", "wanted", "new", "dead", "found", "node", "schedule"}
 
 
 @pytest.fixture

@@ -108,6 +108,18 @@ CREATE TABLE service (
     rev INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- "until": every tick up to then was started or left out. "paused_at" is when it was paused, or let go on.
+CREATE TABLE schedule (
+    name TEXT PRIMARY KEY,
+    spec TEXT,
+    until INTEGER,
+    paused INTEGER NOT NULL DEFAULT 0,
+    paused_by TEXT,
+    paused_at INTEGER,
+    updated INTEGER NOT NULL,
+    rev INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- What may happen only once; "run" is the one that was begun with the key.
 CREATE TABLE once (
     key TEXT PRIMARY KEY,

@@ -1,0 +1,325 @@
+"""Register schedules, list them, pause them and start them out of turn."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from binp.home import Home
+from binp.operations import (
+    FormError,
+    InvalidArguments,
+    Operation,
+    Policy,
+    UnknownOperation,
+    base_of,
+    check_callable,
+    default_description,
+    default_name,
+)
+from binp.runs import RunHandle, Trigger, current_run, now
+from binp.store.contract import Change, PauseSchedule, ScheduleRow, as_datetime
+from buvar.names import did_you_mean
+
+from ._cron import Cron
+from ._due import Missed
+from ._entry import Entry, Overlap
+from ._ticker import Ticker
+from ._timing import At, BadSchedule, Every, Timing
+
+if TYPE_CHECKING:
+    from ._models import ScheduleInfo
+
+__all__ = ["Schedule"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Choice = TypeVar("Choice", Missed, Overlap)
+
+_logger = logging.getLogger("Schedule")
+
+#: moments that are shown ahead
+_SHOWN = 10
+
+
+class Schedule:
+    """The schedules of one BINP.
+
+    ``@binp.schedule`` has a function started by time and returns it unchanged. If it is an action too, in whatever
+    order the decorators are, it is that action that is started. Schedules are looked after while the app is served, by
+    one of all processes that serve it. Each tick is started once, or is kept in the history as a run that was left out,
+    which says why.
+    """
+
+    def __init__(self) -> None:
+        self._home = Home()
+        self._entries: dict[str, Entry] = {}
+        self._ticker: Ticker | None = None
+        self._ticking: asyncio.Task[None] | None = None
+
+    def bind(self, home: Home) -> None:
+        """Share *home*."""
+        self._home = home
+
+    def adopt(self, other: Schedule) -> None:
+        """Take over the schedules of *other*, which becomes a second name for this registry."""
+        for entry in other._entries.values():
+            self._enter(entry)
+        other.__dict__ = self.__dict__
+
+    def __call__(
+        self,
+        expression: str | None = None,
+        /,
+        *,
+        every: timedelta | None = None,
+        at: datetime | None = None,
+        tz: str | None = None,
+        args: Mapping[str, Any] | None = None,
+        name: str | None = None,
+        description: str | None = None,
+        labels: Iterable[str] = (),
+        missed: Literal["latest", "all", "skip"] = "latest",
+        grace: timedelta = timedelta(hours=1),
+        overlap: Literal["skip", "queue", "parallel"] = "skip",
+        jitter: timedelta = timedelta(),
+    ) -> Callable[[Function], Function]:
+        """Have a function started by time. Give one of *expression*, *every* and *at*.
+
+        Args:
+            expression: ``minute hour day-of-month month day-of-week``, with a field for seconds in front if there are
+                six; or ``@hourly``, ``@daily``, ``@weekly``, ``@monthly``, ``@yearly``.
+            every: An interval of at least a second, counted from 1970-01-01 00:00 UTC on, so that a restart does not
+                shift it.
+            at: A single moment, with its time zone.
+            tz: IANA name of the time zone of *expression*, such as ``Europe/Berlin``; UTC by default.
+            args: Arguments for the function's form.
+            name: What the schedule is called; by default the function's qualified name, for its second schedule with
+                ``#2`` behind it, and so on.
+            description: What it says of itself, if the function is no action; the docstring by default.
+            labels: Labels of its runs, if the function is no action.
+            missed: What is done about ticks that came while nothing could start them: ``latest`` makes up for all of
+                them with one start, ``all`` makes up for each, up to a hundred, ``skip`` for none.
+            grace: How old a missed tick may be that is made up for.
+            overlap: What is done about a tick that comes while the run of the one before has not ended: ``skip`` leaves
+                it out, ``queue`` starts it after that, ``parallel`` beside it.
+            jitter: By how much a start is put off at most; by how much exactly is fixed for each tick.
+
+        Raises:
+            BadSchedule: the timing means nothing, or a choice is none of those above.
+            BinpError: it is no function, or a generator function.
+        """
+        timing = _timing(expression, every, at, tz)
+        if grace < timedelta() or jitter < timedelta():
+            raise BadSchedule("grace and jitter are times of zero or more", fix="write timedelta(minutes=5)")
+        on_missed, on_overlap = _choice(Missed, "missed", missed), _choice(Overlap, "overlap", overlap)
+
+        def add(function: Function) -> Function:
+            check_callable(function, "@binp.schedule")
+            own = Operation(
+                kind="schedule",
+                name=name or self._free_name(function),
+                function=function,
+                description=default_description(function) if description is None else description,
+                policy=Policy(labels=tuple(labels)),
+            )
+            entry = Entry(
+                name=own.name,
+                timing=timing,
+                function=function,
+                own=own,
+                arguments=dict(args or {}),
+                missed=on_missed,
+                grace=grace,
+                overlap=on_overlap,
+                jitter=jitter,
+            )
+            self._enter(entry)
+            return function
+
+        return add
+
+    def _enter(self, entry: Entry) -> None:
+        old = self._entries.get(entry.name)
+        if old is not None and old.own.where != entry.own.where:
+            _logger.warning("redefining schedule %r: %s => %s", entry.name, old.own.where, entry.own.where)
+        self._entries[entry.name] = entry
+        if self._ticker is not None:
+            self._ticker.wake()
+
+    def _free_name(self, function: Callable[..., Any]) -> str:
+        """The function's name; a further schedule of the same function is numbered, another function takes it over."""
+        first, number = default_name(function), 1
+        name = first
+        while (entry := self._entries.get(name)) is not None and base_of(entry.function) is base_of(function):
+            number += 1
+            name = f"{first}#{number}"
+        return name
+
+    # -- look and command ----------------------------------------------------------------------------------------
+
+    async def schedules(self) -> list[ScheduleInfo]:
+        """The schedules as they are now, in the order of their definition."""
+        rows: dict[str, ScheduleRow] = {}
+        if self._entries:
+            home = await self._home.ensure()
+            rows = {row.name: row for row in await home.store.get_schedules()}
+        return [self._info(entry, rows.get(entry.name)) for entry in self._entries.values()]
+
+    async def pause(self, name: str, *, actor: str | None = None) -> None:
+        """Start nothing from here on; what comes until it is resumed is left out.
+
+        Raises:
+            UnknownOperation: there is no such schedule.
+        """
+        await self._set_paused(name, True, actor)
+
+    async def resume(self, name: str, *, actor: str | None = None) -> None:
+        """Go on with the next tick.
+
+        Raises:
+            UnknownOperation: there is no such schedule.
+        """
+        await self._set_paused(name, False, actor)
+
+    async def fire(self, name: str, *, trigger: Trigger | None = None) -> RunHandle:
+        """Start it now, out of turn, with its arguments; also one that is paused.
+
+        Raises:
+            UnknownOperation: there is no such schedule.
+            InvalidArguments: its arguments do not fit the function.
+            TooManyRuns: so many runs are in flight that no further one is taken.
+        """
+        entry = self._find(name)
+        home = await self._home.ensure()
+        operation = self._operation_of(entry)
+        parent = current_run.get()
+        return await home.runs.start(
+            operation,
+            operation.form.bind(entry.arguments),
+            trigger=trigger or Trigger("call", parent.actor if parent else None),
+        )
+
+    async def _set_paused(self, name: str, paused: bool, actor: str | None) -> None:
+        self._find(name)
+        home = await self._home.ensure()
+        rows = {row.name: row for row in await home.store.get_schedules()}
+        # said again, it changes nothing: what came between the two is not forgotten
+        if (row := rows.get(name)) is None or row.paused is not paused:
+            await home.store.write(PauseSchedule(name=name, paused=paused, actor=actor, at=now()))
+
+    def _find(self, name: str) -> Entry:
+        entry = self._entries.get(name)
+        if entry is None:
+            raise UnknownOperation("schedule", name, list(self._entries))
+        return entry
+
+    def _operation_of(self, entry: Entry) -> Operation:
+        return self._home.operations.find("action", entry.function) or entry.own
+
+    def _info(self, entry: Entry, row: ScheduleRow | None) -> ScheduleInfo:
+        import orjson
+
+        from ._models import ScheduleInfo
+
+        operation = self._operation_of(entry)
+        recorded, problem = "{}", None
+        try:
+            recorded = operation.form.bind(entry.arguments).recorded
+        except (InvalidArguments, FormError) as error:
+            # the list is to be seen all the same
+            problem = error.what
+        return ScheduleInfo(
+            name=entry.name,
+            operation=operation.name,
+            description=operation.description,
+            spec=entry.timing.spec,
+            words=entry.timing.words(),
+            zone=entry.timing.zone,
+            arguments=orjson.loads(recorded),
+            problem=problem,
+            missed=entry.missed,
+            grace=entry.grace.total_seconds(),
+            overlap=entry.overlap,
+            jitter=entry.jitter.total_seconds(),
+            paused=row is not None and row.paused,
+            paused_by=None if row is None else row.paused_by,
+            paused_at=None if row is None or row.paused_at is None else as_datetime(row.paused_at),
+            next=_fires(entry.timing),
+        )
+
+    # -- a part of a home ----------------------------------------------------------------------------------------
+
+    def opened(self) -> None:
+        """The store is open; nothing is started before this process leads."""
+
+    def lead(self) -> None:
+        """Look after the schedules from here on.
+
+        Raises:
+            InvalidArguments: the arguments of a schedule do not fit its function.
+            FormError: no form can be made of a function's parameters.
+        """
+        for entry in self._entries.values():
+            self._operation_of(entry).form.bind(entry.arguments)
+        if self._ticking is None:
+            self._ticker = Ticker(self._home, self._entries, self._operation_of)
+            loop = asyncio.get_running_loop()
+            context = self._home.context()
+            self._ticking = loop.create_task(self._ticker.run(), name="binp schedules", context=context)
+
+    def changed(self, changes: Sequence[Change]) -> None:
+        """Look again when somebody has paused or resumed one."""
+        if self._ticker is not None and any(change.topic == "schedule" for change in changes):
+            self._ticker.wake()
+
+    async def shut_down(self, timeout: float) -> None:
+        """Start nothing any more."""
+        ticking, self._ticking, self._ticker = self._ticking, None, None
+        for entry in self._entries.values():
+            # whoever leads next goes on where this one has written down that it was
+            entry.until = entry.waiting = None
+            entry.running.clear()
+        if ticking is not None:
+            ticking.cancel()
+            await asyncio.wait({ticking}, timeout=timeout)
+
+
+def _timing(expression: str | None, every: timedelta | None, at: datetime | None, tz: str | None) -> Timing:
+    if sum(given is not None for given in (expression, every, at)) != 1:
+        raise BadSchedule(
+            "a schedule has one timing",
+            fix="give an expression ('30 2 * * *'), or every=timedelta(...), or at=datetime(...)",
+        )
+    if expression is not None:
+        return Cron(expression, tz or "UTC")
+    if tz is not None:
+        raise BadSchedule("tz is for an expression: an interval and a moment need none", fix="leave out tz")
+    return Every(every) if every is not None else At(at or datetime.now(UTC))
+
+
+def _choice(kind: type[Choice], option: str, text: str) -> Choice:
+    try:
+        return kind(text)
+    except ValueError:
+        near = did_you_mean(str(text), [one.value for one in kind])
+        known = ", ".join(repr(one.value) for one in kind)
+        raise BadSchedule(
+            f"{option}={text!r} is no choice", fix=f"did you mean {near!r}?" if near else f"write one of {known}"
+        ) from None
+
+
+def _fires(timing: Timing) -> list[Any]:
+    from zoneinfo import ZoneInfo
+
+    from ._models import Fire
+
+    zone = ZoneInfo(timing.zone)
+    found: list[Any] = []
+    due = timing.next(datetime.now(UTC))
+    while due is not None and len(found) < _SHOWN:
+        found.append(Fire(at=due, local=due.astimezone(zone), note=timing.note(due)))
+        due = timing.next(due)
+    return found

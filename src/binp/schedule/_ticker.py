@@ -1,0 +1,228 @@
+"""Start what is due: the task of the one process that leads."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from binp.home import Home
+from binp.operations import Operation
+from binp.runs import AlreadyStarted, TooManyRuns, Trigger
+from binp.store.contract import Ack, BeginRun, MoveSchedule, ScheduleRow, State, StoreError, as_datetime
+
+from ._due import LeftOut, leave_out, plan
+from ._entry import Entry, Overlap, micros
+from ._timing import At
+
+__all__ = ["Ticker"]
+
+_logger = logging.getLogger("Schedule")
+
+#: seconds after which the clock is looked at again: it may have been set, or the machine may have slept
+_LOOK = 30.0
+
+#: seconds after which what could not be done is tried again
+_AGAIN = 1.0
+
+#: by how much a clock may be set back before a schedule does not wait for it to come there again
+_CLOCK_WAS_AHEAD = timedelta(hours=1)
+
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Ticker:
+    """Looks after the schedules of one home, for as long as it leads.
+
+    Each tick is started once, or kept as a run that was left out, with the reason; which ticks are dealt with is
+    written down after that. So a process that takes over goes on where the other one ended: what was started is not
+    started again, because a run is begun only once for a tick.
+
+    Args:
+        home: Whose schedules they are.
+        entries: The schedules by name; others may come while it runs.
+        operation_of: What an entry starts.
+        clock: Seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        entries: Mapping[str, Entry],
+        operation_of: Callable[[Entry], Operation],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._home = home
+        self._entries = entries
+        self._operation_of = operation_of
+        self._clock = clock
+        self._news = asyncio.Event()
+
+    def wake(self) -> None:
+        """Something has changed: look again."""
+        self._news.set()
+
+    async def run(self) -> None:
+        """Go on until cancelled."""
+        while True:
+            self._news.clear()
+            wait = await self.look()
+            try:
+                async with asyncio.timeout(wait):
+                    await self._news.wait()
+            except TimeoutError:
+                continue
+
+    async def look(self) -> float:
+        """Do what is to be done now; returns the seconds after which to look again."""
+        try:
+            rows = {row.name: row for row in await self._home.store.get_schedules()}
+        except StoreError:
+            _logger.exception("how far the schedules are could not be read")
+            return _AGAIN
+        wait = _LOOK
+        for entry in tuple(self._entries.values()):
+            try:
+                wait = min(wait, await self._look_after(entry, rows.get(entry.name)))
+            except (StoreError, TooManyRuns) as error:
+                _logger.warning("schedule %r could not be looked after: %s", entry.name, error)
+                wait = min(wait, _AGAIN)
+            except Exception:
+                # the others are not to suffer from it
+                _logger.exception("schedule %r could not be looked after", entry.name)
+        return max(0.0, wait)
+
+    async def _look_after(self, entry: Entry, row: ScheduleRow | None) -> float:
+        now = self._now()
+        until = await self._begin(entry, row, now)
+        if row is not None and row.paused:
+            return _LOOK
+        if row is not None and row.paused_at is not None:
+            until = await self._leave_out_pause(entry, row, until)
+        await self._start_waiting(entry)
+        found = plan(entry.timing, until, self._now(), missed=entry.missed, grace=entry.grace, late=entry.late)
+        if found.left_out is not None:
+            await self._leave_out(entry, found.left_out, "missed: nothing was there to start it in time")
+        for due in found.starts:
+            await self._tick(entry, due)
+        following = entry.next_start()
+        return _LOOK if following is None else (following - self._now()).total_seconds()
+
+    async def _begin(self, entry: Entry, row: ScheduleRow | None, now: datetime) -> datetime:
+        """Where *entry* goes on; a schedule that was never seen, or says something else now, begins at this moment."""
+        if entry.until is None:
+            if row is not None and row.spec == entry.timing.spec and row.until is not None:
+                entry.until = as_datetime(row.until)
+            else:
+                # a single moment that has just passed is not to be lost because the process took its time to start
+                await self._move(entry, _BEGINNING if isinstance(entry.timing, At) else now)
+        assert entry.until is not None  # noqa: S101 - set just before
+        if entry.until - now > _CLOCK_WAS_AHEAD:
+            _logger.warning(
+                "schedule %r was moved to %s, which is yet to come: the clock was set back; it begins anew",
+                entry.name,
+                entry.until,
+            )
+            await self._move(entry, now)
+        return entry.until
+
+    async def _leave_out_pause(self, entry: Entry, row: ScheduleRow, until: datetime) -> datetime:
+        """What came while it was paused is left out."""
+        end = as_datetime(row.paused_at or 0)
+        if end <= until:
+            return until
+        left_out = leave_out(entry.timing, until, end)
+        if left_out is not None:
+            await self._leave_out(entry, left_out, "skipped: the schedule was paused")
+        await self._move(entry, end)
+        return end
+
+    async def _tick(self, entry: Entry, due: datetime) -> None:
+        if entry.overlap is not Overlap.PARALLEL and (entry.is_running or entry.waiting is not None):
+            if entry.overlap is Overlap.QUEUE and entry.waiting is None:
+                # not written down before it is started: whoever takes over finds it again
+                entry.waiting = entry.until = due
+                return
+            reason = "the one before it still waits" if entry.waiting else "the run of the one before had not ended"
+            await self._leave_out(entry, LeftOut(due, due, 1, is_more=False), f"skipped: {reason}")
+        else:
+            await self._start(entry, due)
+            await self._move(entry, due)
+
+    async def _start_waiting(self, entry: Entry) -> None:
+        if entry.waiting is not None and not entry.is_running:
+            due, entry.waiting = entry.waiting, None
+            try:
+                await self._start(entry, due)
+            except BaseException:
+                entry.waiting = due
+                raise
+            await self._move(entry, max(due, entry.until or due))
+
+    async def _start(self, entry: Entry, due: datetime) -> None:
+        operation = self._operation_of(entry)
+        try:
+            handle = await self._home.runs.start(
+                operation,
+                operation.form.bind(entry.arguments),
+                trigger=Trigger("schedule", entry.name),
+                once=_key(entry, due),
+                due=micros(due),
+            )
+        except AlreadyStarted:
+            # by a process that did not come to write it down
+            return
+        entry.running.append(handle)
+        handle.on_done(self.wake)
+
+    async def _leave_out(self, entry: Entry, left_out: LeftOut, reason: str) -> None:
+        """Keep a run that says that ticks were left out, and that they are dealt with."""
+        operation = self._operation_of(entry)
+        store = self._home.store
+        first: datetime | None = left_out.first
+        while first is not None and first <= left_out.last:
+            rest = replace(left_out, first=first)
+            skipped = BeginRun(
+                id=store.new_id(),
+                operation=operation.name,
+                description=operation.description,
+                state=State.SKIPPED,
+                trigger="schedule",
+                actor=entry.name,
+                node=store.node,
+                labels=operation.policy.labels,
+                once=_key(entry, first),
+                due=micros(first),
+                reason=rest.because(reason),
+                at=micros(self._now()),
+            )
+            # one after the other without a pause: they are committed together
+            kept, moved = store.write(skipped), self._move(entry, left_out.last)
+            is_kept = await kept
+            await moved
+            if is_kept:
+                return
+            # by a process that did not come to write it down: the rest of them is left
+            first = entry.timing.next(first)
+            left_out = replace(left_out, count=max(1, left_out.count - 1))
+
+    def _move(self, entry: Entry, until: datetime) -> Ack[Any]:
+        """Ticks up to *until* are dealt with."""
+        entry.until = until
+        # one that waits has not been
+        written = until if entry.waiting is None else entry.waiting - timedelta(microseconds=1)
+        at = micros(self._now())
+        return self._home.store.write(
+            MoveSchedule(name=entry.name, spec=entry.timing.spec, until=micros(written), at=at)
+        )
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), UTC)
+
+
+def _key(entry: Entry, due: datetime) -> str:
+    return f"tick {entry.name} {due.isoformat()}"

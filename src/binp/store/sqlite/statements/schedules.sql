@@ -1,0 +1,17 @@
+-- How far schedules are, and which of them are paused.
+
+-- pause_schedule: a schedule is paused, or goes on
+INSERT INTO schedule (name, paused, paused_by, paused_at, updated, rev) VALUES (:name, :paused, :actor, :at, :at, 1)
+ON CONFLICT (name) DO UPDATE SET
+    paused = excluded.paused, paused_by = excluded.paused_by, paused_at = excluded.paused_at,
+    updated = excluded.updated, rev = rev + 1
+RETURNING rev;
+
+-- move_schedule: what came of a schedule up to a moment is written down
+INSERT INTO schedule (name, spec, until, updated, rev) VALUES (:name, :spec, :until, :at, 1)
+ON CONFLICT (name) DO UPDATE SET
+    spec = excluded.spec, until = excluded.until, updated = excluded.updated, rev = rev + 1
+RETURNING rev;
+
+-- get_schedules: all schedules by name
+SELECT name, spec, until, paused, paused_by, paused_at, updated FROM schedule ORDER BY name;
