@@ -104,6 +104,34 @@ async def test_a_queued_run_is_taken_once(store, writes):
     assert await store.write(TakeRun(id=run + 1, node="two", at=5_000)) is False
 
 
+async def test_a_slot_has_as_many_places_as_are_asked_for(store, writes):
+    """A queued run is taken while its slot has a place; the end of another one frees it, which is told."""
+    told = []
+    store.listen(lambda changes: told.extend((change.topic, change.id) for change in changes))
+    runs = [await begun(store, writes, "sweep", state=State.QUEUED, slot="bath") for _ in range(4)]
+    take = [TakeRun(id=run, node="one", places=2, at=5) for run in runs]
+
+    assert [await ack for ack in map(store.write, take)] == [True, True, False, False]
+    assert await store.get_slot("bath") == runs[:2]
+    assert await store.get_slot("hall") == []
+    end = EndRun(id=runs[0], epoch=2, state=State.FAILED, error="x", at=6, duration=1, attempt=3)
+    acks = [store.write(take[2]), store.write(end), store.write(take[3]), store.write(take[2])]
+    assert [await ack for ack in acks] == [False, True, True, False]
+    assert await store.get_slot("bath") == [runs[1], runs[3]]
+    assert (await store.get_run(runs[0])).attempt == 3
+    await until(lambda: ("slot", "bath") in told)
+    assert told.count(("slot", "bath")) == 1
+
+
+async def test_an_orphan_is_taken_only_when_its_process_is_gone(store, writes):
+    """What a living process has queued is not taken away from it."""
+    mine = await begun(store, writes, "sweep", state=State.QUEUED, node=store.node)
+    gone = await begun(store, writes, "sweep", state=State.QUEUED, node="long gone")
+
+    assert await store.write(TakeRun(id=mine, node="two", orphaned=True, at=5)) is False
+    assert await store.write(TakeRun(id=gone, node="two", orphaned=True, at=5)) is True
+
+
 async def test_a_run_is_queued_taken_and_ended_in_one_go(store, writes):
     """What happens to a run in one group of writes happens in its order."""
     write = writes.begin("sweep", state=State.QUEUED, at=1_000)
@@ -787,7 +815,10 @@ async def test_a_closed_store_says_so(store, writes):
 
 
 async def test_what_a_closed_store_left_running_is_interrupted(store, writes):
-    """Runs that nobody holds any more are marked, never deleted, with the last sign of life as their end (N-13)."""
+    """Runs that nobody holds any more are marked, never deleted, with the last sign of life as their end (N-13).
+
+    What was queued stays so: somebody else may take it.
+    """
     running, queued, done = writes.begin(journal="j"), writes.begin(state=State.QUEUED), writes.begin()
     for write in (running, queued, done):
         store.write(write)
@@ -800,10 +831,10 @@ async def test_what_a_closed_store_left_running_is_interrupted(store, writes):
         return [(await store.get_run(write.id)).state for write in (running, queued, done)]
 
     for _ in range(200):
-        if await states() == [State.INTERRUPTED, State.INTERRUPTED, State.SUCCEEDED]:
+        if await states() == [State.INTERRUPTED, State.QUEUED, State.SUCCEEDED]:
             break
         await asyncio.sleep(0.01)
-    assert await states() == [State.INTERRUPTED, State.INTERRUPTED, State.SUCCEEDED]
+    assert await states() == [State.INTERRUPTED, State.QUEUED, State.SUCCEEDED]
     kept = await store.get_run(running.id)
     assert kept.error == "interrupted: its process ended"
     assert kept.ended >= kept.started

@@ -175,7 +175,8 @@ class Change:
 
     #: strictly increasing in commit order, within one feed
     seq: int
-    #: ``run``, ``record``, ``kv``, ``service``, ``desired``, ``schedule``, ``cancel``
+    #: ``run``, ``record``, ``kv``, ``service``, ``desired``, ``schedule``, ``cancel``,
+    #: ``slot`` (a place in it may be free), ``queue`` (a run is queued whose process is gone)
     topic: str
     #: run id (``run``, ``record``, ``cancel``), ``namespace/key`` (``kv``), else the name of the thing
     id: int | str

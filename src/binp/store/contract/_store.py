@@ -99,6 +99,9 @@ class Store(Protocol):
     async def get_once(self, key: str) -> int | None:
         """The run that was begun with the key *key* (:attr:`BeginRun.once`), or None."""
 
+    async def get_slot(self, slot: str) -> list[int]:
+        """The runs that are RUNNING in the slot *slot*, oldest first."""
+
     async def get_records(
         self, run: int, *, after: int = 0, before: int | None = None, newest: bool = False, limit: int = 200
     ) -> list[RecordRow]:

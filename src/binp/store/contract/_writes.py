@@ -88,6 +88,8 @@ class BeginRun(Write):
     origin: int | None = None
     #: why it is SKIPPED; kept as its first record
     reason: str | None = None
+    #: what it needs a place in while it is RUNNING; one that does is begun QUEUED, and taken
+    slot: str | None = None
     #: microseconds since the epoch
     at: int
     #: acknowledged when the disk has it; False: when it is committed, which a power cut can undo for about a second
@@ -98,13 +100,18 @@ class BeginRun(Write):
 class TakeRun(Write):
     """A process takes a run that is queued, and runs it. Acknowledged with False if it is not queued any more.
 
-    It is RUNNING from then on, ``started`` is this moment, and its epoch is one more than it was.
+    It is RUNNING from then on, ``started`` is this moment, and its epoch is one more than it was. Also acknowledged
+    with False if all places of its slot are taken; a change of topic ``slot`` tells when one may have become free.
     """
 
     kind: ClassVar[str] = "take"
     id: int
     #: process that holds it from here on
     node: str
+    #: how many runs may be RUNNING in its slot; None for any number
+    places: int | None = None
+    #: only if the process that queued it is gone
+    orphaned: bool = False
     at: int
 
 
@@ -174,6 +181,8 @@ class EndRun(Write):
     #: never empty when the state is FAILED, CANCELLED or INTERRUPTED
     error: str | None = None
     traceback: str | None = None
+    #: which attempt it was that ended so; None leaves what the run began with
+    attempt: int | None = None
     journal: bool = False
     #: acknowledged when the disk has it; False: when it is committed, which a power cut can undo for about a second
     durable: bool = True

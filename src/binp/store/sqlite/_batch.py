@@ -89,6 +89,10 @@ class Batch:
         run = self._runs.find(write.id)
         if run is None or run.state is not State.QUEUED:
             return False
+        if write.orphaned and not self._runs.is_orphaned(run):
+            return False
+        if run.slot is not None and write.places is not None and not self._runs.has_room(run.slot, write.places):
+            return False
         self._runs.take(run, write)
         self._tell_run(run)
         return True
@@ -123,8 +127,11 @@ class Batch:
         run = self._runs.held(write.id, write.epoch)
         if run is None:
             return False
+        had_place = run.slot is not None and run.state is State.RUNNING
         self._runs.end(run, write)
         self._tell_run(run)
+        if had_place and run.slot is not None:
+            self._tell("slot", run.slot, run.rev)
         return True
 
     def _cancel(self, write: RequestCancel) -> bool:

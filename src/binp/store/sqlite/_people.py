@@ -7,12 +7,13 @@ from typing import Any
 
 import orjson
 
-from binp.store.contract import Change, StoreError
+from binp.store.contract import Change, State, StoreError
 
 from ._file import File
 from ._ids import SLOTS
 from ._nodes import Node
 from ._receipt import Failure, Receipt, Sender
+from ._run_rows import CODES
 
 __all__ = ["People"]
 
@@ -71,18 +72,31 @@ class People:
             self._file.run("count_node", {"name": sender.node, "numbered": number, "refused": kept, "now": now})
 
     def interrupt_gone(self, seq: int) -> list[Change]:
-        """End what processes left running that are not here any more; returns the changes, numbered after *seq*."""
+        """End what processes left running that are not here any more; returns the changes, numbered after *seq*.
+
+        What they left queued stays so: somebody else may take it.
+        """
         here = {row[0] for row in self._here()}
         last: dict[str, int] = {}
-        rows, changes = [], []
-        for run, name, journaled, rev in self._file.run("open_runs").fetchall():
+        rows: list[tuple[int, int]] = []
+        changes: list[Change] = []
+
+        def tell(topic: str, id: int | str, rev: int, journaled: object) -> None:  # noqa: A002 - fields of Change
+            changes.append(Change(seq + len(changes) + 1, topic, id, rev, bool(journaled)))
+
+        for run, name, journaled, rev, state, slot in self._file.run("open_runs").fetchall():
             if name in here:
+                continue
+            if state == CODES[State.QUEUED]:
+                tell("queue", run, rev, journaled)
                 continue
             if name not in last:
                 seen = self._file.one("last_seen", (name,))
                 last[name] = seen[0] if seen else 0
             rows.append((run, last[name]))
-            changes.append(Change(seq + len(rows), "run", run, rev + 1, bool(journaled)))
+            tell("run", run, rev + 1, journaled)
+            if slot is not None:
+                tell("slot", slot, rev + 1, False)
         if rows:
             self._file.bulk("interrupt_runs", rows)
         return changes

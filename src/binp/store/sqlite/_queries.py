@@ -59,6 +59,10 @@ class Reader:
         row = self._ask("get_once", (clean_name(key),)).fetchone()
         return None if row is None else row[0]
 
+    def get_slot(self, slot: str) -> list[int]:
+        """The runs that are running in *slot*, oldest first."""
+        return [row[0] for row in self._ask("get_slot", (clean_name(slot),))]
+
     def list_keys(self, namespace: str, prefix: str, after: str, limit: int) -> list[KeyValue]:
         """Keys that begin with *prefix* and come after *after*, by name."""
         prefix = clean(prefix)

@@ -61,6 +61,11 @@ class OpenRun:
     cancelled_at: int | None
     journaled: bool
     started: int
+    #: process that holds it, or queued it
+    node: str
+    slot: str | None = None
+    #: it is running in its slot as far as the file knows
+    has_place: bool = False
     #: who asked for it to be cancelled
     cancelled_by: str | None = None
     #: it is not in the file yet
@@ -99,7 +104,7 @@ class Runs:
         if not wanted:
             return
         rows = self._file.ask("load_runs", list(wanted))
-        for id, state, epoch, rev, records, labels, cancelled_at, journaled, started in rows:  # noqa: A001 - the column
+        for id, state, epoch, rev, records, labels, cancelled_at, journaled, started, slot, node in rows:  # noqa: A001 - the column
             self._runs[id] = OpenRun(
                 id=id,
                 state=STATES[state],
@@ -110,6 +115,9 @@ class Runs:
                 cancelled_at=cancelled_at,
                 journaled=bool(journaled),
                 started=started,
+                node=node,
+                slot=slot,
+                has_place=slot is not None and STATES[state] is State.RUNNING,
             )
 
     def find(self, id: int) -> OpenRun | None:  # noqa: A002 - the id of a run is called so everywhere
@@ -135,6 +143,8 @@ class Runs:
             cancelled_at=None,
             journaled=write.journal is not None,
             started=write.at,
+            node=clean_name(write.node),
+            slot=None if write.slot is None else clean_name(write.slot),
             begun=write,
         )
         self._runs[run.id] = run
@@ -147,6 +157,20 @@ class Runs:
     def take(self, run: OpenRun, write: TakeRun) -> None:
         """*run* is held by a process from here on."""
         run.state, run.epoch, run.started, run.taken = State.RUNNING, run.epoch + 1, write.at, write
+
+    def has_room(self, slot: str, places: int) -> bool:
+        """Whether fewer than *places* runs are running in *slot*."""
+        inside = len(self._file.run("get_slot", (slot,)).fetchall())
+        for run in self._runs.values():
+            if run.slot == slot:
+                # what this batch has changed is not in the file yet
+                inside += (run.state is State.RUNNING) - run.has_place
+        return inside < places
+
+    def is_orphaned(self, run: OpenRun) -> bool:
+        """Whether the process that queued *run* is gone."""
+        (is_here,) = self._file.one("is_here", (run.node,))
+        return run.begun is None and not is_here
 
     def record(self, run: OpenRun, write: AddRecord) -> None:
         """A line of *run*."""
@@ -264,6 +288,7 @@ class Runs:
             None if begun.arguments is None else clean_text(begun.arguments),
             begun.due,
             begun.origin,
+            run.slot,
         )
 
     def _end_row(self, run: OpenRun, ended: EndRun, names: dict[str, int]) -> tuple[Any, ...]:
@@ -281,6 +306,7 @@ class Runs:
             _labels_text(run.labels),
             run.cancelled_at,
             None if run.cancelled_by is None else names[run.cancelled_by],
+            ended.attempt,
         )
 
     def _store_records(self, names: dict[str, int]) -> None:

@@ -195,6 +195,10 @@ class SqliteStore:
         """The run that was begun with the key *key*, or None."""
         return self._opened().get_once(key)
 
+    async def get_slot(self, slot: str) -> list[int]:
+        """The runs that are RUNNING in the slot *slot*, oldest first."""
+        return await self._aside(lambda reader: reader.get_slot(slot))
+
     async def get_records(
         self, run: int, *, after: int = 0, before: int | None = None, newest: bool = False, limit: int = 200
     ) -> list[RecordRow]:

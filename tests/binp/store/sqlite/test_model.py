@@ -132,7 +132,8 @@ class Model(RuleBasedStateMachine):
         self.loop.run_until_complete(self.store.close())
         self.loop.run_until_complete(self.store.open())
         for known in self.known.values():
-            if known["state"] not in FINISHED:
+            # what was queued waits on
+            if known["state"] is State.RUNNING:
                 known["state"] = State.INTERRUPTED
 
     @rule()

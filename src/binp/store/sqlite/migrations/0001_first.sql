@@ -29,6 +29,7 @@ CREATE TABLE run (
     version INTEGER,
     due INTEGER,
     origin INTEGER,
+    slot TEXT,
     started INTEGER NOT NULL,
     ended INTEGER,
     duration INTEGER,
@@ -53,6 +54,7 @@ CREATE INDEX run_operation ON run (operation, state);
 CREATE INDEX run_journal ON run (journal, state) WHERE journal IS NOT NULL;
 CREATE INDEX run_journaled ON run (state) WHERE journal IS NOT NULL;
 CREATE INDEX run_parent ON run (parent) WHERE parent IS NOT NULL;
+CREATE INDEX run_slot ON run (slot) WHERE slot IS NOT NULL AND state = 1;
 CREATE INDEX run_origin ON run (origin) WHERE origin IS NOT NULL;
 
 CREATE TABLE run_label (

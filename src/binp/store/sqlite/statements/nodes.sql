@@ -1,7 +1,7 @@
 -- The processes that write, and the end of those that are gone.
 
 -- open_runs: runs that wait or run, with their processes
-SELECT run.id, name.text, run.journal IS NOT NULL, run.rev
+SELECT run.id, name.text, run.journal IS NOT NULL, run.rev, run.state, run.slot
 FROM run JOIN name ON name.id = run.node WHERE run.state IN (0, 1);
 
 -- interrupt_runs: end the runs of processes that are gone, at their last sign of life
@@ -19,6 +19,9 @@ FROM json_each(?) AS dead WHERE run.id = json_extract(dead.value, '$[0]');
 
 -- here_nodes: processes of which it is not known that they have gone
 SELECT name, slot, host, boot, pid, started, seen FROM node WHERE gone IS NULL;
+
+-- is_here: whether a process is not known to have gone
+SELECT count(*) FROM node WHERE name = ? AND gone IS NULL;
 
 -- last_seen: the last sign of life of a process
 SELECT seen FROM node WHERE name = ?;

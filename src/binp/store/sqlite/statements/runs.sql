@@ -3,16 +3,17 @@
 -- newest_run: the largest id of a run
 SELECT max(id) FROM run;
 
--- load_runs: what the writer must know of runs, [[id, state, epoch, rev, records, labels, cancelled_at, journaled, started]]
+-- load_runs: what the writer must know of runs, [[id, state, epoch, rev, records, labels, cancelled_at, journaled, started,
+-- slot, node]]
 SELECT json_group_array(
-    json_array(run.id, state, epoch, rev, records, labels, cancelled_at, journal IS NOT NULL, started)
+    json_array(run.id, state, epoch, rev, records, labels, cancelled_at, journal IS NOT NULL, started, slot, name.text)
 )
-FROM json_each(?) AS wanted CROSS JOIN run ON run.id = wanted.value;
+FROM json_each(?) AS wanted CROSS JOIN run ON run.id = wanted.value CROSS JOIN name ON name.id = run.node;
 
 -- insert_runs: new runs
 INSERT INTO run (
     id, operation, journal, description, state, trigger, actor, parent, attempt, epoch, node, version, started, records,
-    rev, labels, arguments, due, origin
+    rev, labels, arguments, due, origin, slot
 )
 SELECT
     json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'), json_extract(value, '$[3]'),
@@ -20,7 +21,7 @@ SELECT
     json_extract(value, '$[8]'), json_extract(value, '$[9]'), json_extract(value, '$[10]'), json_extract(value, '$[11]'),
     json_extract(value, '$[12]'), json_extract(value, '$[13]'), json_extract(value, '$[14]'),
     json_extract(value, '$[15]'), json_extract(value, '$[16]'), json_extract(value, '$[17]'),
-    json_extract(value, '$[18]')
+    json_extract(value, '$[18]'), json_extract(value, '$[19]')
 FROM json_each(?);
 
 -- touch_runs: revision, number of records, labels and request to cancel of runs that go on
@@ -36,6 +37,9 @@ UPDATE run SET
     epoch = json_extract(new.value, '$[3]'), rev = json_extract(new.value, '$[4]')
 FROM json_each(?) AS new WHERE run.id = json_extract(new.value, '$[0]');
 
+-- get_slot: runs that are running in a slot
+SELECT id FROM run WHERE slot = ? AND state = 1 ORDER BY id;
+
 -- move_runs: how far runs are
 UPDATE run SET
     progress = json_extract(new.value, '$[1]'), progress_total = json_extract(new.value, '$[2]'),
@@ -50,7 +54,8 @@ UPDATE run SET
     traceback = json_extract(new.value, '$[7]'), rev = json_extract(new.value, '$[8]'),
     records = json_extract(new.value, '$[9]'), labels = json_extract(new.value, '$[10]'),
     cancelled_at = json_extract(new.value, '$[11]'),
-    cancelled_by = coalesce(json_extract(new.value, '$[12]'), cancelled_by)
+    cancelled_by = coalesce(json_extract(new.value, '$[12]'), cancelled_by),
+    attempt = coalesce(json_extract(new.value, '$[13]'), attempt)
 FROM json_each(?) AS new WHERE run.id = json_extract(new.value, '$[0]');
 
 -- count_records: the number of records of runs anew
