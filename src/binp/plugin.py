@@ -7,7 +7,7 @@ import contextlib
 import errno
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, MutableMapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -30,7 +30,9 @@ _logger = logging.getLogger("binp.shutdown")
 _BACKLOG = 2048
 #: share of the grace after which requests in flight are cancelled
 _REQUESTS = 0.75
-#: seconds between two looks at the server while it starts
+#: share of the grace that a connection which was just made has for its first request when the listener is closed
+_FIRST_WORD = 0.01
+#: seconds between two looks at the server while it starts, and at its connections
 _TICK = 0.01
 
 
@@ -57,6 +59,10 @@ class Listener:
     #: the real one, also when any free one was asked for
     port: int
     sockets: tuple[socket.socket, ...]
+    #: people have its link already: it is not printed again
+    is_told: bool = False
+    #: called when requests are answered from here on
+    served: Callable[[], None] | None = None
 
     @classmethod
     def bind(cls, host: str, port: int) -> Self:
@@ -186,7 +192,9 @@ async def _live(
             await asyncio.sleep(_TICK)
         if not cancel.is_set() and not serving.done():
             home.lead()
-            presence.announce()
+            presence.announce(is_told=listener.is_told)
+            if listener.served is not None:
+                listener.served()
             waiting = asyncio.ensure_future(cancel.wait())
             await asyncio.wait({waiting, serving}, return_when=asyncio.FIRST_COMPLETED)
             waiting.cancel()
@@ -198,10 +206,11 @@ async def _live(
 async def _shut_down(server: uvicorn.Server, serving: asyncio.Task[None], home: Home) -> None:
     # a home that is being closed has forgotten its settings
     grace = home.settings.grace
-    home.begin_shutdown()
     for each in getattr(server, "servers", ()):
         each.close()
     _logger.info("shutdown: listener closed")
+    await _hear_out(server, grace * _FIRST_WORD)
+    home.begin_shutdown()
     server.config.timeout_graceful_shutdown = grace * _REQUESTS  # type: ignore[assignment]  # asyncio takes any number
     server.should_exit = True
     try:
@@ -210,6 +219,17 @@ async def _shut_down(server: uvicorn.Server, serving: asyncio.Task[None], home: 
         _cancel_requests(server)
         _logger.info("shutdown: requests answered")
         await home.wind_down()
+
+
+async def _hear_out(server: uvicorn.Server, patience: float) -> None:
+    """Let those who were connected just now say what they want: whoever was not refused must not be hung up on."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + patience
+    is_silent = True
+    while is_silent and loop.time() < end and not server.force_exit:
+        # at least once: one that was accepted is known to the server a moment later
+        await asyncio.sleep(_TICK)
+        is_silent = any(getattr(each, "cycle", server) is None for each in server.server_state.connections)
 
 
 def _hurry(server: uvicorn.Server, home: Home) -> None:

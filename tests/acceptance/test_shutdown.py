@@ -77,10 +77,10 @@ async def keeper() -> None:
 '''
 
 PHASES = [
+    "listener closed",
     "not ready",
     "streams ended",
     "claiming stopped",
-    "listener closed",
     "drained",
     "cancelled what was left",
     "services stopped",

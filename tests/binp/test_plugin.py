@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import errno
 import inspect
 import json
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 import uvicorn
 from fastapi import FastAPI, Request
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from binp import BINP
 from binp import plugin as serving
@@ -48,7 +50,7 @@ async def get(url: str, **headers: str) -> Any:
     return await asyncio.to_thread(ask)
 
 
-def test_uvicorn_still_has_what_we_hook_into() -> None:
+async def test_uvicorn_still_has_what_we_hook_into() -> None:
     """The hooks of the embedded server exist and mean what they meant; a new uvicorn without one of them fails here."""
     server = serving._make_server(FastAPI(), {})
     config = server.config
@@ -56,7 +58,9 @@ def test_uvicorn_still_has_what_we_hook_into() -> None:
     assert list(inspect.signature(uvicorn.Server.capture_signals).parameters) == ["self"]
     assert list(inspect.signature(uvicorn.Server.serve).parameters) == ["self", "sockets"]
     assert (server.started, server.should_exit, server.force_exit) == (False, False, False)
-    assert server.server_state.tasks == set()
+    assert (server.server_state.tasks, server.server_state.connections) == (set(), set())
+    config.load()
+    assert HttpToolsProtocol(config, server.server_state, {}, asyncio.get_running_loop()).cycle is None
     assert (config.lifespan, config.log_config, config.access_log) == ("off", None, False)
     assert (config.server_header, config.proxy_headers) == (False, False)
     assert (config.ws, config.ws_per_message_deflate) == ("websockets-sansio", False)
@@ -202,3 +206,35 @@ def test_a_taken_second_address_gives_the_first_back(monkeypatch: pytest.MonkeyP
         Listener.bind("twice", 0)
 
     assert made[0].fileno() == -1
+
+
+async def test_who_was_connected_just_now_is_heard(
+    db: str, listener: Listener, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """A connection that was made before the listener was closed is answered, also if its request comes after that.
+
+    Whoever is told when it serves is told so; a link that people have is not printed again.
+    """
+    made: list[uvicorn.Server] = []
+    real = serving._make_server
+    monkeypatch.setattr(serving, "_make_server", lambda *given: made.append(real(*given)) or made[0])
+    served = asyncio.Event()
+    binp = BINP(db=db)
+    binp.home.overrides["grace"] = 2000.0
+    binp.app.get("/late")(lambda: "answered")
+    listener = dataclasses.replace(listener, is_told=True, served=served.set)
+    async with make_stage(binp, listener, cancel_timeout=5).running("binp.plugin") as stage:
+        await served.wait()
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        while not made[0].server_state.connections:
+            await asyncio.sleep(0.01)
+        stage.cancel.set()
+        while any(each.is_serving() for each in made[0].servers):
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.3)
+        writer.write(b"GET /late HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert "ticket" not in capsys.readouterr().out

@@ -40,10 +40,14 @@ class Presence:
         self._is_over = False
         self._unsubscribe: Callable[[], None] | None = None
 
-    def announce(self) -> None:
-        """Say it, if this process leads, and when it comes to lead; print a link that logs one browser in."""
+    def announce(self, *, is_told: bool = False) -> None:
+        """Say it, if this process leads, and when it comes to lead; print a link that logs one browser in.
+
+        Args:
+            is_told: People have a link already: none is printed.
+        """
         home = self._home
-        if home.store.role is Role.OWNER:
+        if home.store.role is Role.OWNER and not is_told:
             self._print()
         self._unsubscribe = home.store.on_role(self._publish)
         self._publish(home.store.role)

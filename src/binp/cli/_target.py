@@ -49,6 +49,23 @@ def load_target(target: str) -> BINP:
     return _named(module, place, name) if name else _only(module, place)
 
 
+def check_target(target: str) -> None:
+    """Refuse a file that is not there, without importing anything. Of a module nothing can be told before.
+
+    Raises:
+        UsageError: there is no such file.
+    """
+    place, _ = _split(target)
+    if _is_path(place):
+        _check_file(Path(place))
+
+
+def folder_of(target: str) -> Path:
+    """The folder that goes first on ``sys.path``: that of the file, or the current one for a module."""
+    place, _ = _split(target)
+    return Path(place).resolve().parent if _is_path(place) else Path.cwd()
+
+
 def user_traceback(error: BaseException) -> str:
     """The traceback of *error* without the frames of the platform, the kernel and the import system."""
     shown: set[int] = set()

@@ -64,6 +64,8 @@ class Home:
         self.overrides: dict[str, Any] = {}
         #: the facade was asked for its FastAPI application: then services belong to its lifespan
         self.has_app = False
+        #: where it is served, runs start by the clock; not while its file is being written
+        self.has_schedules = True
         #: path of the configuration file
         self.config = config
         #: the database that its parts are bound to; None for the setting

@@ -16,21 +16,25 @@ from ._errors import ForkError, SocketNotUsableError, SocketUriError, ThreadsRun
 from ._fork import Booting, Fork, check, is_leader
 from ._policy import Supervision
 from ._sockets import Socket, Sockets
+from ._turn import Kept, Turn
 from ._uri import Uri
 
 __all__ = [
     "Booting",
     "Fork",
     "ForkError",
+    "Kept",
     "Socket",
     "SocketNotUsableError",
     "SocketUriError",
     "Sockets",
     "Supervision",
     "ThreadsRunningError",
+    "Turn",
     "Uri",
     "WorkersFailed",
     "is_leader",
+    "rerun",
     "stage",
     "usable_cpus",
 ]
@@ -114,6 +118,33 @@ def stage(
             handled=(signals or Signals).handled(),
             reload=Reload(program.components, reload),
         ).run()
+
+
+def rerun(enter: Callable[[Turn], int], *, meanwhile: Callable[[Turn], int] | None = None) -> int:
+    """Call a function in a child process, and again in a new one whenever a file changes that it watches.
+
+    The child is asked to end first, and the next one starts when it is gone. What the parent has imported before is
+    there in all of them; what they import is imported anew each time. A child that ends by itself, or cannot be
+    started, is followed by the next one when a file changes. The first INT, TERM or HUP asks the child to end, the
+    second one hurries it, a third kills it. When the parent is killed, the child ends.
+
+    Args:
+        enter: What each runs; it gives the exit status.
+        meanwhile: What runs in a child of its own while there is no other, where sockets are kept: it may answer on
+            them. TERM ends it.
+
+    Returns:
+        The exit status of the last one after it was asked to end by a signal; 128 + the signal if that killed it at the
+        third.
+
+    Raises:
+        LoopRunningError: an event loop runs in this thread.
+        ForkError: this system cannot fork, other threads run, or this is not the main thread.
+    """
+    check("fork.rerun")
+    from ._rerun import Rerun
+
+    return Rerun(enter, meanwhile).run()
 
 
 def _absolute(plugin: Any, package: str | None) -> Any:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import gc
 import logging
 import os
-import select
 import signal
 import time
 from collections.abc import Callable, Collection, Iterator
-from typing import Any, Final
+from typing import Final
 
 from ._errors import WorkersFailed
 from ._fork import Fork
@@ -19,11 +17,13 @@ from ._policy import BOOT_FAILED, LEADER, SIGNALLED
 from ._reload import Reload
 from ._seat import Report, Seat
 from ._systemd import Notifier
+from ._wake import Wake
 from ._watch import check, moments
 from ._workers import Origin, Worker, spawn
 
 _FORWARDED: Final = frozenset({"HUP", "QUIT", "ABRT", "USR1", "USR2", "WINCH"})
 _ENDING: Final = frozenset({signal.SIGINT, signal.SIGTERM})
+_SIGNALS: Final = {signal.SIGCHLD, *_ENDING, *(getattr(signal, f"SIG{name}") for name in _FORWARDED)}
 #: Seconds between a second request to end and the end.
 _HURRY: Final = 0.5
 #: Seconds until a worker whose time is over is replaced after all, when its successor could not be started.
@@ -94,9 +94,7 @@ class Supervisor:
         self._look_at = time.monotonic() + _LOOK
         self._notifier = Notifier()
         self._on_terminal = os.isatty(0)
-        self._former: dict[int, Any] = {}
-        self._mask: set[Any] = set()
-        self._wake = (-1, -1)
+        self._wake = Wake()
 
     def run(self) -> list[int]:
         """Supervise until all workers have ended.
@@ -110,13 +108,13 @@ class Supervisor:
         gc.collect()
         gc.freeze()  # what exists now is not touched by the collectors of the workers, so its memory stays shared
         try:
-            with self._signals():
+            with self._wake.installed(_SIGNALS):
                 for slot in self.slots:
                     slot.worker = self._spawn(slot)
                 while self._workers() or any(slot.due is not None for slot in self.slots):
                     self._wait()
                     # read first: a worker that ends from now on will wake us again
-                    numbers = self._received()
+                    numbers = self._wake.received()
                     # then reap: a worker that died before a request to end did not fail to obey it
                     self._reap()
                     for number in numbers:
@@ -132,25 +130,6 @@ class Supervisor:
         return statuses
 
     # -- signals -------------------------------------------------------------------------------------------------
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        numbers = {signal.SIGCHLD, *_ENDING, *(getattr(signal, f"SIG{name}") for name in _FORWARDED)}
-        self._wake = os.pipe()
-        for handle in self._wake:
-            os.set_blocking(handle, False)
-        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-        wakeup = signal.set_wakeup_fd(self._wake[1], warn_on_full_buffer=False)
-        try:
-            for number in numbers:
-                self._former[number] = signal.signal(number, lambda *_: None)
-            yield
-        finally:
-            for number, handler in self._former.items():
-                signal.signal(number, signal.SIG_DFL if handler is None else handler)
-            signal.set_wakeup_fd(wakeup)
-            for handle in self._wake:
-                os.close(handle)
 
     def _on_signal(self, number: int) -> None:
         if number == signal.SIGCHLD:
@@ -196,22 +175,16 @@ class Supervisor:
 
     def _spawn(self, slot: Slot) -> Worker:
         slot.due = None
-        private = [*self._wake, *(worker.reports for worker in self._workers() if worker.reports >= 0)]
-        origin = Origin(self._enter, self.policy.beat, self._former, self._mask, private)
+        private = [*self._wake.pipe, *(worker.reports for worker in self._workers() if worker.reports >= 0)]
+        origin = Origin(self._enter, self.policy.beat, self._wake.former, self._wake.mask, private)
         worker = spawn(slot.number, origin, self.policy.lifetime())
         self.fork.children = [each.pid for each in [*self._workers(), worker]]
         _log.debug("Worker %d is process %d", worker.slot, worker.pid)
         return worker
 
     def _wait(self) -> None:
-        poll = select.poll()
-        poll.register(self._wake[0], select.POLLIN)
-        for worker in self._workers():
-            if worker.reports >= 0:
-                poll.register(worker.reports, select.POLLIN)
-        now = time.monotonic()
-        left = min((moment - now for moment in self._moments()), default=None)
-        poll.poll(None if left is None else max(0.0, left) * 1000)
+        reports = [worker.reports for worker in self._workers() if worker.reports >= 0]
+        self._wake.wait(reports, min(self._moments(), default=None))
 
     def _moments(self) -> Iterator[float]:
         """When there is something to do although nothing happens."""
@@ -222,12 +195,6 @@ class Supervisor:
             yield self._look_at
         if self._notifier.due is not None:
             yield self._notifier.due
-
-    def _received(self) -> list[int]:
-        try:
-            return list(dict.fromkeys(os.read(self._wake[0], 4096)))
-        except BlockingIOError:
-            return []
 
     def _listen(self) -> None:
         for worker in self._workers():
@@ -293,6 +260,7 @@ class Supervisor:
         elif not is_current:
             _log.log(logging.WARNING if status else logging.INFO, _REPLACED, slot.number, status)
         elif worker.done and not status:
+            _log.debug("Worker %d has finished", slot.number)
             slot.finished = slot.was_ready = True
         else:
             self._lost(worker, slot, status)
@@ -373,9 +341,11 @@ class Supervisor:
                 _log.info("The workers are replaced")
             return
         slot = self.slots[self.rolling.pop(0)]
-        if slot.worker is None:
-            if not slot.finished:
-                slot.worker = self._spawn(slot)
+        if slot.finished:
+            # nothing will happen there that would bring us back here
+            self._roll()
+        elif slot.worker is None:
+            slot.worker = self._spawn(slot)
         elif slot.number == LEADER:
             slot.worker.hands_over = True
             self._dismiss(slot.worker)

@@ -128,6 +128,8 @@ class Origin:
     mask: Iterable[int]
     #: descriptors that belong to the parent alone
     private: Iterable[int]
+    #: whether it stays with the terminal: in its parent's group, and with its standard input
+    keeps_terminal: bool = False
 
 
 def spawn(slot: int, origin: Origin, lifetime: float | None) -> Worker:
@@ -177,8 +179,9 @@ def _detach(origin: Origin, parent: int, read: int) -> None:
     signal.set_wakeup_fd(-1)
     for number, handler in origin.former.items():
         signal.signal(number, signal.SIG_DFL if handler is None else handler)
-    # a terminal sends its signals to the parent alone, which passes them on, once
-    os.setpgid(0, 0)
+    if not origin.keeps_terminal:
+        # a terminal sends its signals to the parent alone, which passes them on, once
+        os.setpgid(0, 0)
     if ORPHANED is not None and SHOW_STACKS is not None:
         signal.signal(ORPHANED, _on_orphaned)
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, ORPHANED, 0, 0, 0)
@@ -187,9 +190,10 @@ def _detach(origin: Origin, parent: int, read: int) -> None:
         os._exit(0)
     for handle in (read, *origin.private):
         os.close(handle)
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    os.close(null)
+    if not origin.keeps_terminal:
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
     Notifier.forget()
 
 

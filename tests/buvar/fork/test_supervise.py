@@ -824,18 +824,25 @@ def test_a_reload_during_the_shutdown_is_ignored(start):
     assert "replaced" not in program.log
 
 
-def test_finished_workers_are_not_replaced(start):
-    """HUP brings nobody back who has finished."""
+def test_finished_workers_are_not_replaced(start, tmp_path):
+    """HUP brings nobody back who has finished, and goes on with those who have not."""
     program = start(
-        """
+        f"""
+        import pathlib
+        again = pathlib.Path({str(tmp_path / "again")!r})
+
         async def work():
             async def run():
-                await asyncio.sleep(0 if context.get(fork.Fork).slot else 1)
+                if not fork.is_leader() or again.exists():
+                    return
+                again.touch()
+                await asyncio.sleep(600)
             yield run()
+        logging.getLogger("buvar.fork").setLevel("DEBUG")
         print(fork.stage(work, forks=2))
         """
     ).ready()
-    time.sleep(0.2)
+    program.logged("Worker 1 has finished")
     program.send(signal.SIGHUP)
     program.logged("The workers are replaced")
 
