@@ -57,8 +57,9 @@ def depths(layers: tuple[Layer, ...]) -> tuple[int, int]:
     return scope_depth, 0
 
 
-#: Stands for "the whole stack" in a probe, so that a probe means the same in stacks of any height.
-WHOLE, FROM_SCOPE, FROM_APPLICATION = 0, 1, 2
+#: Stands for "the whole stack" in a probe, so that a probe means the same in stacks of any height. The last one is what
+#: an application sees that a scope's value needs and that is not open: no more than that scope.
+WHOLE, FROM_SCOPE, FROM_APPLICATION, WITHOUT_APPLICATION = 0, 1, 2, 3
 
 
 def probe(layers: tuple[Layer, ...], question: tuple[Any, str | None, int]) -> int:
@@ -66,7 +67,7 @@ def probe(layers: tuple[Layer, ...], question: tuple[Any, str | None, int]) -> i
     namespace, name, below = question
     height = len(layers)
     # a scope that is not open yet will see what there is now
-    start = 0 if below == WHOLE else height - (depths(layers)[below - 1] or height)
+    start = 0 if below == WHOLE else height - (depths(layers)[below == FROM_APPLICATION] or height)
     for index in range(start, height):
         layer = layers[index]
         if namespace in layer.plain if name is None else name in layer.named.get(namespace, ()):

@@ -273,7 +273,10 @@ class Adapters:
             with self._lock:
                 ground = Ground(owner.components.layers, overrides=self._overrides.current)
                 resolver = Resolver(ground, self._candidates)
-                made = resolver.resolve_kept(key.candidate)
+                try:
+                    made = resolver.resolve_kept(key.candidate)
+                except HardProblem as hard:
+                    raise hard_error(key.candidate.produces, hard) from None
                 if isinstance(made, Attempt):
                     raise self._error(Problem(Need(None, unwrap(key.candidate.produces)), (made,)), ground.layers)
                 title = type_name(key.candidate.produces)

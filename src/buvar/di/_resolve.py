@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from buvar.components import MISSING
 
 from ._adapters import Candidate, Key, Need
-from ._ground import FROM_APPLICATION, FROM_SCOPE, WHOLE, Ground
+from ._ground import FROM_APPLICATION, FROM_SCOPE, WHOLE, WITHOUT_APPLICATION, Ground
 from ._types import NONE_TYPE, VAGUE, Wanted, fits, type_name
 
 #: How many outcomes for one wanted type are remembered while one plan is worked out.
@@ -194,8 +194,10 @@ class Resolver:
         return self._need(need, self.room)
 
     def resolve_kept(self, candidate: Candidate) -> Made | Attempt:
-        """How a value that the newest layer's scope keeps is made."""
-        self.room = self._room_of(candidate.adapter.lifetime)
+        """How a value that the newest layer's scope or application keeps is made."""
+        # an application also keeps what would else live in a scope
+        is_application = self.ground.application_depth == len(self.ground.layers)
+        self.room = self._room_of("app" if is_application else "scope", self.room)
         return self._complete(candidate, self.room, self.room.holder)
 
     # --- one need
@@ -353,7 +355,7 @@ class Resolver:
     def _keep(self, candidate: Candidate, room: _Room) -> Made | Attempt:
         """A value that a scope keeps: its arguments come from what that scope sees, not from the call."""
         lifetime = candidate.adapter.lifetime
-        inner = self._room_of(lifetime if room.sees != FROM_APPLICATION else "app")
+        inner = self._room_of(lifetime, room)
         made = self._complete(candidate, inner, inner.holder)
         if isinstance(made, Attempt):
             return made
@@ -365,7 +367,9 @@ class Resolver:
             tokens = tuple(token for _, token in self.ground.overrides.values())
         return Made(candidate, made.arguments, inner.holder, Key.of(candidate, tokens))
 
-    def _room_of(self, lifetime: str) -> _Room:
-        if lifetime == "app":
-            return _Room(FROM_APPLICATION, self.ground.application_depth)
-        return _Room(FROM_SCOPE, self.ground.scope_depth)
+    def _room_of(self, lifetime: str, asking: _Room) -> _Room:
+        if lifetime != "app" and asking.sees in (WHOLE, FROM_SCOPE):
+            return _Room(FROM_SCOPE, self.ground.scope_depth)
+        if asking.sees in (FROM_SCOPE, WITHOUT_APPLICATION) and not self.ground.application_depth:
+            return _Room(WITHOUT_APPLICATION, 0)
+        return _Room(FROM_APPLICATION, self.ground.application_depth)

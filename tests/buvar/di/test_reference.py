@@ -1,6 +1,7 @@
 """The plans against a slow resolver that is obviously right, on random registries, contexts and requests."""
 
 import asyncio
+import contextlib
 import dataclasses
 import inspect
 import os
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from buvar import context, di
 from buvar.components import Components
-from buvar.di import _registry, _resolve, _scope
+from buvar.di import _adapters, _ground, _registry, _resolve, _scope
 
 EXAMPLES = int(os.environ.get("BUVAR_EXAMPLES", "150"))
 
@@ -45,19 +46,46 @@ parameters = st.lists(
     unique_by=lambda parameter: parameter[0],
 )
 styles = st.sampled_from(["plain", "async", "generator", "async generator"])
-adapters = st.lists(st.tuples(st.sampled_from(TYPES), parameters, styles), max_size=9)
+
+
+def adapters(*lifetimes, types=TYPES):
+    return st.lists(
+        st.tuples(st.sampled_from(types), parameters, styles, st.sampled_from(lifetimes)),
+        max_size=9,
+    )
+
+
 components = st.lists(st.tuples(st.sampled_from(TYPES), st.one_of(st.none(), st.sampled_from(NAMES))), max_size=3)
 keywords = st.dictionaries(st.sampled_from([*NAMES, "e"]), st.sampled_from(TYPES), max_size=2)
+
+
 #: What is asked for, again and again, ...
-requests = st.lists(
-    st.tuples(st.lists(st.sampled_from(TYPES), min_size=1, max_size=3), keywords), min_size=1, max_size=2
-)
-#: ... on how many pushed layers, with what in the newest; and what happens before: nothing, something is added to the
-#: layer below all of them, or an adapter is registered.
-calls = st.lists(
-    st.tuples(st.integers(0, 1), st.integers(0, 2), components, st.sampled_from(["", "add", "register"])),
-    min_size=1,
-    max_size=7,
+def requests(types=TYPES):
+    return st.lists(
+        st.tuples(st.lists(st.sampled_from(types), min_size=1, max_size=3), keywords), min_size=1, max_size=2
+    )
+
+
+#: ... on how many pushed layers, with what in the newest; what happens before: nothing, something is added to one of
+#: the layers that all calls share, or an adapter is registered; and in which scope: none, one of its own above or below
+#: the pushed layers, or one that several calls share.
+def calls(*places):
+    return st.lists(
+        st.tuples(
+            st.integers(0, 1),
+            st.integers(0, 2),
+            components,
+            st.sampled_from(["", "add", "register"]),
+            st.sampled_from(places),
+        ),
+        min_size=1,
+        max_size=7,
+    )
+
+
+#: Which shared layers there are, the oldest first: plain ones, a scope, the application.
+grounds = st.lists(st.sampled_from(["", "scope", "app"]), max_size=4).map(
+    lambda kinds: [kind for index, kind in enumerate(kinds) if kind != "app" or "app" not in kinds[:index]]
 )
 
 
@@ -112,17 +140,61 @@ counted = [0]
 
 
 class Failed(Exception):
-    pass
+    """A need that cannot be met: the next candidate is tried."""
+
+
+class Closed(Exception):
+    """What would be needed is not open: no candidate is tried any more."""
+
+
+class Floor(dict):
+    """The mirror of a layer: what it holds, and what a scope that it belongs to keeps."""
+
+    def __init__(self, kind=""):
+        super().__init__()
+        self.kind = kind
+        #: number of the adapter -> what it made
+        self.kept = {}
+        self.pending = set()
+        self.opened = []
+
+
+def open_floors(stack):
+    """The innermost scope and the application; a scope around the application does not count."""
+    kinds = [floor.kind for floor in stack]
+    application = kinds.index("app") if "app" in kinds else len(kinds)
+    scope = kinds.index("scope") if "scope" in kinds[:application] else None
+    return {"scope": scope, "app": application if application < len(kinds) else None}
+
+
+class Room:
+    """Where values are put together: for a call, or for a value that is kept."""
+
+    def __init__(self, stack, lifetime="call", given=None):
+        index = open_floors(stack)["scope" if lifetime == "call" else lifetime]
+        self.is_application = lifetime == "app"
+        self.stack = stack if lifetime == "call" or index is None else stack[index:]
+        #: who closes what is opened here, and keeps what is kept
+        self.floor = None if index is None else stack[index]
+        self.given = given or {}
+        self.created = {}
+        self.steps = []
+
+
+class Step:
+    """A call that is to be made, or a value that is to be taken from where it is kept."""
+
+    def __init__(self, number, target, arguments, floor, is_kept):
+        self.number, self.target, self.arguments = number, target, arguments
+        self.floor, self.is_kept = floor, is_kept
 
 
 class Reference:
-    """Resolves by the words of the contract, anew for each call, keeping nothing and optimising nothing."""
+    """Resolves by the words of the contract, anew for each call, optimising nothing."""
 
-    def __init__(self, registered):
-        #: (number, target, parameters), oldest first
-        self.registered = registered
-        #: how each is written
-        self.styles = []
+    def __init__(self):
+        #: (number, target, parameters, style, lifetime), oldest first
+        self.registered = []
 
     def candidates(self, type_):
         newest_first = list(reversed(self.registered))
@@ -130,20 +202,62 @@ class Reference:
         derived = [one for one in newest_first if one[1] is not type_ and issubclass(one[1], type_)]
         return exact + derived
 
-    def request(self, stack, targets, given):
+    def request(self, stack, targets, given, log):
         """The tree of calls for each target; a call is a list, so that identity tells what is shared."""
-        created, log = {}, []
-        results = [self.need(None, (target,), False, stack, given, created, log, []) for target in targets]
-        return results, log
+        room = Room(stack, given=given)
+        wanted = [self.need(None, (target,), False, room, []) for target in targets]
+        done = self.carry_out(room.steps, stack, log)
+        return [done.get(id(one), one) for one in wanted]
 
-    def need(self, name, types, optional, stack, given, created, log, building):
+    def carry_out(self, steps, stack, log):
+        """Make what was found to be made, in order."""
+        done = {}
+        for step in steps:
+            if step.is_kept:
+                done[id(step)] = self.keep(step.floor, step.number, stack, log)
+                continue
+            arguments = {name: done.get(id(value), value) for name, value in step.arguments.items()}
+            done[id(step)] = self.call(step.number, step.target, arguments, step.floor, log)
+        return done
+
+    def call(self, number, target, arguments, floor, log):
+        made = [number, target, arguments]
+        log.append(made)
+        if "generator" in self.registered[number][3]:
+            floor.opened.append(made)
+        return made
+
+    def keep(self, floor, number, stack, log):
+        """What is kept, made when it is asked for the first time, of what its scope sees and of nothing else."""
+        if number in floor.kept:
+            return floor.kept[number]
+        if number in floor.pending:
+            raise Failed  # it is needed to build itself
+        floor.pending.add(number)
+        try:
+            below = stack[next(index for index, one in enumerate(stack) if one is floor) :]
+            room = Room(below, floor.kind)
+            _, target, wanted, _, _ = self.registered[number]
+            arguments = self.arguments(target, wanted, room, [])
+            done = self.carry_out(room.steps, below, log)
+            arguments = {name: done.get(id(value), value) for name, value in arguments.items()}
+            made = floor.kept[number] = self.call(number, target, arguments, floor, log)
+            return made
+        finally:
+            floor.pending.discard(number)
+
+    def arguments(self, target, wanted, room, building):
+        return {name: self.need(name, types, optional, room, [*building, target]) for name, types, optional in wanted}
+
+    def need(self, name, types, optional, room, building):
+        given, created = room.given, room.created
         if name is not None:
             if name in given and (isinstance(given[name], types) or (optional and given[name] is None)):
                 return given[name]
             for type_ in types:
-                for layer in stack:
-                    if (type_, name) in layer:
-                        return layer[type_, name]
+                for floor in room.stack:
+                    if (type_, name) in floor:
+                        return floor[type_, name]
         for type_ in types:
             for value in reversed(given.values()):
                 if isinstance(value, type_):
@@ -151,107 +265,151 @@ class Reference:
         for type_ in types:
             if type_ in created:
                 return created[type_]
-            for layer in stack:
-                if (type_, None) in layer:
-                    return layer[type_, None]
+            for floor in room.stack:
+                if (type_, None) in floor:
+                    return floor[type_, None]
         for type_ in types:
-            for number, target, wanted in self.candidates(type_):
-                if target in building:
-                    continue
-                # everything is tried on copies, so that what fails leaves nothing behind
-                trial, calls = dict(created), list(log)
+            for candidate in self.candidates(type_):
                 try:
-                    arguments = {
-                        param: self.need(param, kinds, opt, stack, given, trial, calls, [*building, target])
-                        for param, kinds, opt in wanted
-                    }
+                    return self.step(candidate, room, building)
                 except Failed:
                     continue
-                made = [number, target, arguments]
-                created.clear()
-                created.update(trial)
-                for base in target.__mro__[:-1]:
-                    created[base] = made
-                log[:] = [*calls, made]
-                return made
         if optional:
             return None
         raise Failed
 
+    def step(self, candidate, room, building):
+        number, target, wanted, style, lifetime = candidate
+        if target in building:
+            raise Failed
+        if lifetime == "call":
+            # what fails leaves nothing behind
+            before = dict(room.created), list(room.steps)
+            try:
+                arguments = self.arguments(target, wanted, room, building)
+            except Failed:
+                room.created, room.steps = before
+                raise
+            floor = room.floor
+            is_open = floor is not None or "generator" not in style
+        else:
+            # what an application keeps, it keeps with all that it is made of
+            inner = Room(room.stack, "app" if room.is_application else lifetime)
+            arguments = self.arguments(target, wanted, inner, building)
+            floor = inner.floor
+            is_open = floor is not None
+        if not is_open:
+            raise Closed
+        made = Step(number, target, arguments, floor, is_kept=lifetime != "call")
+        room.steps.append(made)
+        for base in target.__mro__[:-1]:
+            room.created[base] = made
+        return made
 
-def same(ours, theirs, pairs):
-    """Whether two results have the same shape, and share objects in the same places."""
-    if isinstance(theirs, list):
+
+class Comparison:
+    """Runs requests against both; later ones find the plans and the kept values of earlier ones."""
+
+    def __init__(self):
+        self.registry, self.reference = di.Adapters(), Reference()
+        #: calls of adapters and ends of generators, as they come
+        self.log = []
+        #: id of ours -> theirs; `alive` keeps the ids from being used again
+        self.pairs, self.alive = {}, []
+
+    def register(self, adapter):
+        target, wanted, style, lifetime = adapter
+        number = len(self.reference.registered)
+        self.registry.register(make_adapter(number, target, wanted, style, self.log), scope=lifetime)
+        self.reference.registered.append((number, target, wanted, style, lifetime))
+
+    @contextlib.asynccontextmanager
+    async def opened(self, kind, current, stack):
+        """A scope or an application on a stack; in the end everything that was opened in it is closed, in reverse."""
+        floor = Floor(kind)
+        manager = self.registry.scope(current) if kind == "scope" else self.registry.application(current.push())
+        async with manager as keeper:
+            yield keeper.components, [floor, *stack]
+            del self.log[:]
+        assert [one.call[0] for _, one in self.log] == [one[0] for one in reversed(floor.opened)]
+        assert all(
+            kind == "closed" and self.same(one, theirs)
+            for (kind, one), theirs in zip(self.log, reversed(floor.opened), strict=True)
+        )
+        del self.log[:]
+
+    async def request(self, current, stack, targets, given):
+        counted[0] += 1
+        expected_log = []
+        token = context.buvar_context.set(current)
+        try:
+            expected = self.reference.request(stack, targets, given, expected_log)
+        except (Failed, Closed):
+            with pytest.raises(di.ResolveError):
+                await self.registry.nject(*targets, **given)
+        else:
+            found = await self.registry.nject(*targets, **given)
+            results = found if len(targets) > 1 else [found]
+            assert all(self.same(ours, theirs) for ours, theirs in zip(results, expected, strict=True))
+        finally:
+            context.buvar_context.reset(token)
+        assert [one.call[0] for one in self.log] == [one[0] for one in expected_log]
+        assert all(self.same(ours, theirs) for ours, theirs in zip(self.log, expected_log, strict=True))
+        del self.log[:]
+
+    def same(self, ours, theirs):
+        """Whether two results have the same shape, and share objects in the same places."""
+        if not isinstance(theirs, list):
+            return ours is theirs
         if not hasattr(ours, "call") or type(ours) is not theirs[1]:
             return False
-        known = pairs.setdefault(id(ours), theirs)
-        if known is not theirs:
-            return False
+        if id(ours) in self.pairs:
+            return self.pairs[id(ours)] is theirs
+        self.pairs[id(ours)] = theirs
+        self.alive.append(ours)
         number, arguments = ours.call
         return (
             number == theirs[0]
             and list(arguments) == list(theirs[2])
-            and all(same(arguments[name], theirs[2][name], pairs) for name in arguments)
+            and all(self.same(arguments[name], theirs[2][name]) for name in arguments)
         )
-    return ours is theirs
 
 
-async def compare(registered, layers, wishes, calls):
-    """Run all calls against both; later calls find the plans of earlier ones."""
-    registry, log = di.Adapters(), []
-    reference = Reference([])
-    base = Components()
-    token = context.buvar_context.set(base)
-    try:
-        stack = [{}]
-        now, later = registered[:-2], registered[-2:]
-        for adapter in now:
-            register(registry, reference, adapter, log)
-        middle = base.push()
-        stack = [{}, *stack]
-        for index, pushes, added, event in calls:
-            targets, given_types = wishes[index % len(wishes)]
+async def compare(registered, layers, ground, wishes, calls):
+    """Run all calls against both."""
+    both = Comparison()
+    now, later = registered[:-2], registered[-2:]
+    for adapter in now:
+        both.register(adapter)
+    async with contextlib.AsyncExitStack() as exits:
+        current, stack = Components(), [Floor()]
+        shared = [(current, stack[0])]
+        for kind in ground:
+            if kind:
+                current, stack = await exits.enter_async_context(both.opened(kind, current, stack))
+            else:
+                current, stack = current.push(), [Floor(), *stack]
+            shared.append((current, stack[0]))
+        held = await exits.enter_async_context(both.opened("scope", current, stack))
+        shared.append((held[0], held[1][0]))
+        for index, pushes, added, event, where in calls:
             if event == "register" and later:
-                register(registry, reference, later.pop(), log)
+                both.register(later.pop())
             if event == "add" and layers:
-                add(base, stack[-1], [layers.pop()])
-            current, mirror = middle, list(stack)
-            for _ in range(pushes):
-                current, mirror = current.push(), [{}, *mirror]
-            if not pushes:
-                added = ()
-            add(current, mirror[0], added)
-            context.buvar_context.set(current)
+                add(*shared[pushes % len(shared)], [layers.pop()])
+            targets, given_types = wishes[index % len(wishes)]
             given = {name: type_() for name, type_ in given_types.items()}
-            log.clear()
-            counted[0] += 1
-            try:
-                expected, expected_log = reference.request(mirror, targets, given)
-            except Failed:
-                async with registry.scope() as scope:
-                    with pytest.raises(di.ResolveError):
-                        await scope.nject(*targets, **given)
-                assert log == []
-                continue
-            async with registry.scope() as scope:
-                found = await scope.nject(*targets, **given)
-                pairs = {}
-                results = found if len(targets) > 1 else [found]
-                assert all(same(ours, theirs, pairs) for ours, theirs in zip(results, expected, strict=True))
-                assert [one.call[0] for one in log] == [one[0] for one in expected_log]
-                opened = [one for one in log if "generator" in reference.styles[one.call[0]]]
-                del log[:]
-            assert log == [("closed", one) for one in reversed(opened)]
-    finally:
-        context.buvar_context.reset(token)
-
-
-def register(registry, reference, adapter, log):
-    target, wanted, style = adapter
-    number = len(reference.registered)
-    registry.register(make_adapter(number, target, wanted, style, log))
-    reference.registered.append((number, target, wanted))
-    reference.styles.append(style)
+            async with contextlib.AsyncExitStack() as own:
+                now, mirror = held if where == "shared" else (current, stack)
+                if where == "below":
+                    now, mirror = await own.enter_async_context(both.opened("scope", now, mirror))
+                for _ in range(pushes):
+                    now, mirror = now.push(), [Floor(), *mirror]
+                if pushes:
+                    add(now, mirror[0], added)
+                if where == "above":
+                    now, mirror = await own.enter_async_context(both.opened("scope", now, mirror))
+                await both.request(now, mirror, targets, given)
 
 
 def add(components_, mirror, added):
@@ -261,7 +419,25 @@ def add(components_, mirror, added):
             mirror[base, name] = item
 
 
-def check(examples=EXAMPLES, seed=None):
+#: Everything; and, where faults of one kind are found sooner, without what is kept, and with little else.
+EVERYTHING = (
+    adapters("call", "call", "scope", "app"),
+    components,
+    grounds,
+    requests(),
+    calls("above", "above", "above", "below", "shared", "none"),
+)
+SIMPLE = (adapters("call"), components, st.just([""]), requests(), calls("above"))
+KEPT = (
+    adapters("call", "scope", "app", types=[A, A1, B]),
+    components,
+    st.sampled_from([["scope", "app"], ["app", ""]]),
+    requests([A, A1, B]),
+    calls("shared", "none", "below"),
+)
+
+
+def check(examples=EXAMPLES, *, cases=EVERYTHING, seed=None):
     @settings(
         max_examples=examples,
         deadline=None,
@@ -270,16 +446,20 @@ def check(examples=EXAMPLES, seed=None):
         phases=[Phase.generate],
         derandomize=seed is None,
     )
-    @given(adapters, components, requests, calls)
-    def run(registered, layers, wishes, made_calls):
-        asyncio.run(compare(registered, layers, wishes, made_calls))
+    @given(*cases)
+    def run(registered, layers, ground, wishes, made_calls):
+        asyncio.run(compare(registered, layers, ground, wishes, made_calls))
 
     run()
 
 
-def test_plans_against_the_reference():
-    """DI-03 to DI-09, decisions 6 and 7: the same values, the same sharing, the same calls as the slow resolver."""
-    check()
+@pytest.mark.timeout(120 + EXAMPLES)
+@pytest.mark.parametrize("cases", [EVERYTHING, SIMPLE, KEPT], ids=["everything", "simple", "kept"])
+def test_plans_against_the_reference(cases):
+    """DI-03 to DI-09, decisions 6 and 7: the same values, sharing, keeping, calls and ends as the slow resolver."""
+    before = counted[0]
+    check(cases=cases)
+    print(f"{counted[0] - before} requests compared")
 
 
 def no_rollback(monkeypatch):
@@ -386,20 +566,105 @@ def cycles_by_adapter(monkeypatch):
     monkeypatch.setattr(_resolve.Resolver, "_try", try_)
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
+def kept_see_the_call(monkeypatch):
+    """What is kept is made of what the call sees, too."""
+    original = _resolve.Resolver._room_of
+
+    def room_of(self, lifetime, asking):
+        room = original(self, lifetime, asking)
+        return _resolve._Room(_resolve.WHOLE, room.holder)
+
+    monkeypatch.setattr(_resolve.Resolver, "_room_of", room_of)
+
+
+def kept_twice(monkeypatch):
+    """What is kept is made anew all the same."""
+    monkeypatch.setattr(_scope._Keeper, "_store", lambda self, key, value: None)
+
+
+def kept_by_type(monkeypatch):
+    """Two adapters for one type share what is kept."""
+    monkeypatch.setattr(
+        _adapters.Key, "__eq__", lambda self, other: self.candidate.produces is other.candidate.produces
+    )
+    monkeypatch.setattr(_adapters.Key, "__hash__", lambda self: hash(self.candidate.produces))
+
+
+def application_keeps_nothing_of_a_scope(monkeypatch):
+    """What an application's value needs and a scope would keep, is kept by the scope."""
+    original = _resolve.Resolver._room_of
+    whole = _resolve._Room(_resolve.WHOLE, 0)
+    monkeypatch.setattr(_resolve.Resolver, "_room_of", lambda self, lifetime, asking: original(self, lifetime, whole))
+
+
+def outer_scopes_count(monkeypatch):
+    """A scope around the application will do as well as one inside of it."""
+
+    def depths(layers):
+        kinds = [(len(layers) - index, type(layer.owner)) for index, layer in enumerate(layers)]
+        return tuple(next((depth for depth, one in kinds if one is kind), 0) for kind in (di.Scope, di.Application))
+
+    monkeypatch.setattr(_ground, "depths", depths)
+
+
+def older_are_a_way_out(monkeypatch):
+    """Where nothing is open to keep a value, an older adapter is taken."""
+    original = _resolve.Resolver._try
+
+    def try_(self, candidate, room):
+        try:
+            return original(self, candidate, room)
+        except _resolve.HardProblem:
+            return _resolve.Attempt(candidate)
+
+    monkeypatch.setattr(_resolve.Resolver, "_try", try_)
+
+
+def kept_in_the_newest(monkeypatch):
+    """What an application keeps is kept by the innermost scope."""
+    original = _ground.Ground.__post_init__
+
+    def post_init(self):
+        original(self)
+        self.application_depth = self.scope_depth or self.application_depth
+
+    monkeypatch.setattr(_ground.Ground, "__post_init__", post_init)
+
+
+def unfiled_keepings(monkeypatch):
+    """What is kept is not shared under the bases of its type within a call."""
+    original = _resolve._Room.file
+    monkeypatch.setattr(
+        _resolve._Room,
+        "file",
+        lambda self, made: original(self, made) if made.key is None else self.steps.append(made),
+    )
+
+
+FAULTS = {
+    SIMPLE: [
         no_rollback, own_type_only, oldest_first, stale_plans, blind_families, stale_chains,
         context_before_keywords, no_names, cycles_by_adapter, oldest_closed_first, unions_backwards,
     ],
-)  # fmt: skip
-def test_the_comparison_catches_faults(fault, monkeypatch):
+    KEPT: [
+        kept_see_the_call, kept_twice, kept_by_type, application_keeps_nothing_of_a_scope, outer_scopes_count,
+        older_are_a_way_out, kept_in_the_newest, unfiled_keepings,
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("cases", "fault"),
+    [pytest.param(cases, fault, id=fault.__name__) for cases, faults in FAULTS.items() for fault in faults],
+)
+def test_the_comparison_catches_faults(cases, fault, monkeypatch):
     """Each fault that is planted is found by the comparison; a check that cannot fail proves nothing."""
-    check(20)
+    check(20, cases=cases)
     fault(monkeypatch)
 
     with pytest.raises((Exception, pytest.fail.Exception)):
-        check(1500)
+        check(4000, cases=cases)
 
 
 @pytest.mark.parametrize("is_faulty", [False, True])

@@ -698,6 +698,74 @@ async def test_generators_inside_an_application_value(log):
     assert log == ["open session", "open span", "scope ended", "close span", "close session"]
 
 
+async def test_a_scoped_value_of_a_scoped_value_inside_an_application_value(log):
+    """What would live in a scope and needs another such, or a generator, lives in the application all the same."""
+
+    def span(session: Session) -> Iterator[Span]:
+        log.append("open span")
+        yield Span()
+        log.append("close span")
+
+    di.register(log.agen(Session, "session"), span, scope="scope")
+    di.register(Handler, scope="app")
+
+    async with di.application():
+        async with di.scope():
+            handler = await di.nject(Handler)
+            assert await di.nject(Span) is not handler.span
+        assert await di.nject(Handler) is handler
+    assert log == [
+        "open session", "open span", "open session", "open span", "close span", "close session",
+        "close span", "close session",
+    ]  # fmt: skip
+
+
+async def test_what_nothing_keeps_sees_no_more_than_who_asks():
+    """A scope's value is not refused because of what an application could make only of the newest layers."""
+
+    class Users:
+        def __init__(self, pool: Pool):
+            self.pool = pool
+
+    class Page:
+        def __init__(self, users: Users | None = None):
+            self.users = users
+
+    di.register(Users, scope="app")
+    di.register(Page, scope="scope")
+
+    async with di.scope() as scope:
+        with context.child():
+            context.add(Pool())
+            with pytest.raises(di.ResolveError, match="^Users lives as long as the application"):
+                await di.nject(Users)
+            assert (await di.nject(Page)).users is None
+        assert (await scope.nject(Page)).users is None
+
+
+async def test_refused_when_it_is_made():
+    """What turns out to need an application only when it is made on its own is refused with the way out."""
+
+    class Request:
+        def __init__(self, page: "Page | None" = None): ...
+
+    class Users:
+        def __init__(self, request: Request, pool: Pool): ...
+
+    class Page:
+        def __init__(self, users: Users | None = None): ...
+
+    di.register(Pool, scope="app")
+    di.register(Request, Users)
+    di.register(Page, scope="scope")
+
+    async with di.scope():
+        # a part of the request, it could do without users, who need the request
+        with pytest.raises(di.ResolveError, match="^Pool lives as long as the application, and none is open") as caught:
+            await di.nject(Request)
+    assert "Page" in str(caught.value)
+
+
 async def test_applications_are_independent():
     """Applications on different components each have their own values; nested ones too."""
     di.register(Pool, scope="app")
