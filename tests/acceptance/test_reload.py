@@ -18,6 +18,7 @@ import pytest
 
 OPS = """
 import asyncio, time
+from datetime import timedelta
 from binp import BINP
 import helper
 
@@ -45,6 +46,9 @@ async def slow(seconds: float = 1) -> str:
 @binp.action
 async def block() -> None:
     time.sleep(600)
+
+@binp.schedule(every=timedelta(seconds=1))
+async def by_the_clock() -> None: ...
 
 @binp.service
 async def keeper() -> None:
@@ -248,7 +252,7 @@ def test_nobody_is_refused_while_it_restarts(reloaded: Reloaded) -> None:
 
 
 def test_what_runs_is_given_time_to_end(reloaded: Reloaded) -> None:
-    """A run in flight ends with the code that it began with; the next one has the new code."""
+    """A run in flight ends with the code that it began with; the next one has the new code; no clock starts any."""
     server = reloaded.server
     run = server.start("slow", seconds=2)
     reloaded.say("two")
@@ -260,6 +264,7 @@ def test_what_runs_is_given_time_to_end(reloaded: Reloaded) -> None:
     assert (before["state"], before["result"]) == ("succeeded", "one")
     assert (after["state"], after["result"]) == ("succeeded", "two")
     assert [line["state"] for line in server.runs(operation="keeper")] == ["running", "cancelled"]
+    assert server.runs(operation="by_the_clock") == []
 
 
 def test_what_does_not_end_is_cut_short(serve: Serve) -> None:

@@ -256,7 +256,7 @@ class Schedule:
         """The store is open; nothing is started before this process leads."""
 
     def lead(self) -> None:
-        """Look after the schedules from here on.
+        """Look after the schedules from here on, unless this home has none of them started.
 
         Raises:
             InvalidArguments: the arguments of a schedule do not fit its function.
@@ -264,7 +264,7 @@ class Schedule:
         """
         for entry in self._entries.values():
             self._operation_of(entry).form.bind(entry.arguments)
-        if self._ticking is None:
+        if self._ticking is None and self._home.has_schedules:
             self._ticker = Ticker(self._home, self._entries, self._operation_of)
             loop = asyncio.get_running_loop()
             context = self._home.context()

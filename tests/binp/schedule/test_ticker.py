@@ -252,3 +252,17 @@ async def test_it_goes_on_by_itself(hand, binp):
     assert all(run.due % 1_000_000 == 0 and run.due <= run.started for run in runs)
     await binp.home.close()
     assert not [task for task in asyncio.all_tasks() if task.get_name() == "binp schedules"]
+
+
+async def test_nothing_is_started_where_the_home_has_no_schedules(binp):
+    """A home that is told so looks after nothing, though it leads: while a file is being written, for one."""
+
+    @binp.schedule(every=timedelta(seconds=1))
+    async def beat() -> None: ...
+
+    binp.home.has_schedules = False
+    await binp.home.open(serving=True)
+    binp.home.lead()
+
+    assert not [task for task in asyncio.all_tasks() if task.get_name() == "binp schedules"]
+    assert len(await binp.schedule.schedules()) == 1
