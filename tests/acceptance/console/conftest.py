@@ -44,9 +44,12 @@ FLAGS = [
 class Site:
     """The site, served by a process of its own on a port that stays the same."""
 
-    def __init__(self, folder: Path, environ: dict[str, str]) -> None:
+    def __init__(self, folder: Path, environ: dict[str, str], *arguments: str) -> None:
         self.folder = folder
+        self.file = folder / SITE.name
+        shutil.copy(SITE, self.file)
         self._environ = environ
+        self._arguments = arguments
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -55,7 +58,7 @@ class Site:
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
-        command = [sys.executable, "-c", "from binp.cli import main; main()", "run", str(SITE)]
+        command = [sys.executable, "-c", "from binp.cli import main; main()", "run", str(self.file), *self._arguments]
         self._log = (self.folder / "log.txt").open("a")
         self._process = subprocess.Popen(
             [*command, "--port", str(self.port), "--db", str(self.folder / "data.db")],
@@ -93,7 +96,7 @@ class Site:
         return self.call(f"/internal/actions/{name}/runs", arguments)["run"]
 
 
-Serve = Callable[[], Site]
+Serve = Callable[..., Site]
 Visit = Callable[..., Page]
 
 
@@ -137,13 +140,13 @@ def browser(launch: Callable[..., Browser]) -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def serve(checkout: Path, clean_environ: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
-    """Serve one more site; all are stopped at the end."""
+    """Serve one more site, as `binp run` does with these arguments; all are stopped at the end."""
     if not (checkout / "src/binp/console/index.html").exists():
         pytest.skip("the console is not built: python hatch_build.py builds it")
     sites: list[Site] = []
 
-    def make() -> Site:
-        site = Site(tmp_path_factory.mktemp("site"), clean_environ)
+    def make(*arguments: str) -> Site:
+        site = Site(tmp_path_factory.mktemp("site"), clean_environ, *arguments)
         sites.append(site)
         site.start()
         return site

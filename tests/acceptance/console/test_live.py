@@ -37,6 +37,24 @@ def test_a_server_that_comes_back_is_noticed(serve: Any, visit: Any, watch: Any,
     at.stop()
 
 
+def test_a_file_that_is_saved_is_shown_as_it_is_now(serve: Any, visit: Any, watch: Any) -> None:
+    """N-23: under `binp run --reload` an open page stays logged in and shows the new action; nothing is clicked."""
+    watch.allowed += ["ERR_INCOMPLETE_CHUNKED_ENCODING", "status of 503"]
+    at = serve("--reload")
+    page = visit("", at=at)
+    expect(page.get_by_role("link", name=re.compile("^greet"))).to_have_count(1)
+    text = at.file.read_text()
+    at.file.write_text(text + "\n\n@binp.action\ndef brand_new() -> None: ...\n")
+    expect(page.get_by_role("link", name=re.compile("^brand_new"))).to_be_visible(timeout=20_000)
+    at.file.write_text("not Python")
+    expect(page.locator("[data-status=lost]")).to_be_visible(timeout=20_000)
+    at.file.write_text(text)
+
+    expect(page.locator("[data-status=live]")).to_be_visible(timeout=20_000)
+    expect(page.get_by_role("link", name=re.compile("^brand_new"))).to_have_count(0, timeout=20_000)
+    at.stop()
+
+
 def test_a_run_that_a_kill_cut_short_is_shown_so(serve: Any, visit: Any, watch: Any) -> None:
     """The open page of a run whose process was killed says so when the server is back."""
     watch.allowed += ["ERR_"]
