@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from binp.home import Home
 from binp.operations import (
     Operation,
     Policy,
+    Retry,
     UnknownOperation,
     check_callable,
     default_description,
@@ -20,6 +22,8 @@ from binp.operations import (
 )
 from binp.runs import RunHandle, Threads, Trigger, call_function, current_run
 from buvar import di
+
+from ._policy import policy_of
 
 if TYPE_CHECKING:
     from ._models import ActionInfo
@@ -53,7 +57,21 @@ class Action:
 
     @overload
     def __call__(
-        self, /, *, name: str | None = None, description: str | None = None, labels: Iterable[str] = ()
+        self,
+        /,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        labels: Iterable[str] = (),
+        timeout: float | timedelta | None = None,
+        retries: int = 0,
+        retry_delay: float = 1.0,
+        retry_backoff: float = 2.0,
+        retry_max_delay: float = 60.0,
+        concurrency: int | None = None,
+        per: str | Sequence[str] = (),
+        when_full: Literal["queue", "skip", "replace"] = "queue",
+        confirm: str | Callable[..., str] | None = None,
     ) -> Callable[[Function], Function]: ...
 
     def __call__(
@@ -64,6 +82,15 @@ class Action:
         name: str | None = None,
         description: str | None = None,
         labels: Iterable[str] = (),
+        timeout: float | timedelta | None = None,
+        retries: int = 0,
+        retry_delay: float = 1.0,
+        retry_backoff: float = 2.0,
+        retry_max_delay: float = 60.0,
+        concurrency: int | None = None,
+        per: str | Sequence[str] = (),
+        when_full: Literal["queue", "skip", "replace"] = "queue",
+        confirm: str | Callable[..., str] | None = None,
     ) -> Any:
         """Make an action of a function.
 
@@ -72,16 +99,38 @@ class Action:
             name: What it is listed as; the qualified name of the function by default. The latest of a name wins.
             description: What it says of itself; the docstring by default.
             labels: Labels of each of its runs.
+            timeout: Seconds that it may take. An async function is cancelled then; the end of one in a thread, which
+                cannot be stopped, is waited for. Either way its run has failed.
+            retries: How often it is tried again when it failed. All attempts are one run; each failure is a record.
+            retry_delay: Seconds before the second attempt, give or take a tenth.
+            retry_backoff: How many times as long each further one waits.
+            retry_max_delay: Seconds that no attempt waits longer than.
+            concurrency: How many of its runs there may be at once, in all processes that share the database.
+            per: Names of parameters: then as many for each combination of their values.
+            when_full: What becomes of a run for which there is no place: ``queue`` lets it wait, also over a restart,
+                ``skip`` keeps it as skipped, ``replace`` cancels what runs.
+            confirm: What is asked before somebody starts it by hand: a text, or a function of its arguments.
+
+        These rules hold for what is started; a direct call of the function is just that call.
 
         Raises:
-            BinpError: it is no function, or a generator function.
+            BinpError: it is no function, or a generator function, or an option makes no sense.
         """
+        policy = policy_of(
+            labels=tuple(labels),
+            timeout=timeout.total_seconds() if isinstance(timeout, timedelta) else timeout,
+            retry=Retry(limit=retries, delay=retry_delay, backoff=retry_backoff, max_delay=retry_max_delay),
+            places=concurrency,
+            per=(per,) if isinstance(per, str) else tuple(per),
+            when_full=when_full,
+            confirm=confirm,
+        )
         if function is None:
-            return lambda given: self._add(given, name, description, tuple(labels))
-        return self._add(function, name, description, tuple(labels))
+            return lambda given: self._add(given, name, description, policy)
+        return self._add(function, name, description, policy)
 
     def _add(
-        self, function: Callable[..., Any], name: str | None, description: str | None, labels: tuple[str, ...]
+        self, function: Callable[..., Any], name: str | None, description: str | None, policy: Policy
     ) -> Callable[..., Any]:
         check_callable(function, "@binp.action")
         operation = Operation(
@@ -89,7 +138,7 @@ class Action:
             name=name or default_name(function),
             function=function,
             description=default_description(function) if description is None else description,
-            policy=Policy(labels=labels),
+            policy=policy,
         )
         self._home.operations.add(operation, logger=_logger)
         return function

@@ -9,7 +9,7 @@ import os
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
-from binp.runs import OutputCapture, Runs, current_journal, current_run
+from binp.runs import OutputCapture, Runs, cancel_all, current_journal, current_run, drain
 from binp.store.contract import Change, Role, Store
 from buvar import config, context, di
 from buvar.components import Components
@@ -149,6 +149,7 @@ class Life:
 
     def _take_role(self, role: Role) -> None:
         if role is Role.OWNER and self._ready and self.is_serving and not self.is_ending:
+            self.runs.lead()
             for part in self._home.parts:
                 self.base.run(part.lead)
 
@@ -191,7 +192,7 @@ class Life:
         # else all that is the parent's, and the store refuses to be used
 
     async def _drain(self) -> None:
-        drained = asyncio.ensure_future(self.runs.drain(self._left(_DRAIN)))
+        drained = asyncio.ensure_future(drain(self.runs, self._left(_DRAIN)))
         hurry = asyncio.ensure_future(self.hurried.wait())
         try:
             await asyncio.wait({drained, hurry}, return_when=asyncio.FIRST_COMPLETED)
@@ -199,7 +200,7 @@ class Life:
             drained.cancel()
             hurry.cancel()
         self._say("drained")
-        left = await self.runs.cancel_all("cancelled: the process was shut down", max(0.5, self._left(_CANCEL)))
+        left = await cancel_all(self.runs, "cancelled: the process was shut down", max(0.5, self._left(_CANCEL)))
         self._say(f"cancelled what was left: {len(left)} did not stop" if left else "cancelled what was left")
 
     async def _wind_down(self) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from ._base import JOURNALED, base_of, journal_of
 from ._form import BoundCall, Form, FormError, InvalidArguments
 from ._json import CUT_KEY, REPR_KEY, as_json, as_text
-from ._operation import Operation, Policy, check_callable, default_description, default_name, is_async
+from ._operation import Operation, check_callable, default_description, default_name, is_async
+from ._policy import Concurrency, Policy, Retry, WhenFull
 from ._registry import Operations, UnknownOperation
 from ._secrets import mentions_secret
 
@@ -14,13 +15,16 @@ __all__ = [
     "JOURNALED",
     "REPR_KEY",
     "BoundCall",
+    "Concurrency",
     "Form",
     "FormError",
     "InvalidArguments",
     "Operation",
     "Operations",
     "Policy",
+    "Retry",
     "UnknownOperation",
+    "WhenFull",
     "as_json",
     "as_text",
     "base_of",

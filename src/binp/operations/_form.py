@@ -180,6 +180,11 @@ class Form:
             return frozenset(self._signature.parameters)
         return frozenset(name for name, hint in hints.items() if mentions_secret(hint))
 
+    @property
+    def has_secrets(self) -> bool:
+        """Whether one of the parameters is a secret, so that recorded arguments are not all of a call."""
+        return bool(self._secret_names)
+
     @functools.cached_property
     def _parameters(self) -> list[_Parameter]:
         found = []

@@ -12,10 +12,10 @@ from binp.errors import BinpError
 
 from ._base import base_of
 from ._form import Form
+from ._policy import Policy
 
 __all__ = [
     "Operation",
-    "Policy",
     "check_callable",
     "default_description",
     "default_name",
@@ -70,14 +70,6 @@ def check_callable(function: Callable[..., Any], decorator: str) -> None:
             where=place(function),
             fix="return a value, and say what happens on the way with binp.journal.record(...)",
         )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Policy:
-    """How an operation is run."""
-
-    #: labels of every run
-    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

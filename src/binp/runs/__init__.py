@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ._active import Acknowledged, ActiveRun, Kept, current_journal, current_run, entered, now, quietly
-from ._handle import RunCancelled, RunHandle, RunLost
-from ._life import Outcome, Trigger, settle, text_of
+from ._drain import cancel_all, drain
+from ._handle import RunCancelled, RunHandle, RunLost, RunSkipped
+from ._life import Outcome, RunTimedOut, Trigger, settle, text_of
 from ._output import OutputCapture
 from ._runs import AlreadyStarted, Runs, TooManyRuns
 from ._threads import Threads, call_function
@@ -19,13 +20,17 @@ __all__ = [
     "RunCancelled",
     "RunHandle",
     "RunLost",
+    "RunSkipped",
+    "RunTimedOut",
     "Runs",
     "Threads",
     "TooManyRuns",
     "Trigger",
     "call_function",
+    "cancel_all",
     "current_journal",
     "current_run",
+    "drain",
     "entered",
     "now",
     "quietly",

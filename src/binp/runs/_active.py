@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 from binp.operations import as_json, as_text
-from binp.store.contract import Ack, AddLabels, AddRecord, SetProgress, Store, StoreError, Write
+from binp.store.contract import Ack, AddLabels, AddRecord, Run, SetProgress, Store, StoreError, Write
 
 __all__ = [
     "FIELDS_LIMIT",
@@ -145,6 +145,8 @@ class ActiveRun:
         epoch: int = 1,
         actor: str | None = None,
         in_service: bool = False,
+        seq: int = 0,
+        again: Run | None = None,
     ) -> None:
         self.id = id
         self.operation = operation
@@ -163,11 +165,17 @@ class ActiveRun:
         #: who or what asked for it to be cancelled
         self.cancel_reason = "cancelled"
         self.task: asyncio.Task[Any] | None = None
+        #: it waits, and has not been taken
+        self.is_queued = False
+        #: 1 for the first
+        self.attempt = 1 if again is None else again.attempt + 1
+        #: the first run of which it is a further attempt
+        self.origin = None if again is None else again.origin or again.id
         self._interruptible = True
         self._store = store
         # re-entrant: a finaliser or a signal handler that prints may come in between
         self._order = threading.RLock()
-        self._seq = itertools.count(1)
+        self._seq = itertools.count(seq + 1)
         self._line = ""
         self._closed = False
         self._warned = False
@@ -259,6 +267,18 @@ class ActiveRun:
             self.cancel_delivered = task is not None
         if task is not None:
             task.cancel()
+
+    def taken(self) -> None:
+        """It waited, and has its turn: it begins now, in a new epoch."""
+        self.is_queued = False
+        self.epoch += 1
+        self.started = time.monotonic_ns()
+
+    def expose(self) -> bool:
+        """A request to cancel is delivered again. False if there was one in the meantime."""
+        with self._order:
+            self._interruptible = not self.cancel_requested
+            return self._interruptible
 
     def shield(self) -> bool:
         """From here on a request to cancel is remembered, not delivered. False if one was delivered before."""

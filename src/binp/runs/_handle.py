@@ -14,7 +14,7 @@ from ._life import Outcome
 if TYPE_CHECKING:
     from ._runs import Runs
 
-__all__ = ["RunCancelled", "RunHandle", "RunLost"]
+__all__ = ["RunCancelled", "RunHandle", "RunLost", "RunSkipped"]
 
 
 class RunCancelled(BinpError):
@@ -26,6 +26,18 @@ class RunCancelled(BinpError):
 
     def __init__(self, run: int, operation: str, reason: str) -> None:
         super().__init__(f"run {run} of {operation!r} was cancelled: {reason}")
+        self.run = run
+
+
+class RunSkipped(BinpError):
+    """The run was left out by a rule, so it has no result.
+
+    Attributes:
+        run: Its id.
+    """
+
+    def __init__(self, run: int, operation: str, reason: str) -> None:
+        super().__init__(f"run {run} of {operation!r} was not executed: {reason}")
         self.run = run
 
 
@@ -61,6 +73,7 @@ class RunHandle:
 
         Raises:
             RunCancelled: the run was cancelled.
+            RunSkipped: a rule left it out, or it waits on for the next process.
             Exception: what the function raised.
         """
         outcome = await asyncio.shield(self._done)
@@ -70,6 +83,8 @@ class RunHandle:
             raise outcome.error
         if outcome.state is State.CANCELLED:
             raise RunCancelled(self.id, self.operation, outcome.message or "cancelled")
+        if outcome.state in {State.SKIPPED, State.QUEUED}:
+            raise RunSkipped(self.id, self.operation, outcome.message or "skipped")
         raise BinpError(f"run {self.id} of {self.operation!r} failed: {outcome.message}") from outcome.error
 
     async def wait(self) -> Run:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 import traceback
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -16,10 +17,10 @@ from binp.operations import as_json, as_text, is_async
 from binp.store.contract import Ack, EndRun, State
 from buvar import di
 
-from ._active import MESSAGE_LIMIT, ActiveRun, now
+from ._active import MESSAGE_LIMIT, Acknowledged, ActiveRun, now
 from ._threads import Threads, call_function
 
-__all__ = ["Outcome", "Trigger", "end_of", "execute", "outcome_of", "settle", "text_of"]
+__all__ = ["Outcome", "RunTimedOut", "Trigger", "end_of", "execute", "outcome_of", "settle", "text_of", "traceback_of"]
 
 #: seconds that the teardown of injected dependencies may take
 TEARDOWN_LIMIT = 30.0
@@ -30,6 +31,18 @@ RESULT_LIMIT, TRACEBACK_LIMIT = 1024 * 1024, 64 * 1024
 _PLATFORM = str(Path(__file__).parent.parent) + os.sep
 
 _logger = logging.getLogger("binp.runs")
+
+
+class RunTimedOut(BinpError, TimeoutError):
+    """A function took longer than its action allows.
+
+    Attributes:
+        seconds: How long it might have taken.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"it took longer than {seconds:g} s")
+        self.seconds = seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,22 +86,25 @@ def outcome_of(run: ActiveRun, error: BaseException) -> Outcome:
 def end_of(run: ActiveRun, outcome: Outcome) -> EndRun:
     """The write that ends *run*."""
     error = outcome.error
+    is_skipped = outcome.state is State.SKIPPED
     has_result = outcome.state is State.SUCCEEDED and outcome.value is not None
     return EndRun(
         id=run.id,
         epoch=run.epoch,
         state=outcome.state,
         at=now(),
-        duration=run.duration,
+        duration=0 if is_skipped else run.duration,
         result=as_json(outcome.value, RESULT_LIMIT) if has_result else None,
         error_type=None if error is None else type(error).__qualname__,
-        error=outcome.message if outcome.message is None else outcome.message[:MESSAGE_LIMIT],
-        traceback=None if error is None or outcome.state is not State.FAILED else _traceback(error),
+        # what a rule left out did not fail; its record says why
+        error=None if outcome.message is None or is_skipped else outcome.message[:MESSAGE_LIMIT],
+        traceback=None if error is None or outcome.state is not State.FAILED else traceback_of(error),
+        attempt=run.attempt if run.attempt > 1 else None,
         journal=run.journal,
     )
 
 
-async def settle(ack: Ack[Any]) -> Any:
+async def settle(ack: Ack[Any] | Acknowledged) -> Any:
     """Await *ack* to its end even when cancelled meanwhile; the cancellation is raised afterwards."""
     try:
         return await ack
@@ -113,6 +129,7 @@ async def execute(
     *,
     injected: Collection[str],
     threads: Threads,
+    timeout: float | None = None,
 ) -> Outcome:
     """Call *function* in a scope of dependency injection, and tear that down whatever happened.
 
@@ -126,10 +143,11 @@ async def execute(
         kwargs: Its arguments by name; what is to be injected may be among them.
         injected: Names of the parameters to be injected.
         threads: Where a synchronous function is called.
+        timeout: Seconds that the function may take, its dependencies aside.
     """
     if not injected or all(name in kwargs for name in injected):
         try:
-            return Outcome(State.SUCCEEDED, await _call(run, function, args, kwargs, threads))
+            return Outcome(State.SUCCEEDED, await _call(run, function, args, kwargs, threads, timeout))
         except GeneratorExit:
             # the coroutine is thrown away: nothing can be awaited any more, not even an end
             raise
@@ -142,7 +160,8 @@ async def execute(
     outcome: Outcome
     try:
         provided = await opened.provide(function, skip=tuple(kwargs))
-        outcome = Outcome(State.SUCCEEDED, await _call(run, function, args, {**kwargs, **provided}, threads))
+        value = await _call(run, function, args, {**kwargs, **provided}, threads, timeout)
+        outcome = Outcome(State.SUCCEEDED, value)
     except GeneratorExit:
         raise
     except BaseException as error:  # noqa: BLE001 - becomes the outcome, which is where it is reported
@@ -166,30 +185,70 @@ async def _tear_down(run: ActiveRun, scope: di.Scope, outcome: Outcome) -> Outco
     for one in (*scope.teardown_errors, *torn) if error is not None else ():
         run.record(
             f"closing what was injected failed as well: {type(one).__name__}: {as_text(one)}",
-            {"traceback": _traceback(one)},
+            {"traceback": traceback_of(one)},
             level="error",
         )
     return outcome
 
 
 async def _call(
-    run: ActiveRun, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], threads: Threads
+    run: ActiveRun,
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    threads: Threads,
+    timeout: float | None,
 ) -> Any:
-    if is_async(function):
+    if not is_async(function):
+        return await _call_in_thread(run, function, args, kwargs, threads, timeout)
+    if timeout is None:
         return await function(*args, **kwargs)
+    try:
+        async with asyncio.timeout(timeout) as limit:
+            return await function(*args, **kwargs)
+    except TimeoutError:
+        if limit.expired():
+            raise RunTimedOut(timeout) from None
+        raise
 
+
+async def _call_in_thread(
+    run: ActiveRun,
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    threads: Threads,
+    timeout: float | None,
+) -> Any:
     def begin(*given: Any, **named: Any) -> Any:
         # a thread cannot be stopped: from its first step on a request to cancel is remembered until it comes back
         return function(*given, **named) if run.shield() else None
 
-    return await call_function(begin, args, kwargs, threads)
+    if timeout is None:
+        return await call_function(begin, args, kwargs, threads)
+    late = asyncio.get_running_loop().call_later(
+        timeout,
+        lambda: run.record(
+            f"it takes longer than {timeout:g} s; a thread cannot be stopped, so its end is waited for",
+            {},
+            level="warning",
+        ),
+    )
+    started = time.monotonic()
+    try:
+        value = await call_function(begin, args, kwargs, threads)
+    finally:
+        late.cancel()
+    if time.monotonic() - started > timeout:
+        raise RunTimedOut(timeout)
+    return value
 
 
-async def _await(ack: Ack[Any]) -> Any:
+async def _await(ack: Ack[Any] | Acknowledged) -> Any:
     return await ack
 
 
-def _traceback(error: BaseException) -> str:
+def traceback_of(error: BaseException) -> str:
     """The traceback without the platform's own frames: how it got there helps nobody. Never raises."""
     try:
         shown = traceback.TracebackException.from_exception(error)

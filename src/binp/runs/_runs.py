@@ -6,19 +6,24 @@ import asyncio
 import contextvars
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from binp.errors import BinpError
-from binp.operations import BoundCall, Operation, Operations, journal_of
-from binp.store.contract import Ack, BeginRun, Change, RequestCancel, State, Store, StoreError
+from binp.operations import BoundCall, Operation, Operations
+from binp.store.contract import Ack, BeginRun, Change, RequestCancel, Run, State, Store, StoreError
 
-from ._active import ActiveRun, current_journal, current_run, entered, now, quietly
+from ._active import Acknowledged, ActiveRun, current_journal, current_run, entered, now, quietly
+from ._dispatch import Dispatch
+from ._execution import Execution, carry_out
 from ._handle import RunCancelled, RunHandle
-from ._life import Outcome, Trigger, end_of, execute, outcome_of, settle
+from ._life import Outcome, Trigger, end_of, outcome_of, settle
+from ._queue import Queue
 from ._threads import Threads
 
 __all__ = ["AlreadyStarted", "Runs", "TooManyRuns"]
+
+#: the acknowledgement of the row of a run, or of one that was there before
+Begun = Ack[Any] | Acknowledged
 
 _logger = logging.getLogger("binp.runs")
 
@@ -42,18 +47,6 @@ class AlreadyStarted(BinpError):
         self.run = run
 
 
-@dataclass(frozen=True, slots=True)
-class _Execution:
-    """What is to be called, as what."""
-
-    operation: Operation
-    function: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
-    #: without its row in the history it is not to be executed
-    must_begin: bool
-
-
 class Runs:
     """The runs of one BINP in this process.
 
@@ -73,6 +66,8 @@ class Runs:
         self._active: dict[int, ActiveRun] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._accepting = True
+        self._queue = Queue(store)
+        self._dispatch = Dispatch(self, operations)
 
     @property
     def active(self) -> list[ActiveRun]:
@@ -80,8 +75,8 @@ class Runs:
         return list(self._active.values())
 
     @property
-    def _ending(self) -> list[ActiveRun]:
-        # a service ends when it is stopped, not by itself
+    def ending(self) -> list[ActiveRun]:
+        """Those that end by themselves: a service ends when it is stopped."""
         return [run for run in self._active.values() if not run.in_service]
 
     def context(self, run: ActiveRun | None = None) -> contextvars.Context:
@@ -101,6 +96,8 @@ class Runs:
         parent: ActiveRun | None = None,
         once: str | None = None,
         due: int | None = None,
+        slot: str | None = None,
+        again: Run | None = None,
     ) -> tuple[ActiveRun, Ack[Any]]:
         """Queue the row of a new run and hold it.
 
@@ -116,6 +113,7 @@ class Runs:
             journal=journal is not None,
             actor=trigger.actor,
             in_service=trigger.kind == "service" or (parent is not None and parent.in_service),
+            again=again,
         )
         ack = self.store.write(
             BeginRun(
@@ -123,18 +121,23 @@ class Runs:
                 operation=operation.name,
                 journal=journal.name if journal else None,
                 description=(journal or operation).description,
+                state=State.RUNNING if slot is None else State.QUEUED,
                 trigger=trigger.kind,
                 actor=trigger.actor,
                 parent=parent.id if parent else None,
+                attempt=run.attempt,
                 epoch=run.epoch,
                 node=self.store.node,
                 arguments=arguments,
                 labels=tuple(dict.fromkeys((*operation.policy.labels, *labels))),
                 once=once,
                 due=due,
+                origin=run.origin,
+                slot=slot,
                 at=now(),
             )
         )
+        run.is_queued = slot is not None
         self._active[run.id] = run
         return run, ack
 
@@ -155,6 +158,7 @@ class Runs:
         labels: Sequence[str] = (),
         once: str | None = None,
         due: int | None = None,
+        again: Run | None = None,
     ) -> RunHandle:
         """Start *operation* in a task of its own; returns when the row of the run is committed.
 
@@ -167,6 +171,7 @@ class Runs:
             labels: Beside those of the operation.
             once: Key for which only one run is started, ever.
             due: When it was due, in microseconds since the epoch.
+            again: The run of which it is a further attempt.
 
         Raises:
             AlreadyStarted: a run was started for the key *once* before.
@@ -175,17 +180,53 @@ class Runs:
         """
         parent = current_run.get()
         self._admit(operation, parent)
+        concurrency = operation.policy.concurrency
+        slot = None if concurrency is None else concurrency.slot(operation.kind, operation.name, call.recorded)
         run, ack = self.begin(
-            operation, trigger=trigger, arguments=call.recorded, labels=labels, parent=parent, once=once, due=due
+            operation,
+            trigger=trigger,
+            arguments=call.recorded,
+            labels=labels,
+            parent=parent,
+            once=once,
+            due=due,
+            slot=slot,
+            again=again,
         )
         # it goes on by itself, whoever started it
         run.in_service = False
         handle = RunHandle(self, run.id, operation.name)
-        execution = _Execution(operation, operation.function, call.args, call.kwargs, must_begin=True)
+        execution = Execution(operation, operation.function, call.args, call.kwargs, must_begin=True, slot=slot)
         self._spawn(run, handle, ack, execution, self.context(run))
         if not await settle(ack) and once is not None:
             raise AlreadyStarted(operation.name, once, await self.store.get_once(once))
         return handle
+
+    def resume(self, row: Run, operation: Operation, call: BoundCall) -> None:
+        """Take *row*, which a process that is gone has left queued, and execute it when it is its turn."""
+        run = ActiveRun(
+            store=self.store,
+            id=row.id,
+            operation=operation.name,
+            trigger=row.trigger,
+            journal=row.journal is not None,
+            actor=row.actor,
+            epoch=row.epoch,
+            seq=row.records,
+        )
+        run.is_queued, run.origin, run.attempt = True, row.origin, row.attempt
+        self._active[run.id] = run
+        concurrency = operation.policy.concurrency
+        slot = None if concurrency is None else concurrency.slot(operation.kind, operation.name, call.recorded)
+        execution = Execution(
+            operation, operation.function, call.args, call.kwargs, must_begin=True, slot=slot, orphaned=True
+        )
+        handle = RunHandle(self, run.id, operation.name)
+        self._spawn(run, handle, Acknowledged(True), execution, self.context(run))
+
+    def lead(self) -> None:
+        """What processes that are gone have left queued is executed here from now on."""
+        self._dispatch.wake()
 
     async def trace(
         self, operation: Operation, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -199,7 +240,7 @@ class Runs:
         actor = parent.actor if parent else None
         recorded = operation.form.record_direct(args, kwargs)
         run, ack = self.begin(operation, trigger=Trigger("call", actor), arguments=recorded, parent=parent)
-        execution = _Execution(operation, function, args, kwargs, must_begin=False)
+        execution = Execution(operation, function, args, kwargs, must_begin=False)
         if operation.form.injected - kwargs.keys():
             return await self._trace_apart(run, ack, execution)
         run.task = asyncio.current_task()
@@ -225,38 +266,14 @@ class Runs:
                 run = self._active.get(change.id)
                 if run is not None:
                     run.cancel("cancelled")
+        self._queue.obey(changes)
+        self._dispatch.obey(changes)
 
     def stop_accepting(self) -> None:
-        """From here on :meth:`begin` refuses."""
+        """From here on :meth:`start` refuses, and what waits for its turn is left to the next process."""
         self._accepting = False
-
-    async def drain(self, timeout: float) -> bool:
-        """Wait up to *timeout* seconds until the runs in flight have ended, services aside. False if some have not."""
-        deadline = asyncio.get_running_loop().time() + timeout
-        while self._ending:
-            left = deadline - asyncio.get_running_loop().time()
-            if left <= 0:
-                return False
-            await asyncio.sleep(min(left, 0.02))
-        return True
-
-    async def cancel_all(self, reason: str, timeout: float) -> list[ActiveRun]:
-        """Cancel every run in flight and wait for their ends. What does not end in time is recorded as cancelled.
-
-        Returns:
-            The runs that did not end when they were asked to: their functions swallow it, or are in threads.
-        """
-        for run in self._ending:
-            run.cancel(reason)
-        await self.drain(timeout)
-        left = self._ending
-        for run in left:
-            if run.task is not None:
-                run.task.cancel()
-        await self.drain(1.0)
-        for run in self._ending:
-            self.finish(run, Outcome(State.CANCELLED, message=f"{reason}; its function could not be stopped"))
-        return left
+        self._queue.close()
+        self._dispatch.close()
 
     def _admit(self, operation: Operation, parent: ActiveRun | None) -> None:
         if not self._accepting and (parent is None or parent.in_service):
@@ -270,7 +287,12 @@ class Runs:
             )
 
     def _spawn(
-        self, run: ActiveRun, handle: RunHandle, ack: Ack[Any], execution: _Execution, context: contextvars.Context
+        self,
+        run: ActiveRun,
+        handle: RunHandle,
+        ack: Ack[Any] | Acknowledged,
+        execution: Execution,
+        context: contextvars.Context,
     ) -> asyncio.Task[None]:
         live = self._live(run, handle, ack, execution)
         name = f"run {run.id} {run.operation}"
@@ -279,7 +301,9 @@ class Runs:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _live(self, run: ActiveRun, handle: RunHandle, ack: Ack[Any], execution: _Execution) -> None:
+    async def _live(
+        self, run: ActiveRun, handle: RunHandle, ack: Ack[Any] | Acknowledged, execution: Execution
+    ) -> None:
         # known only from here on: a task that is cancelled before its first step would leave the run without an end
         run.task = asyncio.current_task()
         try:
@@ -295,9 +319,12 @@ class Runs:
                 self._forget(run, handle, Outcome(State.FAILED, error=error, message=error.what))
                 return
             self._missing(run, error)
-            outcome = await self._execute(run, execution)
+            outcome = await carry_out(run, execution, self.threads)
         else:
-            outcome = await self._execute(run, execution)
+            outcome = await self._execute_in_turn(run, execution)
+        if outcome.state is State.QUEUED:
+            self._forget(run, handle, outcome)
+            return
         try:
             await self._write_end(run, outcome)
         finally:
@@ -314,31 +341,32 @@ class Runs:
         run.close()
         handle._settle(outcome)  # noqa: SLF001 - made together
 
-    async def _execute(self, run: ActiveRun, execution: _Execution) -> Outcome:
-        if run.cancel_requested:
-            return Outcome(State.CANCELLED, message=run.cancel_reason)
-        if execution.must_begin and journal_of(execution.function) is not None:
-            # the function keeps history by itself: this is the run that it would begin
-            run.adoptable = execution.operation.base
-        return await execute(
-            run,
-            execution.function,
-            execution.args,
-            execution.kwargs,
-            injected=execution.operation.form.injected,
-            threads=self.threads,
-        )
+    async def _execute_in_turn(self, run: ActiveRun, execution: Execution) -> Outcome:
+        if run.is_queued:
+            try:
+                left_out = await self._queue.enter(
+                    run, execution.slot, execution.policy.concurrency, orphaned=execution.orphaned
+                )
+            except asyncio.CancelledError as error:
+                return outcome_of(run, error)
+            except StoreError as error:
+                return Outcome(State.FAILED, error=error, message=error.what)
+            if left_out is not None:
+                if left_out.state is State.SKIPPED:
+                    run.record(left_out.message, {})
+                return left_out
+        return await carry_out(run, execution, self.threads)
 
-    async def _trace_here(self, run: ActiveRun, ack: Ack[Any], execution: _Execution) -> Outcome:
+    async def _trace_here(self, run: ActiveRun, ack: Ack[Any], execution: Execution) -> Outcome:
         try:
             await ack
         except StoreError as error:
             self._missing(run, error)
         except asyncio.CancelledError as error:
             return outcome_of(run, error)
-        return await self._execute(run, execution)
+        return await carry_out(run, execution, self.threads)
 
-    async def _trace_apart(self, run: ActiveRun, ack: Ack[Any], execution: _Execution) -> Any:
+    async def _trace_apart(self, run: ActiveRun, ack: Ack[Any], execution: Execution) -> Any:
         handle = RunHandle(self, run.id, execution.operation.name)
         # it is the caller's call: what he has in his context is found
         context = contextvars.copy_context()
@@ -365,7 +393,8 @@ class Runs:
                 "the end of run %s of %r is missing in the history: it %s", run.id, run.operation, outcome.state
             )
             return
-        if not written:
+        # one that was cancelled while it waited had its end written with that
+        if not written and not run.is_queued:
             _logger.warning(
                 "run %s of %r had been ended by somebody else before it %s", run.id, run.operation, outcome.state
             )

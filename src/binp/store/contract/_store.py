@@ -99,6 +99,9 @@ class Store(Protocol):
     async def get_once(self, key: str) -> int | None:
         """The run that was begun with the key *key* (:attr:`BeginRun.once`), or None."""
 
+    async def get_orphans(self, limit: int = 200) -> list[int]:
+        """Runs that are QUEUED although the process that queued them is gone, oldest first."""
+
     async def get_slot(self, slot: str) -> list[int]:
         """The runs that are RUNNING in the slot *slot*, oldest first."""
 

@@ -59,6 +59,10 @@ class Reader:
         row = self._ask("get_once", (clean_name(key),)).fetchone()
         return None if row is None else row[0]
 
+    def get_orphans(self, limit: int) -> list[int]:
+        """Runs that wait although the process that queued them is gone, oldest first."""
+        return [row[0] for row in self._ask("get_orphans", (_bounded(limit),))]
+
     def get_slot(self, slot: str) -> list[int]:
         """The runs that are running in *slot*, oldest first."""
         return [row[0] for row in self._ask("get_slot", (clean_name(slot),))]

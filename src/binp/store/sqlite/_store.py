@@ -195,6 +195,10 @@ class SqliteStore:
         """The run that was begun with the key *key*, or None."""
         return self._opened().get_once(key)
 
+    async def get_orphans(self, limit: int = 200) -> list[int]:
+        """Runs that are QUEUED although the process that queued them is gone, oldest first."""
+        return await self._aside(lambda reader: reader.get_orphans(limit))
+
     async def get_slot(self, slot: str) -> list[int]:
         """The runs that are RUNNING in the slot *slot*, oldest first."""
         return await self._aside(lambda reader: reader.get_slot(slot))

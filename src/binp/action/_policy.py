@@ -1,0 +1,61 @@
+"""Check the options of an action where they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from binp.errors import BinpError
+from binp.operations import Concurrency, Policy, Retry, WhenFull
+from buvar.names import did_you_mean
+
+__all__ = ["policy_of"]
+
+
+def policy_of(
+    *,
+    labels: tuple[str, ...],
+    timeout: float | None,
+    retry: Retry,
+    places: int | None,
+    per: tuple[str, ...],
+    when_full: str,
+    confirm: str | Callable[..., str] | None,
+) -> Policy:
+    """The policy that the options of ``@binp.action`` say.
+
+    Raises:
+        BinpError: one of them makes no sense; the message says which, and what to write.
+    """
+    if timeout is not None and not timeout > 0:
+        raise BinpError(f"timeout={timeout!r} is no time", fix="write seconds above 0, or leave it out")
+    if retry.limit < 0 or retry.delay < 0 or retry.backoff < 1 or retry.max_delay < 0:
+        raise BinpError(
+            f"retries={retry.limit}, retry_delay={retry.delay}, retry_backoff={retry.backoff} and "
+            f"retry_max_delay={retry.max_delay} cannot be obeyed",
+            fix="write numbers of zero or more, and a backoff of 1 or more",
+        )
+    return Policy(
+        labels=labels,
+        timeout=timeout,
+        retry=retry if retry.limit else None,
+        concurrency=_concurrency(places, per, when_full),
+        confirm=confirm,
+    )
+
+
+def _concurrency(places: int | None, per: tuple[str, ...], when_full: str) -> Concurrency | None:
+    known = [one.value for one in WhenFull]
+    if when_full not in known:
+        near = did_you_mean(str(when_full), known)
+        fix = f"did you mean {near!r}?" if near else f"write one of {', '.join(map(repr, known))}"
+        raise BinpError(f"when_full={when_full!r} is no choice", fix=fix)
+    if places is None:
+        if per or when_full != WhenFull.QUEUE:
+            raise BinpError(
+                "per and when_full say what happens when there are as many runs as there may be",
+                fix="say how many with concurrency=1, or leave them out",
+            )
+        return None
+    if places < 1:
+        raise BinpError(f"concurrency={places} lets nothing run", fix="write 1 or more, or leave it out")
+    return Concurrency(places=places, per=per, when_full=WhenFull(when_full))

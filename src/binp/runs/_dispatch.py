@@ -1,0 +1,110 @@
+"""Execute what processes that are gone have left queued."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from binp.errors import BinpError
+from binp.operations import BoundCall, Operation, Operations, UnknownOperation
+from binp.store.contract import Change, EndRun, Run, State, StoreError, TakeRun
+
+from ._active import now
+
+if TYPE_CHECKING:
+    from ._runs import Runs
+
+__all__ = ["Dispatch"]
+
+_logger = logging.getLogger("binp.runs")
+
+#: the kinds of operations whose runs may wait
+_KINDS = ("action", "schedule")
+
+
+class Dispatch:
+    """Looks for runs without a process, in the process that leads.
+
+    A run of which nothing here knows how to execute it is ended as interrupted, and says why.
+
+    Args:
+        runs: Where they are executed.
+        operations: What is known here.
+    """
+
+    def __init__(self, runs: Runs, operations: Operations) -> None:
+        self._runs = runs
+        self._operations = operations
+        self._leads = False
+        self._task: asyncio.Task[None] | None = None
+        self._again = False
+
+    def wake(self) -> None:
+        """This process leads: look, now and whenever a process has gone."""
+        self._leads = True
+        self._again = True
+        if self._task is None:
+            loop = asyncio.get_running_loop()
+            self._task = loop.create_task(self._look(), name="binp dispatch", context=self._runs.context())
+
+    def obey(self, changes: Sequence[Change]) -> None:
+        """Look when a process has gone and left something queued."""
+        if self._leads and any(change.topic == "queue" for change in changes):
+            self.wake()
+
+    def close(self) -> None:
+        """Take nothing any more."""
+        self._leads = False
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _look(self) -> None:
+        try:
+            while self._again:
+                self._again = False
+                for run in await self._runs.store.get_orphans():
+                    await self._adopt(run)
+        except StoreError:
+            _logger.exception("what is queued could not be read")
+        finally:
+            self._task = None
+
+    async def _adopt(self, run: int) -> None:
+        store = self._runs.store
+        row = await store.get_run(run)
+        if row is None or row.state is not State.QUEUED or any(run == active.id for active in self._runs.active):
+            return
+        try:
+            operation, call = self._call_of(row)
+        except BinpError as error:
+            if await store.write(TakeRun(id=run, node=store.node, orphaned=True, at=now())):
+                what = f"interrupted: it waited when its process ended, and cannot be executed here: {error.what}"
+                end = EndRun(
+                    id=run,
+                    epoch=row.epoch + 1,
+                    state=State.INTERRUPTED,
+                    at=now(),
+                    duration=0,
+                    error=what,
+                    journal=row.journal is not None,
+                )
+                await store.write(end)
+            return
+        self._runs.resume(row, operation, call)
+
+    def _call_of(self, row: Run) -> tuple[Operation, BoundCall]:
+        operation = self._find(row.operation)
+        if operation.form.has_secrets:
+            raise BinpError("a secret among its arguments was not kept")
+        return operation, operation.form.bind(json.loads(row.arguments or "{}"))
+
+    def _find(self, name: str) -> Operation:
+        for kind in _KINDS:
+            try:
+                return self._operations.get(kind, name)
+            except UnknownOperation:
+                continue
+        return self._operations.get(_KINDS[0], name)

@@ -1,0 +1,84 @@
+"""Call a function as its policy says: within its time, and again when it failed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from binp.operations import Operation, Policy, journal_of
+from binp.store.contract import State
+
+from ._active import ActiveRun
+from ._life import Outcome, execute, outcome_of, traceback_of
+from ._threads import Threads
+
+__all__ = ["Execution", "carry_out"]
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What is to be called, as what."""
+
+    operation: Operation
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    #: without its row in the history it is not to be executed
+    must_begin: bool
+    #: what it needs a place in
+    slot: str | None = None
+    #: another process queued it, which is gone
+    orphaned: bool = False
+
+    @property
+    def policy(self) -> Policy:
+        """By which rules: a call that somebody makes himself is just that call."""
+        return self.operation.policy if self.must_begin else Policy(labels=self.operation.policy.labels)
+
+
+async def carry_out(run: ActiveRun, execution: Execution, threads: Threads) -> Outcome:
+    """Call the function until it succeeds, is cancelled, or has failed as often as it may.
+
+    Each failed attempt but the last leaves a record with its traceback.
+    """
+    retry = execution.policy.retry
+    while True:
+        outcome = await _attempt(run, execution, threads)
+        error = outcome.error
+        if outcome.state is not State.FAILED or retry is None or run.attempt > retry.limit:
+            return outcome
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            return outcome
+        wait = retry.wait(run.attempt)
+        run.record(
+            f"attempt {run.attempt} failed, the next one comes in {wait:.1f} s: {outcome.message}",
+            {} if error is None else {"traceback": traceback_of(error)},
+            level="warning",
+        )
+        if not run.expose():
+            return Outcome(State.CANCELLED, message=run.cancel_reason)
+        try:
+            await asyncio.sleep(wait)
+        except asyncio.CancelledError as cancelled:
+            run.shield()
+            return outcome_of(run, cancelled)
+        run.attempt += 1
+
+
+async def _attempt(run: ActiveRun, execution: Execution, threads: Threads) -> Outcome:
+    if run.cancel_requested:
+        return Outcome(State.CANCELLED, message=run.cancel_reason)
+    if execution.must_begin and journal_of(execution.function) is not None:
+        # the function keeps history by itself: this is the run that it would begin
+        run.adoptable = execution.operation.base
+    return await execute(
+        run,
+        execution.function,
+        execution.args,
+        execution.kwargs,
+        injected=execution.operation.form.injected,
+        threads=threads,
+        timeout=execution.policy.timeout,
+    )

@@ -1,0 +1,119 @@
+"""Wait for a place: runs of which there may be only so many at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+from binp.operations import Concurrency, WhenFull
+from binp.store.contract import Change, RequestCancel, State, Store, TakeRun
+
+from ._active import ActiveRun, now
+from ._life import Outcome, settle
+
+__all__ = ["Queue"]
+
+#: seconds after which somebody who waits looks by himself: nobody may wait for ever because a change was not told
+_LOOK = 15.0
+
+
+class Queue:
+    """Those who wait in this process, in a line for each slot.
+
+    The store has the say who gets a place; those of one process come one after the other, and the processes compete.
+
+    Args:
+        store: Where runs are taken.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lines: dict[str, deque[asyncio.Event]] = {}
+        self._closed = asyncio.Event()
+
+    async def enter(
+        self, run: ActiveRun, slot: str | None, concurrency: Concurrency | None, *, orphaned: bool = False
+    ) -> Outcome | None:
+        """Take *run*, which is queued, when there is a place for it.
+
+        Args:
+            run: It counts as begun from the moment it is taken.
+            slot: What it needs a place in; None if it needs none.
+            concurrency: How many places there are, and what is done if all are taken.
+            orphaned: Another process queued it, which is gone.
+
+        Returns:
+            None when it was taken, else what became of it: skipped, or interrupted because this process shuts down.
+        """
+        places = None if concurrency is None else concurrency.places
+        line = self._lines.setdefault(slot or "", deque())
+        mine = asyncio.Event()
+        line.append(mine)
+        try:
+            if self._closed.is_set():
+                return _left()
+            if (concurrency is None or line[0] is mine) and await self._take(run, places, orphaned):
+                return None
+            if concurrency is None or concurrency.when_full is WhenFull.SKIP:
+                return Outcome(State.SKIPPED, message=_full(places))
+            if concurrency.when_full is WhenFull.REPLACE:
+                await self._displace(run, slot)
+            while await self._turn(mine):
+                if line[0] is mine and await self._take(run, places, orphaned):
+                    return None
+            return _left()
+        finally:
+            line.remove(mine)
+            if line:
+                # the next one looks for another place
+                line[0].set()
+            elif self._lines.get(slot or "") is line:
+                del self._lines[slot or ""]
+
+    def obey(self, changes: Sequence[Change]) -> None:
+        """Wake those for whom there may be a place; all of them where it is not known what has changed."""
+        slots = {str(change.id) for change in changes if change.topic == "slot"} if changes else set(self._lines)
+        for slot in slots:
+            line = self._lines.get(slot)
+            if line:
+                line[0].set()
+
+    def close(self) -> None:
+        """Whoever waits, waits no longer: what is queued is left to the next process."""
+        self._closed.set()
+        for line in self._lines.values():
+            for one in line:
+                one.set()
+
+    async def _turn(self, mine: asyncio.Event) -> bool:
+        """Wait until it is worth looking; False if nobody is to wait any more."""
+        try:
+            async with asyncio.timeout(_LOOK):
+                await mine.wait()
+        except TimeoutError:
+            return not self._closed.is_set()
+        mine.clear()
+        return not self._closed.is_set()
+
+    async def _take(self, run: ActiveRun, places: int | None, orphaned: bool) -> bool:
+        take = TakeRun(id=run.id, node=self._store.node, places=places, orphaned=orphaned, at=now())
+        if not await settle(self._store.write(take)):
+            return False
+        run.taken()
+        return True
+
+    async def _displace(self, run: ActiveRun, slot: str | None) -> None:
+        for other in await self._store.get_slot(slot or ""):
+            if other != run.id:
+                await self._store.write(RequestCancel(id=other, actor=f"run {run.id}", at=now()))
+
+
+def _left() -> Outcome:
+    return Outcome(State.QUEUED, message="it waits for its turn, and goes on when the app is served again")
+
+
+def _full(places: int | None) -> str:
+    if places is None:
+        return "skipped: another process has taken it"
+    return f"skipped: {places} {'is' if places == 1 else 'are'} running, and there may be no more"

@@ -1,0 +1,438 @@
+"""What is done when an action takes long, fails, or runs already."""
+
+import asyncio
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from binp import BINP, Inject
+from binp.errors import BinpError
+from binp.runs import RunCancelled, RunSkipped, RunTimedOut
+from binp.store import open_store
+from binp.store.contract import RunQuery, State
+from buvar import di
+
+
+async def run_of(handle):
+    return await asyncio.wait_for(handle.wait(), 30)
+
+
+async def messages(binp, run):
+    return [record.message for record in await binp.home.store.get_records(run)]
+
+
+async def until(condition):
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+# --- time
+
+
+@pytest.mark.parametrize("limit", [0.05, timedelta(milliseconds=50)])
+async def test_what_takes_too_long_has_failed(binp, limit):
+    """An async action that takes longer than it may is cancelled, and its run has failed with the reason."""
+    seen = []
+
+    @binp.action(timeout=limit)
+    async def sleep() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            seen.append("cleaned up")
+
+    handle = await binp.action.start(sleep)
+    with pytest.raises(RunTimedOut, match=r"it took longer than 0.05 s"):
+        await handle.result()
+    run = await run_of(handle)
+    assert (run.state, run.error_type, seen) == (State.FAILED, "RunTimedOut", ["cleaned up"])
+
+
+async def test_a_timeout_of_its_own_is_just_an_error(binp):
+    """A TimeoutError that the function itself raises is told as it is."""
+
+    @binp.action(timeout=30)
+    async def ask() -> None:
+        raise TimeoutError("the thermostat does not answer")
+
+    run = await run_of(await binp.action.start(ask))
+    assert run.error == "TimeoutError: the thermostat does not answer"
+
+
+async def test_a_thread_that_takes_too_long_is_waited_for(binp):
+    """A thread cannot be stopped: its run says so, ends when it does, and has failed."""
+    release = threading.Event()
+
+    @binp.action(timeout=0.05)
+    def wait() -> None:
+        release.wait(30)
+
+    handle = await binp.action.start(wait)
+    while not await messages(binp, handle.id):
+        await asyncio.sleep(0.01)
+    release.set()
+    run = await run_of(handle)
+    assert run.error == "RunTimedOut: it took longer than 0.05 s"
+    (said,) = await messages(binp, handle.id)
+    assert said == "it takes longer than 0.05 s; a thread cannot be stopped, so its end is waited for"
+
+
+async def test_dependencies_are_closed_in_peace(binp):
+    """The time limit is for the function: what was injected is closed after it, without haste."""
+    seen = []
+
+    class Thermostat: ...
+
+    async def thermostat() -> AsyncIterator[Thermostat]:
+        try:
+            yield Thermostat()
+        finally:
+            await asyncio.sleep(0.2)
+            seen.append("closed")
+
+    di.register(thermostat)
+
+    @binp.action(timeout=0.05)
+    async def use(*, it: Inject[Thermostat]) -> None:
+        await asyncio.Event().wait()
+
+    run = await run_of(await binp.action.start(use))
+    assert (run.error, seen) == ("RunTimedOut: it took longer than 0.05 s", ["closed"])
+
+
+# --- again
+
+
+async def test_a_failed_attempt_is_followed_by_another(binp):
+    """All attempts are one run: each failure is a record with its traceback, and the end says which attempt it was."""
+    attempts = []
+
+    @binp.action(retries=3, retry_delay=0.01)
+    async def flaky() -> str:
+        attempts.append(binp.journal.current)
+        if len(attempts) < 3:
+            raise OSError(f"not yet: {len(attempts)}")
+        return "done"
+
+    handle = await binp.action.start(flaky)
+    assert await handle.result() == "done"
+    run = await run_of(handle)
+    assert (run.state, run.attempt, attempts) == (State.SUCCEEDED, 3, [handle.id] * 3)
+    records = await binp.home.store.get_records(handle.id)
+    assert [record.level for record in records] == ["warning", "warning"]
+    assert records[0].message.startswith("attempt 1 failed, the next one comes in 0.0 s: OSError: not yet: 1")
+    assert "flaky" in records[1].fields
+
+
+async def test_the_last_attempt_is_the_outcome(binp):
+    """When all attempts have failed, the run has failed like the last one."""
+    attempts = []
+
+    @binp.action(retries=2, retry_delay=0)
+    def hopeless() -> None:
+        attempts.append(1)
+        raise OSError(f"attempt {len(attempts)}")
+
+    run = await run_of(await binp.action.start(hopeless))
+    assert (run.state, run.error, run.attempt, len(attempts)) == (State.FAILED, "OSError: attempt 3", 3, 3)
+
+
+async def test_it_is_cancelled_between_attempts(binp):
+    """A run that waits for its next attempt is cancelled at once."""
+    attempts = []
+
+    @binp.action(retries=5, retry_delay=60)
+    async def flaky() -> None:
+        attempts.append(1)
+        raise OSError("no")
+
+    handle = await binp.action.start(flaky)
+    while not await messages(binp, handle.id):
+        await asyncio.sleep(0.01)
+    assert await handle.cancel()
+    with pytest.raises(RunCancelled):
+        await asyncio.wait_for(handle.result(), 30)
+    assert len(attempts) == 1
+
+
+async def test_a_cancelled_attempt_is_not_tried_again(binp):
+    """Cancelled is not failed."""
+    attempts, begun = [], asyncio.Event()
+
+    @binp.action(retries=5, retry_delay=0)
+    async def work() -> None:
+        attempts.append(1)
+        begun.set()
+        await asyncio.Event().wait()
+
+    handle = await binp.action.start(work)
+    await begun.wait()
+    await handle.cancel()
+    assert (await run_of(handle)).state is State.CANCELLED
+    assert len(attempts) == 1
+
+
+async def test_a_journaled_action_is_one_run_however_often_it_is_tried(binp):
+    """Each attempt of an action that is journaled as well belongs to the run that was started."""
+    attempts = []
+
+    @binp.action(retries=1, retry_delay=0)
+    @binp.journal
+    async def flaky() -> None:
+        attempts.append(binp.journal.current)
+        if len(attempts) == 1:
+            raise OSError("no")
+
+    handle = await binp.action.start(flaky)
+    await handle.result()
+    assert attempts == [handle.id] * 2
+    assert len((await binp.home.store.find_runs(RunQuery())).runs) == 1
+
+
+def test_waits_grow(binp):
+    """Each further attempt waits longer, up to a bound, and by up to a tenth more or less."""
+
+    @binp.action(retries=9, retry_delay=2, retry_backoff=3, retry_max_delay=10)
+    async def flaky() -> None: ...
+
+    retry = binp.action.find(flaky).policy.retry
+    for attempt, whole in ((1, 2), (2, 6), (3, 10), (9, 10)):
+        waits = [retry.wait(attempt) for _ in range(50)]
+        assert whole * 0.9 <= min(waits) < max(waits) <= whole * 1.1
+
+
+# --- at once
+
+
+@pytest.fixture
+def gated(binp):
+    """A way to define an action that waits until it is let go; who is inside; and the gate."""
+    inside, gate = [], asyncio.Event()
+
+    def define(**options):
+        @binp.action(name="work", **options)
+        async def work(room: str = "bath") -> str:
+            inside.append(room)
+            try:
+                await gate.wait()
+            finally:
+                inside.remove(room)
+            return room
+
+    define.inside, define.gate = inside, gate
+    return define
+
+
+async def test_one_waits_for_the_other(binp, gated):
+    """What has no place waits queued, begins in the order it came, and counts its duration from then on."""
+    gated(concurrency=1)
+    handles = [await binp.action.start("work", room=str(number)) for number in range(4)]
+    await until(lambda: gated.inside == ["0"])
+    states = [(await binp.home.store.get_run(handle.id)).state for handle in handles]
+    assert states == [State.RUNNING, State.QUEUED, State.QUEUED, State.QUEUED]
+    gated.gate.set()
+    runs = [await run_of(handle) for handle in handles]
+    assert [run.state for run in runs] == [State.SUCCEEDED] * 4
+    assert all(before.ended <= after.started for before, after in zip(runs, runs[1:], strict=False))
+
+
+async def test_as_many_as_there_are_places(binp, gated):
+    """There are never more at once than the limit says."""
+    gated(concurrency=3)
+    handles = [await binp.action.start("work", room=str(number)) for number in range(9)]
+    await until(lambda: len(gated.inside) == 3)
+    await asyncio.sleep(0.05)
+    assert len(gated.inside) == 3
+    gated.gate.set()
+    assert [(await run_of(handle)).state for handle in handles] == [State.SUCCEEDED] * 9
+
+
+async def test_places_per_value(binp, gated):
+    """Each value of a parameter has places of its own."""
+    gated(concurrency=1, per="room")
+    for room in ("bath", "office", "bath"):
+        await binp.action.start("work", room=room)
+    await until(lambda: len(gated.inside) == 2)
+    await asyncio.sleep(0.05)
+    assert sorted(gated.inside) == ["bath", "office"]
+    gated.gate.set()
+
+
+async def test_what_has_no_place_is_skipped(binp, gated):
+    """With when_full="skip" it is kept as skipped, without an error, with the reason."""
+    gated(concurrency=1, when_full="skip")
+    await binp.action.start("work")
+    await until(lambda: gated.inside)
+    second = await binp.action.start("work")
+    with pytest.raises(RunSkipped, match="1 is running, and there may be no more"):
+        await second.result()
+    run = await run_of(second)
+    assert (run.state, run.error) == (State.SKIPPED, None)
+    assert await messages(binp, second.id) == ["skipped: 1 is running, and there may be no more"]
+    gated.gate.set()
+
+
+async def test_what_runs_is_replaced(binp, gated):
+    """With when_full="replace" what runs is cancelled, and the new one takes its place."""
+    gated(concurrency=1, when_full="replace")
+    first = await binp.action.start("work", room="old")
+    await until(lambda: gated.inside == ["old"])
+    second = await binp.action.start("work", room="new")
+    assert (await run_of(first)).state is State.CANCELLED
+    await until(lambda: gated.inside == ["new"])
+    gated.gate.set()
+    assert await second.result() == "new"
+
+
+async def test_one_that_waits_is_cancelled(binp, gated, caplog):
+    """A run that waits is cancelled at once, and the others go on."""
+    gated(concurrency=1)
+    first, second, third = [await binp.action.start("work", room=str(number)) for number in range(3)]
+    await until(lambda: gated.inside == ["0"])
+    await second.cancel()
+    assert (await run_of(second)).state is State.CANCELLED
+    gated.gate.set()
+    assert [(await run_of(handle)).state for handle in (first, third)] == [State.SUCCEEDED] * 2
+    assert "ended by somebody else" not in caplog.text
+
+
+async def test_a_failure_frees_the_place(binp):
+    """However a run ends, the next one has its place."""
+
+    @binp.action(concurrency=1)
+    async def fail() -> None:
+        raise OSError("no")
+
+    handles = [await binp.action.start(fail) for _ in range(5)]
+    assert [(await run_of(handle)).state for handle in handles] == [State.FAILED] * 5
+
+
+# --- over a restart
+
+
+async def test_what_waits_survives_a_restart(db):
+    """What is queued when a process ends in order is executed by the next one that serves; what ran is not repeated."""
+    begun, ran = asyncio.Event(), []
+
+    def define(binp):
+        @binp.action(name="work", concurrency=1)
+        async def work(room: str) -> str:
+            ran.append(room)
+            begun.set()
+            if room == "first":
+                await asyncio.Event().wait()
+            return room
+
+    binp = BINP(db=db)
+    define(binp)
+    await binp.home.open(serving=True)
+    binp.home.lead()
+    first = await binp.action.start("work", room="first")
+    second = await binp.action.start("work", room="second")
+    await begun.wait()
+    binp.home.hurry()
+    await binp.home.close()
+    with pytest.raises(RunSkipped, match="goes on when the app is served again"):
+        await second.result()
+
+    again = BINP(db=db)
+    define(again)
+    await again.home.ensure()
+    assert (await again.home.store.get_run(second.id)).state is State.QUEUED
+    await again.home.open(serving=True)
+    again.home.lead()
+    while (run := await again.home.store.get_run(second.id)).state not in {State.SUCCEEDED, State.FAILED}:
+        await asyncio.sleep(0.01)
+    assert (run.state, run.result, run.epoch) == (State.SUCCEEDED, '"second"', 2)
+    assert (await again.home.store.get_run(first.id)).state is State.CANCELLED
+    assert ran == ["first", "second"]
+    await again.home.close()
+
+
+OTHER = """
+import asyncio, sys
+from binp import BINP
+from binp.store import open_store
+
+async def main(path):
+    binp = BINP(db=open_store(path, group="g"))
+
+    @binp.action(name="work", concurrency=1)
+    async def work(room: str) -> str:
+        await asyncio.Event().wait()
+
+    @binp.action(name="gone", concurrency=1)
+    async def gone() -> None:
+        await asyncio.Event().wait()
+
+    await binp.home.open(serving=True)
+    for _ in range(2):
+        await binp.action.start("work", room="there")
+        await binp.action.start("gone")
+    print("ready", flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+async def test_what_a_killed_process_queued_is_executed_by_another(tmp_path):
+    """What waits in a process that is killed is executed where it leads; what ran there is interrupted."""
+    path = str(tmp_path / "data.db")
+    binp = BINP(db=open_store(path, group="g"))
+    done = asyncio.Event()
+
+    @binp.action(name="work", concurrency=1)
+    async def work(room: str) -> str:
+        done.set()
+        return room
+
+    await binp.home.open(serving=True)
+    binp.home.lead()
+    other = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", textwrap.dedent(OTHER), path, stdout=subprocess.PIPE
+    )
+    assert await other.stdout.readline() == b"ready\n"
+    other.kill()
+    await asyncio.wait_for(done.wait(), 60)
+    store = binp.home.store
+    async with asyncio.timeout(60):
+        while (await store.find_runs(RunQuery(states=frozenset({State.QUEUED, State.RUNNING})))).runs:
+            await asyncio.sleep(0.01)
+    runs = {(run.operation, run.state): run for run in (await store.find_runs(RunQuery())).runs}
+    assert set(runs) == {
+        ("work", State.INTERRUPTED),
+        ("work", State.SUCCEEDED),
+        ("gone", State.INTERRUPTED),
+    }
+    await other.wait()
+    gone = [run.error for run in (await store.find_runs(RunQuery(operation="gone"))).runs]
+    assert any("cannot be executed here: there is no action named 'gone'" in error for error in gone)
+    await binp.home.close()
+
+
+# --- options that make no sense
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"timeout": 0}, "timeout=0 is no time"),
+        ({"retries": -1}, "cannot be obeyed"),
+        ({"retry_backoff": 0.5, "retries": 1}, "cannot be obeyed"),
+        ({"concurrency": 0}, "lets nothing run"),
+        ({"per": "room"}, "say how many with concurrency=1"),
+        ({"concurrency": 1, "when_full": "skp"}, "did you mean 'skip'?"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options, text):
+    """An option that cannot be obeyed is refused where it is written."""
+    with pytest.raises(BinpError) as caught:
+        BINP().action(**options)
+    assert text in str(caught.value)
