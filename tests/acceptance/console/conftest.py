@@ -44,12 +44,13 @@ FLAGS = [
 class Site:
     """The site, served by a process of its own on a port that stays the same."""
 
-    def __init__(self, folder: Path, environ: dict[str, str], *arguments: str) -> None:
+    def __init__(self, folder: Path, environ: dict[str, str], *arguments: str, python: str | Path) -> None:
         self.folder = folder
         self.file = folder / SITE.name
         shutil.copy(SITE, self.file)
         self._environ = environ
         self._arguments = arguments
+        self._python = python
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -58,7 +59,7 @@ class Site:
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
-        command = [sys.executable, "-c", "from binp.cli import main; main()", "run", str(self.file), *self._arguments]
+        command = [self._python, "-c", "from binp.cli import main; main()", "run", str(self.file), *self._arguments]
         self._log = (self.folder / "log.txt").open("a")
         self._process = subprocess.Popen(
             [*command, "--port", str(self.port), "--db", str(self.folder / "data.db")],
@@ -140,13 +141,14 @@ def browser(launch: Callable[..., Browser]) -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def serve(checkout: Path, clean_environ: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
-    """Serve one more site, as `binp run` does with these arguments; all are stopped at the end."""
+    """Serve one more site, by `binp run` with these arguments and variables; all are stopped at the end."""
     if not (checkout / "src/binp/console/index.html").exists():
         pytest.skip("the console is not built: python hatch_build.py builds it")
     sites: list[Site] = []
 
-    def make(*arguments: str) -> Site:
-        site = Site(tmp_path_factory.mktemp("site"), clean_environ, *arguments)
+    def make(*arguments: str, python: str | Path = sys.executable, **variables: str) -> Site:
+        environ = {**clean_environ, **variables}
+        site = Site(tmp_path_factory.mktemp("site"), environ, *arguments, python=python)
         sites.append(site)
         site.start()
         return site
