@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from ._errors import BadStoreUrl, SchemaTooNew, StoreClosed, StoreError, StoreOwned
 from ._rows import Change, KeyValue, RecordRow, Run, RunPage, RunQuery, ScheduleRow, ServiceRow, as_datetime
+from ._search import Condition, Key
 from ._store import Listener, Role, Store
 from ._writes import (
     FINISHED,
@@ -44,7 +45,9 @@ __all__ = [
     "BadStoreUrl",
     "BeginRun",
     "Change",
+    "Condition",
     "EndRun",
+    "Key",
     "KeyValue",
     "Listener",
     "MoveSchedule",

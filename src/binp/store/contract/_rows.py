@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from ._search import Condition
 from ._writes import State
 
 
@@ -103,6 +104,12 @@ class RunQuery:
     #: at least one of these; None or empty for no condition
     labels: tuple[str, ...] | None = None
     parent: int | None = None
+    #: further conditions
+    where: tuple[Condition, ...] = ()
+    #: it came into being (its id was made) at this moment or later; microseconds since the epoch
+    since: int | None = None
+    #: it came into being before this moment; microseconds since the epoch
+    until: int | None = None
     #: keyset: only runs older than this id
     before: int | None = None
     #: keyset: only runs newer than this id; the page is the oldest of them, still newest first
