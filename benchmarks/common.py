@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import statistics
+import subprocess
+import sys
+import venv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
+
+HERE = Path(__file__).parent
+#: virtual environments of the peers, and whatever else the benchmarks keep
+ENVIRONMENTS = HERE.parent / ".venv-bench"
+OURS = Path(sys.executable)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +44,31 @@ def options(description: str | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a rough answer within a minute")
     parser.add_argument("--json", action="store_true", help="print the claims as JSON in the last line")
     return parser.parse_args()
+
+
+def python_of(name: str, *install: str) -> Path:
+    """The interpreter of an environment, made when there is none for this version of Python; from wheels alone.
+
+    Args:
+        name: What it is called.
+        install: What it holds, as handed to ``pip install``.
+    """
+    version = ".".join(map(str, sys.version_info[:2]))
+    folder = ENVIRONMENTS / f"{name}-{version}"
+    python = folder / "bin" / "python"
+    if not (folder / "complete").exists():
+        print(f"making {folder}", file=sys.stderr)
+        venv.create(folder, clear=True, with_pip=True)
+        pip = [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--only-binary=:all:"]
+        subprocess.run([*pip, *install], check=True)
+        (folder / "complete").touch()
+    return python
+
+
+def environ() -> dict[str, str]:
+    """The variables of every contestant: all find compiled bytecode, and none writes any into the checkout."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    return {**kept, "PYTHONPATH": str(HERE), "PYTHONPYCACHEPREFIX": str(ENVIRONMENTS / "pycache")}
 
 
 def in_turn(contestants: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:

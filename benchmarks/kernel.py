@@ -8,19 +8,13 @@ on the machine concerns nobody more than the others.
 from __future__ import annotations
 
 import contextlib
-import os
 import statistics
 import subprocess
-import sys
-import venv
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from common import Claim, in_turn, options, ratio, report, table
-
-HERE = Path(__file__).parent
-ENVIRONMENTS = HERE.parent / ".venv-bench"
-OURS = Path(sys.executable)
+import common
+from common import OURS, Claim, environ, in_turn, options, ratio, report, table
 
 #: what each environment holds; the original's package has the name of ours, so it cannot be beside it
 PACKAGES = {
@@ -30,23 +24,8 @@ PACKAGES = {
 
 
 def python_of(name: str) -> Path:
-    """The interpreter of an environment, which is made when there is none for this version of Python."""
-    version = ".".join(map(str, sys.version_info[:2]))
-    folder = ENVIRONMENTS / f"{name}-{version}"
-    python = folder / "bin" / "python"
-    if not (folder / "complete").exists():
-        print(f"making {folder}", file=sys.stderr)
-        venv.create(folder, clear=True, with_pip=True)
-        pip = [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--only-binary=:all:"]
-        subprocess.run([*pip, *PACKAGES[name]], check=True)
-        (folder / "complete").touch()
-    return python
-
-
-def environ() -> dict[str, str]:
-    """The variables of every contestant: all find compiled bytecode, and none writes any into the checkout."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    return {**kept, "PYTHONPATH": str(HERE), "PYTHONPYCACHEPREFIX": str(ENVIRONMENTS / "pycache")}
+    """The interpreter of an environment."""
+    return common.python_of(name, *PACKAGES[name])
 
 
 class Worker:
