@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     import aiohttp.web
@@ -15,11 +15,10 @@ _answering: weakref.WeakKeyDictionary[aiohttp.web.Application, set[asyncio.Task[
 
 def note(app: aiohttp.web.Application) -> None:
     """The current task answers a request of *app*, until it ends."""
-    task = asyncio.current_task()
-    if task is not None:
-        tasks = _answering.setdefault(app, set())
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+    task = cast("asyncio.Task[Any]", asyncio.current_task())  # aiohttp answers each request in one
+    tasks = _answering.setdefault(app, set())
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
 
 
 def hurry(app: aiohttp.web.Application) -> None:

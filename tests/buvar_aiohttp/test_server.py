@@ -66,6 +66,26 @@ async def test_the_plugin_provides_and_serves(port):
         await asyncio.open_connection("127.0.0.1", port)
 
 
+async def test_a_socket_that_is_closed_already(port):
+    """A shared socket that somebody closed before the server ends is no problem."""
+    components = context.push()
+    with fork.Sockets(f"tcp://127.0.0.1:{port}").bind() as sockets:
+        ((name, sock),) = sockets.items()
+        components.add(sock, name=name)
+        async with running(routes, components=components):
+            await until_served(port)
+            asyncio.get_running_loop().remove_reader(sock)
+            sock.close()
+
+
+def test_names_that_are_not_there():
+    """The package has what it names, and nothing else."""
+    import buvar_aiohttp
+
+    with pytest.raises(AttributeError, match="module 'buvar_aiohttp' has no attribute 'Server'"):
+        buvar_aiohttp.Server
+
+
 async def test_paths_are_normalised(port):
     """AIO-04: a missing slash at the end leads to the route that has one."""
     async with running(routes, host="127.0.0.1", port=port):

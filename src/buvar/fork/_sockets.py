@@ -7,7 +7,6 @@ import errno
 import os
 import socket
 import stat
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -217,10 +216,7 @@ def _remedy(error: OSError) -> str:
 @contextlib.contextmanager
 def _locked(folder: str) -> Iterator[None]:
     """Hold others off who want to replace a file in the folder at the same moment."""
-    if sys.platform == "win32":
-        yield
-        return
-    import fcntl
+    import fcntl  # not on Windows, whose sockets have no files
 
     handle = os.open(folder, os.O_RDONLY)
     try:

@@ -219,7 +219,7 @@ class Supervisor:
             slot.candidate = None
             if slot.worker is not None:
                 self._dismiss(slot.worker)
-            slot.worker = worker
+            slot.worker, slot.finished = worker, False
         if not self._announced and all(each.was_ready for each in self.slots):
             self._announced = True
             self._notifier.ready(self._summary())

@@ -143,9 +143,7 @@ def spawn(slot: int, origin: Origin, lifetime: float | None) -> Worker:
     with warnings.catch_warnings():
         # from 3.12 on it warns about any thread; those that run here start anew in the child
         warnings.simplefilter("ignore", DeprecationWarning)
-        pid = os.fork()
-    if pid == 0:
-        _live(slot, origin, parent, read, write)
+        pid = os.fork() or _live(slot, origin, parent, read, write)
     signal.pthread_sigmask(signal.SIG_SETMASK, held)
     os.close(write)
     now = time.monotonic()

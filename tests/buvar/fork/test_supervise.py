@@ -785,6 +785,98 @@ def test_a_candidate_takes_the_place_of_one_that_dies(start, tools):
     assert program.end() == 0
 
 
+def test_a_candidate_takes_the_place_of_one_that_finishes(start, tools):
+    """A worker that finishes while its successor comes up leaves it the place, which is replaced like any other."""
+    program = start(
+        """
+        async def prepare():
+            while os.path.exists("wait"):
+                await asyncio.sleep(0.02)
+            yield work()
+        async def work():
+            while not os.path.exists(str(os.getpid())):
+                await asyncio.sleep(0.02)
+        logging.getLogger("buvar.fork").setLevel("DEBUG")
+        fork.stage(prepare, forks=2)
+        """
+    ).ready()
+    folder, first = program.err.parent, program.by_slot()[1]
+    (folder / "wait").touch()
+    program.send(signal.SIGHUP)
+    tools.until(lambda: len(program.workers) == 3)
+    (folder / str(first)).touch()
+    program.logged("Worker 1 has finished")
+    (folder / "wait").unlink()
+    program.logged("The workers are replaced")
+    second = program.by_slot()[1]
+    program.send(signal.SIGHUP)
+    program.logged("The workers are replaced", 2)
+
+    assert len({first, second, program.by_slot()[1]}) == 3
+    assert program.end() == 0
+
+
+def test_a_worker_that_waits_for_its_restart_is_started_by_a_reload(start, tools):
+    """HUP starts a worker at once that failed, and whose pause is not over."""
+    program = start(
+        """
+        rules = fork.Supervision(backoff=600, backoff_limit=600)
+        fork.stage(serve, forks=2, sockets=[URI], supervision=rules)
+        """
+    ).ready()
+    os.kill(program.by_slot()[1], signal.SIGKILL)
+    program.logged("started again in")
+    program.send(signal.SIGHUP)
+    program.logged("The workers are replaced")
+
+    assert len(program.workers) == 2
+    assert program.end() == 0
+
+
+def test_a_worker_asks_for_its_replacement_once_more(start, tools):
+    """A worker whose successor comes up already may ask for it again; there is one successor."""
+    program = start(
+        """
+        async def slow():
+            while os.path.exists("wait"):
+                await asyncio.sleep(0.02)
+        fork.stage(slow, serve, forks=2, sockets=[URI])
+        """
+    ).ready()
+    wait = program.err.parent / "wait"
+    wait.touch()
+    slots = {program.ask("/retire")["slot"] for _ in range(40)}
+    tools.until(lambda: len(program.workers) == 3)
+    slots |= {program.ask("/retire")["slot"] for _ in range(40)}
+    wait.unlink()
+    program.ready(2 + len(slots))
+
+    assert program.end() == 0
+    assert program.log.count("is ready") == 2 + len(slots)
+
+
+def test_the_last_report_of_a_worker_counts(start, tools):
+    """A worker that has finished and ended before the parent came to listen has finished."""
+    program = start(
+        """
+        async def work():
+            while not os.path.exists("finish"):
+                await asyncio.sleep(0.02)
+        async def prepare():
+            yield work()
+        print(fork.stage(prepare, forks=2))
+        """
+    ).ready()
+    program.send(signal.SIGSTOP)
+    (program.err.parent / "finish").touch()
+    tools.until(lambda: program.workers == [])
+    program.send(signal.SIGCONT)
+
+    assert program.wait() == 0
+    assert statuses(program) == "[0, 0]"
+    assert "started again" not in program.log
+
+
 def test_a_leader_that_does_not_come_back(start, tools):
     """When the leader's successor alone cannot start, the reload is given up, and the leader is tried again."""
     program = start(

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from buvar.fork._seat import Manager, Report
 from buvar.fork._systemd import Notifier, listen_fds
 
 
@@ -46,6 +47,17 @@ def test_the_manager_is_told(manager):
     assert manager.recv(99) == b"READY=1\nSTATUS=2 workers"
     assert manager.recv(99).startswith(b"RELOADING=1\nMONOTONIC_USEC=")
     assert manager.recv(99) == b"STOPPING=1"
+    with pytest.raises(BlockingIOError):
+        manager.recv(99)
+
+
+def test_the_manager_is_told_of_life_alone(manager):
+    """A program that does not fork tells that it is ready and that it lives; other reports are not for the manager."""
+    tell = Manager(Notifier({"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "2"}))
+    assert all([tell(Report.DONE), tell(Report.RETIRE), tell(Report.READY), tell(Report.BEAT)])
+
+    assert manager.recv(99) == b"READY=1\nSTATUS=serving"
+    assert manager.recv(99) == b"WATCHDOG=1"
     with pytest.raises(BlockingIOError):
         manager.recv(99)
 

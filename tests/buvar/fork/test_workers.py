@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from buvar.fork import Supervision
+from buvar.fork import Supervision, _watch, _workers
 from buvar.fork._seat import Pipe, Report
 from buvar.fork._watch import check, moments
 from buvar.fork._workers import Worker, exit_status
@@ -106,8 +106,13 @@ def test_a_worker_that_comes_up_is_waited_for(worker):
     check(worker, RULES, worker.born + 20)  # once is enough
 
 
-def test_a_worker_that_hangs_is_killed_in_two_steps(worker, process):
-    """It is shown to hang first, and killed a second later."""
+@pytest.mark.parametrize("shows", [True, False])
+def test_a_worker_that_hangs_is_killed_in_two_steps(worker, process, shows, monkeypatch):
+    """It is made to show where it hangs first, on systems where that can be done, and killed a second later."""
+    sent = []
+    monkeypatch.setattr(type(worker), "send", lambda self, number: sent.append(number))
+    if not shows:
+        monkeypatch.setattr(_watch, "SHOW_STACKS", None)
     worker.ready, worker.beat = True, worker.born
     check(worker, RULES, worker.born + 4)
     assert worker.doomed_at is None
@@ -118,6 +123,7 @@ def test_a_worker_that_hangs_is_killed_in_two_steps(worker, process):
     assert not worker.killed
     check(worker, RULES, worker.born + 6)
     assert worker.killed
+    assert sent == [_workers.SHOW_STACKS, signal.SIGKILL][not shows :]
 
 
 def test_a_worker_may_hang_where_nobody_minds(worker):
