@@ -2,7 +2,7 @@
 
 -- open_runs: runs that wait or run, with their processes
 SELECT run.id, name.text, run.journal IS NOT NULL, run.rev, run.state, run.slot
-FROM run JOIN name ON name.id = run.node WHERE run.state IN (0, 1);
+FROM run JOIN name ON name.id = run.node WHERE run.state < 2;
 
 -- interrupt_runs: end the runs of processes that are gone, at their last sign of life
 UPDATE run SET

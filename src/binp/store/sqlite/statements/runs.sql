@@ -39,7 +39,7 @@ FROM json_each(?) AS new WHERE run.id = json_extract(new.value, '$[0]');
 
 -- get_orphans: runs that wait although the process that queued them is gone
 SELECT run.id FROM run JOIN name ON name.id = run.node LEFT JOIN node ON node.name = name.text
-WHERE run.state = 0 AND (node.name IS NULL OR node.gone IS NOT NULL) ORDER BY run.id LIMIT ?;
+WHERE run.state = 0 AND run.state < 2 AND (node.name IS NULL OR node.gone IS NOT NULL) ORDER BY run.id LIMIT ?;
 
 -- get_slot: runs that are running in a slot
 SELECT id FROM run WHERE slot = ? AND state = 1 ORDER BY id;
