@@ -4,24 +4,93 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from binp.errors import UsageError
 from buvar.config import ConfigSource
 
-__all__ = ["SECTION", "InvalidSetting", "Settings", "is_loopback", "read_source"]
+__all__ = ["SECTION", "InvalidSetting", "KeepSettings", "RetentionSettings", "Settings", "is_loopback", "read_source"]
 
 #: name of the section in a configuration file, and prefix of the environment variables
 SECTION = "binp"
 
 _AUTH = ("token", "none")
 
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?))?b?", re.IGNORECASE)
+
 
 class InvalidSetting(UsageError):
     """A setting has a value with which nothing can be served."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeepSettings:
+    """How long the runs of one operation are kept, or those with one label; what is left out is as for all others."""
+
+    #: days after its end; 0 keeps it for ever
+    days: float | None = None
+    #: the same for one that failed, was cancelled or interrupted, if that is longer
+    failed_days: float | None = None
+    #: so many, the newest; 0 for any number
+    runs: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetentionSettings:
+    """How long runs are kept after they have ended. What is kept no longer is erased while the server runs."""
+
+    #: days after its end; 0 keeps it for ever
+    days: float = 90.0
+    #: the same for one that failed, was cancelled or interrupted, if that is longer
+    failed_days: float = 0.0
+    #: so many in all, the newest; 0 for any number
+    runs: int = 1_000_000
+    #: what the database may take up, as ``500 MB`` or ``2 GiB``; 0 for any size
+    size: str = "2 GiB"
+    #: rules for single operations (actions, journaled functions, services), by name
+    operations: dict[str, KeepSettings] = field(default_factory=dict)
+    #: rules for labels; they win over those for operations
+    labels: dict[str, KeepSettings] = field(default_factory=dict)
+
+    @property
+    def bytes(self) -> int:
+        """The size in bytes, 0 for any.
+
+        Raises:
+            InvalidSetting: it cannot be read.
+        """
+        found = _SIZE.fullmatch(self.size.strip())
+        if found is None:
+            raise InvalidSetting(
+                f"size is {self.size!r}",
+                where="[binp.retention] size or BINP_RETENTION_SIZE",
+                fix="write it like '500 MB' or '2 GiB', or '0' for any size",
+            )
+        number, unit, binary = found.groups()
+        return int(float(number) * (1024 if binary else 1000) ** " kmgt".index((unit or " ").lower()))
+
+    def check(self) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            InvalidSetting: the message says which setting, and what to write instead.
+        """
+        _ = self.bytes
+        rules = {f"operations.{name}": rule for name, rule in self.operations.items()}
+        rules |= {f"labels.{name}": rule for name, rule in self.labels.items()}
+        for path, rule in [("", self), *rules.items()]:
+            for name in ("days", "failed_days", "runs"):
+                # not a number is refused as well
+                if not (value := getattr(rule, name) or 0) >= 0:
+                    raise InvalidSetting(
+                        f"{name} is {value}",
+                        where=f"[binp.retention{path and f'.{path}'}] {name}",
+                        fix="write a number above 0, or 0 to keep without limit",
+                    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +115,8 @@ class Settings:
     grace: float = 25.0
     #: allow the development servers on localhost to use the API from a browser
     dev: bool = False
+    #: how long runs are kept
+    retention: RetentionSettings = RetentionSettings()
 
     @classmethod
     def load(cls, source: ConfigSource, overrides: Mapping[str, Any] | None = None) -> Settings:
@@ -89,6 +160,7 @@ class Settings:
             raise InvalidSetting(
                 f"grace is {self.grace}", where="[binp] grace or BINP_GRACE", fix="write seconds above 0"
             )
+        self.retention.check()
         if self.auth == "none" and not self.is_loopback:
             raise InvalidSetting(
                 f"auth is 'none', but {self.host!r} can be reached from other machines",

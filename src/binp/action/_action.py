@@ -72,6 +72,7 @@ class Action:
         per: str | Sequence[str] = (),
         when_full: Literal["queue", "skip", "replace"] = "queue",
         confirm: str | Callable[..., str] | None = None,
+        keep: timedelta | int | None = None,
     ) -> Callable[[Function], Function]: ...
 
     def __call__(
@@ -91,6 +92,7 @@ class Action:
         per: str | Sequence[str] = (),
         when_full: Literal["queue", "skip", "replace"] = "queue",
         confirm: str | Callable[..., str] | None = None,
+        keep: timedelta | int | None = None,
     ) -> Any:
         """Make an action of a function.
 
@@ -110,6 +112,8 @@ class Action:
             when_full: What becomes of a run for which there is no place: ``queue`` lets it wait, also over a restart,
                 ``skip`` keeps it as skipped, ``replace`` cancels what runs.
             confirm: What is asked before somebody starts it by hand: a text, or a function of its arguments.
+            keep: For how long its runs are kept after their end, or how many, the newest. By default the settings
+                decide, ``[binp.retention]``, as they do where they name this action.
 
         These rules hold for what is started; a direct call of the function is just that call.
 
@@ -124,6 +128,7 @@ class Action:
             per=(per,) if isinstance(per, str) else tuple(per),
             when_full=when_full,
             confirm=confirm,
+            keep=keep,
         )
         if function is None:
             return lambda given: self._add(given, name, description, policy)

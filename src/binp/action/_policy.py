@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 from binp.errors import BinpError
 from binp.operations import Concurrency, Policy, Retry, WhenFull
@@ -20,6 +21,7 @@ def policy_of(
     per: tuple[str, ...],
     when_full: str,
     confirm: str | Callable[..., str] | None,
+    keep: timedelta | int | None,
 ) -> Policy:
     """The policy that the options of ``@binp.action`` say.
 
@@ -34,13 +36,25 @@ def policy_of(
             f"retry_max_delay={retry.max_delay} cannot be obeyed",
             fix="write numbers of zero or more, and a backoff of 1 or more",
         )
+    _check_keep(keep)
     return Policy(
         labels=labels,
         timeout=timeout,
         retry=retry if retry.limit else None,
         concurrency=_concurrency(places, per, when_full),
         confirm=confirm,
+        keep=keep,
     )
+
+
+def _check_keep(keep: object) -> None:
+    is_time = isinstance(keep, timedelta) and keep > timedelta()
+    is_number = isinstance(keep, int) and not isinstance(keep, bool) and keep > 0
+    if keep is not None and not is_time and not is_number:
+        raise BinpError(
+            f"keep={keep!r} does not say how long runs are kept",
+            fix="write how many, as keep=1000, or for how long, as keep=timedelta(days=7), or leave it out",
+        )
 
 
 def _concurrency(places: int | None, per: tuple[str, ...], when_full: str) -> Concurrency | None:

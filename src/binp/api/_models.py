@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from binp.store.contract import KeyValue, RecordRow, Run, State, as_datetime
+from binp.store.contract import Keep, KeyValue, RecordRow, Retention, Run, State, Usage, as_datetime
 
 from ._platform import MAX_INTEGER
 
 __all__ = [
     "ActionForm",
     "InvokeResult",
+    "Keeping",
     "Key",
     "Query",
     "RecordInfo",
+    "RetentionInfo",
     "RunDetail",
     "RunFilter",
     "RunInfo",
@@ -203,6 +206,67 @@ class Key(BaseModel):
             version=row.version,
             updated_at=as_datetime(row.updated),
         )
+
+
+class Keeping(BaseModel):
+    """How long runs are kept that have ended; null where there is no limit."""
+
+    #: days
+    days: float | None
+    #: days for those that failed, were cancelled or interrupted, if that is longer
+    failed_days: float | None
+    #: how many, the newest
+    runs: int | None
+
+    @classmethod
+    def of(cls, keep: Keep) -> Keeping:
+        """From the rule of a store."""
+        return cls(days=_finite(keep.days), failed_days=_finite(keep.failed_days), runs=keep.runs)
+
+
+class RetentionInfo(BaseModel):
+    """Which runs are kept, and what the database holds and takes up."""
+
+    #: the rule for all runs without one of their own
+    general: Keeping
+    #: bytes that the database may take up; null for any number
+    size: int | None
+    operations: dict[str, Keeping]
+    labels: dict[str, Keeping]
+    #: bytes in use, bytes that are free in the file, bytes of the log beside it
+    used: int
+    free: int
+    log: int
+    run_count: int
+    oldest_at: datetime | None
+    #: runs that were erased since the database was made, and when the last one was
+    erased: int
+    erased_at: datetime | None
+    #: why the limits cannot be kept, as far as the answering process knows
+    problem: str | None
+
+    @classmethod
+    def of(cls, retention: Retention, usage: Usage) -> RetentionInfo:
+        """From what a store keeps and holds."""
+        general = retention.general
+        return cls(
+            general=Keeping.of(general),
+            size=retention.size,
+            operations={name: Keeping.of(keep.within(general)) for name, keep in retention.operations.items()},
+            labels={name: Keeping.of(keep.within(general)) for name, keep in retention.labels.items()},
+            used=usage.used,
+            free=usage.free,
+            log=usage.log,
+            run_count=usage.runs,
+            oldest_at=usage.oldest_at,
+            erased=usage.erased,
+            erased_at=usage.last_erased_at,
+            problem=usage.problem,
+        )
+
+
+def _finite(days: float | None) -> float | None:
+    return None if days is None or math.isinf(days) else days
 
 
 def _loaded(text: str | None) -> Any:

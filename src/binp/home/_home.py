@@ -13,11 +13,12 @@ from binp.events import Ring
 from binp.operations import Operations
 from binp.runs import Runs
 from binp.settings import Settings, read_source
-from binp.store.contract import Change, Store, StoreClosed
+from binp.store.contract import Change, Retention, Store, StoreClosed
 from buvar import config
 from buvar.components import Components
 
 from ._life import Life, clean_copy
+from ._retention import retention_of
 from ._stores import HomeClosed, name_of
 
 __all__ = ["DifferentDatabases", "Home", "Part"]
@@ -179,6 +180,11 @@ class Home:
             StoreClosed: the store is not open.
         """
         return self._open_life().runs
+
+    @property
+    def retention(self) -> Retention:
+        """How long runs are kept."""
+        return retention_of(self.settings.retention, self.operations)
 
     @property
     def components(self) -> Components | None:

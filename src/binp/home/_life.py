@@ -150,6 +150,8 @@ class Life:
     def _take_role(self, role: Role) -> None:
         if role is Role.OWNER and self._ready and self.is_serving and not self.is_ending:
             self.runs.lead()
+            # only what is served knows what the operator wants to keep
+            self.store.retain(self._home.retention)
             for part in self._home.parts:
                 self.base.run(part.lead)
 

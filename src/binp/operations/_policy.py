@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 __all__ = ["Concurrency", "Policy", "Retry", "WhenFull"]
@@ -71,6 +72,8 @@ class Policy:
     concurrency: Concurrency | None = None
     #: what is asked before it is started by hand: a text, or a function of its arguments that gives one
     confirm: str | Callable[..., str] | None = None
+    #: for how long its runs are kept after their end, or how many; None for what the settings say
+    keep: timedelta | int | None = None
 
     def question(self, kwargs: dict[str, Any]) -> str | None:
         """What is to be asked before a call with the arguments *kwargs*; None for nothing."""

@@ -13,6 +13,7 @@ datetimes. Everything that is JSON travels as text.
 from __future__ import annotations
 
 from ._errors import BadStoreUrl, SchemaTooNew, StoreClosed, StoreError, StoreOwned
+from ._retention import Keep, Retention, Usage
 from ._rows import Change, KeyValue, RecordRow, Run, RunPage, RunQuery, ScheduleRow, ServiceRow, as_datetime
 from ._search import Condition, Key
 from ._store import Listener, Role, Store
@@ -47,6 +48,7 @@ __all__ = [
     "Change",
     "Condition",
     "EndRun",
+    "Keep",
     "Key",
     "KeyValue",
     "Listener",
@@ -56,6 +58,7 @@ __all__ = [
     "RecordRow",
     "RemoveKeys",
     "RequestCancel",
+    "Retention",
     "Role",
     "Run",
     "RunPage",
@@ -73,6 +76,7 @@ __all__ = [
     "StoreError",
     "StoreOwned",
     "TakeRun",
+    "Usage",
     "Write",
     "as_datetime",
 ]

@@ -6,6 +6,7 @@ import enum
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
+from ._retention import Retention, Usage
 from ._rows import Change, KeyValue, RecordRow, Run, RunPage, RunQuery, ScheduleRow, ServiceRow
 from ._writes import Ack, Write
 
@@ -118,3 +119,16 @@ class Store(Protocol):
 
     async def get_schedules(self) -> list[ScheduleRow]:
         """Every schedule that was ever moved or paused, by name."""
+
+    def retain(self, retention: Retention) -> None:
+        """Keep runs as *retention* says from here on, as long as this process owns the database.
+
+        What goes is erased in small parts between the commits of others, so that nobody waits for it. To be called
+        again when the role changes; where this process writes through another, nothing happens.
+
+        Raises:
+            StoreClosed: the store is not open.
+        """
+
+    async def get_usage(self) -> Usage:
+        """What the database holds and takes up."""

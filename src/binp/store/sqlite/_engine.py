@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from binp.store.contract import Change, Role
+from binp.store.contract import Change, Retention, Role
 
+from ._care import Care
 from ._client import Client, Gone
 from ._connect import check_place, connect_writer
 from ._delivery import Delivery
@@ -59,6 +60,7 @@ class Engine:
         self._writer: Writer | None = None
         self._server: Server | None = None
         self._client: Client | None = None
+        self._care: Care | None = None
         self._changing = threading.Lock()
 
     @property
@@ -87,6 +89,25 @@ class Engine:
             time.sleep(0.02)
         self._become_owner()
 
+    def retain(self, retention: Retention) -> None:
+        """Take care of the file from here on, if this process owns it."""
+        if self._care is not None:
+            self._care.set(retention)
+        elif self._writer is not None:
+            self._care = Care(self._path, self._outbox, retention)
+            self._care.start()
+
+    @property
+    def problem(self) -> str | None:
+        """Why what is old cannot be erased, as far as this process knows."""
+        return None if self._care is None else self._care.problem
+
+    def rest(self) -> None:
+        """Take care of the file no more. Blocks until what is being done is done."""
+        if self._care is not None:
+            self._care.stop()
+            self._care = None
+
     def stop(self) -> None:
         """Wait until everything is committed after the outbox was closed, and let go of all. Blocks."""
         if self._client is not None:
@@ -102,6 +123,8 @@ class Engine:
     def forked(self) -> None:
         """In a forked child: close what would keep the parent's things alive, and touch nothing else."""
         self._lock.abandon()
+        if self._care is not None:
+            self._care.abandon()
         if self._writer is not None:
             leak(self._writer.connection)
         if self._server is not None:

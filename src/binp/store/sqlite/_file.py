@@ -81,19 +81,20 @@ class File:
         Args:
             durable: It is to be on the disk when it is committed.
         """
-        if self._syncs and durable is not self._is_syncing:
-            self.connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-            self._is_syncing = durable
+        self._set_durable(durable)
         self.connection.execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
         """Make it last."""
         self.connection.execute("COMMIT")
-        if self._is_syncing:
-            # a transaction that changed nothing did not take the earlier ones with it
-            self.sync()
-        elif self._syncs and self.unsynced is None:
-            self.unsynced = time.monotonic()
+        self._committed()
+
+    def give_back(self, pages: int) -> None:
+        """Give so many free pages back, in a transaction of its own that need not be on the disk."""
+        self._set_durable(False)
+        # it goes on with each row that is asked for and has none: only a script is run to its end
+        self.connection.executescript(f"PRAGMA incremental_vacuum({pages})")
+        self._committed()
 
     def sync(self) -> None:
         """Bring onto the disk what is committed and not there yet.
@@ -128,6 +129,18 @@ class File:
         """Undo the part."""
         self.connection.execute("ROLLBACK TO part")
         self._forget()
+
+    def _set_durable(self, durable: bool) -> None:
+        if self._syncs and durable is not self._is_syncing:
+            self.connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._is_syncing = durable
+
+    def _committed(self) -> None:
+        if self._is_syncing:
+            # a transaction that changed nothing did not take the earlier ones with it
+            self.sync()
+        elif self._syncs and self.unsynced is None:
+            self.unsynced = time.monotonic()
 
     def _forget(self) -> None:
         self._names.clear()

@@ -11,9 +11,10 @@ from typing import Any
 
 import orjson
 
-from binp.store.contract import KeyValue, RecordRow, Run, RunPage, RunQuery, ScheduleRow, ServiceRow
+from binp.store.contract import KeyValue, RecordRow, Run, RunPage, RunQuery, ScheduleRow, ServiceRow, Usage
 
 from ._connect import connect_reader, explain
+from ._old import Finder
 from ._run_rows import CODES, STATES
 from ._statements import statements
 from ._text import clean, clean_name
@@ -130,6 +131,25 @@ class Reader:
             )
             for name, desired, desired_at, status, node, updated in self._ask("get_services")
         ]
+
+    def get_usage(self) -> Usage:
+        """What the file holds and takes up."""
+        used, free, size = Finder(self.connection).size()
+        oldest = self._ask("oldest_run").fetchone()
+        erased = self._ask("get_erased").fetchone() or (0, None)
+        log = 0
+        with contextlib.suppress(FileNotFoundError):
+            log = self._path.with_name(self._path.name + "-wal").stat().st_size
+        (runs,) = self._ask("count_all", {"after": -1}).fetchone()
+        return Usage(
+            used=used,
+            free=free * size,
+            log=log,
+            runs=runs,
+            oldest=None if oldest is None else oldest[0],
+            erased=erased[0],
+            erased_at=erased[1],
+        )
 
     def find_runs(self, query: RunQuery) -> RunPage:
         """A page of runs, newest first."""

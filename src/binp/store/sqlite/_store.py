@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -14,6 +15,7 @@ from binp.store.contract import (
     KeyValue,
     Listener,
     RecordRow,
+    Retention,
     Role,
     Run,
     RunPage,
@@ -22,6 +24,7 @@ from binp.store.contract import (
     ServiceRow,
     StoreClosed,
     StoreError,
+    Usage,
     Write,
 )
 
@@ -221,6 +224,17 @@ class SqliteStore:
         """Every schedule that was ever moved or paused, by name."""
         return await self._aside(Reader.get_schedules)
 
+    def retain(self, retention: Retention) -> None:
+        """Keep runs as *retention* says from here on, as long as this process owns the database."""
+        self._opened()
+        if self._engine is not None:
+            self._engine.retain(retention)
+
+    async def get_usage(self) -> Usage:
+        """What the database holds and takes up."""
+        found = await self._aside(Reader.get_usage)
+        return found if self._engine is None else replace(found, problem=self._engine.problem)
+
     def forked(self) -> None:
         """In a forked child: be unusable, without touching what is the parent's."""
         self._is_forked = True
@@ -243,6 +257,7 @@ class SqliteStore:
             self._point = None
 
     def _stop(self, engine: Engine) -> None:
+        engine.rest()
         # readers first: the last connection to be closed puts the file in order and has to be allowed to write, so the
         # writer must not know before they are gone that it is to end
         if self._lists is not None:

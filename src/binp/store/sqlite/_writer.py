@@ -22,6 +22,7 @@ from ._nodes import Join, Leave, Node
 from ._outbox import LEISURELY, Outbox
 from ._people import People
 from ._receipt import Failure, Receipt
+from ._tend import TENDING, tend
 
 __all__ = ["Writer"]
 
@@ -168,12 +169,15 @@ class Writer:
             self._file.unsynced = None
 
     def _work(self, batch: list[Receipt]) -> None:
-        """Commit *batch*; those that come and go are transactions of their own."""
+        """Commit *batch*; coming, going and what is done for the file itself are transactions of their own."""
         start = 0
         for position, receipt in enumerate(batch):
+            alone = self._tend if receipt.write.kind in TENDING else None
             if receipt.write.kind in _COMING_OR_GOING:
+                alone = self._come_or_go
+            if alone is not None:
                 self._commit(batch[start:position])
-                self._come_or_go(receipt)
+                alone(receipt)
                 start = position + 1
         self._commit(batch[start:])
 
@@ -277,6 +281,15 @@ class Writer:
             self._roll_back()
             outcome, changes = Failure(self._explain(error)), []
         self._settle([receipt], [outcome], changes)
+
+    def _tend(self, receipt: Receipt) -> None:
+        outcome: Any
+        try:
+            outcome = tend(self._file, receipt.write)
+        except Exception as error:  # noqa: BLE001 - becomes the failure of the one who waits
+            self._roll_back()
+            outcome = Failure(self._explain(error))
+        self._settle([receipt], [outcome], [])
 
     def _say_goodbye(self) -> None:
         try:

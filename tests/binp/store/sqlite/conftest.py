@@ -10,6 +10,7 @@ import pytest
 
 from binp.store import open_store
 from binp.store.contract import AddRecord, BeginRun, EndRun, State
+from binp.store.sqlite._ids import EPOCH
 
 
 @pytest.fixture
@@ -44,6 +45,39 @@ class Writes:
 
     def end(self, run, state=State.SUCCEEDED, **given):
         return EndRun(id=run, state=state, at=self.now(), duration=7, **given)
+
+
+class Past:
+    """Runs of long ago."""
+
+    def __init__(self, store):
+        self.store = store
+        self._count = itertools.count()
+
+    async def run(self, days=0.0, *, operation="work", state=State.SUCCEEDED, labels=(), records=0, parent=None):
+        """A run that was so many days ago, and is in *state* now; returns its id."""
+        at = time.time_ns() // 1000 - int(days * 86_400_000_000) - 1_000_000 + next(self._count)
+        run = (at // 1000 - EPOCH << 12) + next(self._count) % 4096
+        begun = self.store.write(
+            BeginRun(
+                id=run, operation=operation, trigger="call", node=self.store.node, at=at, labels=labels, parent=parent
+            )
+        )
+        for seq in range(1, records + 1):
+            self.store.write(AddRecord(run=run, seq=seq, at=at, message="said"))
+        await begun
+        if state is not State.RUNNING:
+            await self.store.write(EndRun(id=run, state=state, at=at, duration=7))
+        return run
+
+    async def kept(self, *runs):
+        """Which of *runs* are still there, by their places."""
+        return [place for place, run in enumerate(runs) if await self.store.get_run(run) is not None]
+
+
+@pytest.fixture
+def past(store):
+    return Past(store)
 
 
 @pytest.fixture

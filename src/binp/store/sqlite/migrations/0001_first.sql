@@ -130,6 +130,14 @@ CREATE TABLE once (
     at INTEGER NOT NULL,
     run INTEGER
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX once_at ON once (at);
+
+-- How many runs were erased so far, in the one row, and when the last one was.
+CREATE TABLE erased (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    runs INTEGER NOT NULL,
+    at INTEGER NOT NULL
+) STRICT;
 
 -- A process that wrote here. Alive if the process (boot, pid, started) is; "numbered" is the last of its numbered writes
 -- that is committed, "refused" the recent ones of them that were not acknowledged with True: [[number, failure], ...].

@@ -30,3 +30,60 @@ DELETE FROM run WHERE id IN (SELECT value FROM json_each(?));
 DELETE FROM record WHERE run = :run AND seq IN (
     SELECT seq FROM record WHERE run = :run AND seq > :kept ORDER BY seq DESC LIMIT :most
 );
+
+-- trim_records: records of a run behind the first ones, the first ones of them, that are older than a moment
+DELETE FROM record WHERE run = :run AND seq > :kept AND at < :before
+    AND seq < (SELECT seq FROM record WHERE run = :run AND seq > :kept ORDER BY seq LIMIT 1) + :most;
+
+-- count_erased: so many runs were erased
+INSERT INTO erased (id, runs, at) VALUES (1, :runs, :at)
+ON CONFLICT (id) DO UPDATE SET runs = runs + excluded.runs, at = excluded.at;
+
+-- get_erased: how many runs were erased so far, and when the last one was
+SELECT runs, at FROM erased WHERE id = 1;
+
+-- forget_once: what happened only once, a long time ago
+DELETE FROM once WHERE key IN (SELECT key FROM once WHERE at < :before ORDER BY at LIMIT :most);
+
+-- forget_nodes: processes that have been gone for a long time
+DELETE FROM node WHERE gone < :before;
+
+-- page_of_all: ids of runs behind one, oldest first
+SELECT id FROM run WHERE id > :after ORDER BY id LIMIT :most;
+
+-- page_of_operation: ids of the runs of an operation that have ended, oldest first
+SELECT id FROM run WHERE operation = :of AND state = 2 AND id > :after UNION ALL
+SELECT id FROM run WHERE operation = :of AND state = 3 AND id > :after UNION ALL
+SELECT id FROM run WHERE operation = :of AND state = 4 AND id > :after UNION ALL
+SELECT id FROM run WHERE operation = :of AND state = 5 AND id > :after UNION ALL
+SELECT id FROM run WHERE operation = :of AND state = 6 AND id > :after
+ORDER BY id LIMIT :most;
+
+-- page_of_label: ids of runs that have a label, oldest first
+SELECT run FROM run_label WHERE label = :of AND run > :after ORDER BY run LIMIT :most;
+
+-- find_ended: those of runs that could be erased and are under no rule of these operations and labels, in their order
+SELECT run.id, run.state, coalesce(run.ended, run.started), run.records
+FROM json_each(:runs) AS wanted CROSS JOIN run ON run.id = wanted.value
+WHERE run.state > 1
+    AND run.operation NOT IN (SELECT value FROM json_each(:operations))
+    AND NOT EXISTS (
+        SELECT 1 FROM json_each(:labels) AS found
+        CROSS JOIN run_label ON run_label.label = found.value AND run_label.run = run.id
+    )
+    AND NOT EXISTS (SELECT 1 FROM run AS child WHERE child.parent = run.id AND child.state IN (0, 1));
+
+-- count_all: number of runs behind one
+SELECT count(*) FROM run WHERE state IN (0, 1, 2, 3, 4, 5, 6) AND id > :after;
+
+-- count_operation: number of runs of an operation behind one
+SELECT count(*) FROM run WHERE operation = :of AND state IN (0, 1, 2, 3, 4, 5, 6) AND id > :after;
+
+-- count_label: number of runs behind one that have a label
+SELECT count(*) FROM run_label WHERE label = :of AND run > :after;
+
+-- oldest_run: when the oldest run began
+SELECT started FROM run WHERE id = (SELECT min(id) FROM run);
+
+-- long_runs: runs that go on and have many records
+SELECT id FROM run WHERE state = 1 AND records > :records;

@@ -1,0 +1,266 @@
+"""Take care of the file: have what is too old erased bit by bit, and the space given back."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from binp.store.contract import Retention, StoreClosed, StoreError, Write
+
+from ._connect import connect_reader, explain
+from ._erase import KEPT_RECORDS
+from ._guard import leak
+from ._old import Finder, Population, moment
+from ._outbox import Outbox
+from ._receipt import Receipt
+from ._tend import Erase, Forget, Shrink, Tended, Trim, Truncate
+
+__all__ = ["Care"]
+
+_logger = logging.getLogger("binp.store")
+
+#: seconds between two rounds, and between two that look at everything from the beginning
+_ROUND, _WHOLE = 60.0, 3600.0
+#: seconds that one part is to keep the file from others
+_SHARE = 0.005
+#: rows, or pages, in one part: at first, at least, at most
+_FIRST, _LEAST, _MOST = 200, 20, 4000
+#: share of the file that may be free before space is given back, and that is left free then; pages that are no matter
+_LOOSE, _TIGHT, _FEW_PAGES = 0.1, 0.02, 256
+#: the newest runs, which stay even when the file is too large
+_FEWEST = 1000
+#: bytes of a log that is worth emptying: below that it is written over, which is quicker than to let it grow anew
+_LOG = 8_000_000
+#: days for which it is remembered what may happen only once, and which processes were here
+_MEMORY = 90
+
+
+class _Stopped(Exception):
+    """It is to end."""
+
+
+class Care:
+    """A thread that reads, decides and waits; what changes the file is done by the one that writes, a bit at a time.
+
+    Args:
+        path: The database file.
+        outbox: Where the writer takes its work from.
+        retention: What is to be kept.
+    """
+
+    def __init__(self, path: Path, outbox: Outbox, retention: Retention) -> None:
+        #: why the limits cannot be kept
+        self.problem: str | None = None
+        #: rounds so far, and seconds for which the longest part kept the file from others
+        self.rounds = 0
+        self.longest = 0.0
+        self._path = path
+        self._outbox = outbox
+        self._retention = retention
+        self._connection: sqlite3.Connection | None = None
+        self._populations: list[Population] = []
+        self._whole = 0.0
+        self._rows = self._pages = _FIRST
+        #: something could be cut off the file or the log
+        self._is_long = False
+        self._stopped = False
+        self._wake = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="binp-store-care", daemon=True)
+
+    def start(self) -> None:
+        """Begin, with a round at once."""
+        self._thread.start()
+
+    def set(self, retention: Retention) -> None:
+        """Keep what *retention* says from here on."""
+        self._retention = retention
+        self._whole = 0.0
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End as soon as what is being done is done, and wait for that. The store must still be open."""
+        self._stopped = True
+        self._wake.set()
+        with contextlib.suppress(AttributeError, sqlite3.ProgrammingError):
+            # it may read for long; there is none yet, or none any more
+            self._connection.interrupt()  # type: ignore[union-attr]  # caught
+        self._thread.join()
+
+    def abandon(self) -> None:
+        """In a forked child: leave the connection, which is the parent's, as it is."""
+        if self._connection is not None:
+            leak(self._connection)
+
+    # -- rounds --------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            self._connection = connect_reader(self._path)
+            try:
+                finder = Finder(self._connection)
+                while True:
+                    self._wake.clear()
+                    # it is told to stop before it is woken up
+                    if self._stopped:
+                        return
+                    self._try_round(finder)
+                    self._wake.wait(_ROUND)
+            finally:
+                self._connection.close()
+        except (_Stopped, StoreClosed):
+            return
+        except Exception:
+            _logger.exception("nobody takes care of the database any more, until the next start")
+
+    def _try_round(self, finder: Finder) -> None:
+        try:
+            self._round(finder)
+            self.rounds += 1
+        except StoreClosed:
+            raise
+        except (StoreError, sqlite3.Error) as error:
+            if self._stopped:
+                raise _Stopped from None
+            told = error if isinstance(error, StoreError) else explain(error, self._path)
+            if self.problem != told.what:
+                _logger.warning("what is old could not be erased: %s", told)
+            self.problem = told.what
+            # it is not known how much of it was done
+            self._whole = 0.0
+
+    def _round(self, finder: Finder) -> None:
+        if time.monotonic() > self._whole:
+            self._whole = time.monotonic() + _WHOLE
+            self._populations = finder.plan(self._retention)
+            self._forget()
+        erased = 0
+        for population in self._populations:
+            erased += self._erase(population, finder.victims(population, finder.surplus(population)))
+        self._trim_long_runs(finder)
+        erased += self._fit(finder)
+        if erased:
+            _logger.info("%d old runs were erased", erased)
+        self._is_long |= self._give_back(finder) or self._log_size() > _LOG
+        # the file becomes shorter when what is in the log is in it
+        if self._is_long and not self._outbox and self._do(Truncate()).count:
+            self._is_long = False
+
+    # -- erase ---------------------------------------------------------------------------------------------------
+
+    def _erase(self, population: Population, victims: Iterable[tuple[int, int]]) -> int:
+        erased = weight = 0
+        group: list[int] = []
+        for run, records in victims:
+            # so many that they would take long together with their run
+            while records > KEPT_RECORDS and self._do_part(Trim(run=run, most=self._rows)):
+                pass
+            group.append(run)
+            weight += 1 + min(records, KEPT_RECORDS)
+            if weight >= self._rows:
+                erased += self._erase_group(population, group)
+                weight = 0
+        return erased + self._erase_group(population, group)
+
+    def _erase_group(self, population: Population, group: list[int]) -> int:
+        if not group:
+            return 0
+        count = self._do_part(Erase(runs=tuple(group), at=time.time_ns() // 1000))
+        population.number -= count
+        group.clear()
+        return count
+
+    def _fit(self, finder: Finder) -> int:
+        """Erase the oldest runs without a rule of their own until the file is as small as it is to be."""
+        most = self._retention.size
+        general = self._populations[-1]
+        erased = 0
+        problem = None
+        while most is not None:
+            used, _, _ = finder.size()
+            number = finder.number(general)
+            if used <= most:
+                break
+            share = (used - most) * number // used + 1
+            count = self._erase(general, finder.victims(general, min(share, number - _FEWEST, _MOST)))
+            erased += count
+            if not count:
+                problem = (
+                    f"the database takes up {used:,} bytes and may take up {most:,}: "
+                    "what is left is kept by a rule of its own, is in flight, or is no run"
+                )
+                if self.problem != problem:
+                    _logger.warning("%s", problem)
+                break
+        self.problem = problem
+        return erased
+
+    def _trim_long_runs(self, finder: Finder) -> None:
+        """What a service said long ago goes as well, although it goes on."""
+        days = self._retention.general.days
+        if days is None:
+            return
+        for (run,) in finder.ask("long_runs", {"records": KEPT_RECORDS}).fetchall():
+            while self._do_part(Trim(run=run, most=self._rows, before=moment(days))):
+                pass
+
+    def _forget(self) -> None:
+        while self._do(Forget(before=moment(_MEMORY), most=_FIRST)).count:
+            pass
+
+    # -- give space back -----------------------------------------------------------------------------------------
+
+    def _give_back(self, finder: Finder) -> bool:
+        """Give free space back if there is much of it; whether that was so."""
+        used, free, size = finder.size()
+        pages = used // size + free
+        if free <= max(_FEW_PAGES, pages * _LOOSE):
+            return False
+        left = max(_FEW_PAGES, int(pages * _TIGHT))
+        while free > left:
+            done = self._do(Shrink(pages=min(self._pages, free - left)))
+            if not done.count:
+                break
+            self._pages = _adapted(self._pages, done.seconds)
+            free -= done.count
+            self._pause(done.seconds)
+        return True
+
+    def _log_size(self) -> int:
+        try:
+            return self._path.with_name(self._path.name + "-wal").stat().st_size
+        except OSError:
+            return 0
+
+    # -- what the writer does ------------------------------------------------------------------------------------
+
+    def _do_part(self, write: Write) -> int:
+        done = self._do(write)
+        self._rows = _adapted(self._rows, done.seconds)
+        self._pause(done.seconds)
+        return done.count
+
+    def _do(self, write: Write) -> Tended:
+        if self._stopped:
+            raise _Stopped
+        receipt = Receipt(write)
+        failure = self._outbox.put(receipt)
+        if failure is not None:
+            raise failure.exception()
+        done: Tended = receipt.wait()
+        self.longest = max(self.longest, done.seconds)
+        return done
+
+    def _pause(self, seconds: float) -> None:
+        """Leave the file to others for as long as it was kept from them."""
+        time.sleep(min(seconds, 0.1))
+
+
+def _adapted(number: int, seconds: float) -> int:
+    """How many to take next, where *number* took so many seconds."""
+    factor = min(1.5, max(0.5, _SHARE / max(seconds, 1e-6)))
+    return max(_LEAST, min(_MOST, int(number * factor)))
