@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -48,10 +49,19 @@ def error_classes(root: Path) -> set[str]:
 
 
 def settings() -> set[str]:
-    """Names of the platform's settings."""
+    """Names of the platform's settings, those of a section in it with a dot."""
     module = importlib.import_module("binp.settings")
     klass = getattr(module, "Settings", None)
-    return {field.name for field in dataclasses.fields(klass)} if klass else set()
+    return set(field_names(klass())) if klass else set()
+
+
+def field_names(defaults: Any, path: str = "") -> Iterator[str]:
+    for field in dataclasses.fields(defaults):
+        value = getattr(defaults, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from field_names(value, f"{path}{field.name}.")
+        else:
+            yield path + field.name
 
 
 def commands() -> set[str]:
@@ -108,7 +118,10 @@ def things(root: Path) -> set[str]:
         *(f"error {name}" for name in error_classes(root)),
         *(f"setting {name}" for name in named),
         *(f"command {name}" for name in commands()),
-        *(f"variable {name}" for name in variables(root) | {f"BINP_{name.upper()}" for name in named}),
+        *(
+            f"variable {name}"
+            for name in variables(root) | {f"BINP_{name.replace('.', '_').upper()}" for name in named}
+        ),
     }
 
 
