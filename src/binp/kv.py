@@ -37,14 +37,14 @@ class KV:
     def __init__(self, namespace: str = "default", db: str | Store | None = None) -> None:
         self.namespace = namespace
         self.db = db
-        self._home: Home | None = None
+        self._place = _Place(db)
 
     def __repr__(self) -> str:
         return f"KV(namespace={self.namespace!r})"
 
     def bind(self, home: Home) -> None:
-        """Share the database of *home*."""
-        self._home = home
+        """Share the database of *home*, with all namespaces that were selected before."""
+        self._place.home = home
 
     async def set(self, /, **values: Any) -> None:
         """Save values, all or none; a value is anything that JSON can carry, or a pydantic model.
@@ -88,7 +88,7 @@ class KV:
     def select(self, namespace: str) -> KV:
         """Another namespace of the same database."""
         other = KV(namespace, self.db)
-        other._home = self._shared_home()
+        other._place = self._place
         return other
 
     async def save(self, value: BaseModel) -> None:
@@ -152,12 +152,14 @@ class KV:
             )
 
     async def _opened(self) -> Home:
-        return await self._shared_home().ensure()
+        return await self._place.home.ensure()
 
-    def _shared_home(self) -> Home:
-        if self._home is None:
-            self._home = Home(db=self.db)
-        return self._home
+
+class _Place:
+    """Where the namespaces of one database are: the home of a BINP, or one of their own until they join it."""
+
+    def __init__(self, db: str | Store | None) -> None:
+        self.home = Home(db=db)
 
 
 def _encode(name: str, value: Any) -> str:

@@ -140,6 +140,18 @@ async def test_used_alone(tmp_path):
     assert await kv.select("other").get("x") is None
 
 
+async def test_selected_before_it_joined(db):
+    """KV-01: a namespace selected before the KV became a part of a BINP uses the database of that BINP as well."""
+    kv = KV()
+    early = kv.select("early").select("earlier")
+    binp = BINP(kv=kv, db=db)
+
+    await early.set(x=1)
+
+    assert await binp.kv.select("earlier").get("x") == 1
+    assert await binp.kv.namespaces() == ["earlier"]
+
+
 async def test_many_at_once(binp):
     """N-10: a thousand concurrent writes and reads all succeed."""
     await asyncio.gather(*(binp.kv.set(**{f"k{n}": n}) for n in range(1000)))
