@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
@@ -20,7 +21,8 @@ from binp.operations import (
     is_async,
     journal_of,
 )
-from binp.runs import RunHandle, Threads, Trigger, call_function, current_run
+from binp.runs import RunHandle, RunLost, Threads, Trigger, call_function, current_run
+from binp.store.contract import State
 from buvar import di
 
 from ._policy import policy_of
@@ -33,6 +35,9 @@ __all__ = ["Action"]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _logger = logging.getLogger("Action")
+
+#: a run that ended so may be followed by a further attempt
+_UNDONE = frozenset({State.FAILED, State.CANCELLED, State.INTERRUPTED})
 
 
 class Action:
@@ -227,6 +232,43 @@ class Action:
         home = await self._home.ensure()
         parent = current_run.get()
         return await home.runs.start(operation, call, trigger=Trigger("call", parent.actor if parent else None))
+
+    async def rerun(
+        self, run: int, arguments: Mapping[str, Any] | None = None, *, trigger: Trigger | None = None
+    ) -> RunHandle:
+        """Start an action again with the arguments that a run of it had.
+
+        With the same arguments, a run that failed, was cancelled or interrupted is followed by a further attempt, which
+        need not do the steps again that are done.
+
+        Args:
+            run: Its id.
+            arguments: Those that shall differ. What was secret has to be among them, for that was not kept.
+            trigger: What started it, and who.
+
+        Raises:
+            RunLost: there is no such run.
+            UnknownOperation: there is no such action any more.
+            InvalidArguments: the arguments do not fit its form. No run was made.
+            TooManyRuns: so many runs are in flight that no further one is taken.
+        """
+        home = await self._home.ensure()
+        row = await home.store.get_run(run)
+        if row is None:
+            raise RunLost(f"run {run} is not in the history")
+        operation = self.find(row.operation)
+        given = json.loads(row.arguments or "{}")
+        for name in operation.form.secret_names:
+            given.pop(name, None)
+        call = operation.form.bind({**given, **(arguments or {})})
+        is_attempt = row.state in _UNDONE and not arguments
+        parent = current_run.get()
+        return await home.runs.start(
+            operation,
+            call,
+            trigger=trigger or Trigger("call", parent.actor if parent else None),
+            again=row if is_attempt else None,
+        )
 
     async def _call(self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         threads = Threads(1)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Request, Response
+from fastapi import APIRouter, Body, Header, HTTPException, Request, Response
 
 from binp.action import ActionInfo
 from binp.auth import Problem
 from binp.home import Home
-from binp.runs import RunHandle, Trigger
-from binp.store.contract import State
+from binp.runs import AlreadyStarted, RunHandle, Trigger
+from binp.store.contract import Run, State
 
-from ._models import ActionForm, InvokeResult, Started
+from ._models import ActionForm, InvokeResult, Question, Started
 from ._platform import By, Here, Opened, Platform
 from ._problems import answer
 
@@ -22,6 +22,14 @@ __all__ = ["router"]
 router = APIRouter(tags=["actions"])
 
 Arguments = Annotated[dict[str, Any] | None, Body(description="arguments by name")]
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        max_length=200,
+        description="sent again with the same key, a request starts nothing and is answered with the first run",
+    ),
+]
 
 
 @router.get("/actions/", operation_id="listActions")
@@ -31,10 +39,12 @@ async def list_actions(platform: Here) -> list[ActionInfo]:
 
 
 @router.post("/action/{name:path}", operation_id="invokeAction", response_model=InvokeResult)
-async def invoke_action(platform: Here, home: Opened, by: By, name: str, arguments: Arguments = None) -> Any:
+async def invoke_action(
+    platform: Here, home: Opened, by: By, name: str, arguments: Arguments = None, key: Key = None
+) -> Any:
     """Start an action and wait for its end. The run goes on when the client does not wait that long."""
-    handle = await _start(platform, home, by, name, arguments)
-    run = await handle.wait()
+    started = await _start(platform, home, by, name, arguments, key)
+    run = await (started.wait() if isinstance(started, RunHandle) else home.runs.watch.ended(started.id))
     if run.state is State.SUCCEEDED:
         result = None if run.result is None else json.loads(run.result)
         return InvokeResult(name=name, duration=(run.duration or 0) / 1e6, run=run.id, result=result)
@@ -58,20 +68,49 @@ async def get_action(platform: Here, name: str) -> ActionForm:
         description=operation.description,
         labels=list(operation.policy.labels),
         arguments=operation.form.schema,
+        timeout=operation.policy.timeout,
+        retries=operation.policy.retry.limit if operation.policy.retry else 0,
+        concurrency=operation.policy.concurrency.places if operation.policy.concurrency else None,
+        confirm=operation.policy.confirm is not None,
     )
+
+
+@router.post("/actions/{name:path}/question", operation_id="askAction")
+async def ask_action(platform: Here, name: str, arguments: Arguments = None) -> Question:
+    """What is to be asked before the action is started by hand with these arguments. Nothing is started."""
+    operation = platform.action.find(name)
+    return Question(question=operation.question(operation.form.bind(arguments or {})))
 
 
 @router.post("/actions/{name:path}/runs", operation_id="startAction", status_code=202)
 async def start_action(
-    platform: Here, home: Opened, by: By, request: Request, response: Response, name: str, arguments: Arguments = None
+    platform: Here,
+    home: Opened,
+    by: By,
+    request: Request,
+    response: Response,
+    name: str,
+    arguments: Arguments = None,
+    key: Key = None,
 ) -> Started:
     """Start an action; the answer comes when its run is committed, and does not wait for its end."""
-    handle = await _start(platform, home, by, name, arguments)
-    url = f"{request.scope.get('root_path', '')}/runs/{handle.id}"
+    run = (await _start(platform, home, by, name, arguments, key)).id
+    url = f"{request.scope.get('root_path', '')}/runs/{run}"
     response.headers["location"] = url
-    return Started(run=handle.id, url=url)
+    return Started(run=run, url=url)
 
 
-async def _start(platform: Platform, home: Home, by: Trigger, name: str, arguments: dict[str, Any] | None) -> RunHandle:
+async def _start(
+    platform: Platform, home: Home, by: Trigger, name: str, arguments: dict[str, Any] | None, key: str | None
+) -> RunHandle | Run:
+    """Start it; if that was done with the same key before, the run that was started then."""
     operation = platform.action.find(name)
-    return await home.runs.start(operation, operation.form.bind(arguments or {}), trigger=by)
+    call = operation.form.bind(arguments or {})
+    once = None if key is None else f"press {operation.name} {key}"
+    try:
+        return await home.runs.start(operation, call, trigger=by, once=once)
+    except AlreadyStarted as error:
+        run = None if error.run is None else await home.store.get_run(error.run)
+        if run is None or run.arguments != call.recorded:
+            raise HTTPException(409, f"the key {key!r} was used for another start of {operation.name!r}") from None
+        return run

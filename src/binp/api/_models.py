@@ -15,10 +15,12 @@ from ._platform import MAX_INTEGER
 
 __all__ = [
     "ActionForm",
+    "Again",
     "InvokeResult",
     "Keeping",
     "Key",
     "Query",
+    "Question",
     "RecordInfo",
     "RetentionInfo",
     "RunDetail",
@@ -69,6 +71,30 @@ class ActionForm(BaseModel):
     labels: list[str]
     #: JSON Schema of an object
     arguments: dict[str, Any]
+    #: seconds that one attempt may take
+    timeout: float | None = None
+    #: further attempts after one that failed
+    retries: int = 0
+    #: how many of its runs there may be at once
+    concurrency: int | None = None
+    #: something is to be asked before it is started by hand
+    confirm: bool = False
+
+
+class Question(BaseModel):
+    """What is to be asked before an action is started by hand."""
+
+    #: nothing if it is empty
+    question: str | None
+
+
+class Again(BaseModel):
+    """What a run is started again with."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    #: those that shall differ
+    arguments: dict[str, Any] = {}
 
 
 class Started(BaseModel):

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from binp.auth import Problem
 from binp.errors import BinpError
 from binp.operations import InvalidArguments, UnknownOperation
-from binp.runs import TooManyRuns
+from binp.runs import RunLost, TooManyRuns
 from binp.store.contract import StoreError
 
 __all__ = ["answer", "handle_problems"]
@@ -63,6 +63,10 @@ def _unknown(error: UnknownOperation) -> Problem:
     return Problem(status=404, code="unknown", detail=f"{error.kind} {error.name} not found", fix=error.fix)
 
 
+def _lost(error: RunLost) -> Problem:
+    return Problem(status=404, code="unknown", detail=error.what)
+
+
 def _busy(error: BinpError) -> Problem:
     return Problem(status=503, code="unavailable", detail=error.what, fix=error.fix)
 
@@ -85,6 +89,7 @@ _MAKERS: dict[type[Exception], Callable[[Any], Problem]] = {
     RequestValidationError: _invalid_request,
     InvalidArguments: _invalid_arguments,
     UnknownOperation: _unknown,
+    RunLost: _lost,
     TooManyRuns: _busy,
     StoreError: _busy,
     BinpError: _ours,

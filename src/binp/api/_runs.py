@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Path, Query
+from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 
 from binp.store.contract import FINISHED, RunQuery
 
-from ._models import RecordInfo, RunDetail, RunFilter, RunInfo, RunList
-from ._platform import MAX_INTEGER, By, Opened
+from ._models import Again, RecordInfo, RunDetail, RunFilter, RunInfo, RunList, Started
+from ._platform import MAX_INTEGER, By, Here, Opened
 
 __all__ = ["router"]
 
@@ -55,6 +55,21 @@ async def list_records(
     if not found and await home.store.get_run(run_id) is None:
         raise HTTPException(404, f"run {run_id} not found")
     return found
+
+
+@router.post("/runs/{run_id}/rerun", operation_id="rerun", status_code=202)
+async def rerun(
+    platform: Here, by: By, request: Request, response: Response, run_id: RunId, again: Again | None = None
+) -> Started:
+    """Start an action again with the arguments of a run, or with others in their place.
+
+    With the same arguments, a run that did not succeed is followed by a further attempt, which need not do the steps
+    again that are done.
+    """
+    handle = await platform.action.rerun(run_id, again.arguments if again else None, trigger=by)
+    url = f"{request.scope.get('root_path', '')}/runs/{handle.id}"
+    response.headers["location"] = url
+    return Started(run=handle.id, url=url)
 
 
 @router.post("/runs/{run_id}/cancel", operation_id="cancelRun", status_code=202)

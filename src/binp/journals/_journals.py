@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from binp.events import Emitter
 from binp.home import Home
 from binp.operations import JOURNALED, Operation, check_callable, default_description, default_name, is_async
-from binp.runs import Acknowledged, Kept, call_function, current_journal, current_run, quietly
+from binp.runs import Acknowledged, Kept, Steps, call_function, current_journal, current_run, quietly
 from binp.store.contract import Change, RecordRow, RunQuery, State, Store
 
 if TYPE_CHECKING:
@@ -135,6 +135,37 @@ class Journals:
         """Say how far the run is: *value* of *total*, in any unit. Outside of a run it warns and keeps nothing."""
         run = current_run.get()
         return self._outside("progress", value) if run is None else run.progress(value, total, message)
+
+    async def step(self, name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Do a part of the run that its further attempts need not do again.
+
+        The function is called and its result kept, unless an attempt before has done that: then that result is given.
+        Attempts are the retries of an action, and a run that is started again after it failed, was cancelled or
+        interrupted, with the same arguments. A step is done at least once: where the process dies between its end and
+        the moment when its result is kept, it is done again.
+
+        Args:
+            name: What it is called. Where a run does several steps of one name, the first of them here is the first
+                there, and so on.
+            function: Async, or sync: that is called in a thread.
+            args: For the function.
+            kwargs: For the function.
+
+        Returns:
+            The result as JSON gives it back. Outside of a run, what the function returned.
+
+        Raises:
+            BadStep: it returned what JSON cannot carry, or the run was ended by somebody else.
+            Exception: what the function raised; then the step is not done.
+        """
+        run = current_run.get()
+        home = await self._home.ensure()
+        if run is None:
+            self._outside("step", name)
+            return await call_function(function, args, kwargs, home.runs.threads)
+        if run.steps is None:
+            run.steps = Steps(run, home.store, home.runs.threads)
+        return await run.steps.do(name, function, args, kwargs)
 
     @property
     def current(self) -> int | None:

@@ -142,7 +142,7 @@ class Form:
         for name, value in bound.arguments.items():
             if name in self.injected or name in self._own_names:
                 continue
-            plain[name] = MASK if name in self._secret_names and value is not None else value
+            plain[name] = MASK if name in self.secret_names and value is not None else value
         return as_json(plain, ARGUMENTS_LIMIT)
 
     @functools.cached_property
@@ -172,18 +172,14 @@ class Form:
             raise self._no_form(f"its annotations cannot be read: {type(error).__name__}: {error}") from error
 
     @functools.cached_property
-    def _secret_names(self) -> frozenset[str]:
+    def secret_names(self) -> frozenset[str]:
+        """The parameters whose values are not kept."""
         try:
             hints = self._hints
         except FormError:
             # nothing is known of the types: then nothing is shown
             return frozenset(self._signature.parameters)
         return frozenset(name for name, hint in hints.items() if mentions_secret(hint))
-
-    @property
-    def has_secrets(self) -> bool:
-        """Whether one of the parameters is a secret, so that recorded arguments are not all of a call."""
-        return bool(self._secret_names)
 
     @functools.cached_property
     def _parameters(self) -> list[_Parameter]:
@@ -243,7 +239,7 @@ class Form:
             plain = values.model_dump(mode="json", by_alias=True, fallback=as_json_value, warnings=False)
         except Exception:  # noqa: BLE001 - a user's serializer may raise anything; history must not break on it
             plain = {
-                p.name: MASK if p.name in self._secret_names else getattr(values, p.field) for p in self._parameters
+                p.name: MASK if p.name in self.secret_names else getattr(values, p.field) for p in self._parameters
             }
         return as_json(plain, ARGUMENTS_LIMIT)
 

@@ -11,7 +11,7 @@ from typing import Any
 from binp.errors import BinpError
 
 from ._base import base_of
-from ._form import Form
+from ._form import BoundCall, Form
 from ._policy import Policy
 
 __all__ = [
@@ -102,3 +102,26 @@ class Operation:
             FormError: a parameter has a type of which no form can be made.
         """
         return Form(self.function, f"{self.kind} {self.name!r}", self.where)
+
+    def slot(self, call: BoundCall) -> str | None:
+        """Name of what *call* needs a place in; None if there may be any number of its runs."""
+        concurrency = self.policy.concurrency
+        return None if concurrency is None else concurrency.slot(self.kind, self.name, call.recorded)
+
+    def question(self, call: BoundCall) -> str | None:
+        """What is to be asked before *call* is made by hand; None for nothing.
+
+        Raises:
+            BinpError: the function that says it failed.
+        """
+        confirm = self.policy.confirm
+        if not callable(confirm):
+            return confirm
+        try:
+            return confirm(**call.kwargs)
+        except Exception as error:
+            raise BinpError(
+                f"what to ask before {self.name!r} is started cannot be said: {type(error).__name__}: {error}",
+                where=self.where,
+                fix="let confirm take the parameters of the action by their names",
+            ) from error

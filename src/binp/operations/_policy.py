@@ -8,7 +8,6 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 __all__ = ["Concurrency", "Policy", "Retry", "WhenFull"]
 
@@ -74,7 +73,3 @@ class Policy:
     confirm: str | Callable[..., str] | None = None
     #: for how long its runs are kept after their end, or how many; None for what the settings say
     keep: timedelta | int | None = None
-
-    def question(self, kwargs: dict[str, Any]) -> str | None:
-        """What is to be asked before a call with the arguments *kwargs*; None for nothing."""
-        return self.confirm(**kwargs) if callable(self.confirm) else self.confirm

@@ -8,12 +8,14 @@ from ._handle import RunCancelled, RunHandle, RunLost, RunSkipped
 from ._life import Outcome, RunTimedOut, Trigger, settle, text_of
 from ._output import OutputCapture
 from ._runs import AlreadyStarted, Runs, TooManyRuns
+from ._steps import BadStep, Steps
 from ._threads import Threads, call_function
 
 __all__ = [
     "Acknowledged",
     "ActiveRun",
     "AlreadyStarted",
+    "BadStep",
     "Kept",
     "Outcome",
     "OutputCapture",
@@ -23,6 +25,7 @@ __all__ = [
     "RunSkipped",
     "RunTimedOut",
     "Runs",
+    "Steps",
     "Threads",
     "TooManyRuns",
     "Trigger",

@@ -11,10 +11,13 @@ import os
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from binp.operations import as_json, as_text
 from binp.store.contract import Ack, AddLabels, AddRecord, Run, SetProgress, Store, StoreError, Write
+
+if TYPE_CHECKING:
+    from ._steps import Steps
 
 __all__ = [
     "FIELDS_LIMIT",
@@ -171,6 +174,8 @@ class ActiveRun:
         self.attempt = 1 if again is None else again.attempt + 1
         #: the first run of which it is a further attempt
         self.origin = None if again is None else again.origin or again.id
+        #: what is remembered for further attempts; made when the function first asks for it
+        self.steps: Steps | None = None
         self._interruptible = True
         self._store = store
         # re-entrant: a finaliser or a signal handler that prints may come in between

@@ -97,7 +97,7 @@ class Dispatch:
 
     def _call_of(self, row: Run) -> tuple[Operation, BoundCall]:
         operation = self._find(row.operation)
-        if operation.form.has_secrets:
+        if operation.form.secret_names:
             raise BinpError("a secret among its arguments was not kept")
         return operation, operation.form.bind(json.loads(row.arguments or "{}"))
 

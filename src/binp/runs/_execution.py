@@ -65,6 +65,8 @@ async def carry_out(run: ActiveRun, execution: Execution, threads: Threads) -> O
             run.shield()
             return outcome_of(run, cancelled)
         run.attempt += 1
+        if run.steps is not None:
+            run.steps.restart()
 
 
 async def _attempt(run: ActiveRun, execution: Execution, threads: Threads) -> Outcome:

@@ -19,6 +19,7 @@ from ._handle import RunCancelled, RunHandle
 from ._life import Outcome, Trigger, end_of, outcome_of, settle
 from ._queue import Queue
 from ._threads import Threads
+from ._watch import Watch
 
 __all__ = ["AlreadyStarted", "Runs", "TooManyRuns"]
 
@@ -66,6 +67,7 @@ class Runs:
         self._active: dict[int, ActiveRun] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._accepting = True
+        self.watch = Watch(store)
         self._queue = Queue(store)
         self._dispatch = Dispatch(self, operations)
 
@@ -180,8 +182,7 @@ class Runs:
         """
         parent = current_run.get()
         self._admit(operation, parent)
-        concurrency = operation.policy.concurrency
-        slot = None if concurrency is None else concurrency.slot(operation.kind, operation.name, call.recorded)
+        slot = operation.slot(call)
         run, ack = self.begin(
             operation,
             trigger=trigger,
@@ -216,13 +217,11 @@ class Runs:
         )
         run.is_queued, run.origin, run.attempt = True, row.origin, row.attempt
         self._active[run.id] = run
-        concurrency = operation.policy.concurrency
-        slot = None if concurrency is None else concurrency.slot(operation.kind, operation.name, call.recorded)
+        slot = operation.slot(call)
         execution = Execution(
             operation, operation.function, call.args, call.kwargs, must_begin=True, slot=slot, orphaned=True
         )
-        handle = RunHandle(self, run.id, operation.name)
-        self._spawn(run, handle, Acknowledged(True), execution, self.context(run))
+        self._spawn(run, RunHandle(self, run.id, operation.name), Acknowledged(True), execution, self.context(run))
 
     def lead(self) -> None:
         """What processes that are gone have left queued is executed here from now on."""
@@ -266,6 +265,7 @@ class Runs:
                 run = self._active.get(change.id)
                 if run is not None:
                     run.cancel("cancelled")
+        self.watch.obey(changes)
         self._queue.obey(changes)
         self._dispatch.obey(changes)
 

@@ -213,3 +213,50 @@ async def first_run(served: Any) -> int:
         while not (runs := (await served.http.get("/internal/runs")).json()["runs"]):
             await asyncio.sleep(0.01)
     return int(runs[0]["id"])
+
+
+async def test_a_press_is_started_once(served: Any, actions: Any) -> None:
+    """Sent again with its key, a press starts nothing: it is answered with the first run, ended or not."""
+    headers = {"idempotency-key": "k1"}
+    first = (await served.http.post("/internal/actions/slow/runs", json={"seconds": 0.3}, headers=headers)).json()
+    second = await served.http.post("/internal/actions/slow/runs", json={"seconds": 0.3}, headers=headers)
+    assert (second.status_code, second.json()) == (202, first)
+    third = await served.http.post("/internal/action/slow", json={"seconds": 0.3}, headers=headers)
+    assert (third.status_code, third.json()["run"], actions) == (200, first["run"], [1])
+
+    other = await served.http.post("/internal/action/slow", json={"seconds": 0.1}, headers=headers)
+    assert other.status_code == 409
+    assert other.json()["detail"] == "the key 'k1' was used for another start of 'slow'"
+    fresh = await served.http.post("/internal/action/slow", json={"seconds": 0}, headers={"idempotency-key": "k2"})
+    assert fresh.json()["run"] != first["run"]
+
+
+async def test_what_is_asked_before_a_press(served: Any, binp: Any) -> None:
+    """The question is made of the arguments, which are validated like those of a start; nothing is started."""
+
+    @binp.action(name="heat", confirm=lambda room, target: f"Heat {room} to {target} degrees?", timeout=9, retries=2)
+    async def heat(room: str, target: float = 20) -> None: ...
+
+    @binp.action(name="wipe", confirm="Really?", concurrency=3)
+    async def wipe() -> None: ...
+
+    @binp.action(name="broken", confirm=lambda: "?")
+    async def broken(room: str) -> None: ...
+
+    @binp.action(name="plain")
+    async def plain() -> None: ...
+
+    async def ask(name: str, **arguments: Any) -> Any:
+        return await served.http.post(f"/internal/actions/{name}/question", json=arguments)
+
+    assert (await ask("heat", room="bath")).json() == {"question": "Heat bath to 20 degrees?"}
+    assert (await ask("wipe")).json() == {"question": "Really?"}
+    assert (await ask("plain")).json() == {"question": None}
+    assert (await ask("heat", target=3)).status_code == 422
+    answer = await ask("broken", room="bath")
+    assert answer.status_code == 500
+    assert "what to ask before 'broken' is started cannot be said: TypeError" in answer.json()["detail"]
+    form = (await served.http.get("/internal/actions/heat")).json()
+    assert (form["confirm"], form["timeout"], form["retries"], form["concurrency"]) == (True, 9, 2, None)
+    assert (await served.http.get("/internal/actions/wipe")).json()["concurrency"] == 3
+    assert (await served.http.get("/internal/runs")).json()["runs"] == []

@@ -153,3 +153,32 @@ async def test_documentation(served: Any) -> None:
         page = await served.http.get(f"/internal/{path}")
         assert page.status_code == 200
         assert "/internal/openapi.json" in page.text
+
+
+async def test_a_run_is_started_again(served: Any, binp: Any) -> None:
+    """A run is started again with its arguments, or with others in their place; what cannot be is refused."""
+    did: list[int] = []
+
+    @binp.action(name="triple")
+    async def triple(x: int, y: int = 0) -> int:
+        did.append(x)
+        if len(did) == 1:
+            raise ValueError("not yet")
+        return 3 * x + y
+
+    async def rerun(run: int, body: Any = None) -> Any:
+        answer = await served.http.post(f"/internal/runs/{run}/rerun", json=body)
+        assert answer.status_code == 202, answer.text
+        started = answer.json()
+        assert answer.headers["location"] == started["url"]
+        await binp.home.runs.watch.ended(started["run"])
+        return (await served.http.get(f"/internal/runs/{started['run']}")).json()
+
+    first = (await served.http.post("/internal/action/triple", json={"x": 4})).json()["run"]
+    second = await rerun(first)
+    assert (second["state"], second["result"], second["attempt"]) == ("succeeded", 12, 2)
+    third = await rerun(second["id"], {"arguments": {"y": 1}})
+    assert (third["result"], third["attempt"], third["arguments"]) == (13, 1, {"x": 4, "y": 1})
+    wrong = await served.http.post(f"/internal/runs/{first}/rerun", json={"arguments": {"x": "many"}})
+    assert wrong.status_code == 422
+    assert (await served.http.post("/internal/runs/5/rerun")).status_code == 404

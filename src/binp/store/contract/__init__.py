@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from ._errors import BadStoreUrl, SchemaTooNew, StoreClosed, StoreError, StoreOwned
 from ._retention import Keep, Retention, Usage
-from ._rows import Change, KeyValue, RecordRow, Run, RunPage, RunQuery, ScheduleRow, ServiceRow, as_datetime
+from ._rows import Change, KeyValue, RecordRow, Run, RunPage, RunQuery, ScheduleRow, ServiceRow, StepRow, as_datetime
 from ._search import Condition, Key
 from ._store import Listener, Role, Store
 from ._writes import (
@@ -24,6 +24,7 @@ from ._writes import (
     AddRecord,
     BeginRun,
     EndRun,
+    KeepStep,
     MoveSchedule,
     Once,
     PauseSchedule,
@@ -49,6 +50,7 @@ __all__ = [
     "Condition",
     "EndRun",
     "Keep",
+    "KeepStep",
     "Key",
     "KeyValue",
     "Listener",
@@ -71,6 +73,7 @@ __all__ = [
     "SetObserved",
     "SetProgress",
     "State",
+    "StepRow",
     "Store",
     "StoreClosed",
     "StoreError",

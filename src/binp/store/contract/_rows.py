@@ -161,6 +161,19 @@ class ServiceRow:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class StepRow:
+    """A step that is done."""
+
+    name: str
+    #: JSON
+    result: str
+    #: the run that did it
+    run: int
+    #: microseconds since the epoch
+    at: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ScheduleRow:
     """How far a schedule is, and whether it is paused. Times are microseconds since the epoch."""
 

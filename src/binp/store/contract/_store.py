@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from ._retention import Retention, Usage
-from ._rows import Change, KeyValue, RecordRow, Run, RunPage, RunQuery, ScheduleRow, ServiceRow
+from ._rows import Change, KeyValue, RecordRow, Run, RunPage, RunQuery, ScheduleRow, ServiceRow, StepRow
 from ._writes import Ack, Write
 
 
@@ -102,6 +102,9 @@ class Store(Protocol):
 
     async def get_orphans(self, limit: int = 200) -> list[int]:
         """Runs that are QUEUED although the process that queued them is gone, oldest first."""
+
+    async def get_steps(self, origin: int) -> list[StepRow]:
+        """The steps that all attempts that began with the run *origin* have done, by name."""
 
     async def get_slot(self, slot: str) -> list[int]:
         """The runs that are RUNNING in the slot *slot*, oldest first."""

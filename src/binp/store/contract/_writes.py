@@ -189,6 +189,22 @@ class EndRun(Write):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class KeepStep(Write):
+    """The result of a step of a run, for its further attempts. Acknowledged like a record; the first result stays."""
+
+    kind: ClassVar[str] = "step"
+    run: int
+    epoch: int = 1
+    #: the first run of all attempts
+    origin: int
+    #: what the step is called, unique among those of all attempts
+    name: str
+    #: JSON
+    result: str
+    at: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RequestCancel(Write):
     """Somebody wants a run to be cancelled. Acknowledged with False if it is unknown or finished.
 

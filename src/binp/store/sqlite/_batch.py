@@ -17,6 +17,7 @@ from binp.store.contract import (
     BeginRun,
     Change,
     EndRun,
+    KeepStep,
     MoveSchedule,
     Once,
     PauseSchedule,
@@ -34,7 +35,7 @@ from binp.store.contract import (
 from ._file import File
 from ._key_rows import Key, Keys
 from ._run_rows import OpenRun, Runs
-from ._text import clean_name, finite
+from ._text import clean_name, clean_text, finite
 
 __all__ = ["Batch"]
 
@@ -134,6 +135,14 @@ class Batch:
             self._tell("slot", run.slot, run.rev)
         return True
 
+    def _step(self, write: KeepStep) -> bool:
+        run = self._runs.held(write.run, write.epoch)
+        if run is None:
+            return False
+        row = (write.origin, clean_name(write.name), clean_text(write.result), write.run, write.at)
+        self._file.run("keep_step", row)
+        return True
+
     def _cancel(self, write: RequestCancel) -> bool:
         run = self._runs.find(write.id)
         if run is None or run.is_finished:
@@ -218,6 +227,7 @@ class Batch:
         AddLabels.kind: _labels,
         SetProgress.kind: _progress,
         EndRun.kind: _end,
+        KeepStep.kind: _step,
         RequestCancel.kind: _cancel,
         SetKeys.kind: _set_keys,
         RemoveKeys.kind: _remove_keys,

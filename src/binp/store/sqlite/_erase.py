@@ -27,6 +27,7 @@ def erase(file: File, ids: Sequence[int]) -> list[int]:
         if labels:
             file.forget_labels(text for (text,) in file.bulk("drop_labels", list(labels)).fetchall())
         file.bulk("erase_records", found)
+        file.bulk("erase_steps", found)
         file.bulk("erase_runs", found)
     return found
 

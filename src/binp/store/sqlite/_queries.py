@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from binp.store.contract import KeyValue, RecordRow, Run, RunPage, RunQuery, ScheduleRow, ServiceRow, Usage
+from binp.store.contract import KeyValue, RecordRow, Run, RunPage, RunQuery, ScheduleRow, ServiceRow, StepRow, Usage
 
 from ._connect import connect_reader, explain
 from ._old import Finder
@@ -63,6 +63,11 @@ class Reader:
     def get_orphans(self, limit: int) -> list[int]:
         """Runs that wait although the process that queued them is gone, oldest first."""
         return [row[0] for row in self._ask("get_orphans", (_bounded(limit),))]
+
+    def get_steps(self, origin: int) -> list[StepRow]:
+        """The steps that are done of a run and its further attempts, by name."""
+        rows = self._ask("get_steps", (_bounded(origin),))
+        return [StepRow(name=name, result=result, run=run, at=at) for name, result, run, at in rows]
 
     def get_slot(self, slot: str) -> list[int]:
         """The runs that are running in *slot*, oldest first."""

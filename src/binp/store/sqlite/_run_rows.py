@@ -15,6 +15,7 @@ from binp.store.contract import (
     AddRecord,
     BeginRun,
     EndRun,
+    KeepStep,
     RemoveKeys,
     RequestCancel,
     SetKeys,
@@ -43,7 +44,10 @@ CODES = {state: code for code, state in enumerate(STATES)}
 
 #: how to find the run that a write is about, by its kind: this is asked for every single write
 _RUN_OF: dict[str, Callable[[Any], int | None]] = {
-    **{kind.kind: operator.attrgetter("run") for kind in (AddRecord, AddLabels, SetProgress, SetKeys, RemoveKeys)},
+    **{
+        kind.kind: operator.attrgetter("run")
+        for kind in (AddRecord, AddLabels, SetProgress, KeepStep, SetKeys, RemoveKeys)
+    },
     **{kind.kind: operator.attrgetter("id") for kind in (BeginRun, TakeRun, EndRun, RequestCancel)},
 }
 

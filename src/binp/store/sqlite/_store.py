@@ -22,6 +22,7 @@ from binp.store.contract import (
     RunQuery,
     ScheduleRow,
     ServiceRow,
+    StepRow,
     StoreClosed,
     StoreError,
     Usage,
@@ -201,6 +202,10 @@ class SqliteStore:
     async def get_orphans(self, limit: int = 200) -> list[int]:
         """Runs that are QUEUED although the process that queued them is gone, oldest first."""
         return await self._aside(lambda reader: reader.get_orphans(limit))
+
+    async def get_steps(self, origin: int) -> list[StepRow]:
+        """The steps that all attempts that began with the run *origin* have done, by name."""
+        return await self._aside(lambda reader: reader.get_steps(origin))
 
     async def get_slot(self, slot: str) -> list[int]:
         """The runs that are RUNNING in the slot *slot*, oldest first."""

@@ -39,6 +39,7 @@ _KINDS: dict[str, type[Write]] = {
         contract.AddLabels,
         contract.SetProgress,
         contract.EndRun,
+        contract.KeepStep,
         contract.RequestCancel,
         contract.SetKeys,
         contract.RemoveKeys,

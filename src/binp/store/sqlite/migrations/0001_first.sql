@@ -112,6 +112,16 @@ CREATE TABLE service (
     rev INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- What a run and its further attempts need not do again; "origin" is the first of them.
+CREATE TABLE step (
+    origin INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    result TEXT NOT NULL,
+    run INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (origin, name)
+) STRICT, WITHOUT ROWID;
+
 -- "until": every tick up to then was started or left out. "paused_at" is when it was paused, or let go on.
 CREATE TABLE schedule (
     name TEXT PRIMARY KEY,

@@ -37,6 +37,12 @@ UPDATE run SET
     epoch = json_extract(new.value, '$[3]'), rev = json_extract(new.value, '$[4]')
 FROM json_each(?) AS new WHERE run.id = json_extract(new.value, '$[0]');
 
+-- keep_step: the result of a step; the first one stays
+INSERT INTO step (origin, name, result, run, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT (origin, name) DO NOTHING;
+
+-- get_steps: the steps of a run and its further attempts, by name
+SELECT name, result, run, at FROM step WHERE origin = ? ORDER BY name;
+
 -- get_orphans: runs that wait although the process that queued them is gone
 SELECT run.id FROM run JOIN name ON name.id = run.node LEFT JOIN node ON node.name = name.text
 WHERE run.state = 0 AND run.state < 2 AND (node.name IS NULL OR node.gone IS NOT NULL) ORDER BY run.id LIMIT ?;

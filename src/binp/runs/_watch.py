@@ -1,0 +1,63 @@
+"""Wait for the end of runs, wherever they are executed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from binp.store.contract import FINISHED, Change, Run, Store
+
+from ._handle import RunLost
+
+__all__ = ["Watch"]
+
+#: seconds after which it is looked again, although no change was told
+_LOOK = 5.0
+
+
+class Watch:
+    """Those who wait for the end of a run.
+
+    Args:
+        store: Where the runs are.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._waiting: dict[int, set[asyncio.Event]] = {}
+
+    async def ended(self, run: int) -> Run:
+        """Wait for the end of *run*, wherever it is executed, and give it as it is in the history.
+
+        Raises:
+            RunLost: there is no such run, or it was deleted meanwhile.
+        """
+        mine = asyncio.Event()
+        waiting = self._waiting.setdefault(run, set())
+        waiting.add(mine)
+        try:
+            while True:
+                mine.clear()
+                row = await self._store.get_run(run)
+                if row is None:
+                    raise RunLost(f"run {run} is not in the history")
+                if row.state in FINISHED:
+                    return row
+                try:
+                    async with asyncio.timeout(_LOOK):
+                        await mine.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            waiting.discard(mine)
+            if not waiting:
+                self._waiting.pop(run, None)
+
+    def obey(self, changes: Sequence[Change]) -> None:
+        """Look again at what has changed; at all of it where that is not known."""
+        if not self._waiting:
+            return
+        runs = {change.id for change in changes if change.topic == "run"} if changes else set(self._waiting)
+        for run in [run for run in self._waiting if run in runs]:
+            for one in self._waiting[run]:
+                one.set()
