@@ -7,6 +7,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -22,11 +23,9 @@ def needed(names):
         distribution = metadata.distribution(waiting.pop())
         if distribution.name not in found:
             found[distribution.name] = distribution
-            for requirement in distribution.requires or ():
-                name, _, condition = requirement.partition(";")
-                name = name.strip().split("[")[0].split("<")[0].split(">")[0].split("=")[0].split("!")[0].split("~")[0]
-                if "extra" not in condition and "python_version" not in condition and "sys_platform" not in condition:
-                    waiting.append(name.strip())
+            for requirement in map(Requirement, distribution.requires or ()):
+                if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                    waiting.append(requirement.name)
     return found
 
 
@@ -141,3 +140,73 @@ def test_our_fixtures_without_any_other_plugin(with_pytest, tmp_path):
     done = with_pytest("-m", "pytest", "-p", "no:cacheprovider", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 passed" in done.stdout
+
+
+LOOP_SCOPE = "asyncio_default_fixture_loop_scope=function"  # or it warns
+#: Other plugins of pytest, and what a test of somebody who has them looks like.
+RUNNERS = {
+    "asyncio-strict": ("pytest-asyncio", ["--asyncio-mode=strict", "-o", LOOP_SCOPE], "@pytest.mark.asyncio"),
+    "asyncio-auto": ("pytest-asyncio", ["--asyncio-mode=auto", "-o", LOOP_SCOPE], ""),
+    "anyio": ("anyio", ["-p", "anyio"], "@pytest.mark.anyio"),
+}
+
+
+@pytest.fixture(scope="module")
+def with_runner(environment):
+    """An environment of somebody who has pytest and one plugin that runs coroutines; made once for each."""
+    made = {}
+
+    def give(name):
+        if name not in made:
+            made[name] = environment("pytest", name)
+        return made[name]
+
+    return give
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_our_fixtures_with_one_other_plugin(with_runner, tmp_path, runner):
+    """TST-02, TST-04: asynchronous tests may use the marker and the fixtures with any of the plugins that run them."""
+    plugin, options, mark = RUNNERS[runner]
+    (tmp_path / "test_it.py").write_text(
+        f"""
+import asyncio
+import pytest
+from buvar import context, plugin
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+class Pool:
+    is_open = True
+
+async def prepare(teardown: plugin.Teardown):
+    pool = context.add(Pool())
+    opened.append(pool)
+    teardown.add(lambda: setattr(pool, "is_open", False))
+
+opened = []
+
+{mark}
+@pytest.mark.buvar_plugins.with_args(prepare)
+async def test_marked(buvar_plugin_context, leak_check, clock, config, override):
+    assert context.get(Pool) is buvar_plugin_context.get(Pool)
+    await asyncio.gather(asyncio.sleep(3600), clock.advance(3600))
+
+{mark}
+@pytest.mark.buvar_plugins()
+async def test_by_hand(buvar_load):
+    await buvar_load(prepare)
+    assert context.get(Pool).is_open
+
+def test_afterwards():
+    assert [pool.is_open for pool in opened] == [False, False]
+"""
+    )
+    run = with_runner(plugin)
+    for name in ("aiohttp", "pydantic", "pytest_mock"):
+        assert f"No module named '{name}'" in run("-c", f"import {name}").stderr
+    done = run("-m", "pytest", "-p", "no:cacheprovider", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 passed" in done.stdout
