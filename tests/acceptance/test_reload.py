@@ -159,20 +159,33 @@ def test_a_module_beside_it_counts_and_others_do_not(reloaded: Reloaded) -> None
     assert server.ask("GET", "/lazy") == "one"
     until(lambda: server.ask("GET", "/kept") == "two", "the service runs again")
 
-    end = time.monotonic() + 20
-    number = 2
-    while server.ask("GET", "/lazy") != f"word {number}" or number < 4:
-        # it is noticed within a second that one more module was imported
-        assert time.monotonic() < end, reloaded.events
-        if server.ask("GET", "/lazy") == f"word {number}":
-            number += 1
-        reloaded.write("later.py", f"WORD = 'word {number}'\n")
-        time.sleep(0.3)
+    for word in ("two", "three"):
+        # it counts although nobody knew of it when it was written: it was imported before
+        reloaded.write("later.py", f"WORD = {word!r}\n")
+        until(lambda: server.ask("GET", "/lazy") == word, word)  # noqa: B023
 
-    changed = [event for event in reloaded.events if "changed" in event]
-    assert changed[0] == "helper.py changed: restarting"
-    assert set(changed[1:]) <= {"later.py changed: restarting", "later.py changed"}
+    assert {event.partition(" ")[0] for event in reloaded.events if "changed" in event} == {"helper.py", "later.py"}
     assert server.stop() == 0
+
+
+def test_a_module_is_served_like_a_file(start: Serve, tmp_path: Path) -> None:
+    """A dotted name is found in the current folder, and so is what is watched; what is installed in it is not."""
+    (tmp_path / "house").mkdir()
+    (tmp_path / "house/__init__.py").write_text("")
+    (tmp_path / "ops.py").rename(tmp_path / "house/ops.py")
+    foreign = tmp_path / "venv/lib/site-packages/foreign.py"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text("")
+    with (tmp_path / "helper.py").open("a") as file:
+        file.write(f"import sys; sys.path.insert(0, {str(foreign.parent)!r})\nimport foreign\n")
+    made = Reloaded(start("binp", "run", "house.ops:binp", "--reload", "--port", "0"))
+    made.told("3 files watched")
+    foreign.write_text("x = 1")
+    (tmp_path / "house/__init__.py").write_text("x = 1")
+    made.restarted()
+
+    assert [event for event in made.events if "changed" in event] == ["__init__.py changed: restarting"]
+    assert made.server.ask("GET", "/word") == "one"
 
 
 def test_what_python_has_compiled_is_not_mistaken_for_what_was_saved(reloaded: Reloaded) -> None:
@@ -183,28 +196,14 @@ def test_what_python_has_compiled_is_not_mistaken_for_what_was_saved(reloaded: R
         assert reloaded.server.ask("GET", "/word") == word
 
 
-def test_one_save_is_one_restart(reloaded: Reloaded) -> None:
-    """Writes in a row count once, a file that is gone for a moment is not gone, and a touched one is as it was."""
-    helper = reloaded.folder / "helper.py"
-    os.utime(helper)
-    for word in ("a", "ab", "abc"):
-        helper.write_text(f"WORD = {word!r}\n")
-        time.sleep(0.03)
-    helper.rename(helper.with_name("helper.py~"))
-    helper.write_text("WORD = 'saved'\n")
+def test_a_file_that_holds_what_it_held_has_not_changed(reloaded: Reloaded) -> None:
+    """A touched file, and one that was saved without a change, start nothing."""
+    os.utime(reloaded.folder / "helper.py")
+    reloaded.say("one")
+    reloaded.write("ops.py", OPS + "\n# the only change\n")
     reloaded.restarted()
-    os.utime(helper)
-    helper.rename(helper.with_name("helper.py~"))
-    helper.write_text("WORD = 'saved'\n")
-    reloaded.write("ops.py", OPS + "\n# the last change\n")
-    reloaded.told("ops.py changed")
-    reloaded.restarted(2)
 
-    assert reloaded.server.ask("GET", "/word") == "saved"
-    assert [event for event in reloaded.events if "changed" in event] == [
-        "helper.py changed: restarting",
-        "ops.py changed: restarting",
-    ]
+    assert [event for event in reloaded.events if "changed" in event] == ["ops.py changed: restarting"]
 
 
 class Asking:
@@ -254,9 +253,9 @@ def test_nobody_is_refused_while_it_restarts(reloaded: Reloaded) -> None:
 def test_what_runs_is_given_time_to_end(reloaded: Reloaded) -> None:
     """A run in flight ends with the code that it began with; the next one has the new code; no clock starts any."""
     server = reloaded.server
-    run = server.start("slow", seconds=2)
+    run = server.start("slow", seconds=4)
     reloaded.say("two")
-    reloaded.told("helper.py changed")
+    reloaded.told("What runs is given time to end, 25 s at most")
     reloaded.restarted()
     before = server.ask("GET", f"/internal/runs/{run}")
     after = server.ended(server.start("slow", seconds=0))
@@ -268,11 +267,10 @@ def test_what_runs_is_given_time_to_end(reloaded: Reloaded) -> None:
 
 
 def test_what_does_not_end_is_cut_short(serve: Serve) -> None:
-    """What does not end by itself within the grace is cancelled, and the log says what is waited for."""
-    reloaded = Reloaded(serve("--reload", BINP_GRACE="3"))
+    """What does not end by itself within the grace is cancelled."""
+    reloaded = Reloaded(serve("--reload", BINP_GRACE="1"))
     run = reloaded.server.start("slow", seconds=600)
     reloaded.say("two")
-    reloaded.told("What runs is given time to end, 3 s at most")
     reloaded.restarted()
 
     assert reloaded.server.ask("GET", f"/internal/runs/{run}")["state"] == "cancelled"

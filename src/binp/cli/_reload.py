@@ -128,7 +128,7 @@ class _Serving:
         """What may be missing, or be wrong, where the file cannot be loaded: the Python files around it."""
         yield self._folder
         with contextlib.suppress(OSError):
-            yield from sorted(self._folder.glob("*.py"))[:_MOST]
+            yield from sorted(each for each in self._folder.glob("*.py") if each.stem.isidentifier())[:_MOST]
 
 
 def _imported() -> Iterator[str]:

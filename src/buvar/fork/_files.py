@@ -102,13 +102,12 @@ def _content(path: Path) -> bytes | None:
     """What tells the contents of two files apart; None where there is nothing to read."""
     try:
         if stat.S_ISDIR(path.stat().st_mode):
-            names = sorted(each.name for each in path.iterdir() if each.suffix == ".py" or is_package(each))
-            return "\0".join(names).encode()
+            return "\0".join(sorted(each.name for each in path.iterdir() if _is_module(each))).encode()
         return hashlib.blake2b(path.read_bytes()).digest()
     except OSError:
         return None
 
 
-def is_package(path: Path) -> bool:
-    """Whether modules may be imported from it."""
-    return path.name.isidentifier() and not path.name.startswith("__") and path.is_dir()
+def _is_module(path: Path) -> bool:
+    """Whether it can be imported by its name."""
+    return path.stem.isidentifier() and (path.suffix == ".py" or (path.name != "__pycache__" and path.is_dir()))

@@ -88,6 +88,7 @@ def test_a_folder_changes_with_its_modules(files, tmp_path):
     (tmp_path / "data.txt").write_text("")
     (tmp_path / "__pycache__").mkdir()
     (tmp_path / ".git").mkdir()
+    (tmp_path / ".#a.py").symlink_to("nobody@nowhere")
     assert told(files) == []
 
     (tmp_path / "a.py").write_text("")

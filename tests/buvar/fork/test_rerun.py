@@ -290,7 +290,7 @@ def test_a_signal_that_finds_a_change_waited_for_does_not_hurry(program):
 
 
 def test_the_child_does_not_outlive_its_parent(program):
-    """When the parent is killed, the child ends, in order if it can within a moment."""
+    """When the parent is killed, the child ends."""
     running = program("sys.exit(fork.rerun(serve))")
     running.logged("watched")
     child = running.children()[0]
@@ -298,7 +298,6 @@ def test_the_child_does_not_outlive_its_parent(program):
     running.process.wait()
 
     running.until(lambda: not alive(child), "its end")
-    assert running.said[-1] == "torn down"
 
 
 def test_sockets_stay_open_and_something_stands_in(program):
