@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import signal
 import sys
 from collections.abc import AsyncIterator, Coroutine, Iterator, MutableMapping
 from pathlib import Path
@@ -154,6 +155,8 @@ def _excuse(turn: fork.Turn) -> int:
     """Answer for a file that cannot be served, until that changes."""
     import uvicorn
 
+    # when it has ended it raises once more what ended it, which is to end nothing else
+    signal.signal(signal.SIGTERM, lambda *_: None)
     config = uvicorn.Config(
         _unavailable,
         lifespan="off",

@@ -203,6 +203,73 @@ def test_a_change_while_it_starts_starts_it_anew(program):
     assert running.end() == 0
 
 
+def test_a_child_that_did_not_listen_yet_is_told_again(program):
+    """What a child misses while it is being started it hears as soon as it listens."""
+    running = program(
+        """
+        def starts(turn):
+            if FILE.read_text() == "1":
+                signal.signal(signal.SIGTERM, lambda *_: say("deaf"))
+                turn.watch([FILE])
+                say("starts")
+                signal.pause()
+            return serve(turn)
+        sys.exit(fork.rerun(starts))
+        """
+    )
+    running.says("starts")
+    running.write("2")
+    running.until(lambda: sum("serves 2" in line for line in running.said) == 2, "the next one")
+
+    assert running.said[:2] == ["starts", "deaf"]
+    assert running.end() == 0
+
+
+def test_what_stands_in_may_end(program):
+    """Something that stands in and ends is not started again; a change starts the program."""
+    running = program(
+        """
+        def starts(turn):
+            turn.watch([FILE])
+            if FILE.read_text() == "1":
+                with socket.create_server(("127.0.0.1", 0)) as made:
+                    turn.keep([made])
+                return 1
+            return serve(turn)
+        sys.exit(fork.rerun(starts, meanwhile=lambda turn: say("stands in")))
+        """
+    )
+    running.says("stands in")
+    running.until(lambda: not running.children(), "its end")
+    time.sleep(0.3)
+    assert running.said == ["stands in"]
+    running.write("2")
+    running.says("serves 2 False")
+
+    assert running.end() == 0
+
+
+def test_an_error_of_the_parent_leaves_nothing_behind(program):
+    """When the parent itself fails, it takes its child along."""
+    running = program(
+        """
+        from buvar.fork import _rerun
+        def fail(self):
+            if self._was_ready:
+                raise ZeroDivisionError
+        _rerun.Rerun._look = fail
+        def serve(turn):
+            say(os.getpid())
+            turn.ready()
+            time.sleep(600)
+        fork.rerun(serve)
+        """
+    )
+
+    assert running.process.wait(20) == 1
+    running.until(lambda: not alive(int(running.said[0])), "its end")
+
+
 def test_no_change_may_help(program):
     """A child that gives up ends the program with its status."""
     running = program(
