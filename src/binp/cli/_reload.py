@@ -122,7 +122,9 @@ class _Serving:
 
     def _files(self) -> set[Path]:
         """The modules of the user's own that are imported now, and the configuration file."""
-        own = {Path(file) for file in _imported() if _is_own(Path(file), self._folder)}
+        here = str(self._folder)
+        # most of them are somewhere else, which is told without making a path of each
+        own = {Path(file) for file in _imported() if file.startswith(here) and _is_own(Path(file), self._folder)}
         return own if self._config is None else {*own, Path(self._config)}
 
     def _around(self) -> Iterator[Path]:
