@@ -45,6 +45,12 @@ def _spellings(prefix: Path, path: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def variables_of(prefix: Sequence[str], path: Sequence[str]) -> frozenset[str]:
+    """All variables that have to do with the value at *path*: those that set it, and those that name a file."""
+    names = variable_names(prefix, path)
+    return frozenset([*names, *(name + FILE_ENDING for name in names)])
+
+
 #: stands for a value that is on record as a problem
 WRONG: Final = Given(None)
 
@@ -70,7 +76,7 @@ class Outside:
         claims: dict[str, Path],
         listed: Mapping[str, tuple[str, str]] = MappingProxyType({}),
     ) -> None:
-        self.prefix = prefix
+        self.prefix = tuple(prefix)
         self.environ = environ
         self.assignments = assignments
         self.claims = claims
@@ -79,40 +85,41 @@ class Outside:
         #: the path of every value that was asked for
         self.asked: set[Path] = set()
         # `os.environ` takes long to say no, so those that may matter are picked once
-        start = "".join(part.upper() + "_" for part in prefix)
+        start = "".join([part.upper() + "_" for part in prefix])
         self._present = frozenset([name for name in environ if name.startswith(start)])
         folder = environ.get(CREDENTIALS)
         self._credentials = _listing(pathlib.Path(folder)) if folder else {}
 
-    def find(self, path: Path, siblings: Iterable[str]) -> Given | None:
+    def find(self, path: Path, siblings: Iterable[str], variables: frozenset[str]) -> Given | None:
         """The value for the leaf at *path*, or None; what is wrong with it goes to `problems`.
 
         Args:
             path: Section and keys.
             siblings: Keys of the same class; `X_FILE` is no secret file where a field is named `x_file`.
+            variables: Its `variables_of`.
         """
         self.asked.add(path)
         if path in self.assignments:
             return Given(self.assignments[path], f"--set {'.'.join(path)}", text=True)
-        names = variable_names(self.prefix, path)
-        given = self._variable(path, names, siblings, self._present, None)
-        if given is not None:
-            return given if given.text else None
-        file = self._credential(path, names)
+        if not variables.isdisjoint(self._present):
+            given = self._variable(path, siblings, self._present, None)
+            if given is not None:
+                return given if given.text else None
+        file = self._credential(path) if self._credentials else None
         if file is not None:
             return self._read(path, file, "of the credentials")
-        given = self._variable(path, names, siblings, self.listed, self.listed) if self.listed else None
+        given = self._variable(path, siblings, self.listed, self.listed) if self.listed else None
         return given if given is not None and given.text else None
 
     def _variable(
         self,
         path: Path,
-        names: Sequence[str],
         siblings: Iterable[str],
         present: Collection[str],
         listed: Mapping[str, tuple[str, str]] | None,
     ) -> Given | None:
         """What a variable says, itself or by a file that it names; a value that is no text when something is wrong."""
+        names = _spellings(self.prefix, path)
         found = [name for name in names if name in present and self._claim(name, path)]
         files = self._file_variables(path, names, siblings, present)
         if not found and not files:
@@ -146,7 +153,7 @@ class Outside:
             return True
         if any(self._file_variables(path, names, siblings, present) for present in (self._present, self.listed)):
             return True
-        return self._credential(path, names) is not None
+        return self._credential(path) is not None
 
     @staticmethod
     def _file_variables(
@@ -157,10 +164,9 @@ class Outside:
             return []
         return found
 
-    def _credential(self, path: Path, names: Sequence[str]) -> pathlib.Path | None:
-        if not self._credentials:
-            return None
-        for name in (names[0], names[0].lower(), ".".join(path), ".".join(path).lower()):
+    def _credential(self, path: Path) -> pathlib.Path | None:
+        variable = _spellings(self.prefix, path)[0]
+        for name in (variable, variable.lower(), ".".join(path), ".".join(path).lower()):
             if name in self._credentials:
                 return self._credentials[name]
         return None

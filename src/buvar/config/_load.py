@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Final, NamedTuple, cast
 
 from buvar.config import _convert
-from buvar.config._environ import Given, Outside, variable_names
-from buvar.config._shapes import Shape, is_pydantic, shapes_of
+from buvar.config._environ import Given, Outside, variable_names, variables_of
+from buvar.config._shapes import Shape, Shapes, is_pydantic, shapes_of
 from buvar.config._values import FAILED, Assigned, Path, Values
 from buvar.names import did_you_mean
+
+#: How many places one class may be remembered at.
+_PLACES: Final = 64
+
+
+class Place(NamedTuple):
+    """A field of a class that is loaded from a certain path."""
+
+    shape: Shape
+    where: Path
+    #: the path as names; None where an index is in it: nothing from outside reaches into a list
+    names: tuple[str, ...] | None
+    variables: frozenset[str]
 
 
 class Loading(Values):
@@ -50,12 +63,12 @@ class Loading(Values):
         around, self.lenient = self.lenient, is_pydantic(cls)
         arguments = self._extra(cls, shapes, node, path, ignore_unknown=ignore_unknown)
         spellings = _spellings(node)
-        keys = [shape.key for shape in shapes]
-        for shape in shapes:
-            spelled = spellings.get(shape.key, [])
+        for place in self._places(shapes, path):
+            shape = place.shape
+            spelled = spellings.get(shape.key, ())
             if shape.argument != shape.key and shape.argument in node:
                 spelled = [key for key in node if key == shape.argument or key in spelled]
-            value = self._field(shape, keys, node, spelled, path, base)
+            value = self._field(place, shapes.keys, node, spelled, base)
             if value is not FAILED:
                 arguments[shape.argument] = value
         self.lenient = around
@@ -67,11 +80,29 @@ class Loading(Values):
             self.reject_whole(path, error, shapes)
             return FAILED
 
+    def _places(self, shapes: Shapes, path: Path) -> Sequence[Place]:
+        """Where the fields of a class are found; the same few are loaded again and again, so that is remembered."""
+        prefix = self.outside.prefix
+        places: tuple[Place, ...] | None = shapes.places.get((prefix, path))
+        if places is None:
+            found = [(shape, (*path, shape.key)) for shape in shapes]
+            if all(isinstance(part, str) for part in path):
+                inside = [(*each, cast("tuple[str, ...]", each[1])) for each in found]
+                places = tuple(Place(*each, variables_of(prefix, each[2])) for each in inside)
+            else:
+                places = tuple(Place(*each, None, frozenset()) for each in found)
+            if len(shapes.places) >= _PLACES:
+                shapes.places.clear()
+            shapes.places[prefix, path] = places
+        return places
+
     def _extra(
-        self, cls: type, shapes: tuple[Shape, ...], node: Mapping[str, Any], path: Path, *, ignore_unknown: bool
+        self, cls: type, shapes: Shapes, node: Mapping[str, Any], path: Path, *, ignore_unknown: bool
     ) -> dict[str, Any]:
         """Complain about keys that are no fields; return those that the class wants all the same."""
-        known = {key for shape in shapes for key in (shape.key, shape.argument)}
+        known = shapes.known
+        if known.issuperset(node) and not self.outside.assignments:
+            return {}
         unknown = {key: self.origin((*path, key)) for key in node if str(key).replace("-", "_") not in known}
         policy = getattr(cls, "model_config", {}).get("extra") if is_pydantic(cls) else None
         if policy == "allow":
@@ -87,27 +118,20 @@ class Loading(Values):
         return {}
 
     def _field(
-        self,
-        shape: Shape,
-        siblings: Sequence[str],
-        node: Mapping[str, Any],
-        spelled: Sequence[Any],
-        path: Path,
-        base: Any,
+        self, place: Place, siblings: Sequence[str], node: Mapping[str, Any], spelled: Sequence[Any], base: Any
     ) -> Any:
         """The value for one field, given under the *spelled* keys; `FAILED` also where the default is to stand."""
-        where = (*path, shape.key)
+        shape, where, names, variables = place
         if len(spelled) > 1:
             twice = f"is given twice, as {' and '.join(map(repr, spelled))}"
-            self.complain(where, twice, self.origin((*path, spelled[1])))
+            self.complain(where, twice, self.origin((*where[:-1], spelled[1])))
             return FAILED
-        given = Given(node[spelled[0]], self.origin((*path, spelled[0]))) if spelled else None
+        given = Given(node[spelled[0]], self.origin((*where[:-1], spelled[0]))) if spelled else None
         if shape.nested is not None:
-            return self._nested(shape, shape.nested, given, where, base)
-        names = _names(where)
+            return self._nested(shape, shape.nested, given, where, base, names)
         if names is not None:
             before = len(self.problems)
-            outer = self.outside.find(names, siblings)
+            outer = self.outside.find(names, siblings, variables)
             if len(self.problems) > before:
                 return FAILED
             given = outer or self._assigned(shape.inner, given, names) or given
@@ -120,13 +144,17 @@ class Loading(Values):
             self.complain(where, f"missing{hint}", None)
         return FAILED
 
-    def _nested(self, shape: Shape, inner: type, given: Given | None, where: Path, base: Any) -> Any:
-        names = _names(where)
-        outside = names is not None and self._has_outside(inner, names)
+    def _nested(
+        self, shape: Shape, inner: type, given: Given | None, where: Path, base: Any, names: tuple[str, ...] | None
+    ) -> Any:
         value = None if given is None else given.value
-        if isinstance(value, inner) and not outside:
+        # a table is read whatever there is outside
+        is_whole = (value is None or isinstance(value, inner)) and not (
+            names is not None and self._has_outside(inner, names)
+        )
+        if is_whole and value is not None:
             return value
-        if value is None and not outside and (shape.optional or given is None):
+        if is_whole and (shape.optional or given is None):
             if given is not None:
                 return None
             if base is not None:
@@ -147,13 +175,12 @@ class Loading(Values):
         if not self.outside.has_any(path):
             return False
         shapes = shapes_of(cls)
-        keys = [shape.key for shape in shapes]
         for shape in shapes:
             where = (*path, shape.key)
             if shape.nested is not None:
                 if self._has_outside(shape.nested, where):
                     return True
-            elif self.outside.is_given(where, keys) or any(
+            elif self.outside.is_given(where, shapes.keys) or any(
                 known[: len(where)] == where for known in self.outside.assignments
             ):
                 return True
@@ -161,7 +188,7 @@ class Loading(Values):
 
     def _assigned(self, tp: Any, given: Given | None, where: tuple[str, ...]) -> Given | None:
         """Assignments below a field that is a map are items of it."""
-        if (typing.get_origin(tp) or tp) not in _convert.MAPS:
+        if not self.outside.assignments or (typing.get_origin(tp) or tp) not in _convert.MAPS:
             return None
         depth = len(where)
         below = {
@@ -175,17 +202,10 @@ class Loading(Values):
         return Given(Assigned(items, below), f"--set {'.'.join(where)}")
 
 
-def _spellings(node: Mapping[Any, Any]) -> dict[str, list[Any]]:
+def _spellings(node: Mapping[Any, Any]) -> dict[str, Sequence[Any]]:
     """The keys by how a field would spell them: with underscores for dashes."""
-    found: dict[str, list[Any]] = {}
+    found: dict[str, Sequence[Any]] = {}
     for key in node:
-        found.setdefault(str(key).replace("-", "_"), []).append(key)
+        spelling = str(key).replace("-", "_")
+        found[spelling] = (*found[spelling], key) if spelling in found else (key,)
     return found
-
-
-def _names(path: Path) -> tuple[str, ...] | None:
-    """The path as names, or None where an index is in it: nothing from outside reaches into a list."""
-    for part in path:
-        if not isinstance(part, str):
-            return None
-    return cast("tuple[str, ...]", path)

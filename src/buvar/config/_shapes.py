@@ -10,8 +10,8 @@ import sys
 import types
 import typing
 import weakref
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, Self
 
 from buvar.config._errors import ConfigClassError
 from buvar.secret import Secret
@@ -79,9 +79,28 @@ class Shape:
             object.__setattr__(self, "nested", inner)
 
 
+class Shapes(tuple[Shape, ...]):  # noqa: SLOT001 - a tuple's subclass can have no slots that are not empty
+    """The fields of a class, in order."""
+
+    #: how files and the environment spell them
+    keys: tuple[str, ...]
+    #: every key that a file may have: also what the constructor takes
+    known: frozenset[str]
+    #: kept for whoever loads: prefix and path -> where the fields are found
+    places: dict[Any, Any]
+
+    def __new__(cls, shapes: Iterable[Shape]) -> Self:
+        """Take the fields and note their keys."""
+        made = super().__new__(cls, shapes)
+        made.keys = tuple(shape.key for shape in made)
+        made.known = frozenset([*made.keys, *(shape.argument for shape in made)])
+        made.places = {}
+        return made
+
+
 #: attribute of a class: its annotations that only the scope which defined it can resolve
 _LOCAL_HINTS: Final = "__buvar_config_hints__"
-_SHAPES: weakref.WeakKeyDictionary[type, tuple[Shape, ...]] = weakref.WeakKeyDictionary()
+_SHAPES: weakref.WeakKeyDictionary[type, Shapes] = weakref.WeakKeyDictionary()
 
 
 def unwrap(tp: Any) -> tuple[Any, bool]:
@@ -128,7 +147,7 @@ def get_fields(cls: type) -> tuple[Any, ...]:
     raise ConfigClassError(cls)
 
 
-def shapes_of(cls: type) -> tuple[Shape, ...]:
+def shapes_of(cls: type) -> Shapes:
     """The fields of *cls* that a configuration can set, in order; cached.
 
     Raises:
@@ -139,7 +158,7 @@ def shapes_of(cls: type) -> tuple[Shape, ...]:
         reader = _reader(cls)
         if reader is None:
             raise ConfigClassError(cls)
-        known = _SHAPES[cls] = tuple(reader(cls))
+        known = _SHAPES[cls] = Shapes(reader(cls))
     return known
 
 
