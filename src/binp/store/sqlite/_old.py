@@ -84,7 +84,7 @@ class Finder:
     def number(self, population: Population) -> int:
         """How many runs *population* has. Only what came since the last time is counted."""
         (newest,) = self.ask("newest_run").fetchone()
-        (new,) = self.ask(population.count, {"after": population.counted, "of": population.of}).fetchone()
+        (new,) = self.ask(population.count, _behind(population.counted, population.of)).fetchone()
         population.number += new
         population.counted = max(population.counted, newest or 0)
         return population.number
@@ -104,7 +104,7 @@ class Finder:
         failed = old if keep.failed_days is None else min(old, moment(keep.failed_days))
         newest = _id_of(old)
         while surplus > 0 or population.floor < newest:
-            page = [run for (run,) in self.ask(population.page, self._behind(population))]
+            page = [run for (run,) in self.ask(population.page, _behind(population.floor, population.of))]
             for run, code, ended, records in self._ended(page, population):
                 if surplus > 0 or ended < (failed if STATES[code] in _FAILED else old):
                     surplus -= 1
@@ -125,9 +125,6 @@ class Finder:
         """Execute the statement *name*."""
         return self._connection.execute(self._sql[name], parameters)
 
-    def _behind(self, population: Population) -> dict[str, Any]:
-        return {"after": population.floor, "most": _PAGE, "of": population.of}
-
     def _ended(self, page: list[int], population: Population) -> list[tuple[int, int, int, int]]:
         given = {"runs": _json(page), "operations": population.operations, "labels": population.labels}
         return self.ask("find_ended", given).fetchall()
@@ -145,6 +142,12 @@ def moment(days: float | None) -> int:
 def _id_of(at: int) -> int:
     """An id of a run from that moment."""
     return max(0, at // 1000 - EPOCH) << 12
+
+
+def _behind(run: int, of: int | None) -> dict[str, Any]:
+    """What the statements about a population are asked with: what is behind *run*."""
+    # without an upper bound SQLite chooses another index
+    return {"after": run, "before": 2**63 - 1, "of": of, "most": _PAGE}
 
 
 def _length(rule: tuple[Keep, int | None]) -> float:

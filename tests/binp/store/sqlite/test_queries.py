@@ -49,6 +49,16 @@ def test_the_check_would_find_a_scan(connection):
     assert steps == ["SCAN run", "USE TEMP B-TREE FOR ORDER BY"]
 
 
+@pytest.mark.parametrize("name", ["page_of_operation", "count_operation"])
+def test_the_runs_of_an_operation_are_found_by_it(connection, name):
+    """What is asked of an operation does not walk over the runs of the others."""
+    steps = [step for step in plan(connection, statements()[name]) if step.startswith("SEARCH run ")]
+    ended = [step for step in steps if "run_open" not in step]
+    assert set(ended) == {
+        "SEARCH run USING COVERING INDEX run_operation (operation=? AND state=? AND rowid>? AND rowid<?)"
+    }
+
+
 def test_each_statement_is_used_and_explained():
     """Each statement is named somewhere, and says what it does."""
     from importlib import resources

@@ -20,9 +20,6 @@ DELETE FROM label
 WHERE id IN (SELECT value FROM json_each(?)) AND NOT EXISTS (SELECT 1 FROM run_label WHERE run_label.label = label.id)
 RETURNING text;
 
--- erase_steps: what is remembered for further attempts of runs
-DELETE FROM step WHERE origin IN (SELECT value FROM json_each(?));
-
 -- erase_records: the records of runs
 DELETE FROM record WHERE run IN (SELECT value FROM json_each(?));
 
@@ -55,11 +52,11 @@ DELETE FROM node WHERE gone < :before;
 SELECT id FROM run WHERE id > :after ORDER BY id LIMIT :most;
 
 -- page_of_operation: ids of the runs of an operation that have ended, oldest first
-SELECT id FROM run WHERE operation = :of AND state = 2 AND id > :after UNION ALL
-SELECT id FROM run WHERE operation = :of AND state = 3 AND id > :after UNION ALL
-SELECT id FROM run WHERE operation = :of AND state = 4 AND id > :after UNION ALL
-SELECT id FROM run WHERE operation = :of AND state = 5 AND id > :after UNION ALL
-SELECT id FROM run WHERE operation = :of AND state = 6 AND id > :after
+SELECT id FROM run WHERE operation = :of AND state = 2 AND state > 1 AND id > :after AND id < :before UNION ALL
+SELECT id FROM run WHERE operation = :of AND state = 3 AND state > 1 AND id > :after AND id < :before UNION ALL
+SELECT id FROM run WHERE operation = :of AND state = 4 AND state > 1 AND id > :after AND id < :before UNION ALL
+SELECT id FROM run WHERE operation = :of AND state = 5 AND state > 1 AND id > :after AND id < :before UNION ALL
+SELECT id FROM run WHERE operation = :of AND state = 6 AND state > 1 AND id > :after AND id < :before
 ORDER BY id LIMIT :most;
 
 -- page_of_label: ids of runs that have a label, oldest first
@@ -76,11 +73,18 @@ WHERE run.state > 1
     )
     AND NOT EXISTS (SELECT 1 FROM run AS child WHERE child.parent = run.id AND child.state IN (0, 1));
 
--- count_all: number of runs behind one
-SELECT count(*) FROM run WHERE state IN (0, 1, 2, 3, 4, 5, 6) AND id > :after;
+-- count_all: number of runs behind one; those that go on have an index of their own
+SELECT (SELECT count(*) FROM run WHERE state IN (2, 3, 4, 5, 6) AND state > 1 AND id > :after)
+    + (SELECT count(*) FROM run WHERE state IN (0, 1) AND state < 2 AND id > :after);
 
 -- count_operation: number of runs of an operation behind one
-SELECT count(*) FROM run WHERE operation = :of AND state IN (0, 1, 2, 3, 4, 5, 6) AND id > :after;
+SELECT
+    (SELECT count(*) FROM run WHERE state IN (0, 1) AND state < 2 AND operation = :of AND id > :after)
+    + (SELECT count(*) FROM run WHERE operation = :of AND state = 2 AND state > 1 AND id > :after AND id < :before)
+    + (SELECT count(*) FROM run WHERE operation = :of AND state = 3 AND state > 1 AND id > :after AND id < :before)
+    + (SELECT count(*) FROM run WHERE operation = :of AND state = 4 AND state > 1 AND id > :after AND id < :before)
+    + (SELECT count(*) FROM run WHERE operation = :of AND state = 5 AND state > 1 AND id > :after AND id < :before)
+    + (SELECT count(*) FROM run WHERE operation = :of AND state = 6 AND state > 1 AND id > :after AND id < :before);
 
 -- count_label: number of runs behind one that have a label
 SELECT count(*) FROM run_label WHERE label = :of AND run > :after;
@@ -89,4 +93,4 @@ SELECT count(*) FROM run_label WHERE label = :of AND run > :after;
 SELECT started FROM run WHERE id = (SELECT min(id) FROM run);
 
 -- long_runs: runs that go on and have many records
-SELECT id FROM run WHERE state < 2 AND state = 1 AND records > :records;
+SELECT id FROM run WHERE state = 1 AND state < 2 AND records > :records;
