@@ -34,10 +34,13 @@ from binp.store.contract import (
 
 from ._file import File
 from ._key_rows import Key, Keys
-from ._run_rows import OpenRun, Runs
+from ._open_run import CODES, OpenRun
+from ._run_rows import Runs
 from ._text import clean_name, clean_text, finite
 
 __all__ = ["Batch"]
+
+_QUEUED, _INTERRUPTED = CODES[State.QUEUED], CODES[State.INTERRUPTED]
 
 
 class Batch:
@@ -46,21 +49,23 @@ class Batch:
     Args:
         file: Where they go; a transaction is open.
         seq: Number of the last change so far.
+        writes: All of them.
     """
 
-    def __init__(self, file: File, seq: int) -> None:
+    def __init__(self, file: File, seq: int, writes: Sequence[Write]) -> None:
         self._file = file
         self._seq = seq
-        self._runs = Runs(file)
+        self._writes = writes
+        self._runs = Runs(file, writes)
         self._keys = Keys(file)
         #: what is to be told when they are committed
         self.changes: list[Change] = []
 
-    def apply(self, writes: Sequence[Write]) -> list[Any]:
-        """Do all of *writes* in their order; returns what each is acknowledged with."""
-        self._runs.load(writes)
-        self._keys.load(writes)
-        results = [self._HANDLERS[write.kind](self, write) for write in writes]
+    def apply(self) -> list[Any]:
+        """Do all of the writes in their order; returns what each is acknowledged with."""
+        self._keys.load(self._writes)
+        handlers = self._HANDLERS
+        results = [handlers[write.kind](self, write) for write in self._writes]
         self._runs.store()
         self._keys.store()
         return results
@@ -88,7 +93,7 @@ class Batch:
 
     def _take(self, write: TakeRun) -> bool:
         run = self._runs.find(write.id)
-        if run is None or run.state is not State.QUEUED:
+        if run is None or run.state != _QUEUED:
             return False
         if write.orphaned and not self._runs.is_orphaned(run):
             return False
@@ -128,7 +133,7 @@ class Batch:
         run = self._runs.held(write.id, write.epoch)
         if run is None:
             return False
-        had_place = run.slot is not None and run.state is State.RUNNING
+        had_place = run.slot is not None and run.is_running
         self._runs.end(run, write)
         self._tell_run(run)
         if had_place and run.slot is not None:
@@ -150,7 +155,7 @@ class Batch:
         asked_before = run.cancelled_at is not None
         if not asked_before:
             self._runs.ask_to_cancel(run, write.at, write.actor)
-        if run.state is State.QUEUED:
+        if run.state == _QUEUED:
             duration = max(0, write.at - run.started)
             self._runs.end(
                 run,
@@ -166,7 +171,7 @@ class Batch:
         held = None if run is None else self._runs.find(run)
         if held is None:
             return False
-        return held.state is State.INTERRUPTED or (epoch is not None and epoch < held.epoch)
+        return held.state == _INTERRUPTED or (epoch is not None and epoch < held.epoch)
 
     def _set_keys(self, write: SetKeys) -> bool:
         if self._is_fenced(write.run, write.epoch):

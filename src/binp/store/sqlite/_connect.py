@@ -128,7 +128,7 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
             timeout=_PATIENCE / 1000,
             isolation_level=None,
             check_same_thread=False,
-            cached_statements=128,
+            cached_statements=512,
         )
     except sqlite3.Error as error:
         raise explain(error, path) from None

@@ -11,12 +11,17 @@ from typing import Any
 
 import orjson
 
-from ._statements import statements
+from ._open_run import OpenRun
+from ._statements import statements, values_of
+from ._text import clean_name
 
 __all__ = ["File"]
 
 #: texts whose ids are remembered, of each kind; labels may be of any number
 _REMEMBERED = 50_000
+
+#: rows of one execution: any number below the first, multiples of it, and these
+_FEW, _MANY = 8, (256, 128)
 
 #: the level of SQLite at which each commit is on the disk when it is done
 _FULL = 2
@@ -40,6 +45,14 @@ class File:
         self._sql = statements()
         self._names = _Texts(self, "find_names", "add_names")
         self._labels = _Texts(self, "find_labels", "add_labels")
+        self._tuples: dict[tuple[str | None, ...], tuple[int | None, ...]] = {}
+        #: what is known of runs that are open, by their ids
+        self.runs: dict[int, OpenRun] = {}
+        #: columns of the statements that take a row, and what they are for several
+        self._widths: dict[str, int] = {}
+        self._wide: dict[tuple[str, int], str] = {}
+        #: changes when another connection has written
+        self._version = self._read_version()
         (newest,) = self.one("newest_run")
         #: the largest id of a run so far
         self.newest: int = newest or 0
@@ -63,9 +76,27 @@ class File:
         """What the bulk question *name* answers: one JSON text for all that is *wanted*."""
         return orjson.loads(self.one(name, (orjson.dumps(wanted).decode(),))[0])
 
-    def names(self, texts: set[str]) -> dict[str, int]:
-        """The ids of *texts*; those that are not known yet become known."""
-        return self._names.ids(texts)
+    def put(self, name: str, values: list[Any]) -> int:
+        """Execute the statement *name*, which takes one row, for all rows of *values*, one behind the other.
+
+        Many rows go into one execution, which holds the interpreter's lock only once. Returns how many were changed.
+        """
+        if not values:
+            return 0
+        width = self._widths.get(name) or self._width_of(name)
+        changed = start = 0
+        left = len(values) // width
+        while left:
+            rows = _portion(left)
+            part = values if not start and rows == left else values[start * width : (start + rows) * width]
+            changed += self.connection.execute(self._wide.get((name, rows)) or self._widen(name, rows), part).rowcount
+            start += rows
+            left -= rows
+        return changed
+
+    def names(self, texts: tuple[str | None, ...]) -> tuple[int | None, ...]:
+        """The ids of *texts*, None for None; a text that is not known yet becomes known."""
+        return self._tuples.get(texts) or self._name(texts)
 
     def labels(self, texts: set[str]) -> dict[str, int]:
         """The ids of the labels *texts*; those that are not known yet become known."""
@@ -75,14 +106,22 @@ class File:
         """The labels *texts* are not in the file any more."""
         self._labels.forget(texts)
 
-    def begin(self, *, durable: bool = True) -> None:
+    def begin(self, *, durable: bool = True, keeps: bool = False) -> None:
         """Begin a transaction that writes: a reading one could not become one when another program has written.
 
         Args:
             durable: It is to be on the disk when it is committed.
+            keeps: Whatever it changes about open runs, it changes in :attr:`runs` as well.
         """
         self._set_durable(durable)
         self.connection.execute("BEGIN IMMEDIATE")
+        version = self._read_version()
+        if version != self._version:
+            # by a program of somebody else: what is remembered may not be true any more
+            self._version = version
+            self._forget()
+        elif not keeps:
+            self.runs.clear()
 
     def commit(self) -> None:
         """Make it last."""
@@ -142,11 +181,44 @@ class File:
         elif self._syncs and self.unsynced is None:
             self.unsynced = time.monotonic()
 
+    def _read_version(self) -> int:
+        cursor = self.connection.execute("PRAGMA data_version")
+        version: int = cursor.fetchone()[0]
+        cursor.close()
+        return version
+
+    def _width_of(self, name: str) -> int:
+        self._widths[name] = width = values_of(self._sql[name]).count("?")
+        return width
+
+    def _widen(self, name: str, rows: int) -> str:
+        sql = self._sql[name]
+        values = values_of(sql)
+        self._wide[name, rows] = wide = sql.replace(values, ", ".join([values] * rows))
+        return wide
+
+    def _name(self, texts: tuple[str | None, ...]) -> tuple[int | None, ...]:
+        clean = [None if text is None else clean_name(text) for text in texts]
+        ids = self._names.ids({text for text in clean if text is not None})
+        if len(self._tuples) > _REMEMBERED:
+            self._tuples.clear()
+        self._tuples[texts] = found = tuple(None if text is None else ids[text] for text in clean)
+        return found
+
     def _forget(self) -> None:
+        self.runs.clear()
+        self._tuples.clear()
         self._names.clear()
         self._labels.clear()
         (newest,) = self.one("newest_run")
         self.newest = newest or 0
+
+
+def _portion(rows: int) -> int:
+    """How many of *rows* go into one execution: of each number there is a statement to be kept, so there are few."""
+    if rows < _FEW:
+        return rows
+    return next((most for most in _MANY if rows >= most), rows - rows % _FEW)
 
 
 class _Texts:

@@ -14,7 +14,7 @@ import orjson
 from binp.store.contract import Keep, Retention, State
 
 from ._ids import EPOCH
-from ._run_rows import STATES
+from ._open_run import STATES
 from ._statements import statements
 
 __all__ = ["Finder", "Population", "moment"]

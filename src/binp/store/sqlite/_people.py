@@ -12,8 +12,8 @@ from binp.store.contract import Change, State, StoreError
 from ._file import File
 from ._ids import SLOTS
 from ._nodes import Node
+from ._open_run import CODES
 from ._receipt import Failure, Receipt, Sender
-from ._run_rows import CODES
 
 __all__ = ["People"]
 

@@ -15,7 +15,7 @@ from binp.store.contract import KeyValue, RecordRow, Run, RunPage, RunQuery, Sch
 
 from ._connect import connect_reader, explain
 from ._old import Finder
-from ._run_rows import CODES, STATES
+from ._open_run import CODES, STATES
 from ._statements import statements
 from ._text import clean, clean_name
 

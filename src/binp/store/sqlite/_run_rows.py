@@ -1,16 +1,14 @@
-"""The runs that a batch touches, held in memory from its beginning to its end."""
+"""The runs that a batch touches: what it makes of them in memory, and the rows that come of it."""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from binp.store.contract import (
-    FINISHED,
     AddLabels,
     AddRecord,
     BeginRun,
@@ -26,23 +24,12 @@ from binp.store.contract import (
 )
 
 from ._file import File
+from ._open_run import CODES, OpenRun
 from ._text import clean, clean_name, clean_text
 
-__all__ = ["CODES", "STATES", "OpenRun", "Runs"]
+__all__ = ["Runs"]
 
-#: states by the number that stands for them in the file
-STATES = (
-    State.QUEUED,
-    State.RUNNING,
-    State.SUCCEEDED,
-    State.FAILED,
-    State.CANCELLED,
-    State.INTERRUPTED,
-    State.SKIPPED,
-)
-CODES = {state: code for code, state in enumerate(STATES)}
-
-#: how to find the run that a write is about, by its kind: this is asked for every single write
+#: how to find the run that a write is about, by its kind
 _RUN_OF: dict[str, Callable[[Any], int | None]] = {
     **{
         kind.kind: operator.attrgetter("run")
@@ -51,124 +38,96 @@ _RUN_OF: dict[str, Callable[[Any], int | None]] = {
     **{kind.kind: operator.attrgetter("id") for kind in (BeginRun, TakeRun, EndRun, RequestCancel)},
 }
 
+_RUNNING, _SUCCEEDED = CODES[State.RUNNING], CODES[State.SUCCEEDED]
 
-@dataclass(slots=True)
-class OpenRun:
-    """What decides on writes to a run, and what they made of it."""
+#: runs that stay known
+_REMEMBERED = 20_000
 
-    id: int
-    state: State
-    epoch: int
-    rev: int
-    records: int
-    labels: list[str]
-    cancelled_at: int | None
-    journaled: bool
-    started: int
-    #: process that holds it, or queued it
-    node: str
-    slot: str | None = None
-    #: it is running in its slot as far as the file knows
-    has_place: bool = False
-    #: who asked for it to be cancelled
-    cancelled_by: str | None = None
-    #: it is not in the file yet
-    begun: BeginRun | None = None
-    taken: TakeRun | None = None
-    ended: EndRun | None = None
-    #: value, total, message
-    moved: tuple[float | None, float | None, str | None] | None = None
-    touched: bool = False
-
-    @property
-    def is_finished(self) -> bool:
-        """It has ended, in the file or in this batch."""
-        return self.state in FINISHED
+#: columns of a row of "insert_records"
+_RECORD_COLUMNS = 7
 
 
 class Runs:
-    """The runs of a batch, and what is written to them."""
+    """The runs of a batch, and what is written to them.
 
-    def __init__(self, file: File) -> None:
+    Runs that are open stay known from batch to batch, so that the file is only asked for those that come back after
+    long.
+
+    Args:
+        file: Where they go.
+        writes: The whole batch.
+    """
+
+    def __init__(self, file: File, writes: Sequence[Write]) -> None:
         self._file = file
-        self._runs: dict[int, OpenRun] = {}
-        self._records: list[tuple[int, AddRecord]] = []
+        self._writes = writes
+        self._known = file.runs
+        self._is_loaded = False
+        self._changed: list[OpenRun] = []
+        #: those of the loaded ones that ended before
+        self._past: list[int] = []
+        #: columns of the new records, one behind the other
+        self._records: list[Any] = []
         self._labels: list[tuple[str, int]] = []
-
-    def load(self, writes: Sequence[Write]) -> None:
-        """Read what the file has of the runs that *writes* are about."""
-        newest = self._file.newest
-        wanted = set()
-        for write in writes:
-            run_of = _RUN_OF.get(write.kind)
-            run = None if run_of is None else run_of(write)
-            # a new run is not in the file, and that is known without looking
-            if run is not None and run <= newest:
-                wanted.add(run)
-        if not wanted:
-            return
-        rows = self._file.ask("load_runs", list(wanted))
-        for id, state, epoch, rev, records, labels, cancelled_at, journaled, started, slot, node in rows:  # noqa: A001 - the column
-            self._runs[id] = OpenRun(
-                id=id,
-                state=STATES[state],
-                epoch=epoch,
-                rev=rev,
-                records=records,
-                labels=orjson.loads(labels) if labels else [],
-                cancelled_at=cancelled_at,
-                journaled=bool(journaled),
-                started=started,
-                node=node,
-                slot=slot,
-                has_place=slot is not None and STATES[state] is State.RUNNING,
-            )
 
     def find(self, id: int) -> OpenRun | None:  # noqa: A002 - the id of a run is called so everywhere
         """The run *id*, or None."""
-        return self._runs.get(id)
+        run = self._known.get(id)
+        # a new run is not in the file, and that is known without looking
+        if run is None and id <= self._file.newest and not self._is_loaded:
+            self._load()
+            run = self._known.get(id)
+        return run
 
     def held(self, id: int, epoch: int) -> OpenRun | None:  # noqa: A002 - the id of a run is called so everywhere
         """The run *id* if it is open and nobody holds it in a newer epoch."""
-        run = self._runs.get(id)
-        if run is None or run.epoch > epoch or run.state in FINISHED:
+        run = self._known.get(id) or self.find(id)
+        if run is None or run.epoch > epoch or run.state >= _SUCCEEDED:
             return None
         return run
 
     def begin(self, write: BeginRun) -> OpenRun:
         """A new run."""
+        state = CODES.get(write.state)
+        if state is None:
+            raise ValueError(f"a run cannot begin as {write.state!r}")
         run = OpenRun(
-            id=write.id,
-            state=State(write.state),
-            epoch=write.epoch,
-            rev=1,
-            records=0,
-            labels=[],
-            cancelled_at=None,
-            journaled=write.journal is not None,
-            started=write.at,
-            node=clean_name(write.node),
-            slot=None if write.slot is None else clean_name(write.slot),
-            begun=write,
+            write.id,
+            state,
+            write.epoch,
+            1,
+            0,
+            [],
+            None,
+            write.journal is not None,
+            write.at,
+            clean_name(write.node),
+            None if write.slot is None else clean_name(write.slot),
         )
-        self._runs[run.id] = run
-        self.label(run, write.labels)
+        run.begun = write
+        run.changed = True
+        self._known[run.id] = run
+        self._changed.append(run)
+        if write.labels:
+            self.label(run, write.labels)
         if run.is_finished:
             # by a rule, before it ran
-            self.end(run, EndRun(id=run.id, state=run.state, at=write.at, duration=0))
+            self.end(run, EndRun(id=run.id, state=write.state, at=write.at, duration=0))
         return run
 
     def take(self, run: OpenRun, write: TakeRun) -> None:
         """*run* is held by a process from here on."""
-        run.state, run.epoch, run.started, run.taken = State.RUNNING, run.epoch + 1, write.at, write
+        self._touch(run)
+        run.state, run.epoch, run.started, run.taken = _RUNNING, run.epoch + 1, write.at, write
+        run.node = clean_name(write.node)
 
     def has_room(self, slot: str, places: int) -> bool:
         """Whether fewer than *places* runs are running in *slot*."""
         inside = len(self._file.run("get_slot", (slot,)).fetchall())
-        for run in self._runs.values():
+        for run in self._changed:
             if run.slot == slot:
                 # what this batch has changed is not in the file yet
-                inside += (run.state is State.RUNNING) - run.has_place
+                inside += run.is_running - run.has_place
         return inside < places
 
     def is_orphaned(self, run: OpenRun) -> bool:
@@ -178,113 +137,169 @@ class Runs:
 
     def record(self, run: OpenRun, write: AddRecord) -> None:
         """A line of *run*."""
+        if not run.changed:
+            self._touch(run)
         run.records += 1
-        run.touched = True
-        self._records.append((run.id, write))
+        message, fields = write.message, write.fields
+        self._records += (
+            run.id,
+            write.seq,
+            write.at,
+            *self._file.names((write.level, write.source)),
+            message if message.isascii() else clean(message),
+            None if fields is None else clean_text(fields),
+        )
 
     def label(self, run: OpenRun, labels: Sequence[str]) -> bool:
         """Labels of *run*; whether any of them is new."""
         new = [label for label in dict.fromkeys(map(clean_name, labels)) if label not in run.labels]
-        run.labels.extend(new)
-        run.touched = True
-        self._labels.extend((label, run.id) for label in new)
+        if new:
+            self._touch(run)
+            run.labels += new
+            for label in new:
+                self._labels.append((label, run.id))
         return bool(new)
 
     def move(self, run: OpenRun, value: float | None, total: float | None, message: str | None) -> None:
         """How far *run* is."""
+        self._touch(run)
         run.moved = (value, total, None if message is None else clean_text(message))
-        run.touched = True
 
     def ask_to_cancel(self, run: OpenRun, at: int, actor: str | None) -> None:
         """Somebody wants *run* to be cancelled."""
+        self._touch(run)
         run.cancelled_at = at
-        run.cancelled_by = None if actor is None else clean_name(actor)
-        run.touched = True
+        run.cancelled = (None if actor is None else clean_name(actor),)
 
     def end(self, run: OpenRun, write: EndRun) -> None:
         """The end of *run*."""
-        run.state = State(write.state)
+        self._touch(run)
+        run.state = CODES[write.state]
         run.ended = write
-        run.touched = True
 
     def store(self) -> None:
         """Put it all into the file."""
-        runs = self._runs.values()
-        names = self._file.names(self._texts())
-        new = [self._new_row(run, names) for run in runs if run.begun is not None]
-        if new:
-            self._file.bulk("insert_runs", new)
-            self._file.newest = max(self._file.newest, *(row[0] for row in new))
-        rows: list[Any] = [
-            (
-                run.id,
-                run.rev,
-                run.records,
-                _labels_text(run.labels),
-                run.cancelled_at,
-                None if run.cancelled_by is None else names[run.cancelled_by],
-            )
-            for run in runs
-            if run.touched and run.ended is None and (run.begun is None or run.cancelled_at is not None)
-        ]
-        if rows:
-            self._file.bulk("touch_runs", rows)
-        rows = [(run.id, *run.moved) for run in runs if run.moved is not None]
-        if rows:
-            self._file.bulk("move_runs", rows)
-        rows = [
-            (run.id, names[clean_name(run.taken.node)], run.taken.at, run.epoch, run.rev)
-            for run in runs
-            if run.taken is not None
-        ]
-        if rows:
-            self._file.bulk("take_runs", rows)
-        rows = [self._end_row(run, run.ended, names) for run in runs if run.ended is not None]
-        if rows:
-            self._file.bulk("end_runs", rows)
+        file = self._file
+        begun: list[Any] = []
+        whole: list[Any] = []
+        ended: list[Any] = []
+        rest: list[OpenRun] = []
+        for run in self._changed:
+            if run.begun is not None:
+                file.newest = max(file.newest, run.id)
+                if run.ended is not None and run.taken is None:
+                    whole += self._new_row(run, run.begun, run.ended.attempt)
+                    whole += _end_columns(run.ended)
+                else:
+                    begun += self._new_row(run, run.begun)
+                    if run.ended is not None:
+                        ended += _end_row(run, run.ended)
+            elif run.ended is not None:
+                ended += _end_row(run, run.ended)
+            else:
+                rest.append(run)
+        file.put("begin_runs", begun)
+        file.put("insert_runs", whole)
+        if rest:
+            file.bulk("touch_runs", [(run.id, run.rev, run.records, _labels_text(run.labels)) for run in rest])
+        self._store_rare()
+        file.put("end_runs", ended)
         if self._labels:
-            labels = self._file.labels({label for label, _ in self._labels})
-            self._file.bulk("insert_labels", [(labels[label], run) for label, run in self._labels])
-        self._store_records(names)
+            labels = file.labels({label for label, _ in self._labels})
+            file.put("insert_labels", [part for label, run in self._labels for part in (labels[label], run)])
+        self._store_records()
+        self._forget()
 
-    def _texts(self) -> set[str]:
-        said = {record.level for _, record in self._records} | {record.source for _, record in self._records}
-        texts = set(map(clean_name, said))
-        for run in self._runs.values():
-            begun = run.begun
-            if begun is not None:
-                texts.update(
-                    clean_name(text) for text in (begun.operation, begun.description, begun.trigger, begun.node)
-                )
-                texts.update(
-                    clean_name(text) for text in (begun.journal, begun.actor, begun.version) if text is not None
-                )
-            if run.taken is not None:
-                texts.add(clean_name(run.taken.node))
-            if run.cancelled_by is not None:
-                texts.add(run.cancelled_by)
-        return texts
+    def _load(self) -> None:
+        """Read what the file has of the runs that this batch is about, as far as it is not known."""
+        self._is_loaded = True
+        newest, known = self._file.newest, self._known
+        wanted = set()
+        for write in self._writes:
+            run_of = _RUN_OF.get(write.kind)
+            id = None if run_of is None else run_of(write)  # noqa: A001 - the id of a run is called so everywhere
+            if id is not None and id <= newest and id not in known:
+                wanted.add(id)
+        for row in self._file.ask("load_runs", list(wanted)):
+            id, state, epoch, rev, records, labels, cancelled_at, journaled, started, slot, node = row  # noqa: A001 - the same
+            known[id] = run = OpenRun(
+                id,
+                state,
+                epoch,
+                rev,
+                records,
+                orjson.loads(labels) if labels else [],
+                cancelled_at,
+                bool(journaled),
+                started,
+                node,
+                slot,
+                has_place=slot is not None and state == _RUNNING,
+            )
+            if run.is_finished:
+                self._past.append(id)
 
-    def _new_row(self, run: OpenRun, names: dict[str, int]) -> tuple[Any, ...]:
-        begun = run.begun
-        assert begun is not None  # noqa: S101 - only asked for new runs
+    def _touch(self, run: OpenRun) -> None:
+        if not run.changed:
+            run.changed = True
+            self._changed.append(run)
 
-        def named(text: str | None) -> int | None:
-            return None if text is None else names[clean_name(text)]
+    def _store_rare(self) -> None:
+        rare = [run for run in self._changed if run.taken or run.moved or run.cancelled]
+        if not rare:
+            return
+        file = self._file
+        rows: list[Any] = [(run.id, *run.moved) for run in rare if run.moved]
+        if rows:
+            file.bulk("move_runs", rows)
+        rows = [(run.id, run.cancelled_at, *file.names(run.cancelled)) for run in rare if run.cancelled]
+        if rows:
+            file.bulk("cancel_runs", rows)
+        rows = [(run.id, *file.names((run.taken.node,)), run.taken.at, run.epoch, run.rev) for run in rare if run.taken]
+        if rows:
+            file.bulk("take_runs", rows)
 
+    def _store_records(self) -> None:
+        records = self._records
+        kept = self._file.put("insert_records", records)
+        if kept * _RECORD_COLUMNS != len(records):
+            # some were there before
+            counted = list(set(records[::_RECORD_COLUMNS]))
+            self._file.bulk("count_records", counted)
+            self._past += counted
+
+    def _forget(self) -> None:
+        """What ended is not known any more; neither is all of it, when that is very much."""
+        known = self._known
+        for run in self._changed:
+            if run.is_finished:
+                known.pop(run.id, None)
+            else:
+                run.settle()
+        for id in self._past:  # noqa: A001 - the id of a run is called so everywhere
+            known.pop(id, None)
+        if len(known) > _REMEMBERED:
+            known.clear()
+
+    def _new_row(self, run: OpenRun, begun: BeginRun, attempt: int | None = None) -> tuple[Any, ...]:
+        names = self._file.names(
+            (
+                begun.operation,
+                begun.journal,
+                begun.description,
+                begun.trigger,
+                begun.actor,
+                begun.node,
+                begun.version,
+            )
+        )
         return (
             run.id,
-            named(begun.operation),
-            named(begun.journal),
-            named(begun.description),
-            CODES[run.state],
-            named(begun.trigger),
-            named(begun.actor),
+            *names,
+            run.state,
             begun.parent,
-            begun.attempt,
+            attempt or begun.attempt,
             begun.epoch,
-            named(begun.node),
-            named(begun.version),
             begun.at,
             run.records,
             run.rev,
@@ -295,48 +310,29 @@ class Runs:
             run.slot,
         )
 
-    def _end_row(self, run: OpenRun, ended: EndRun, names: dict[str, int]) -> tuple[Any, ...]:
-        return (
-            run.id,
-            CODES[run.state],
-            ended.at,
-            ended.duration,
-            None if ended.result is None else clean_text(ended.result),
-            None if ended.error_type is None else clean_text(ended.error_type),
-            None if ended.error is None else clean_text(ended.error),
-            None if ended.traceback is None else clean_text(ended.traceback),
-            run.rev,
-            run.records,
-            _labels_text(run.labels),
-            run.cancelled_at,
-            None if run.cancelled_by is None else names[run.cancelled_by],
-            ended.attempt,
-        )
 
-    def _store_records(self, names: dict[str, int]) -> None:
-        whole: list[Any] = []
-        torn: list[Any] = []
-        for run, record in self._records:
-            message = clean(record.message)
-            row = (
-                run,
-                record.seq,
-                record.at,
-                names[clean_name(record.level)],
-                names[clean_name(record.source)],
-                message,
-                None if record.fields is None else clean_text(record.fields),
-            )
-            # SQLite cuts a text at a NUL that comes to it in JSON
-            (torn if "\0" in message else whole).append(row)
-        kept = 0
-        if whole:
-            kept = self._file.bulk("insert_records", whole).rowcount
-        for row in torn:
-            kept += self._file.run("insert_record", row).rowcount
-        if kept != len(self._records):
-            # some were there before
-            self._file.bulk("count_records", list({run for run, _ in self._records}))
+def _end_row(run: OpenRun, ended: EndRun) -> tuple[Any, ...]:
+    return (
+        run.id,
+        run.state,
+        run.rev,
+        run.records,
+        _labels_text(run.labels),
+        ended.attempt or 0,
+        *_end_columns(ended),
+    )
+
+
+def _end_columns(ended: EndRun) -> tuple[Any, ...]:
+    result, traceback = ended.result, ended.traceback
+    return (
+        ended.at,
+        ended.duration,
+        None if result is None else clean_text(result),
+        None if ended.error_type is None else clean_text(ended.error_type),
+        None if ended.error is None else clean_text(ended.error),
+        None if traceback is None else clean_text(traceback),
+    )
 
 
 def _labels_text(labels: list[str]) -> str | None:

@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterator, Mapping
 from importlib import resources
 
-__all__ = ["statements"]
+__all__ = ["statements", "values_of"]
 
 _HEAD = re.compile(r"^-- ([a-z_]+): (.*)$", re.MULTILINE)
+_VALUES = re.compile(r"VALUES (\([^()]*\))")
 
 
 @functools.cache
@@ -17,6 +18,14 @@ def statements() -> Mapping[str, str]:
     """Every statement by its name, without the line that explains it."""
     folder = resources.files(__package__).joinpath("statements")
     return dict(pair for file in folder.iterdir() for pair in _named(file.read_text(encoding="utf-8")))
+
+
+def values_of(sql: str) -> str:
+    """The row of a statement that inserts one, ``(?, ?)``, which may be repeated for more."""
+    found = _VALUES.search(sql)
+    if found is None:
+        raise ValueError(f"a statement without a row of values: {sql}")
+    return found[1]
 
 
 def _named(text: str) -> Iterator[tuple[str, str]]:

@@ -193,9 +193,9 @@ class Writer:
         self._settle(batch, outcomes, changes)
 
     def _transact(self, batch: list[Receipt]) -> tuple[list[Any], list[Change]]:
-        self._file.begin(durable=_is_durable(batch))
-        work = Batch(self._file, self.seq)
-        outcomes = work.apply([receipt.write for receipt in batch])
+        self._file.begin(durable=_is_durable(batch), keeps=True)
+        work = Batch(self._file, self.seq, [receipt.write for receipt in batch])
+        outcomes = work.apply()
         self._finish(batch, outcomes)
         return outcomes, work.changes
 
@@ -213,14 +213,14 @@ class Writer:
         return [failure] * len(batch), []
 
     def _one_by_one(self, batch: list[Receipt]) -> tuple[list[Any], list[Change]]:
-        self._file.begin(durable=_is_durable(batch))
+        self._file.begin(durable=_is_durable(batch), keeps=True)
         outcomes: list[Any] = []
         changes: list[Change] = []
         for receipt in batch:
-            work = Batch(self._file, self.seq + len(changes))
+            work = Batch(self._file, self.seq + len(changes), [receipt.write])
             self._file.save()
             try:
-                outcomes += work.apply([receipt.write])
+                outcomes += work.apply()
                 changes += work.changes
             except Exception as error:
                 if is_about_the_file(error):

@@ -1,6 +1,7 @@
 -- What every part of the file needs: which migrations were applied, texts that are kept once, what may happen once.
 -- In this folder each statement begins with a line "-- name: what it does"; a test explains each of them. Bulk
--- statements take one JSON array of rows: a statement for a whole batch holds the interpreter's lock only once.
+-- statements take one JSON array of rows, or a row that is repeated for as many as there are: a statement for a whole
+-- batch holds the interpreter's lock only once.
 
 -- make_migrations: where it is kept which migrations were applied
 CREATE TABLE IF NOT EXISTS migration (
