@@ -837,22 +837,35 @@ def test_a_worker_asks_for_its_replacement_once_more(start, tools):
     """A worker whose successor comes up already may ask for it again; there is one successor."""
     program = start(
         """
-        async def slow():
+        def there(name):
+            return os.path.exists(f"{name}-{os.getpid()}")
+        async def prepare():
             while os.path.exists("wait"):
                 await asyncio.sleep(0.02)
-        fork.stage(slow, serve, forks=2, sockets=[URI])
+            yield work()
+        async def work():
+            for name in ("first", "second"):
+                while not there(name):
+                    await asyncio.sleep(0.02)
+                context.get(fork.Fork).retire()
+            open(f"asked-{os.getpid()}", "w").close()
+            await asyncio.Future()
+        fork.stage(prepare, forks=2)
         """
     ).ready()
-    wait = program.err.parent / "wait"
-    wait.touch()
-    slots = {program.ask("/retire")["slot"] for _ in range(40)}
+    folder, pid = program.err.parent, program.by_slot()[1]
+    (folder / "wait").touch()
+    (folder / f"first-{pid}").touch()
     tools.until(lambda: len(program.workers) == 3)
-    slots |= {program.ask("/retire")["slot"] for _ in range(40)}
-    wait.unlink()
-    program.ready(2 + len(slots))
+    (folder / f"second-{pid}").touch()
+    tools.until((folder / f"asked-{pid}").exists)
+    (folder / "wait").unlink()
+    program.ready(3)
+    tools.until(lambda: pid not in program.workers)
 
+    assert len(program.workers) == 2
     assert program.end() == 0
-    assert program.log.count("is ready") == 2 + len(slots)
+    assert program.log.count("is ready") == 3
 
 
 def test_the_last_report_of_a_worker_counts(start, tools):
