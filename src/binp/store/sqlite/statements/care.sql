@@ -20,6 +20,9 @@ DELETE FROM label
 WHERE id IN (SELECT value FROM json_each(?)) AND NOT EXISTS (SELECT 1 FROM run_label WHERE run_label.label = label.id)
 RETURNING text;
 
+-- erase_steps: what is remembered for further attempts of runs
+DELETE FROM step WHERE origin IN (SELECT value FROM json_each(?));
+
 -- erase_records: the records of runs
 DELETE FROM record WHERE run IN (SELECT value FROM json_each(?));
 
