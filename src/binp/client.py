@@ -157,6 +157,10 @@ class Client:
         """Send JSON to *path*, and give the JSON that comes back. Raises like :meth:`get`."""
         return self._ask("POST", path, body)
 
+    def put(self, path: str, body: Any = None) -> Any:
+        """Put JSON at *path*, and give the JSON that comes back. Raises like :meth:`get`."""
+        return self._ask("PUT", path, body)
+
     def _ask(self, method: str, path: str, body: Any) -> Any:
         connection = self._open()
         headers = {"Accept": "application/json", "Content-Type": "application/json", "Connection": "close"}

@@ -32,6 +32,11 @@ async def heat(room: Literal["bath", "office"], target: float = 20, dry: bool = 
 async def hello(name: str = "world") -> str:
     return f"hello {name}"
 
+@binp.schedule("0 3 1 1 *", tz="Europe/Berlin", name="night", args={"room": "bath"})
+@binp.action(name="wipe", confirm=lambda room, hard: f"Wipe {room}{' hard' if hard else ''}?")
+async def wipe(room: Literal["bath", "office"], hard: bool = False) -> str:
+    return room
+
 @binp.action
 def boom() -> None:
     raise ValueError("no luck")
@@ -123,7 +128,7 @@ def test_lists_are_plain_text_in_a_pipe(server: Any, binp: Run) -> None:
     found = json.loads(binp("journal", "list", "--json", "--operation", "boom", "--limit", "1").stdout)
 
     assert actions.stdout == (
-        "name              description\nheat              Heat a room.\nsay/hello [bold]\nboom\nlater\nwait\n"
+        "name              description\nheat              Heat a room.\nsay/hello [bold]\nwipe\nboom\nlater\nwait\n"
     )
     assert json.loads(as_json.stdout)[0] == {"name": "heat", "description": "Heat a room."}
     assert re.fullmatch(
@@ -260,3 +265,58 @@ def test_lists_are_drawn_on_a_terminal(server: Any, terminal: Callable[..., str]
 
     assert "say/hello [bold]" in text
     assert "──" in text
+
+
+def test_schedules_from_the_command_line(server: Any, binp: Run) -> None:
+    """A schedule is listed and shown in words, paused and resumed, and started out of turn."""
+    listed = binp("schedule", "list")
+    paused = binp("schedule", "pause", "night")
+    shown = binp("schedule", "show", "night")
+    resumed = binp("schedule", "resume", "night")
+    fired = binp("schedule", "fire", "night")
+    run = json.loads(binp("journal", "show", "--json", fired.stdout.strip()).stdout)
+    whole = json.loads(binp("schedule", "list", "--json").stdout)
+    unknown = [binp("schedule", verb, "nihgt") for verb in ("show", "pause", "fire")]
+
+    assert re.search(r"^night +wipe +At 03:00 on January 1 ", listed.stdout, re.MULTILINE)
+    assert (paused.stdout, resumed.stdout) == ("night is paused\n", "night goes on\n")
+    assert "paused     paused by " in shown.stdout
+    assert "argument   room = 'bath'" in shown.stdout
+    assert len(re.findall(r"^next +\S+ \S+  \(\d{4}-01-01 03:00 Europe/Berlin\)$", shown.stdout, re.MULTILINE)) == 10
+    assert (run["operation"], run["arguments"]) == ("wipe", {"room": "bath", "hard": False})
+    assert [one["name"] for one in whole] == ["night"]
+    assert [each.returncode for each in unknown] == [1, 2, 2]
+    assert unknown[0].stderr == "Error: there is no schedule named 'nihgt'; known: 'night'\n"
+    assert "did you mean 'night'?" in unknown[1].stderr
+
+
+def test_what_wants_to_be_confirmed_asks_at_a_terminal(
+    server: Any, binp: Run, tmp_path: Path, program: Callable[[str], list[str]], environ: dict[str, str]
+) -> None:
+    """At a terminal the question of the action is asked, unless --yes; a script is not asked."""
+    import pty
+
+    def answer(text: str, *options: str) -> tuple[int, str]:
+        ours, theirs = pty.openpty()
+        command = [*program("binp"), "action", "invoke", "wipe", "room=bath", "hard=yes", *options]
+        with subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            env=environ,
+            stdin=theirs,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as asked:
+            os.close(theirs)
+            os.write(ours, text.encode())
+            output, _ = asked.communicate(timeout=60)
+        os.close(ours)
+        return asked.returncode, output
+
+    no, yes, quiet = answer("n\n"), answer("y\n"), answer("", "--yes")
+    script = binp("action", "invoke", "wipe", "room=bath")
+    assert (no[0], no[1].splitlines()) == (1, ["Wipe bath hard? [y/N]: Aborted!"])
+    assert (yes[0], yes[1].splitlines()) == (0, ["Wipe bath hard? [y/N]: bath"])
+    assert quiet == (0, "bath\n")
+    assert (script.returncode, script.stdout) == (0, "bath\n")

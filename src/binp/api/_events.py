@@ -27,8 +27,8 @@ PATIENCE = 30.0
 #: milliseconds after which a client comes back
 RETRY = 1000
 
-_TOPICS = ("run", "record", "kv", "service", "desired", "cancel")
-_DEFAULT_TOPICS = ("run", "record", "kv", "service")
+_TOPICS = ("run", "record", "kv", "service", "schedule", "desired", "cancel")
+_DEFAULT_TOPICS = ("run", "record", "kv", "service", "schedule")
 
 
 class EventStream:

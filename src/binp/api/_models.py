@@ -27,6 +27,7 @@ __all__ = [
     "RunFilter",
     "RunInfo",
     "RunList",
+    "ScheduleControl",
     "ServiceControl",
     "Started",
 ]
@@ -50,6 +51,14 @@ class ServiceControl(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     running: bool
+
+
+class ScheduleControl(BaseModel):
+    """What is wanted of a schedule."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    paused: bool
 
 
 class Query(BaseModel):

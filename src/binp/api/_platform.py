@@ -11,6 +11,7 @@ from binp.action import Action
 from binp.home import Home
 from binp.journals import Journals
 from binp.runs import Trigger
+from binp.schedule import Schedule
 from binp.service import Service
 
 __all__ = ["MAX_INTEGER", "By", "Here", "Opened", "Platform", "platform_of", "trigger_of"]
@@ -37,6 +38,10 @@ class Platform(Protocol):
     @property
     def service(self) -> Service:
         """The background services."""
+
+    @property
+    def schedule(self) -> Schedule:
+        """What is started by time."""
 
 
 def platform_of(connection: HTTPConnection) -> Platform:

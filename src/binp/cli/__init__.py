@@ -12,6 +12,7 @@ from ._action import action
 from ._journal import journal
 from ._link import link
 from ._run import run
+from ._schedule import schedule
 from ._version import version
 
 __all__ = ["main"]
@@ -42,5 +43,5 @@ def main() -> None:
     """Serve a file of Python functions: buttons, history, background services."""
 
 
-for _command in (run, action, journal, link, version):
+for _command in (run, action, journal, schedule, link, version):
     main.add_command(_command)

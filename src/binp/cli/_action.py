@@ -44,12 +44,14 @@ def list_actions(as_json: bool, **where: Any) -> None:
 @click.argument("arguments", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--json", "given", metavar="OBJECT", help="Arguments as a JSON object; KEY=VALUE wins.")
 @click.option("--output", "-o", type=click.Choice(["text", "json"]), default="text", help="How to print the run.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask what the action wants to be asked before.")
 @with_server
-def invoke(name: str, arguments: tuple[str, ...], given: str | None, output: str, **where: Any) -> None:
+def invoke(name: str, arguments: tuple[str, ...], given: str | None, output: str, yes: bool, **where: Any) -> None:
     """Run the action NAME and wait for its end.
 
     What the run records goes to standard error, what it returns to standard output. The status is 0 when it succeeded,
-    1 when it did not, 2 when it was not started.
+    1 when it did not, 2 when it was not started. An action that wants to be confirmed asks first, if there is a
+    terminal.
     """
     from binp.client import NotServed, path_part
 
@@ -57,8 +59,13 @@ def invoke(name: str, arguments: tuple[str, ...], given: str | None, output: str
 
     client = Server(**where).client()
     place = f"/internal/actions/{path_part(name)}"
-    schema = client.get(place)["arguments"]
-    run = _start(client, name, f"{place}/runs", read_arguments(arguments, given, schema))
+    form = client.get(place)
+    values = read_arguments(arguments, given, form["arguments"])
+    if form["confirm"] and not yes and sys.stdin.isatty():
+        question = _send(client, name, f"{place}/question", values)["question"]
+        if question:
+            click.confirm(question, abort=True, err=True)
+    run = int(_send(client, name, f"{place}/runs", values)["run"])
     try:
         detail = _follow(client, run, quiet=output == "json")
     except NotServed as error:
@@ -71,12 +78,12 @@ def invoke(name: str, arguments: tuple[str, ...], given: str | None, output: str
     sys.exit(0 if detail["state"] == "succeeded" else 1)
 
 
-def _start(client: Client, name: str, place: str, arguments: dict[str, Any]) -> int:
+def _send(client: Client, name: str, place: str, arguments: dict[str, Any]) -> Any:
     from binp.client import Answer
     from binp.errors import UsageError
 
     try:
-        return int(client.post(place, arguments)["run"])
+        return client.post(place, arguments)
     except Answer as answer:
         errors = answer.problem.get("errors")
         if answer.status != 422 or not errors:

@@ -114,13 +114,16 @@ async def test_gone_clients_leave_nothing(served: Any, path: str) -> None:
     """API-08, API-09, API-10: 25 clients that came and went leave no task and no subscriber (N-11)."""
     before = len(asyncio.all_tasks())
     sockets = [await served.socket(path) for _ in range(25)]
-    await asyncio.sleep(0.01)
-    assert served.binp.home.ring.waiting == 25
+    async with asyncio.timeout(30):
+        while served.binp.home.ring.waiting < 25:
+            await asyncio.sleep(0.01)
 
-    for socket in sockets:
-        await socket.leave()
+        for socket in sockets:
+            await socket.leave()
 
-    assert (served.binp.home.ring.waiting, len(asyncio.all_tasks())) == (0, before)
+        # a task of the platform that was about to end may have ended in between
+        while served.binp.home.ring.waiting or len(asyncio.all_tasks()) > before:
+            await asyncio.sleep(0.01)
     assert served.binp.service.service_changed._sinks == []
 
 

@@ -44,7 +44,7 @@ def test_the_commands_are_listed() -> None:
     text = CliRunner().invoke(main, ["--help"]).output
 
     commands = [line.split()[0] for line in text.partition("Commands:\n")[2].splitlines()]
-    assert commands == ["action", "journal", "link", "run", "version"]
+    assert commands == ["action", "journal", "link", "run", "schedule", "version"]
 
 
 def test_the_version() -> None:

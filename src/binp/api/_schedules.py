@@ -1,0 +1,38 @@
+"""Schedules: list them, pause them, start them out of turn."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from binp.schedule import ScheduleInfo
+
+from ._models import ScheduleControl, Started
+from ._platform import By, Here
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["schedules"])
+
+
+@router.get("/schedules/", operation_id="listSchedules")
+async def list_schedules(platform: Here) -> list[ScheduleInfo]:
+    """The schedules with the next moments of each, in the order of their definition."""
+    return await platform.schedule.schedules()
+
+
+@router.put("/schedule/{name:path}", operation_id="manageSchedule")
+async def manage_schedule(platform: Here, by: By, name: str, control: ScheduleControl) -> None:
+    """Pause a schedule, or let it go on. What comes while it is paused is left out."""
+    if control.paused:
+        await platform.schedule.pause(name, actor=by.actor)
+    else:
+        await platform.schedule.resume(name, actor=by.actor)
+
+
+@router.post("/schedule/{name:path}/runs", operation_id="fireSchedule", status_code=202)
+async def fire_schedule(platform: Here, by: By, request: Request, response: Response, name: str) -> Started:
+    """Start what a schedule starts, now and out of turn, also if it is paused."""
+    handle = await platform.schedule.fire(name, trigger=by)
+    url = f"{request.scope.get('root_path', '')}/runs/{handle.id}"
+    response.headers["location"] = url
+    return Started(run=handle.id, url=url)
