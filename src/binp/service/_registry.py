@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import logging
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from binp.events import Emitter
 from binp.home import Home
@@ -15,8 +15,9 @@ from binp.runs import now
 from binp.store.contract import Change, Role, ServiceRow, SetDesired, SetObserved, StoreError, Write
 
 from ._life import begin_life
+from ._policy import Policy, Restart, restart_of
 from ._stop import stop_all
-from ._supervisor import Policy, Supervisor
+from ._supervisor import Supervisor
 from ._wishes import Wishes
 
 if TYPE_CHECKING:
@@ -88,10 +89,13 @@ class Service:
         *,
         name: str | None = None,
         description: str | None = None,
-        restart: bool = True,
+        restart: bool | Literal["always", "on-failure", "never"] = True,
         autostart: bool = True,
         restart_delay: float = 3,
         max_delay: float = 60,
+        max_restarts: int = 0,
+        window: float = 300,
+        stop_timeout: float = 10,
     ) -> Callable[[Function], Function]: ...
 
     def __call__(
@@ -101,10 +105,13 @@ class Service:
         *,
         name: str | None = None,
         description: str | None = None,
-        restart: bool = True,
+        restart: bool | Literal["always", "on-failure", "never"] = True,
         autostart: bool = True,
         restart_delay: float = 3,
         max_delay: float = 60,
+        max_restarts: int = 0,
+        window: float = 300,
+        stop_timeout: float = 10,
     ) -> Any:
         """Make a service of a function.
 
@@ -112,15 +119,28 @@ class Service:
             function: Async, or sync: that is called in a thread, and cannot be stopped before it returns.
             name: What it is listed as; the qualified name of the function by default. The latest of a name wins.
             description: What it says of itself; the docstring by default.
-            restart: Call it again when it ends, also when it just returned.
+            restart: Call it again when it ends: True or ``always`` also when it just returned, ``on-failure`` when it
+                raised, False or ``never`` not at all.
             autostart: Start it without being asked.
             restart_delay: Seconds before it is called again; doubles with each failure in a row.
             max_delay: Seconds that the delay grows to.
+            max_restarts: How often it is restarted within *window* before it is given up as ``failed``, until somebody
+                starts it; 0 for ever.
+            window: Seconds in which restarts are counted.
+            stop_timeout: Seconds that it may take to stop before it is ``stuck``.
 
         Raises:
-            BinpError: it is no function, or a generator function.
+            BinpError: it is no function, or a generator function, or an option makes no sense.
         """
-        policy = Policy(autostart=autostart, restart=restart, delay=restart_delay, max_delay=max_delay)
+        policy = Policy(
+            autostart=autostart,
+            restart=restart_of(restart),
+            max_restarts=max_restarts,
+            window=window,
+            delay=restart_delay,
+            max_delay=max_delay,
+            patience=stop_timeout,
+        )
         if function is None:
             return lambda given: self._add(given, name, description, policy)
         return self._add(function, name, description, policy)
@@ -186,7 +206,7 @@ class Service:
     def stop(self, name: str, *, actor: str | None = None) -> None:
         """Stop a service; nothing happens if it is unknown or stopped.
 
-        It is cancelled, and ``stopped`` when it has really ended; ``stuck`` if that takes longer than ten seconds. Told
+        It is cancelled, and ``stopped`` when it has really ended; ``stuck`` if that takes longer than its time. Told
         again, it is cancelled again.
 
         Args:
@@ -369,7 +389,7 @@ def _info(supervisor: Supervisor) -> Info:
         description=supervisor.operation.description,
         status=supervisor.status,
         autostart=supervisor.policy.autostart,
-        restart=supervisor.policy.restart,
+        restart=supervisor.policy.restart is not Restart.NEVER,
         restart_delay=supervisor.policy.delay,
         error=supervisor.error,
         restarts=supervisor.restarts,

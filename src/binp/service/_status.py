@@ -18,6 +18,10 @@ class Status(enum.StrEnum):
     RUNNING = "running"
     #: its function ended, and is called again after a delay
     RESTARTING = "restarting"
+    #: its function returned, and it is restarted only when it fails
+    COMPLETED = "completed"
+    #: it failed so often that it is not restarted any more, until somebody starts it
+    FAILED = "failed"
     #: it was told to stop, and did not in time: its function is still being executed
     STUCK = "stuck"
 

@@ -5,54 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-import random
+from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from binp.operations import Operation
 from binp.runs import Outcome, text_of
 from binp.store.contract import State
 
+from ._policy import Policy, Restart
 from ._status import Status
 
-__all__ = ["Handler", "Life", "Policy", "Supervisor"]
+__all__ = ["Handler", "Life", "Supervisor"]
 
 #: what a service is made of
 Handler = Callable[..., Any]
 
 _logger = logging.getLogger("Service")
 
-#: seconds: the least delay before a restart, however small the service wants it
-_FLOOR = 0.05
-
 _STOPPED = "cancelled: the service was stopped"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Policy:
-    """When a service is started and restarted."""
-
-    autostart: bool = True
-    restart: bool = True
-    #: seconds before a restart; grows while the service keeps failing
-    delay: float = 3.0
-    #: factor by which the delay grows with each failure in a row
-    factor: float = 2.0
-    #: seconds that the delay grows to
-    max_delay: float = 60.0
-    #: seconds after which a life counts as healthy, so that the delay starts anew
-    healthy: float = 60.0
-    #: seconds that it may take to stop before it is ``stuck``
-    patience: float = 10.0
-
-    def wait(self, failures: int) -> float:
-        """Seconds before the next start, after so many failures in a row; grown delays vary by a tenth."""
-        first = max(self.delay, _FLOOR)
-        if failures <= 1:
-            return first
-        grown = min(first * self.factor ** min(failures - 1, 60), max(self.max_delay, first))
-        return grown * random.uniform(0.9, 1.1)  # noqa: S311 - spreads restarts, no secret
 
 
 class Life(Protocol):
@@ -105,6 +76,10 @@ class Supervisor:
         self._task: asyncio.Task[None] | None = None
         self._life: Life | None = None
         self._failures = 0
+        #: when it was restarted lately
+        self._restarts: deque[float] = deque()
+        #: what it is when its task has ended
+        self._final = Status.STOPPED
         #: it was told to stop and has not ended; and whether it was told to start after that
         self._stopping = self._again = False
         #: how often the task was cancelled from here; anything beyond comes from a loop that is being closed
@@ -177,6 +152,8 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         self._stopping = self._again = False
         self._cancels = self._failures = self.restarts = 0
+        self._restarts.clear()
+        self._final = Status.STOPPED
         self.error = None
         self._set(Status.STARTING)
         self._task = loop.create_task(self._run(), name=f"service {self.operation.name}", context=self._context())
@@ -192,7 +169,7 @@ class Supervisor:
         if self._again:
             self._spawn()
         else:
-            self._set(Status.STOPPED)
+            self._set(self._final)
 
     async def _run(self) -> None:
         try:
@@ -224,7 +201,10 @@ class Supervisor:
             outcome = self._outcome_of(error)
         else:
             outcome = Outcome(State.SUCCEEDED, value)
-        is_last = self._stopping or self._is_closing() or not self.policy.restart
+        is_told = self._stopping or self._is_closing()
+        is_last = is_told or not self._shall_restart(outcome)
+        if is_told:
+            self._final = Status.STOPPED
         self._conclude(outcome, is_last)
         if is_last:
             return False
@@ -244,17 +224,40 @@ class Supervisor:
         text = "CancelledError: raised inside, although nobody stopped the service"
         return Outcome(State.FAILED, None, error, text)
 
+    def _shall_restart(self, outcome: Outcome) -> bool:
+        """Whether it is called again after *outcome*; if not, what it is then."""
+        policy = self.policy
+        if policy.restart is Restart.NEVER:
+            return False
+        if policy.restart is Restart.ON_FAILURE and outcome.state is not State.FAILED:
+            self._final = Status.COMPLETED
+            return False
+        if policy.max_restarts:
+            now = asyncio.get_running_loop().time()
+            while self._restarts and now - self._restarts[0] > policy.window:
+                self._restarts.popleft()
+            if len(self._restarts) >= policy.max_restarts:
+                self._final = Status.FAILED
+                return False
+            self._restarts.append(now)
+        return True
+
     def _conclude(self, outcome: Outcome, is_last: bool) -> None:
         is_failure = outcome.state is State.FAILED
         self._failures = self._failures + 1 if is_failure else 0
         if is_failure:
             self.error = outcome.message
+        if self._final is Status.FAILED and is_last:
+            count = self.policy.max_restarts
+            self.error = f"given up after {count} restarts in {self.policy.window:g} s; last: {outcome.message}"
         if not is_last:
             self._set(Status.RESTARTING)
         if self._life is not None:
             self._life.ended(outcome)
         if is_failure:
             _logger.error("service %r failed: %s", self.operation.name, outcome.message, exc_info=outcome.error)
+        if self._final is Status.FAILED and is_last:
+            _logger.error("service %r is %s", self.operation.name, self.error)
 
     def _is_closing(self) -> bool:
         """Whether somebody else cancelled the task, as a loop that is being closed does."""

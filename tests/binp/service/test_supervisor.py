@@ -14,7 +14,8 @@ import pytest
 from binp import Service
 from binp.operations import Operation
 from binp.service import Status
-from binp.service._supervisor import Policy, Supervisor
+from binp.service._policy import Policy
+from binp.service._supervisor import Supervisor
 
 QUICK = 0.05
 
