@@ -4,6 +4,7 @@ import asyncio
 import math
 import random
 import threading
+import time
 
 import pytest
 
@@ -14,6 +15,7 @@ from binp.store.contract import (
     MoveSchedule,
     Once,
     PauseSchedule,
+    PutKey,
     RemoveKeys,
     RequestCancel,
     RunQuery,
@@ -25,10 +27,11 @@ from binp.store.contract import (
     StoreClosed,
     StoreError,
     TakeRun,
+    Written,
 )
 
 
-async def until(condition, seconds=5.0):
+async def until(condition, seconds=30.0):
     for _ in range(int(seconds / 0.01)):
         if condition():
             return
@@ -578,6 +581,163 @@ async def test_writes_to_the_same_key_keep_their_order(store):
 
     kept = await store.get_key("n", "k")
     assert (kept.value, kept.version) == ("499", 500)
+
+
+# --- one key: expected versions, expiry, history
+
+
+def put(key="k", value="1", **given):
+    """A change of one key."""
+    return PutKey(**{"namespace": "n", "key": key, "value": value, "at": 1} | given)
+
+
+async def test_a_key_is_put_in_the_expected_version_alone(store):
+    """A key is written if it is in the expected version, created if it is not there, and nothing is done otherwise."""
+    assert await store.write(put(value="1", expected=0)) == Written(is_done=True, version=1)
+    assert await store.write(put(value="2", expected=0)) == Written(is_done=False, version=1)
+    assert await store.write(put(value="3", expected=1)) == Written(is_done=True, version=2)
+    assert await store.write(put(value="4", expected=1)) == Written(is_done=False, version=2)
+    assert await store.write(put("l", expected=1)) == Written(is_done=False, version=0)
+    assert await store.write(put(value="5")) == Written(is_done=True, version=3)
+
+    assert (await store.get_key("n", "k")).value == await store.get_value("n", "k") == "5"
+    assert await store.get_key("n", "l") is await store.get_value("n", "l") is None
+
+
+async def test_a_key_is_removed_in_the_expected_version_alone(store):
+    """A removal can expect a version too; it counts as a version, and one of nothing does nothing."""
+    await store.write(put())
+    heard = []
+    store.listen(heard.extend)
+
+    assert await store.write(put(value=None, expected=2)) == Written(is_done=False, version=1)
+    assert await store.write(put(value=None, expected=1)) == Written(is_done=True, version=2)
+    assert await store.write(put(value=None)) == Written(is_done=True, version=0)
+    assert await store.write(put(value=None, expected=2)) == Written(is_done=False, version=0)
+    assert await store.write(put(expected=0)) == Written(is_done=True, version=3)
+
+    await until(lambda: len(heard) == 2)
+    assert [(change.topic, change.id, change.rev) for change in heard] == [("kv", "n/k", 2), ("kv", "n/k", 3)]
+
+
+async def test_of_many_who_expect_the_same_version_one_writes(store):
+    """64 tasks count up one key, each by what it read: no count is lost (N-10)."""
+    await store.write(put(value="0"))
+
+    async def count():
+        for _ in range(5):
+            while True:
+                kept = await store.get_key("n", "k")
+                done = await store.write(put(value=str(int(kept.value) + 1), expected=kept.version))
+                if done.is_done:
+                    break
+
+    await asyncio.gather(*(count() for _ in range(64)))
+
+    kept = await store.get_key("n", "k")
+    assert (kept.value, kept.version) == ("320", 321)
+
+
+async def test_a_put_of_a_stale_run_is_refused(store, writes):
+    """Who holds a run in an older epoch puts nothing, and is told so."""
+    run = await begun(store, writes, epoch=2)
+
+    assert await store.write(put(run=run, epoch=1)) is False
+    assert await store.write(put(run=run, epoch=2, actor="ann")) == Written(is_done=True, version=1)
+    kept = await store.get_key("n", "k")
+    assert (kept.run, kept.actor) == (run, "ann")
+
+
+async def test_an_expired_key_is_not_there(store):
+    """A key that has expired is in no answer at once, and can be created; its removal counts as a version."""
+    now = time.time_ns() // 1000
+    await store.write(put(expires=now - 1))
+    await store.write(put("l", namespace="m", expires=now + 3_600_000_000))
+
+    assert await store.get_key("n", "k") is await store.get_value("n", "k") is None
+    assert await store.list_keys("n") == []
+    assert await store.namespaces() == ["m"]
+    assert (await store.get_key("m", "l")).expires == now + 3_600_000_000
+    assert (await store.list_keys("m"))[0].expires == now + 3_600_000_000
+    assert await store.write(put(expected=1)) == Written(is_done=False, version=0)
+    assert await store.write(put(expected=0)) == Written(is_done=True, version=3)
+    assert (await store.get_key("n", "k")).expires is None
+
+
+async def test_what_expires_is_removed_and_told(store):
+    """When a key expires a change is told, and its history says that it expired."""
+    heard = []
+    store.listen(heard.extend)
+    expires = time.time_ns() // 1000 + 300_000
+    await store.write(put(expires=expires))
+
+    await until(lambda: len(heard) == 2)
+
+    assert time.time_ns() // 1000 >= expires
+    assert [(change.topic, change.id, change.rev) for change in heard] == [("kv", "n/k", 1), ("kv", "n/k", 2)]
+    gone, set_ = await store.get_key_history("n", "k")
+    assert (gone.version, gone.value, gone.is_removed, gone.is_expired, gone.at) == (2, None, True, True, expires)
+    assert (set_.version, set_.value, set_.is_removed, set_.is_expired) == (1, "1", False, False)
+
+
+async def test_a_value_without_expiry_stays(store):
+    """Setting a key anew without an expiry lets it stay."""
+    await store.write(put(expires=time.time_ns() // 1000 + 100_000))
+    await store.write(SetKeys(namespace="n", items=(("k", "2"),), at=1))
+    await asyncio.sleep(0.3)
+
+    assert await store.get_value("n", "k") == "2"
+
+
+async def test_a_key_has_a_history(store, writes):
+    """Each version of a key is kept with its value, its module, and when, by whom and in which run it was made."""
+    run = await begun(store, writes)
+    await store.write(SetKeys(namespace="n", items=(("k", "1"), ("l", "1")), at=5, actor="ann", module="shop"))
+    await store.write(RemoveKeys(namespace="n", keys=("k",), at=6, actor="bob", run=run, epoch=1))
+    await store.write(put(value="3", at=7))
+
+    third, second, first = await store.get_key_history("n", "k")
+
+    assert (first.version, first.value, first.module, first.at, first.actor) == (1, "1", "shop", 5, "ann")
+    assert (second.version, second.value, second.at, second.actor, second.run) == (2, None, 6, "bob", run)
+    assert (second.is_removed, second.is_expired, second.module) == (True, False, None)
+    assert (third.version, third.value, third.at, third.actor, third.run) == (3, "3", 7, None, None)
+    assert [kept.version for kept in await store.get_key_history("n", "l")] == [1]
+    assert await store.get_key_history("n", "m") == await store.get_key_history("m", "k") == []
+
+
+async def test_a_history_is_bounded(store):
+    """A hundred versions are kept, or as many as were asked for last; they can be read in parts."""
+
+    async def versions(key="k", **given):
+        return [kept.version for kept in await store.get_key_history("n", key, **given)]
+
+    acks = [store.write(put(value=str(number))) for number in range(1, 251)]
+    assert (await acks[-1]).version == 250
+    assert await versions(limit=1000) == list(range(250, 150, -1))
+    assert [kept.value for kept in await store.get_key_history("n", "k", limit=3)] == ["250", "249", "248"]
+    assert await versions(after=247) == [250, 249, 248]
+    for number in range(1, 6):
+        await store.write(put("l", value=str(number), history=3))
+    assert await versions("l") == [5, 4, 3]
+    await store.write(put("l"))
+    assert await versions("l") == [6, 5, 4]
+    await store.write(put("l", history=1))
+    assert await versions("l") == [7]
+    await store.write(put("l", history=5))
+    assert await versions("l") == [8, 7]
+
+
+async def test_a_long_value_is_not_kept_in_the_history(store):
+    """A value of more than 64 KiB is kept as long as it is the present one; after that its version is."""
+    long = '"' + "x" * 70_000 + '"'
+    await store.write(put(value=long))
+    assert (await store.get_key_history("n", "k"))[0].value == long
+    await store.write(put(value="2"))
+
+    second, first = await store.get_key_history("n", "k")
+
+    assert (second.value, first.value, first.is_removed) == ("2", None, False)
 
 
 # --- services, once

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from ._url import canonical_url, database_path
@@ -15,6 +16,7 @@ def open_store(
     *,
     group: str | None = None,
     synchronous: Literal["FULL", "NORMAL", "OFF"] = "FULL",
+    clock: Callable[[], int] | None = None,
 ) -> Store:
     """Make the store that *url* names. Nothing is opened before its ``open()``.
 
@@ -24,6 +26,7 @@ def open_store(
             role passes on when that one ends. None: this process alone.
         synchronous: ``FULL`` keeps what is acknowledged through a power cut. ``NORMAL`` may lose the last moments in
             one, ``OFF`` may lose the file; neither loses anything when the process is killed.
+        clock: Microseconds since the epoch, by which keys expire; the clock of this computer by default.
 
     Raises:
         BadStoreUrl: *url* names no database that can be used.
@@ -32,4 +35,4 @@ def open_store(
     # a store of another kind needs no SQLite, and a program that keeps nothing needs neither
     from .sqlite import SqliteStore
 
-    return SqliteStore(path, group=group, synchronous=synchronous)
+    return SqliteStore(path, group=group, synchronous=synchronous, clock=clock)

@@ -14,11 +14,24 @@ from __future__ import annotations
 
 from ._errors import BadStoreUrl, SchemaTooNew, StoreClosed, StoreError, StoreOwned
 from ._retention import Keep, Retention, Usage
-from ._rows import Change, KeyValue, RecordRow, Run, RunPage, RunQuery, ScheduleRow, ServiceRow, StepRow, as_datetime
+from ._rows import (
+    Change,
+    KeyValue,
+    KeyVersion,
+    RecordRow,
+    Run,
+    RunPage,
+    RunQuery,
+    ScheduleRow,
+    ServiceRow,
+    StepRow,
+    as_datetime,
+)
 from ._search import Condition, Key
 from ._store import Listener, Role, Store
 from ._writes import (
     FINISHED,
+    HISTORY,
     Ack,
     AddLabels,
     AddRecord,
@@ -28,6 +41,7 @@ from ._writes import (
     MoveSchedule,
     Once,
     PauseSchedule,
+    PutKey,
     RemoveKeys,
     RequestCancel,
     SetDesired,
@@ -37,10 +51,12 @@ from ._writes import (
     State,
     TakeRun,
     Write,
+    Written,
 )
 
 __all__ = [
     "FINISHED",
+    "HISTORY",
     "Ack",
     "AddLabels",
     "AddRecord",
@@ -53,10 +69,12 @@ __all__ = [
     "KeepStep",
     "Key",
     "KeyValue",
+    "KeyVersion",
     "Listener",
     "MoveSchedule",
     "Once",
     "PauseSchedule",
+    "PutKey",
     "RecordRow",
     "RemoveKeys",
     "RequestCancel",
@@ -81,5 +99,6 @@ __all__ = [
     "TakeRun",
     "Usage",
     "Write",
+    "Written",
     "as_datetime",
 ]

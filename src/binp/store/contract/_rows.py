@@ -143,6 +143,30 @@ class KeyValue:
     version: int
     #: microseconds since the epoch of the last write
     updated: int
+    #: from when on it is not there any more, microseconds since the epoch; None for never
+    expires: int | None = None
+    #: the run in which it was written, and who wrote it, as far as is known
+    run: int | None = None
+    actor: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyVersion:
+    """A version of a key: what was made of it at one moment."""
+
+    version: int
+    #: JSON text; None if it was removed, or is too long to be kept after the next version
+    value: str | None
+    #: it was removed, or expired
+    is_removed: bool
+    #: it expired
+    is_expired: bool
+    module: str | None
+    #: microseconds since the epoch
+    at: int
+    #: the run in which it was written, and who wrote it, as far as is known
+    run: int | None
+    actor: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from ._retention import Retention, Usage
-from ._rows import Change, KeyValue, RecordRow, Run, RunPage, RunQuery, ScheduleRow, ServiceRow, StepRow
+from ._rows import Change, KeyValue, KeyVersion, RecordRow, Run, RunPage, RunQuery, ScheduleRow, ServiceRow, StepRow
 from ._writes import Ack, Write
 
 
@@ -87,6 +87,12 @@ class Store(Protocol):
 
     def get_key(self, namespace: str, key: str) -> Awaitable[KeyValue | None]:
         """One key, or None."""
+
+    def get_value(self, namespace: str, key: str) -> Awaitable[str | None]:
+        """The JSON text of one key, or None. The quickest way to it."""
+
+    async def get_key_history(self, namespace: str, key: str, *, after: int = 0, limit: int = 100) -> list[KeyVersion]:
+        """What is kept of the versions of a key behind *after*, the newest first; at most 1,000."""
 
     async def list_keys(self, namespace: str, *, prefix: str = "", after: str = "", limit: int = 200) -> list[KeyValue]:
         """Keys of a namespace in order of their names; at most 1,000."""

@@ -28,6 +28,9 @@ class State(enum.StrEnum):
     SKIPPED = "skipped"
 
 
+#: How many versions of a key are kept where nobody said another number, the present one included.
+HISTORY = 100
+
 #: The states that a run never leaves.
 FINISHED = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED, State.INTERRUPTED, State.SKIPPED})
 
@@ -232,9 +235,51 @@ class SetKeys(Write):
     run: int | None = None
     epoch: int | None = None
     actor: str | None = None
+    #: how many versions of each key are kept, the present one included; None: as many as before
+    history: int | None = None
     at: int
     #: acknowledged when the disk has it; False: when it is committed, which a power cut can undo for about a second
     durable: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PutKey(Write):
+    """A key gets a value, or is removed, if it is in the expected version.
+
+    Acknowledged with :class:`Written`; with False if written in a run of a stale epoch. A key that has expired is not
+    there.
+    """
+
+    kind: ClassVar[str] = "kv_put"
+    namespace: str
+    key: str
+    #: JSON text; None removes the key
+    value: str | None
+    #: module of the class that was saved, None for plain values
+    module: str | None = None
+    #: from when on it is not there any more, microseconds since the epoch; None for never
+    expires: int | None = None
+    #: the version that it must have; 0: it must not be there; None: whatever it has
+    expected: int | None = None
+    #: the run that writes, with its epoch
+    run: int | None = None
+    epoch: int | None = None
+    actor: str | None = None
+    #: how many versions of it are kept, the present one included; None: as many as before
+    history: int | None = None
+    at: int
+    #: acknowledged when the disk has it; False: when it is committed, which a power cut can undo for about a second
+    durable: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Written:
+    """What came of a :class:`PutKey`."""
+
+    #: False if the key is not in the expected version
+    is_done: bool
+    #: the version of the key after it, that of its removal included; 0 if it was not there and nothing was done
+    version: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

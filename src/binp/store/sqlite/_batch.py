@@ -21,6 +21,7 @@ from binp.store.contract import (
     MoveSchedule,
     Once,
     PauseSchedule,
+    PutKey,
     RemoveKeys,
     RequestCancel,
     SetDesired,
@@ -30,6 +31,7 @@ from binp.store.contract import (
     State,
     TakeRun,
     Write,
+    Written,
 )
 
 from ._file import File
@@ -50,14 +52,15 @@ class Batch:
         file: Where they go; a transaction is open.
         seq: Number of the last change so far.
         writes: All of them.
+        now: Microseconds since the epoch: what has expired by then is not there.
     """
 
-    def __init__(self, file: File, seq: int, writes: Sequence[Write]) -> None:
+    def __init__(self, file: File, seq: int, writes: Sequence[Write], now: int) -> None:
         self._file = file
         self._seq = seq
         self._writes = writes
         self._runs = Runs(file, writes)
-        self._keys = Keys(file)
+        self._keys = Keys(file, now)
         #: what is to be told when they are committed
         self.changes: list[Change] = []
 
@@ -177,7 +180,7 @@ class Batch:
         if self._is_fenced(write.run, write.epoch):
             return False
         for name, value in write.items:
-            key = self._keys.find(write.namespace, name)
+            key = self._present(write.namespace, name)
             self._keys.put(key, value, write)
             self._tell_key(key)
         return True
@@ -186,11 +189,41 @@ class Batch:
         if self._is_fenced(write.run, write.epoch):
             return False
         for name in write.keys:
-            key = self._keys.find(write.namespace, name)
+            key = self._present(write.namespace, name)
             if key.exists:
                 self._keys.remove(key, write)
                 self._tell_key(key)
         return True
+
+    def _put_key(self, write: PutKey) -> Written | bool:
+        if self._is_fenced(write.run, write.epoch):
+            return False
+        key = self._present(write.namespace, write.key)
+        version = key.version if key.exists else 0
+        if write.expected is not None and write.expected != version:
+            return Written(is_done=False, version=version)
+        if write.value is not None:
+            self._keys.put(key, write.value, write, write.expires)
+        elif key.exists:
+            self._keys.remove(key, write)
+        else:
+            return Written(is_done=True, version=0)
+        self._tell_key(key)
+        return Written(is_done=True, version=key.version)
+
+    def expire(self, names: Sequence[tuple[str, str]]) -> None:
+        """Remove those of the keys *names* that have expired; they are pairs of namespace and name."""
+        self._keys.load_names(names)
+        for namespace, name in names:
+            self._present(namespace, name)
+        self._keys.store()
+
+    def _present(self, namespace: str, name: str) -> Key:
+        """The key as it is now: one that has expired is removed before anything else is done to it."""
+        key = self._keys.find(namespace, name)
+        if self._keys.expire(key):
+            self._tell_key(key)
+        return key
 
     def _tell_key(self, key: Key) -> None:
         self._tell("kv", f"{key.namespace}/{key.name}", key.version)
@@ -225,7 +258,7 @@ class Batch:
     def _once(self, write: Once) -> bool:
         return self._is_first(write.key, write.at, None)
 
-    _HANDLERS: ClassVar[dict[str, Callable[[Batch, Any], bool]]] = {
+    _HANDLERS: ClassVar[dict[str, Callable[[Batch, Any], Any]]] = {
         BeginRun.kind: _begin,
         TakeRun.kind: _take,
         AddRecord.kind: _record,
@@ -235,6 +268,7 @@ class Batch:
         KeepStep.kind: _step,
         RequestCancel.kind: _cancel,
         SetKeys.kind: _set_keys,
+        PutKey.kind: _put_key,
         RemoveKeys.kind: _remove_keys,
         SetDesired.kind: _want,
         SetObserved.kind: _see,

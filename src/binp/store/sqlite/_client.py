@@ -21,7 +21,7 @@ from ._delivery import Delivery
 from ._nodes import Node
 from ._outbox import Outbox
 from ._receipt import Failure, Receipt
-from ._wire import HEAD, decode_changes, encode_node, encode_write, frame, size_of
+from ._wire import HEAD, decode_changes, decode_outcome, encode_node, encode_write, frame, size_of
 
 __all__ = ["Client", "Gone", "Succession"]
 
@@ -255,7 +255,8 @@ class Client:
                 if receipt.number != number:
                     raise ValueError(f"expected the result of write {receipt.number}, got that of {number}")
                 self._heard = number
-                futures += receipt.settle(value, None if failure is None else Failure(StoreError(failure)))
+                outcome = decode_outcome(receipt.write, value)
+                futures += receipt.settle(outcome, None if failure is None else Failure(StoreError(failure)))
             if message["results"]:
                 self._landing.notify_all()
             is_done = not self._flight
@@ -265,15 +266,16 @@ class Client:
 
     def _land_known(self, numbered: int, refused: list[list[Any]]) -> None:
         """Settle what an owner committed and could not tell."""
-        not_true = dict(refused)
+        not_true = {number: (failure, outcome) for number, failure, outcome in refused}
         futures: list[asyncio.Future[None]] = []
         with self._landing:
             while self._flight and self._flight[0].number <= numbered:
                 receipt = self._flight.popleft()
                 self._heard = receipt.number
                 if receipt.number in not_true:
-                    failure = not_true[receipt.number]
-                    futures += receipt.settle(False, None if failure is None else Failure(StoreError(failure)))
+                    failure, value = not_true[receipt.number]
+                    outcome = decode_outcome(receipt.write, value)
+                    futures += receipt.settle(outcome, None if failure is None else Failure(StoreError(failure)))
                 else:
                     futures += receipt.settle(True)
             self._landing.notify_all()

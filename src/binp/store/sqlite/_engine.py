@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +42,19 @@ class Engine:
         ids: Told where to begin.
         group: Processes that share the file; None to have it alone.
         synchronous: As in SQLite.
+        clock: Microseconds since the epoch.
     """
 
     def __init__(
-        self, path: Path, node: Node, outbox: Outbox, ids: Ids, *, group: str | None, synchronous: str
+        self,
+        path: Path,
+        node: Node,
+        outbox: Outbox,
+        ids: Ids,
+        *,
+        group: str | None,
+        synchronous: str,
+        clock: Callable[[], int],
     ) -> None:
         self.role = Role.OWNER
         self.feed = ""
@@ -55,6 +64,7 @@ class Engine:
         self._ids = ids
         self._group = group
         self._synchronous = synchronous
+        self._clock = clock
         self._lock = OwnerLock(path)
         self._delivery: Delivery | None = None
         self._writer: Writer | None = None
@@ -181,7 +191,7 @@ class Engine:
             connection = connect_writer(self._path, self._synchronous)
             try:
                 migrate(connection, self._path, shipped())
-                writer = Writer(self._path, connection, self._outbox, self._node)
+                writer = Writer(self._path, connection, self._outbox, self._node, self._clock)
                 slot, numbered, refused = writer.enter()
             except BaseException:
                 connection.close()

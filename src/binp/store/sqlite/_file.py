@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from ._key_care import KeyCare
 from ._open_run import OpenRun
 from ._statements import statements, values_of
 from ._text import clean_name
@@ -56,6 +57,8 @@ class File:
         (newest,) = self.one("newest_run")
         #: the largest id of a run so far
         self.newest: int = newest or 0
+        #: what is known of all keys together
+        self.keys = KeyCare(self)
 
     def run(self, name: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> sqlite3.Cursor:
         """Execute the statement *name*."""
@@ -74,25 +77,25 @@ class File:
 
     def ask(self, name: str, wanted: Iterable[Any]) -> Any:
         """What the bulk question *name* answers: one JSON text for all that is *wanted*."""
-        return orjson.loads(self.one(name, (orjson.dumps(wanted).decode(),))[0])
+        return self.json(name, (orjson.dumps(wanted).decode(),))
+
+    def json(self, name: str, parameters: Sequence[Any] | Mapping[str, Any]) -> Any:
+        """What the JSON text says that the statement *name* answers."""
+        return orjson.loads(self.one(name, parameters)[0])
 
     def put(self, name: str, values: list[Any]) -> int:
         """Execute the statement *name*, which takes one row, for all rows of *values*, one behind the other.
 
         Many rows go into one execution, which holds the interpreter's lock only once. Returns how many were changed.
         """
-        if not values:
-            return 0
-        width = self._widths.get(name) or self._width_of(name)
-        changed = start = 0
-        left = len(values) // width
-        while left:
-            rows = _portion(left)
-            part = values if not start and rows == left else values[start * width : (start + rows) * width]
-            changed += self.connection.execute(self._wide.get((name, rows)) or self._widen(name, rows), part).rowcount
-            start += rows
-            left -= rows
-        return changed
+        return sum(self.connection.execute(sql, part).rowcount for sql, part in self._parts(name, values))
+
+    def look_up(self, name: str, values: list[Any]) -> list[Any]:
+        """What the question *name*, which takes one row and answers in JSON, has to say of all rows of *values*."""
+        found: list[Any] = []
+        for sql, part in self._parts(name, values):
+            found += orjson.loads(self.connection.execute(sql, part).fetchone()[0])
+        return found
 
     def names(self, texts: tuple[str | None, ...]) -> tuple[int | None, ...]:
         """The ids of *texts*, None for None; a text that is not known yet becomes known."""
@@ -187,6 +190,20 @@ class File:
         cursor.close()
         return version
 
+    def _parts(self, name: str, values: list[Any]) -> Iterator[tuple[str, list[Any]]]:
+        """Statements made of *name* that take several rows each, and the values that go into them."""
+        if not values:
+            return
+        width = self._widths.get(name) or self._width_of(name)
+        start = 0
+        left = len(values) // width
+        while left:
+            rows = _portion(left)
+            part = values if not start and rows == left else values[start * width : (start + rows) * width]
+            yield self._wide.get((name, rows)) or self._widen(name, rows), part
+            start += rows
+            left -= rows
+
     def _width_of(self, name: str) -> int:
         self._widths[name] = width = values_of(self._sql[name]).count("?")
         return width
@@ -212,6 +229,7 @@ class File:
         self._labels.clear()
         (newest,) = self.one("newest_run")
         self.newest = newest or 0
+        self.keys.read()
 
 
 def _portion(rows: int) -> int:

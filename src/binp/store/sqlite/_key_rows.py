@@ -2,98 +2,202 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
-from binp.store.contract import RemoveKeys, SetKeys, Write
+from binp.store.contract import HISTORY, PutKey, RemoveKeys, SetKeys, Write
 
 from ._file import File
 from ._text import clean, clean_name, clean_text
 
 __all__ = ["Key", "Keys"]
 
+#: characters of a value above which it is not kept when another one takes its place; archive_keys says the same
+_LONGEST_PAST = 65536
+
+
+class _Version(NamedTuple):
+    """What became of a key at one moment."""
+
+    number: int
+    #: JSON text; None if it is removed
+    value: str | None
+    #: what did it; None if it expired
+    write: SetKeys | PutKey | RemoveKeys | None
+    at: int
+
+    @property
+    def module(self) -> str | None:
+        """The module of the class that was saved."""
+        module = None if self.write is None or isinstance(self.write, RemoveKeys) else self.write.module
+        return None if module is None else clean_name(module)
+
+    @property
+    def writer(self) -> tuple[int | None, int | None, str | None]:
+        """The run that wrote, with its epoch, and who it was."""
+        write = self.write
+        if write is None:
+            return None, None, None
+        return write.run, write.epoch, None if write.actor is None else clean_name(write.actor)
+
 
 @dataclass(slots=True)
 class Key:
-    """Where the version of a key is, and what was written to it."""
+    """Where the version of a key is, and what this batch makes of it."""
 
     namespace: str
     name: str
-    version: int = 0
+    version: int
     exists: bool = False
-    #: the value and the write it came with; None if it was removed
-    value: str | None = None
-    write: SetKeys | RemoveKeys | None = None
+    #: microseconds since the epoch; None for never
+    expires: int | None = None
+    #: how many versions are kept, the present one included
+    keep: int = HISTORY
+    #: the version in the file, of a value or of its removal; 0 if there is neither
+    filed: int = 0
+    #: the file has a value
+    is_filed: bool = False
+    #: in this batch, the oldest first
+    made: list[_Version] = field(default_factory=list)
+
+    def make(self, value: str | None, write: SetKeys | PutKey | RemoveKeys | None, at: int) -> None:
+        """The next version."""
+        self.version += 1
+        self.exists = value is not None
+        self.made.append(_Version(self.version, value, write, at))
 
 
-@dataclass(slots=True)
 class Keys:
-    """The keys of a batch, and what is written to them."""
+    """The keys of a batch, and what is written to them.
 
-    file: File
-    _keys: dict[tuple[str, str], Key] = field(default_factory=dict)
+    Args:
+        file: Where they are; a transaction is open.
+        now: Microseconds since the epoch: what has expired by then is not there.
+    """
+
+    def __init__(self, file: File, now: int) -> None:
+        self._file = file
+        self._now = now
+        self._keys: dict[tuple[str, str], Key] = {}
 
     def load(self, writes: Sequence[Write]) -> None:
         """Read the versions of the keys that *writes* are about."""
-        for write in writes:
-            if isinstance(write, SetKeys):
-                names: Sequence[str] = [name for name, _ in write.items]
-            elif isinstance(write, RemoveKeys):
-                names = write.keys
-            else:
-                continue
-            namespace = clean(write.namespace)
-            for name in map(clean, names):
-                self._keys.setdefault((namespace, name), Key(namespace, name))
-        if not self._keys:
-            return
-        whole = [key for key in self._keys.values() if not _is_torn(key)]
-        for position, version, exists in self.file.ask("find_versions", [(key.namespace, key.name) for key in whole]):
-            whole[position].version = version or 0
-            whole[position].exists = bool(exists)
-        for key in self._keys.values():
-            if _is_torn(key):
-                row = self.file.one("find_version", {"namespace": key.namespace, "key": key.name})
-                key.version, key.exists = (row[0], bool(row[1])) if row else (0, False)
+        self.load_names(_names(writes))
+
+    def load_names(self, names: Iterable[tuple[str, str]]) -> None:
+        """Read the versions of keys, which are pairs of namespace and name."""
+        for given in names:
+            pair = clean(given[0]), clean(given[1])
+            if pair not in self._keys:
+                self._keys[pair] = Key(*pair, self._file.keys.floor)
+        wanted = list(self._keys.values())
+        for statement in ("find_versions", "find_removed"):
+            values = [each for place, key in enumerate(wanted) for each in (place, key.namespace, key.name)]
+            for place, version, keep, exists, expires in self._file.look_up(statement, values):
+                key = wanted[place]
+                key.version = key.filed = version
+                key.exists = key.is_filed = bool(exists)
+                key.keep, key.expires = keep, expires
+            wanted = [key for key in wanted if not key.filed]
 
     def find(self, namespace: str, name: str) -> Key:
         """The key, whether it exists or not."""
         return self._keys[clean(namespace), clean(name)]
 
-    def put(self, key: Key, value: str, write: SetKeys) -> None:
-        """A new value."""
-        key.version += 1
-        key.exists = True
-        key.value, key.write = clean_text(value), write
+    def expire(self, key: Key) -> bool:
+        """Remove the key if it has expired; whether it has."""
+        if not key.exists or key.expires is None or key.expires > self._now:
+            return False
+        key.make(None, None, key.expires)
+        return True
 
-    def remove(self, key: Key, write: RemoveKeys) -> None:
+    def put(self, key: Key, value: str, write: SetKeys | PutKey, expires: int | None = None) -> None:
+        """A new value."""
+        key.make(clean_text(value), write, write.at)
+        key.expires = expires
+        if write.history is not None:
+            key.keep = max(1, write.history)
+
+    def remove(self, key: Key, write: RemoveKeys | PutKey) -> None:
         """No value any more."""
-        key.version += 1
-        key.exists = False
-        key.value, key.write = None, write
+        key.make(None, write, write.at)
 
     def store(self) -> None:
         """Put it all into the file."""
-        rows = []
-        for key in self._keys.values():
-            write = key.write
-            if isinstance(write, RemoveKeys):
-                self.file.run("drop_key", (key.namespace, key.name))
-                self.file.run("bury_key", (key.namespace, key.name, key.version, write.at, *_writer_of(write)))
-            elif isinstance(write, SetKeys):
-                module = None if write.module is None else clean_name(write.module)
-                row = (key.namespace, key.name, key.value, module, key.version, write.at, *_writer_of(write))
-                if _is_torn(key):
-                    self.file.run("put_key", row)
-                else:
-                    rows.append(row)
-        if rows:
-            self.file.bulk("put_keys", rows)
+        changed = [key for key in self._keys.values() if key.made]
+        if not changed:
+            return
+        drop: list[Any] = []
+        unbury: list[Any] = []
+        put: list[Any] = []
+        bury: list[Any] = []
+        for key, link in zip(changed, self._archive(changed), strict=True):
+            if key.exists:
+                put += (*_present(key), link)
+                if key.filed and not key.is_filed:
+                    unbury += (key.namespace, key.name)
+            else:
+                bury += (*_removed(key), link)
+                if key.is_filed:
+                    drop += (key.namespace, key.name)
+        self._file.put("drop_keys", drop)
+        self._file.put("unbury_keys", unbury)
+        self._file.put("put_keys", put)
+        self._file.put("bury_keys", bury)
+        self._file.keys.note([key.expires for key in changed if key.exists], len(changed))
+
+    def _archive(self, changed: list[Key]) -> list[int | None]:
+        """Keep what was before, as far as it is to be kept; returns for each key where the last of it is."""
+        links: list[int | None] = []
+        values: list[Any] = []
+        removals: list[Any] = []
+        between: list[Any] = []
+        newest = self._file.keys.newest
+        for key in changed:
+            link, oldest = None, key.version - key.keep
+            if key.filed > max(oldest, 0):
+                link = newest = newest + 1
+                (values if key.is_filed else removals).extend((key.namespace, key.name, link))
+            for version in key.made[:-1]:
+                if version.number > oldest:
+                    newest += 1
+                    between += (key.namespace, key.name, newest, *_past(version), link)
+                    link = newest
+            links.append(link)
+        self._file.put("archive_keys", values)
+        self._file.put("archive_removed", removals)
+        self._file.put("add_past", between)
+        self._file.keys.grow(newest)
+        return links
 
 
-def _is_torn(key: Key) -> bool:
-    return "\0" in key.name or "\0" in key.namespace
+def _names(writes: Sequence[Write]) -> Iterator[tuple[str, str]]:
+    for write in writes:
+        if isinstance(write, SetKeys):
+            for name, _ in write.items:
+                yield write.namespace, name
+        elif isinstance(write, RemoveKeys):
+            for name in write.keys:
+                yield write.namespace, name
+        elif isinstance(write, PutKey):
+            yield write.namespace, write.key
 
 
-def _writer_of(write: SetKeys | RemoveKeys) -> tuple[int | None, int | None, str | None]:
-    return write.run, write.epoch, None if write.actor is None else clean_name(write.actor)
+def _present(key: Key) -> tuple[Any, ...]:
+    last = key.made[-1]
+    names = key.namespace, key.name
+    return *names, last.value, last.module, last.number, last.at, *last.writer, key.expires, key.keep
+
+
+def _removed(key: Key) -> tuple[Any, ...]:
+    last = key.made[-1]
+    names = key.namespace, key.name
+    return *names, last.number, last.at, int(last.write is None), *last.writer, key.keep
+
+
+def _past(version: _Version) -> tuple[Any, ...]:
+    run, _, actor = version.writer
+    value = version.value if version.value is None or len(version.value) <= _LONGEST_PAST else None
+    removed = 0 if version.value is not None else 1 if version.write is not None else 2
+    return version.number, value, version.module, version.at, run, actor, removed

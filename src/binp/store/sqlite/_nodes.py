@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from binp.store.contract import Write
 
-__all__ = ["Join", "Leave", "Node", "this_process"]
+__all__ = ["Join", "Leave", "Node", "this_process", "wall_clock"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +65,11 @@ def this_process() -> Node:
     """This process, under a name of its own for each time that it opens a database."""
     host, pid = socket.gethostname(), os.getpid()
     return Node(name=f"{host}-{pid}-{secrets.token_hex(3)}", host=host, boot=_boot(), pid=pid, started=_started(pid))
+
+
+def wall_clock() -> int:
+    """Microseconds since the epoch, by the clock of this computer."""
+    return time.time_ns() // 1000
 
 
 def _boot() -> str:

@@ -12,6 +12,7 @@ from binp.store.contract import (
     AddLabels,
     AddRecord,
     EndRun,
+    PutKey,
     SetKeys,
     SetObserved,
     SetProgress,
@@ -191,5 +192,6 @@ def _size(write: Write) -> int:
 _SIZES: dict[str, Callable[[Any], int]] = {
     AddRecord.kind: lambda write: len(write.message) + len(write.fields or ""),
     SetKeys.kind: lambda write: sum(len(value) for _, value in write.items),
+    PutKey.kind: lambda write: len(write.value or ""),
     EndRun.kind: lambda write: len(write.result or "") + len(write.traceback or ""),
 }

@@ -64,9 +64,9 @@ class People:
             if sender is not None:
                 last[sender] = receipt.number
                 if isinstance(outcome, Failure):
-                    refused.setdefault(sender, []).append([receipt.number, outcome.error.what])
+                    refused.setdefault(sender, []).append([receipt.number, outcome.error.what, None])
                 elif outcome is not True:
-                    refused.setdefault(sender, []).append([receipt.number, None])
+                    refused.setdefault(sender, []).append([receipt.number, None, outcome])
         for sender, number in last.items():
             kept = orjson.dumps(sender.remember(refused.get(sender, []))).decode()
             self._file.run("count_node", {"name": sender.node, "numbered": number, "refused": kept, "now": now})

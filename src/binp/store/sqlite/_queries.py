@@ -5,19 +5,20 @@ from __future__ import annotations
 import contextlib
 import heapq
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from binp.store.contract import KeyValue, RecordRow, Run, RunPage, RunQuery, ScheduleRow, ServiceRow, StepRow, Usage
+from binp.store.contract import RecordRow, Run, RunPage, RunQuery, ScheduleRow, ServiceRow, StepRow, Usage
 
 from ._connect import connect_reader, explain
+from ._key_reads import KeyReads
 from ._old import Finder
 from ._open_run import CODES, STATES
 from ._statements import statements
-from ._text import clean, clean_name
+from ._text import clean_name
 
 __all__ = ["Reader"]
 
@@ -26,9 +27,8 @@ _LAST = 2**63 - 1
 
 #: runs on a page
 _MOST_RUNS = 200
-#: records in one answer, and keys
+#: records in one answer
 _MOST_RECORDS = 10_000
-_MOST_KEYS = 1000
 
 
 class Reader:
@@ -36,24 +36,21 @@ class Reader:
 
     Args:
         path: The database file.
+        clock: Microseconds since the epoch.
 
     Raises:
         StoreError: it cannot be opened.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Callable[[], int]) -> None:
         self._path = path
         self._sql = statements()
         self.connection = connect_reader(path)
+        self.keys = KeyReads(self._ask, clock)
 
     def close(self) -> None:
         """Let go of the file."""
         self.connection.close()
-
-    def get_key(self, namespace: str, key: str) -> KeyValue | None:
-        """One key, or None."""
-        row = self._ask("get_key", (clean(namespace), clean(key))).fetchone()
-        return None if row is None else _key(row)
 
     def get_once(self, key: str) -> int | None:
         """The run that was begun with *key*, or None."""
@@ -72,23 +69,6 @@ class Reader:
     def get_slot(self, slot: str) -> list[int]:
         """The runs that are running in *slot*, oldest first."""
         return [row[0] for row in self._ask("get_slot", (clean_name(slot),))]
-
-    def list_keys(self, namespace: str, prefix: str, after: str, limit: int) -> list[KeyValue]:
-        """Keys that begin with *prefix* and come after *after*, by name."""
-        prefix = clean(prefix)
-        parameters = {
-            "namespace": clean(namespace),
-            # nothing lies between a text and the same with a NUL behind it
-            "start": max(prefix, clean(after) + "\0") if after else prefix,
-            # an empty blob is larger than every text
-            "stop": _behind(prefix) or b"",
-            "limit": _within(limit, _MOST_KEYS),
-        }
-        return [_key(row) for row in self._ask("list_keys", parameters)]
-
-    def namespaces(self) -> list[str]:
-        """Namespaces that have a key, sorted."""
-        return [row[0] for row in self._ask("namespaces")]
 
     def newest_run(self) -> int:
         """The largest id of a run, 0 if there is none."""
@@ -321,11 +301,6 @@ def _record(row: tuple[Any, ...]) -> RecordRow:
     return RecordRow(run=run, seq=seq, at=at, level=level, source=source, message=message, fields=fields)
 
 
-def _key(row: tuple[Any, ...]) -> KeyValue:
-    namespace, key, value, module, version, updated = row
-    return KeyValue(namespace=namespace, key=key, value=value, module=module, version=version, updated=updated)
-
-
 def _bounded(number: int) -> int:
     """A number as SQLite can hold it; beyond that there is nothing to find."""
     return max(-_LAST, min(number, _LAST))
@@ -333,15 +308,3 @@ def _bounded(number: int) -> int:
 
 def _within(limit: int, most: int) -> int:
     return max(0, min(limit, most))
-
-
-def _behind(prefix: str) -> str:
-    """The first text behind all that begin with *prefix*; empty if there is none."""
-    while prefix:
-        code = ord(prefix[-1]) + 1
-        prefix = prefix[:-1]
-        # between these two lie the surrogates, which no text has
-        code = 0xE000 if code == 0xD800 else code
-        if code <= 0x10FFFF:
-            return prefix + chr(code)
-    return ""

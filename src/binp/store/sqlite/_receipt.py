@@ -52,7 +52,7 @@ class Sender(Protocol):
     node: str
 
     def remember(self, refused: list[list[Any]]) -> list[list[Any]]:
-        """Add [number, failure] pairs of what was not acknowledged with True; returns those it may still ask about."""
+        """Add [number, failure, outcome] of those not acknowledged with True; returns what it may still ask about."""
 
 
 class Receipt:

@@ -14,6 +14,7 @@ from binp.store.contract import (
     BeginRun,
     EndRun,
     KeepStep,
+    PutKey,
     RemoveKeys,
     RequestCancel,
     SetKeys,
@@ -33,7 +34,7 @@ __all__ = ["Runs"]
 _RUN_OF: dict[str, Callable[[Any], int | None]] = {
     **{
         kind.kind: operator.attrgetter("run")
-        for kind in (AddRecord, AddLabels, SetProgress, KeepStep, SetKeys, RemoveKeys)
+        for kind in (AddRecord, AddLabels, SetProgress, KeepStep, SetKeys, PutKey, RemoveKeys)
     },
     **{kind.kind: operator.attrgetter("id") for kind in (BeginRun, TakeRun, EndRun, RequestCancel)},
 }

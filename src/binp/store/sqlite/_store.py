@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 from binp.store.contract import (
     Ack,
     KeyValue,
+    KeyVersion,
     Listener,
     RecordRow,
     Retention,
@@ -33,7 +34,7 @@ from ._delivery import Delivery
 from ._engine import Engine
 from ._guard import enroll, leak, withdraw
 from ._ids import Ids
-from ._nodes import this_process
+from ._nodes import this_process, wall_clock
 from ._outbox import Outbox
 from ._owner import claim, unclaim
 from ._queries import Reader
@@ -54,14 +55,21 @@ class SqliteStore:
         path: The file, as a full path without links.
         group: Processes of the same group share the file; None to have it alone.
         synchronous: How hard SQLite tries to have a commit on the disk.
+        clock: Microseconds since the epoch, by which keys expire; that of this computer by default.
     """
 
     def __init__(
-        self, path: Path, *, group: str | None = None, synchronous: Literal["FULL", "NORMAL", "OFF"] = "FULL"
+        self,
+        path: Path,
+        *,
+        group: str | None = None,
+        synchronous: Literal["FULL", "NORMAL", "OFF"] = "FULL",
+        clock: Callable[[], int] | None = None,
     ) -> None:
         self._path = path
         self._group = group
         self._synchronous = synchronous
+        self._clock = clock or wall_clock
         self._node = this_process()
         self._ids = Ids()
         self._outbox = Outbox()
@@ -115,7 +123,13 @@ class SqliteStore:
         self._listeners.bind(asyncio.get_running_loop())
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="binp-store-read")
         self._engine = Engine(
-            self._path, self._node, self._outbox, self._ids, group=self._group, synchronous=self._synchronous
+            self._path,
+            self._node,
+            self._outbox,
+            self._ids,
+            group=self._group,
+            synchronous=self._synchronous,
+            clock=self._clock,
         )
         enroll(self)
         opening = asyncio.get_running_loop().run_in_executor(self._thread, self._start, self._engine)
@@ -181,15 +195,23 @@ class SqliteStore:
 
     async def get_key(self, namespace: str, key: str) -> KeyValue | None:
         """One key, or None. Read at once, without a thread: that takes a few microseconds."""
-        return self._opened().get_key(namespace, key)
+        return self._opened().keys.get(namespace, key)
+
+    async def get_value(self, namespace: str, key: str) -> str | None:
+        """The JSON text of one key, or None. Read at once as well, and nothing is read that is not needed."""
+        return self._opened().keys.value(namespace, key)
+
+    async def get_key_history(self, namespace: str, key: str, *, after: int = 0, limit: int = 100) -> list[KeyVersion]:
+        """What is kept of the versions of a key behind *after*, the newest first; at most 1,000."""
+        return await self._aside(lambda reader: reader.keys.history(namespace, key, after, limit))
 
     async def list_keys(self, namespace: str, *, prefix: str = "", after: str = "", limit: int = 200) -> list[KeyValue]:
         """Keys of a namespace in order of their names; at most 1,000."""
-        return await self._aside(lambda reader: reader.list_keys(namespace, prefix, after, limit))
+        return await self._aside(lambda reader: reader.keys.page(namespace, prefix, after, limit))
 
     async def namespaces(self) -> list[str]:
         """Namespaces that have at least one key, sorted."""
-        return await self._aside(Reader.namespaces)
+        return await self._aside(lambda reader: reader.keys.namespaces())
 
     async def get_run(self, run: int) -> Run | None:
         """One run, or None."""
@@ -251,9 +273,9 @@ class SqliteStore:
 
     def _start(self, engine: Engine) -> None:
         engine.start(self._listeners)
-        self._lists = Reader(self._path)
+        self._lists = Reader(self._path, self._clock)
         # from here on it is open
-        self._point = Reader(self._path)
+        self._point = Reader(self._path, self._clock)
 
     def _close_point(self) -> None:
         # on the loop, which may be reading from it and is not just now

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from binp.store import contract
-from binp.store.contract import Change, State, Write
+from binp.store.contract import Change, PutKey, State, Write, Written
 
 from ._nodes import Node
 from ._text import clean
@@ -18,6 +18,7 @@ from ._text import clean
 __all__ = [
     "HEAD",
     "decode_changes",
+    "decode_outcome",
     "decode_write",
     "encode_change",
     "encode_node",
@@ -42,6 +43,7 @@ _KINDS: dict[str, type[Write]] = {
         contract.KeepStep,
         contract.RequestCancel,
         contract.SetKeys,
+        contract.PutKey,
         contract.RemoveKeys,
         contract.SetDesired,
         contract.SetObserved,
@@ -91,6 +93,11 @@ def decode_write(kind: str, content: dict[str, Any]) -> Write:
     if "state" in content:
         content["state"] = State(content["state"])
     return _KINDS[kind](**content)
+
+
+def decode_outcome(write: Write, outcome: Any) -> Any:
+    """What *write* was acknowledged with, as it came over the wire."""
+    return Written(**outcome) if isinstance(write, PutKey) and isinstance(outcome, dict) else outcome
 
 
 def encode_node(node: Node) -> dict[str, Any]:

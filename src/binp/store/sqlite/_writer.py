@@ -36,6 +36,10 @@ _COMING_OR_GOING = frozenset({Join.kind, Leave.kind})
 #: seconds after which what is committed is on the disk, if nothing brought it there before
 _ON_DISK = 1.0
 
+#: keys that are removed at once when they have expired, seconds to the next attempt if that failed, and the longest
+#: time without a look at the clock
+_EXPIRED, _AGAIN, _NAP = 500, 1.0, 60.0
+
 #: microseconds after which this process gives another sign of life
 _SIGN_OF_LIFE = 5_000_000
 
@@ -55,9 +59,12 @@ class Writer:
         connection: The one that writes; closed at the end.
         outbox: Where the writes come from.
         node: This process.
+        clock: Microseconds since the epoch.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, outbox: Outbox, node: Node) -> None:
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, outbox: Outbox, node: Node, clock: Callable[[], int]
+    ) -> None:
         #: identity of the changes that this writer tells
         self.feed = secrets.token_hex(8)
         #: number of the last change
@@ -68,6 +75,7 @@ class Writer:
         self._file = File(connection, path)
         self._outbox = outbox
         self._node = node
+        self._clock = clock
         self._people = People(self._file)
         self._seen = 0
         self._first_changes: list[Change] = []
@@ -136,11 +144,7 @@ class Writer:
 
     def _step(self) -> bool:
         # a scope of its own: a batch that is done is forgotten before the next one is waited for
-        within = self._patience()
-        if within is not None and within <= 0:
-            self._sync()
-            within = None
-        batch = self._outbox.take(_BATCH, within)
+        batch = self._outbox.take(_BATCH, self._do_what_is_due())
         if not batch:
             return batch is not None
         self._mark(time.monotonic())
@@ -155,10 +159,37 @@ class Writer:
         self._mark(0.0)
         return True
 
-    def _patience(self) -> float | None:
-        """Seconds for which nothing needs to be done if nothing comes."""
-        unsynced = self._file.unsynced
-        return None if unsynced is None else unsynced + _ON_DISK - time.monotonic()
+    def _do_what_is_due(self) -> float | None:
+        """Do what needs to be done by itself; returns the seconds until there is more of it, None if there is none."""
+        waits = []
+        if self._file.unsynced is not None:
+            left = self._file.unsynced + _ON_DISK - time.monotonic()
+            if left > 0:
+                waits.append(left)
+            else:
+                self._sync()
+        if self._file.keys.soonest is not None:
+            left = (self._file.keys.soonest - self._clock()) / 1e6
+            # the clock may be put forward meanwhile
+            waits.append(min(left, _NAP) if left > 0 else self._expire())
+        return min(waits, default=None)
+
+    def _expire(self) -> float:
+        """Remove some of the keys that have expired; returns the seconds after which to go on."""
+        now = self._clock()
+        work = Batch(self._file, self.seq, (), now)
+        try:
+            # a power cut brings back what expires again at once
+            self._file.begin(durable=False)
+            work.expire(self._file.keys.expired(now, _EXPIRED))
+            self._file.keys.look()
+            self._file.commit()
+        except Exception as error:  # noqa: BLE001 - nobody sees these keys, and there will be another time
+            self._roll_back()
+            _logger.warning("keys that have expired could not be removed: %s", self._explain(error))
+            return _AGAIN
+        self._settle([], [], work.changes)
+        return 0.0
 
     def _sync(self) -> None:
         try:
@@ -194,7 +225,7 @@ class Writer:
 
     def _transact(self, batch: list[Receipt]) -> tuple[list[Any], list[Change]]:
         self._file.begin(durable=_is_durable(batch), keeps=True)
-        work = Batch(self._file, self.seq, [receipt.write for receipt in batch])
+        work = Batch(self._file, self.seq, [receipt.write for receipt in batch], self._clock())
         outcomes = work.apply()
         self._finish(batch, outcomes)
         return outcomes, work.changes
@@ -217,7 +248,7 @@ class Writer:
         outcomes: list[Any] = []
         changes: list[Change] = []
         for receipt in batch:
-            work = Batch(self._file, self.seq + len(changes), [receipt.write])
+            work = Batch(self._file, self.seq + len(changes), [receipt.write], self._clock())
             self._file.save()
             try:
                 outcomes += work.apply()

@@ -10,7 +10,7 @@ import pytest
 from binp.store.contract import RunQuery, State
 from binp.store.sqlite._connect import connect_writer
 from binp.store.sqlite._migrate import migrate, shipped
-from binp.store.sqlite._queries import Reader, _behind
+from binp.store.sqlite._queries import Reader
 from binp.store.sqlite._statements import statements
 
 #: tables that are small by their nature, or have to be read whole
@@ -89,7 +89,7 @@ def many(tmp_path_factory):
     )
     connection.execute("INSERT INTO run_label SELECT 4, id FROM run WHERE id % 70000 = 0")
     connection.execute("COMMIT")
-    reader = Reader(path)
+    reader = Reader(path, lambda: 1)
     yield reader
     reader.close()
     connection.close()
@@ -131,15 +131,6 @@ def test_a_page_takes_a_bounded_number_of_steps(many, query):
     many.connection.set_progress_handler(None, 0)
 
     assert steps < 5000
-
-
-def test_the_text_behind_a_prefix():
-    """The first text that does not begin with a prefix any more, across the gap of the surrogates."""
-    assert _behind("a") == "b"
-    assert _behind("a\U0010ffff") == "b"
-    assert _behind("\ud7ff") == "\ue000"
-    assert _behind("\U0010ffff") == ""
-    assert _behind("") == ""
 
 
 def test_readers_cannot_write(many):

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from binp.store import open_store
-from binp.store.contract import Once, Role, RunQuery, SetKeys, State, StoreError, StoreOwned
+from binp.store.contract import Once, PutKey, Role, RunQuery, SetKeys, State, StoreError, StoreOwned, Written
 from binp.store.sqlite import _client
 
 
@@ -101,6 +101,7 @@ async def test_what_was_committed_and_not_told_is_not_done_again(path, worker, c
     await client.open()
     acks = [client.write(SetKeys(namespace="c", items=(("k", str(number)),), at=1)) for number in range(1, 51)]
     onces = [client.write(Once(key="one", at=1)), client.write(Once(key="one", at=1))]
+    puts = [client.write(PutKey(namespace="c", key="p", value="1", expected=version, at=1)) for version in (0, 0, 1)]
     bad = client.write(Once(key="x", at="never"))
     last = client.write(SetKeys(namespace="c", items=(("last", "1"),), at=1))
     while await client.get_key("c", "last") is None:
@@ -110,6 +111,7 @@ async def test_what_was_committed_and_not_told_is_not_done_again(path, worker, c
 
     assert [await ack for ack in acks] == [True] * 50
     assert [await ack for ack in onces] == [True, False]
+    assert [await ack for ack in puts] == [Written(is_done=done, version=v) for done, v in ((1, 1), (0, 1), (1, 2))]
     assert await last is True
     with pytest.raises(StoreError, match="cannot store TEXT value in INTEGER column"):
         await bad

@@ -86,20 +86,51 @@ CREATE TABLE kv (
     run INTEGER,
     epoch INTEGER,
     actor TEXT,
+    expires INTEGER,
+    keep INTEGER NOT NULL DEFAULT 100,
+    past INTEGER,
     PRIMARY KEY (namespace, key)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX kv_expires ON kv (expires) WHERE expires IS NOT NULL;
 
--- Where the version of a removed key goes on from.
+-- Where the version of a removed key goes on from. The oldest are forgotten; no version goes back for that, because a
+-- key that is not remembered begins above "kv_floor".
 CREATE TABLE kv_removed (
     namespace TEXT NOT NULL,
     key TEXT NOT NULL,
     version INTEGER NOT NULL,
     removed INTEGER NOT NULL,
+    expired INTEGER NOT NULL DEFAULT 0,
     run INTEGER,
     epoch INTEGER,
     actor TEXT,
+    keep INTEGER NOT NULL DEFAULT 100,
+    past INTEGER,
     PRIMARY KEY (namespace, key)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX kv_removed_at ON kv_removed (removed);
+
+CREATE TABLE kv_floor (
+    id INTEGER PRIMARY KEY,
+    version INTEGER NOT NULL
+) STRICT;
+
+-- What keys were before: each leads to the version before it ("past"), as the key does to the last of them. Rows are
+-- only added at the end, which costs little, and are read over again and again to find those that are too many.
+-- removed: 0 it had a value, 1 it was removed, 2 it expired
+CREATE TABLE kv_past (
+    id INTEGER PRIMARY KEY,
+    namespace TEXT NOT NULL,
+    key TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    value TEXT,
+    module TEXT,
+    at INTEGER NOT NULL,
+    run INTEGER,
+    actor TEXT,
+    removed INTEGER NOT NULL,
+    past INTEGER
+) STRICT;
 
 CREATE TABLE service (
     name TEXT PRIMARY KEY,
@@ -150,7 +181,8 @@ CREATE TABLE erased (
 ) STRICT;
 
 -- A process that wrote here. Alive if the process (boot, pid, started) is; "numbered" is the last of its numbered writes
--- that is committed, "refused" the recent ones of them that were not acknowledged with True: [[number, failure], ...].
+-- that is committed, "refused" the recent ones of them that were not acknowledged with True:
+-- [[number, failure, outcome], ...].
 CREATE TABLE node (
     name TEXT PRIMARY KEY,
     slot INTEGER NOT NULL,
