@@ -81,8 +81,9 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         marks = [] if marker is None else list(item.iter_markers(_MARKER))
         may_fail = any(mark.kwargs.get("may_fail", False) for mark in marks)
         wrapped = _on_stage(stage, [each for mark in reversed(marks) for each in mark.args], wrapped, may_fail=may_fail)
-    if "clock" in funcargs:
-        wrapped = funcargs["clock"].around(wrapped)
+    # a project may have a fixture of that name of its own
+    if isinstance(clock := funcargs.get("clock"), Clock):
+        wrapped = clock.around(wrapped)
     item.obj = wrapped
     try:
         return (yield)

@@ -351,6 +351,20 @@ def test_the_clock_of_another_loop(clock):
         loop.close()
 
 
+def test_a_clock_of_another_make(run):
+    """A project's own fixture called clock is left alone."""
+    text = (
+        "import pytest\n"
+        "@pytest.fixture\n"
+        "def clock():\n"
+        "    return 17\n"
+        "@pytest.mark.asyncio\n"
+        "async def test_it(clock):\n"
+        "    assert clock == 17\n"
+    )
+    run(text).assert_outcomes(passed=1)
+
+
 @pytest.mark.parametrize("runner", ["asyncio", "anyio"])
 def test_a_task_that_dies(run, runner):
     """A task that fails while a test runs inside the stage fails that test at once and names its plugin."""
