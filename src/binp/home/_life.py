@@ -9,7 +9,7 @@ import os
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
-from binp.runs import OutputCapture, Runs, cancel_all, current_journal, current_run, drain
+from binp.runs import OutputCapture, Runs, Watchdog, cancel_all, current_journal, current_run, drain
 from binp.store.contract import Change, Role, Store
 from buvar import config, context, di
 from buvar.components import Components
@@ -60,6 +60,8 @@ class Life:
         self._given: Components | None = None
         self._application: Any = None
         self._ready = False
+        #: says what blocks the loop, while the app is served
+        self._watchdog: Watchdog | None = None
         self._grace = self._deadline = 0.0
         self._steps: dict[str, asyncio.Task[None]] = {}
         home.ring.open(store.feed)
@@ -111,6 +113,9 @@ class Life:
     def serve(self, components: Components | None) -> None:
         """The app is served from here on, with *components* if there are others; what is in flight goes on."""
         self.is_serving = True
+        if self._watchdog is None:
+            self._watchdog = Watchdog(self.runs, self.loop)
+            self._watchdog.start()
         self._ready = False
         if components is None or components is self._given:
             return
@@ -186,6 +191,8 @@ class Life:
         self.is_over = True
         self._guard = None
         self._capture.remove()
+        if self.is_of_this_process and self._watchdog is not None:
+            self._watchdog.stop()
         if self.is_of_this_process:
             for unsubscribe in self._unsubscribe:
                 unsubscribe()
@@ -227,6 +234,9 @@ class Life:
         except Exception as error:  # noqa: BLE001 - raised when the store is closed, which must not be left out
             failure = error
         self.is_over = True
+        if self._watchdog is not None:
+            self._watchdog.stop()
+            self._watchdog.join()
         if not await self._threads_ended():
             _logger.warning("a function that could not be stopped still runs in its thread; it ends with the process")
         try:

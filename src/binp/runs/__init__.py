@@ -10,6 +10,7 @@ from ._output import OutputCapture
 from ._runs import AlreadyStarted, Runs, TooManyRuns
 from ._steps import BadStep, Steps
 from ._threads import Threads, call_function
+from ._watchdog import Watchdog
 
 __all__ = [
     "Acknowledged",
@@ -29,6 +30,7 @@ __all__ = [
     "Threads",
     "TooManyRuns",
     "Trigger",
+    "Watchdog",
     "call_function",
     "cancel_all",
     "current_journal",

@@ -1,0 +1,110 @@
+"""Say which line blocks the event loop, while it does."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from ._active import ActiveRun, quietly
+
+if TYPE_CHECKING:
+    from ._runs import Runs
+
+__all__ = ["Watchdog"]
+
+_logger = logging.getLogger("binp.loop")
+
+#: seconds that the loop may be late before it is said to be blocked
+_LIMIT = 0.5
+#: seconds between two signs of life of the loop, and between two looks at them
+_BEAT, _LOOK = 0.2, 0.1
+
+#: whose lines are not to blame: what called the user's code, and what that called in turn
+_PLATFORM = str(Path(__file__).parent.parent)
+_ASYNCIO = str(Path(asyncio.__file__).parent)
+
+
+class Watchdog:
+    """A thread that looks whether the loop goes on.
+
+    While it is blocked, everything that it serves waits: requests, streams, services and runs. So the line that blocks
+    it is told while it does, in the log and in the run to which it belongs, and once for each time.
+
+    Args:
+        runs: Those that may block it.
+        loop: Whose signs of life are looked at.
+    """
+
+    def __init__(self, runs: Runs, loop: asyncio.AbstractEventLoop) -> None:
+        self._runs = runs
+        self._loop = loop
+        self._loop_thread = threading.get_ident()
+        self._seen = time.monotonic()
+        self._timer: asyncio.TimerHandle | None = None
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="binp-watchdog", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look. To be called on the loop."""
+        self._beat()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more. Returns at once."""
+        self._ended.set()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def join(self) -> None:
+        """Wait until the thread has ended, which it does at once."""
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _beat(self) -> None:
+        self._seen = time.monotonic()
+        self._timer = self._loop.call_later(_BEAT, self._beat)
+
+    def _watch(self) -> None:
+        told = 0.0
+        looked = time.monotonic()
+        while not self._ended.wait(_LOOK):
+            now, seen = time.monotonic(), self._seen
+            # a machine that slept, or a process that was stopped, held up this thread as well
+            was_here = now - looked < _LOOK + _LIMIT / 2
+            looked = now
+            if now - seen > _BEAT + _LIMIT and seen != told and was_here:
+                told = seen
+                self._tell(now - seen)
+
+    def _tell(self, late: float) -> None:
+        frame = sys._current_frames().get(self._loop_thread)  # noqa: SLF001 - documented, for debuggers such as this
+        if frame is None:
+            return
+        where = _guilty(frame)
+        text = f"the event loop is blocked since {late:.1f} s by {where}"
+        run = self._run()
+        if run is not None:
+            stack = "".join(traceback.format_stack(frame)[-20:])
+            run.record(f"{text}; nothing else goes on meanwhile", {"traceback": stack}, level="warning", source="log")
+        with quietly():
+            _logger.warning("%s%s", text, "" if run is None else f", in run {run.id} of {run.operation!r}")
+
+    def _run(self) -> ActiveRun | None:
+        """The run whose task is being executed, as far as that can be told from outside."""
+        task = asyncio.current_task(self._loop)
+        return next((run for run in self._runs.active if run.task is task), None) if task is not None else None
+
+
+def _guilty(frame: FrameType) -> str:
+    """``function at file:line`` of the user's innermost line, or of what was called last if there is none."""
+    stack = traceback.extract_stack(frame)
+    own = [one for one in stack if not one.filename.startswith((_PLATFORM, _ASYNCIO, sys.base_prefix, sys.prefix))]
+    last = own[-1] if own else stack[-1]
+    return f"{last.name} at {last.filename}:{last.lineno}"

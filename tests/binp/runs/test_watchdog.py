@@ -1,0 +1,77 @@
+"""What blocks the loop is named while it does."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+import time
+
+import pytest
+
+
+@pytest.fixture
+async def serving(binp):
+    """A BINP that is served."""
+    await binp.home.open(serving=True)
+    binp.home.lead()
+    return binp
+
+
+def guilty(seconds: float) -> None:
+    time.sleep(seconds)  # the line
+
+
+async def test_the_line_that_blocks_is_named_in_its_run(serving, caplog):
+    """P8: a loop that is blocked for 1.5 s is reported while it is, with the line, in the log and in the run."""
+
+    @serving.action
+    async def work() -> None:
+        guilty(1.5)
+
+    run = await (await serving.action.start(work)).wait()
+    (record,) = await serving.home.store.get_records(run.id)
+    line = guilty.__code__.co_firstlineno + 1
+    assert re.fullmatch(
+        rf"the event loop is blocked since [0-9.]+ s by guilty at \S+test_watchdog.py:{line}; "
+        r"nothing else goes on meanwhile",
+        record.message,
+    )
+    assert (record.level, record.source) == ("warning", "log")
+    # said while it was blocked, not afterwards
+    assert record.at < run.ended
+    assert f", in run {run.id} of " in caplog.text
+    assert caplog.text.count("is blocked") == 1
+
+
+async def test_a_loop_that_goes_on_is_left_alone(serving, caplog):
+    """Waiting is not blocking, and neither is much work in small pieces, nor a thread that takes long."""
+
+    @serving.action
+    async def work() -> None:
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            await asyncio.sleep(0)
+
+    @serving.action
+    def thread() -> None:
+        time.sleep(1)
+
+    handles = [await serving.action.start(work), await serving.action.start(thread)]
+    await asyncio.gather(*(handle.result() for handle in handles))
+    assert "is blocked" not in caplog.text
+
+
+async def test_what_is_no_run_is_named_in_the_log(serving, caplog):
+    """A route, or a callback, that blocks the loop is in the log."""
+    asyncio.get_running_loop().call_soon(guilty, 1.2)
+    await asyncio.sleep(0.1)
+    assert "by guilty at " in caplog.text
+    assert "in run" not in caplog.text
+
+
+async def test_it_ends_with_what_is_served(serving):
+    """No thread is left behind."""
+    assert [thread for thread in threading.enumerate() if thread.name == "binp-watchdog"]
+    await serving.home.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "binp-watchdog"]
