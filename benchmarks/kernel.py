@@ -94,8 +94,8 @@ def measure_original_graph(rounds: int) -> list[Claim]:
     """The graph of the original's own benchmark."""
     original, peers = python_of("original"), python_of("peers")
     cases = {
-        "ours": (OURS, "ours:original"),
-        "original": (original, "original:original"),
+        "ours": (OURS, "both:original"),
+        "original": (original, "both:original"),
         "dishka": (peers, "with_dishka:original"),
         "wireup": (peers, "with_wireup:original"),
     }

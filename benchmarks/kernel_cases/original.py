@@ -1,18 +1,11 @@
-"""The same with the original's wheel; what it has no word for is put together from what it has."""
+"""The request with the original's wheel; what it has no word for is put together from what it has."""
 
 # the original reads annotations where `register` is called, so they are no text here
 import contextlib
-from typing import Any
 
 from kernel_cases.graph import (
     PLAIN,
-    WHOLE_BAZ,
-    Bar,
-    Baz,
-    Bim,
-    Bum,
     Cache,
-    Foo,
     Handler,
     Operation,
     Pool,
@@ -31,11 +24,6 @@ from kernel_cases.graph import (
 
 from buvar import context, di
 
-
-async def make_baz(bar: Bar, bam: Foo = 1, bim: Bim = "default", *, bum: Bum, foo: Foo = None) -> Baz:  # type: ignore[assignment]  # the original benchmark is so
-    return Baz(foo=foo, bam=bam, bim=bim, bar=bar, bum=bum)
-
-
 session_manager = contextlib.asynccontextmanager(open_session)
 span_manager = contextlib.contextmanager(open_span)
 
@@ -46,22 +34,6 @@ async def make_session(pool: Pool, stack: contextlib.AsyncExitStack) -> Session:
 
 async def make_span(request: Request, stack: contextlib.AsyncExitStack) -> Span:
     return stack.enter_context(span_manager(request))
-
-
-def original() -> Operation:
-    adapters = di.Adapters()
-    adapters.register(Bar, make_baz)
-
-    async def operation() -> tuple[Any, Any]:
-        context.add(Foo())
-        context.add(Foo(name="bar"), name="bar")
-        baz, bum = await adapters.nject(Baz, Bum, bum=Bum())
-        return baz, bum
-
-    def check(found: tuple[Any, Any]) -> None:
-        assert found == (WHOLE_BAZ, {"bum": True})
-
-    return prepare(operation, check)
 
 
 def request() -> Operation:

@@ -1,4 +1,4 @@
-"""The two graphs with this project's kernel."""
+"""The request with this project's kernel."""
 
 from __future__ import annotations
 
@@ -7,12 +7,6 @@ import asyncio
 from kernel_cases.graph import (
     APPLICATION,
     PLAIN,
-    WHOLE_BAZ,
-    Bar,
-    Baz,
-    Bim,
-    Bum,
-    Foo,
     Handler,
     Operation,
     Request,
@@ -26,25 +20,6 @@ from kernel_cases.graph import (
 )
 
 from buvar import context, di
-
-
-async def make_baz(bar: Bar, bam: Foo = 1, bim: Bim = "default", *, bum: Bum, foo: Foo | None = None) -> Baz:  # type: ignore[assignment]  # as the original's benchmark has it
-    return Baz(foo=foo, bam=bam, bim=bim, bar=bar, bum=bum)
-
-
-def original() -> Operation:
-    di.register(Bar, make_baz)
-
-    async def operation() -> tuple[Baz, Bum]:
-        context.add(Foo())
-        context.add(Foo(name="bar"), name="bar")
-        baz, bum = await di.nject(Baz, Bum, bum=Bum())
-        return baz, bum
-
-    def check(found: tuple[Baz, Bum]) -> None:
-        assert found == (WHOLE_BAZ, {"bum": True})
-
-    return prepare(operation, check)
 
 
 def request() -> Operation:

@@ -6,35 +6,18 @@ from dishka import Provider, Scope, make_async_container
 from kernel_cases.graph import (
     APPLICATION,
     PLAIN,
-    WHOLE_BAZ,
-    Bar,
     Baz,
     Bum,
     Foo,
     Handler,
     Operation,
     Request,
-    check_closed,
-    check_open,
     make_auth,
     make_user,
     open_session,
     open_span,
-    prepare,
 )
-
-
-class NamedFoo(Foo):
-    """It has no names: a type of its own stands for one."""
-
-
-def make_bar(foo: NamedFoo) -> Bar:
-    return Bar(foo)
-
-
-async def make_baz(bar: Bar, foo: Foo, bum: Bum) -> Baz:
-    # one target and no defaults: less than is asked of us
-    return Baz(foo=foo, bam=foo, bim="default", bar=bar, bum=bum)
+from kernel_cases.peers import NamedFoo, make_bar, make_baz, prepare_original, prepare_request
 
 
 def original() -> Operation:
@@ -50,10 +33,7 @@ def original() -> Operation:
         async with container(context=values) as inside:
             return await inside.get(Baz)
 
-    def check(found: Baz) -> None:
-        assert found == WHOLE_BAZ
-
-    return prepare(operation, check)
+    return prepare_original(operation)
 
 
 def request() -> Operation:
@@ -65,16 +45,8 @@ def request() -> Operation:
         provider.provide(source)
     container = make_async_container(provider)
 
-    async def checked() -> Handler:
-        request = Request()
-        async with container(context={Request: request}) as inside:
-            handler = await inside.get(Handler)
-            check_open(handler, request)
-            return handler
-
     async def operation() -> Handler:
         async with container(context={Request: Request()}) as inside:
             return await inside.get(Handler)
 
-    prepare(checked, check_closed)
-    return prepare(operation, check_closed)
+    return prepare_request(lambda values: container(context=values), operation)

@@ -6,35 +6,18 @@ import wireup
 from kernel_cases.graph import (
     APPLICATION,
     PLAIN,
-    WHOLE_BAZ,
-    Bar,
     Baz,
     Bum,
     Foo,
     Handler,
     Operation,
     Request,
-    check_closed,
-    check_open,
     make_auth,
     make_user,
     open_session,
     open_span,
-    prepare,
 )
-
-
-class NamedFoo(Foo):
-    """It has names for what it makes, none for what is handed in: a type of its own stands for one."""
-
-
-def make_bar(foo: NamedFoo) -> Bar:
-    return Bar(foo)
-
-
-async def make_baz(bar: Bar, foo: Foo, bum: Bum) -> Baz:
-    # one target and no defaults: less than is asked of us
-    return Baz(foo=foo, bam=foo, bim="default", bar=bar, bum=bum)
+from kernel_cases.peers import NamedFoo, make_bar, make_baz, prepare_original, prepare_request
 
 
 def no_foo() -> Foo:
@@ -63,10 +46,7 @@ def original() -> Operation:
         async with container.enter_scope({Foo: Foo(), NamedFoo: NamedFoo(name="bar"), Bum: Bum()}) as scope:
             return await scope.get(Baz)
 
-    def check(found: Baz) -> None:
-        assert found == WHOLE_BAZ
-
-    return prepare(operation, check)
+    return prepare_original(operation)
 
 
 def request() -> Operation:
@@ -78,16 +58,8 @@ def request() -> Operation:
         ]
     )
 
-    async def checked() -> Handler:
-        request = Request()
-        async with container.enter_scope({Request: request}) as scope:
-            handler = await scope.get(Handler)
-            check_open(handler, request)
-            return handler
-
     async def operation() -> Handler:
         async with container.enter_scope({Request: Request()}) as scope:
             return await scope.get(Handler)
 
-    prepare(checked, check_closed)
-    return prepare(operation, check_closed)
+    return prepare_request(container.enter_scope, operation)
