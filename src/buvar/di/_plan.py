@@ -8,8 +8,6 @@ import weakref
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeAlias
 
-from buvar.components import MISSING
-
 from ._adapters import Candidate, Key
 from ._errors import AdapterError
 from ._ground import Plan
@@ -75,7 +73,7 @@ class _Writer:
     """Collects the lines of a plan, and the objects that they name."""
 
     def __init__(self, keep: Keep) -> None:
-        self.constants: dict[str, Any] = {"keep": keep, "MISSING": MISSING, "no_value": no_value}
+        self.constants: dict[str, Any] = {"keep": keep, "no_value": no_value}
         self.loads: list[str] = []
         self.lines: list[str] = []
         self._names: dict[int, str] = {}
@@ -125,8 +123,8 @@ class _Writer:
             self._call(made, variable)
             return
         owner, key = self._owner(made.depth), self.constant(made.key)
-        self.lines.append(f"{variable} = {owner}.values.get({key}, MISSING)")
-        self.lines.append(f"if {variable} is MISSING: {variable} = await keep({owner}, {key})")
+        self.lines.append(f"m = {owner}.values")
+        self.lines.append(f"{variable} = m[{key}] if {key} in m else await keep({owner}, {key})")
         self._checked.clear()
 
     def _call(self, made: Made, variable: str) -> None:

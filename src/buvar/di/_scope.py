@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from types import MappingProxyType, TracebackType
+from types import AsyncGeneratorType, GeneratorType, MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from buvar.components import Components
 from buvar.context import buvar_context
 
 from ._errors import ResolveError
-from ._teardown import Opened, finish_all, settle
+from ._teardown import ENDED, Opened, finish_all, leave, settle, yielded_again
 from ._types import type_name
 
 if TYPE_CHECKING:
@@ -56,8 +56,6 @@ class _Keeper:
     _pending: dict[Key, _Building] | None = None
     #: What is kept.
     values: Mapping[Key, Any] = MappingProxyType({})
-    #: Whether nothing can be opened here any more.
-    is_closed = False
     #: What went wrong while it was closed, also where an earlier error is raised instead.
     teardown_errors: tuple[BaseException, ...] = ()
     #: The components that code inside sees.
@@ -67,6 +65,8 @@ class _Keeper:
     def __init__(self, adapters: Adapters, components: Components | None) -> None:
         self._adapters = adapters
         self._base = components
+        #: Whether nothing can be opened here any more.
+        self.is_closed = False
         #: What was opened and has to be closed.
         self.opened: list[Opened] = []
 
@@ -170,12 +170,29 @@ class Scope(_Keeper):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.is_closed = True
+        opened = self.opened
+        failed: list[BaseException] = []
         try:
-            if self.opened:
-                failed = await finish_all(self.opened, error)
-                if failed:
-                    self.teardown_errors = tuple(failed)
-                    settle(failed, error, self.title)
+            if error is not None:
+                failed = await finish_all(opened, error)
+            else:
+                # what that does as long as all goes well; here, because one call more is felt in each request
+                try:
+                    while opened:
+                        one = opened.pop()
+                        if type(one) is AsyncGeneratorType:
+                            if await anext(one, ENDED) is not ENDED:
+                                raise await yielded_again(one)
+                        elif type(one) is GeneratorType:
+                            if next(one, ENDED) is not ENDED:
+                                raise await yielded_again(one)
+                        else:
+                            await leave(one, None)
+                except BaseException as problem:  # noqa: BLE001 - the others are finished first; then it is raised
+                    failed = [problem, *await finish_all(opened, problem)]
+            if failed:
+                self.teardown_errors = tuple(failed)
+                settle(failed, error, self.title)
         finally:
             # the scope and its layer hold each other: let go here, not when the garbage collector comes by
             self.components.layers[0].owner = CLOSED

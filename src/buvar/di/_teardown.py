@@ -19,7 +19,7 @@ Opened: TypeAlias = (
 logger = logging.getLogger("buvar.di")
 
 #: What a generator that has ended gives instead of a value.
-_ENDED: Final = object()
+ENDED: Final = object()
 
 
 async def finish_all(opened: list[Opened], error: BaseException | None) -> list[BaseException]:
@@ -38,13 +38,13 @@ async def finish_all(opened: list[Opened], error: BaseException | None) -> list[
                 await _throw(one, failed[0] if error is None else error)
             elif type(one) is AsyncGeneratorType:
                 # a default is several times cheaper than to catch the end of each
-                if await anext(one, _ENDED) is not _ENDED:
-                    failed.append(await _yielded_again(one))
+                if await anext(one, ENDED) is not ENDED:
+                    failed.append(await yielded_again(one))
             elif type(one) is GeneratorType:
-                if next(one, _ENDED) is not _ENDED:
-                    failed.append(await _yielded_again(one))
+                if next(one, ENDED) is not ENDED:
+                    failed.append(await yielded_again(one))
             else:
-                await _exit(one, None)
+                await leave(one, None)
         except BaseException as problem:  # noqa: BLE001 - the others are finished first; then it is raised
             failed.append(problem)
     return failed
@@ -79,11 +79,11 @@ async def _throw(one: Any, error: BaseException) -> None:
     try:
         if type(one) is AsyncGeneratorType:
             await one.athrow(error)
-            raise await _yielded_again(one)
+            raise await yielded_again(one)
         if type(one) is GeneratorType:
             one.throw(error)
-            raise await _yielded_again(one)
-        await _exit(one, error)
+            raise await yielded_again(one)
+        await leave(one, error)
     except (StopAsyncIteration, StopIteration):
         return
     except BaseException as problem:
@@ -94,7 +94,8 @@ async def _throw(one: Any, error: BaseException) -> None:
         error.__traceback__ = traceback
 
 
-async def _exit(one: Any, error: BaseException | None) -> None:
+async def leave(one: Any, error: BaseException | None) -> None:
+    """Leave a context manager, with *error* where there is one."""
     details = (None, None, None) if error is None else (type(error), error, error.__traceback__)
     if hasattr(one, "__aexit__"):
         await one.__aexit__(*details)
@@ -102,7 +103,7 @@ async def _exit(one: Any, error: BaseException | None) -> None:
         one.__exit__(*details)
 
 
-async def _yielded_again(generator: Any) -> BaseException:
+async def yielded_again(generator: Any) -> BaseException:
     """Close a generator that has yielded a second time; the error for that, or that of closing it."""
     try:
         if type(generator) is AsyncGeneratorType:

@@ -516,8 +516,13 @@ def stale_chains(monkeypatch):
 
 def oldest_closed_first(monkeypatch):
     """What was opened first is closed first."""
-    original = _scope.finish_all
-    monkeypatch.setattr(_scope, "finish_all", lambda opened, error: original(opened[::-1], error))
+    original = _scope.Scope.__aexit__
+
+    async def leave(self, *details):
+        self.opened.reverse()
+        await original(self, *details)
+
+    monkeypatch.setattr(_scope.Scope, "__aexit__", leave)
 
 
 def unions_backwards(monkeypatch):

@@ -766,6 +766,38 @@ async def test_refused_when_it_is_made():
     assert "Page" in str(caught.value)
 
 
+@pytest.mark.parametrize("lifetime", ["scope", "app"])
+@pytest.mark.parametrize("kind", ["async", "sync", "manager"])
+async def test_every_kind_is_finished(lifetime, kind):
+    """What ends as it must is finished alike in a scope and in an application; one that yields again is an error."""
+    seen = []
+
+    async def asynchronous() -> AsyncIterator[Pool]:
+        yield Pool()
+        seen.append("closed")
+        yield Pool()
+
+    def synchronous() -> Iterator[Pool]:
+        yield Pool()
+        seen.append("closed")
+        yield Pool()
+
+    @contextlib.contextmanager
+    def manager() -> Iterator[Pool]:
+        yield Pool()
+        seen.append("closed")
+
+    di.register({"async": asynchronous, "sync": synchronous, "manager": manager}[kind], scope=lifetime)
+    if kind == "manager":
+        expected = contextlib.nullcontext()
+    else:
+        expected = pytest.raises(RuntimeError, match="nous yielded a second time instead of ending")
+    with expected:
+        async with di.scope() if lifetime == "scope" else di.application():
+            await di.nject(Pool)
+    assert seen == ["closed"]
+
+
 async def test_applications_are_independent():
     """Applications on different components each have their own values; nested ones too."""
     di.register(Pool, scope="app")
