@@ -214,13 +214,8 @@ class Components:
         """
         if isinstance(item, type):
             raise ValueError("A component should be an instance.")  # noqa: TRY004 - the contract names the class
-        key: Any
-        if namespace is None:
-            key = type(item)
-            filed = key.__mro__
-        else:
-            key = namespace
-            filed = key.__mro__ if isinstance(key, type) else (key,)
+        key: Any = type(item) if namespace is None else namespace
+        filed = key.__mro__ if namespace is None or isinstance(key, type) else (key,)
         # spelled out, because a `with` costs more than all the rest
         _acquire()
         try:
