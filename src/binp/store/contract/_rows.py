@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from ._search import Condition
 from ._writes import State
@@ -213,8 +214,7 @@ class ScheduleRow:
     updated: int
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """Something changed and is committed."""
 
     #: strictly increasing in commit order, within one feed

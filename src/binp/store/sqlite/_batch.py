@@ -7,6 +7,7 @@ together, with one statement for each table.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -42,6 +43,9 @@ from ._text import clean_name, clean_text, finite
 
 __all__ = ["Batch"]
 
+#: a change of its fields: there is at least one for each write
+_change: Callable[[tuple[Any, ...]], Change] = functools.partial(tuple.__new__, Change)
+
 _QUEUED, _INTERRUPTED = CODES[State.QUEUED], CODES[State.INTERRUPTED]
 
 
@@ -75,7 +79,7 @@ class Batch:
 
     def _tell(self, topic: str, id: int | str, rev: int, journal: bool = False) -> None:  # noqa: A002 - fields of Change
         self._seq += 1
-        self.changes.append(Change(self._seq, topic, id, rev, journal))
+        self.changes.append(_change((self._seq, topic, id, rev, journal)))
 
     def _tell_run(self, run: OpenRun) -> None:
         run.rev += 1

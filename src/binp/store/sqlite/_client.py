@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import random
@@ -20,7 +19,7 @@ from binp.store.contract import StoreError
 from ._delivery import Delivery
 from ._nodes import Node
 from ._outbox import Outbox
-from ._receipt import Failure, Receipt
+from ._receipt import Awaited, Failure, Receipt
 from ._wire import HEAD, decode_changes, decode_outcome, encode_node, encode_write, frame, size_of
 
 __all__ = ["Client", "Gone", "Succession"]
@@ -132,7 +131,7 @@ class Client:
                 encoded.append(encode_write(self._number + 1, receipt.write))
             except Exception as error:  # noqa: BLE001 - becomes the failure of the one who waits
                 failure = Failure(StoreError(f"{type(error).__name__}: {error}"))
-                self._delivery.post(receipt.settle(None, failure), ())
+                self._delivery.post(receipt.settle(failure), ())
                 continue
             self._number += 1
             receipt.number = self._number
@@ -248,7 +247,7 @@ class Client:
         self._outbox.interrupt()
 
     def _land(self, message: dict[str, Any]) -> None:
-        futures: list[asyncio.Future[None]] = []
+        awaited: list[Awaited] = []
         with self._landing:
             for number, value, failure in message["results"]:
                 receipt = self._flight.popleft()
@@ -256,18 +255,18 @@ class Client:
                     raise ValueError(f"expected the result of write {receipt.number}, got that of {number}")
                 self._heard = number
                 outcome = decode_outcome(receipt.write, value)
-                futures += receipt.settle(outcome, None if failure is None else Failure(StoreError(failure)))
+                awaited += receipt.settle(outcome if failure is None else Failure(StoreError(failure)))
             if message["results"]:
                 self._landing.notify_all()
             is_done = not self._flight
         if is_done:
             self._delivery.mark(0.0)
-        self._delivery.post(futures, decode_changes(message["changes"]))
+        self._delivery.post(awaited, decode_changes(message["changes"]))
 
     def _land_known(self, numbered: int, refused: list[list[Any]]) -> None:
         """Settle what an owner committed and could not tell."""
         not_true = {number: (failure, outcome) for number, failure, outcome in refused}
-        futures: list[asyncio.Future[None]] = []
+        awaited: list[Awaited] = []
         with self._landing:
             while self._flight and self._flight[0].number <= numbered:
                 receipt = self._flight.popleft()
@@ -275,11 +274,11 @@ class Client:
                 if receipt.number in not_true:
                     failure, value = not_true[receipt.number]
                     outcome = decode_outcome(receipt.write, value)
-                    futures += receipt.settle(outcome, None if failure is None else Failure(StoreError(failure)))
+                    awaited += receipt.settle(outcome if failure is None else Failure(StoreError(failure)))
                 else:
-                    futures += receipt.settle(True)
+                    awaited += receipt.settle(True)
             self._landing.notify_all()
-        self._delivery.post(futures, ())
+        self._delivery.post(awaited, ())
 
     def _give_up(self, error: Exception) -> None:
         self._disconnect()
@@ -290,10 +289,10 @@ class Client:
         while (batch := self._outbox.take(_BATCH)) is not None:
             left += batch
         failure.count = len(left)
-        futures: list[asyncio.Future[None]] = []
+        awaited: list[Awaited] = []
         for receipt in left:
-            futures += receipt.settle(None, failure)
-        self._delivery.post(futures, ())
+            awaited += receipt.settle(failure)
+        self._delivery.post(awaited, ())
 
 
 def _receive(connection: socket.socket) -> Any:

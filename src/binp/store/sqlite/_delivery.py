@@ -13,6 +13,7 @@ from typing import TypeVar
 from binp.store.contract import Change, Listener, Role
 
 from ._outbox import Outbox
+from ._receipt import Awaited, resolve
 
 __all__ = ["Delivery"]
 
@@ -22,6 +23,8 @@ _logger = logging.getLogger("binp.store")
 
 #: seconds after which a commit is thought to wait for the interpreter's lock
 _LATE = 0.001
+#: part of the time that a loop computes when there is nothing left for other threads
+_BUSY = 0.8
 #: seconds for which the loop lets go of the lock, and between two times: first, and after a while
 _PAUSE, _SOON, _LATER = 0.0001, 0.0002, 0.002
 
@@ -43,15 +46,18 @@ class Delivery:
         self._outbox = outbox
         self._listeners: list[Listener] = []
         self._role_callbacks: list[Callable[[Role], None]] = []
-        self._nudging = False
         self._nudges = 0
         self._since = 0.0
+        #: seconds of the clock, and of the processor that the loop took, at the last look
+        self._looked = (0.0, 0.0)
+        #: a write that is queued need not be told of
+        self.is_looking = False
 
     def bind(self, loop: asyncio.AbstractEventLoop) -> None:
         """Work for *loop*, in whose thread this is called."""
         self._loop = loop
         self._thread = threading.get_ident()
-        self._nudging = False
+        self.is_looking = False
 
     def mark(self, since: float) -> None:
         """What is being committed was taken at *since*, in monotonic seconds; 0 if nothing is."""
@@ -65,17 +71,17 @@ class Delivery:
         """Call *callback* when this process takes the role of the owner. Returns what ends it."""
         return _add(self._role_callbacks, callback)
 
-    def post(self, futures: list[asyncio.Future[None]], changes: Sequence[Change]) -> None:
-        """Tell the listeners of *changes*, then resolve *futures*. Called by the thread that committed."""
-        own = []
-        for future in futures:
-            loop = future.get_loop()
-            if loop is self._loop:
-                own.append(future)
-            else:
-                # awaited in another loop, of another thread
-                with contextlib.suppress(RuntimeError):
-                    loop.call_soon_threadsafe(_resolve, [future])
+    def post(self, awaited: Sequence[Awaited], changes: Sequence[Change]) -> None:
+        """Tell the listeners of *changes*, then those who have *awaited*. Called by the thread that committed."""
+        mine = self._loop
+        own = [pair for pair in awaited if pair[0].get_loop() is mine]
+        if len(own) < len(awaited):
+            for pair in awaited:
+                loop = pair[0].get_loop()
+                if loop is not mine:
+                    # awaited in another loop, of another thread
+                    with contextlib.suppress(RuntimeError):
+                        loop.call_soon_threadsafe(resolve, [pair])
         if own or (changes and self._listeners):
             self._call(self._arrive, own, changes)
 
@@ -88,10 +94,8 @@ class Delivery:
         self._call(self._take_role, role)
 
     def expect(self) -> None:
-        """A write was queued: see to it that it gets its turn."""
-        if self._nudging:
-            return
-        self._nudging = True
+        """A write was queued: see to it that it gets its turn. Not needed while :attr:`is_looking`."""
+        self.is_looking = True
         if threading.get_ident() == self._thread:
             self._nudge_in(_LATE)
         else:
@@ -108,13 +112,13 @@ class Delivery:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_later(seconds, self._nudge)
 
-    def _arrive(self, futures: list[asyncio.Future[None]], changes: Sequence[Change]) -> None:
+    def _arrive(self, awaited: Sequence[Awaited], changes: Sequence[Change]) -> None:
         for listener in tuple(self._listeners):
             try:
                 listener(changes)
             except Exception:
                 _logger.exception("a listener of the store failed: %r", listener)
-        _resolve(futures)
+        resolve(awaited)
 
     def _take_role(self, role: Role) -> None:
         for callback in tuple(self._role_callbacks):
@@ -126,10 +130,11 @@ class Delivery:
     def _nudge(self) -> None:
         since = self._since
         if not since and not self._outbox:
-            self._nudging = False
+            self.is_looking = False
             self._nudges = 0
             return
-        if self._outbox.is_pressing or (since and time.monotonic() - since > _LATE):
+        is_busy = self._is_busy()
+        if is_busy and (self._outbox.is_pressing or (since and time.monotonic() - since > _LATE)):
             time.sleep(_PAUSE)
             self._nudges += 1
             # a commit that is still not done waits for the disk, which sleeping does not help
@@ -137,6 +142,12 @@ class Delivery:
         else:
             self._nudges = 0
             self._nudge_in(_LATE if since else 0.01)
+
+    def _is_busy(self) -> bool:
+        """Whether the loop hardly waited since the last look."""
+        clock, taken = self._looked
+        self._looked = now, processor = time.monotonic(), time.thread_time()
+        return processor - taken > (now - clock) * _BUSY
 
 
 def _add(callbacks: list[T], callback: T) -> Callable[[], None]:
@@ -148,9 +159,3 @@ def _add(callbacks: list[T], callback: T) -> Callable[[], None]:
             callbacks.remove(callback)
 
     return end
-
-
-def _resolve(futures: Sequence[asyncio.Future[None]]) -> None:
-    for future in futures:
-        if not future.done():
-            future.set_result(None)

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from binp.store.contract import Change, Retention, Role
 
@@ -20,6 +19,7 @@ from ._migrate import migrate, shipped
 from ._nodes import Node
 from ._outbox import Outbox
 from ._owner import OwnerLock, owned_error
+from ._receipt import Awaited
 from ._server import Server
 from ._writer import Writer
 
@@ -214,8 +214,8 @@ class Engine:
         self.role = Role.OWNER
         writer.start(self._post, self._delivery.mark)
 
-    def _post(self, futures: list[Any], changes: Sequence[Change]) -> None:
+    def _post(self, awaited: Sequence[Awaited], changes: Sequence[Change]) -> None:
         if self._delivery is not None:
-            self._delivery.post(futures, changes)
+            self._delivery.post(awaited, changes)
         if self._server is not None:
             self._server.publish(changes)

@@ -18,7 +18,6 @@ from binp.store.contract import (
     SetProgress,
     StoreClosed,
     StoreError,
-    Write,
 )
 
 from ._receipt import Failure, Receipt
@@ -88,17 +87,24 @@ class Outbox:
             StoreClosed: writes are not taken any more.
         """
         write = receipt.write
-        size = receipt.size = _size(write)
+        kind = write.kind
+        measure = _SIZES.get(kind)
+        try:
+            size = 0 if measure is None else measure(write)
+        except (TypeError, ValueError):
+            # something in it is no text: that is found out, and said, where it is written
+            size = 0
+        receipt.size = size
         with self._lock:
             if self._closed:
                 raise StoreClosed("the store is not open: nothing was written", fix="write while it is open")
-            if write.kind not in LEISURELY:
+            if kind not in LEISURELY:
                 self._urgent += 1
                 wake = self._idle or self._napping
             elif is_bounded and (len(self._queue) >= _MOST or self._characters >= _MOST_CHARACTERS):
                 return Failure(
                     StoreError(
-                        f"{len(self._queue)} writes are queued, the disk does not keep up: a {write.kind} was dropped",
+                        f"{len(self._queue)} writes are queued, the disk does not keep up: a {kind} was dropped",
                         fix="await what record() returns: then a function goes no faster than the disk",
                     )
                 )
@@ -164,9 +170,14 @@ class Outbox:
                 self._idle = self._napping = False
 
     def _take(self, most: int) -> list[Receipt]:
-        taken: list[Receipt] = []
-        size = 0
         queue = self._queue
+        if len(queue) <= most and self._characters <= _BATCH_CHARACTERS:
+            taken = list(queue)
+            queue.clear()
+            self._urgent = self._characters = 0
+            return taken
+        taken = []
+        size = 0
         while queue and len(taken) < most and size < _BATCH_CHARACTERS:
             receipt = queue.popleft()
             taken.append(receipt)
@@ -175,18 +186,6 @@ class Outbox:
                 self._urgent -= 1
         self._characters -= size
         return taken
-
-
-def _size(write: Write) -> int:
-    """About how many characters *write* brings along."""
-    measure = _SIZES.get(write.kind)
-    if measure is None:
-        return 0
-    try:
-        return measure(write)
-    except (TypeError, ValueError):
-        # something in it is no text: that is found out, and said, where it is written
-        return 0
 
 
 _SIZES: dict[str, Callable[[Any], int]] = {

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import logging
 import threading
-from collections.abc import Callable, Generator
-from typing import Any, Protocol
+from collections.abc import Generator, Iterable, Sequence
+from typing import Any, Final, Protocol
 
 from binp.store.contract import StoreError, Write
 
-__all__ = ["Failure", "Receipt", "Sender"]
+__all__ = ["Awaited", "Failure", "Receipt", "Sender", "resolve"]
 
 _logger = logging.getLogger("binp.store")
 
 # taken by those who begin to wait, so that two of them do not overwrite each other's place in the list
 _waiting = threading.Lock()
+
+
+class _Pending(enum.Enum):
+    """It is not known how it ended."""
+
+    PENDING = "pending"
+
+
+_PENDING: Final = _Pending.PENDING
+
+#: who awaits a write, and how it ended
+Awaited = tuple["asyncio.Future[Any]", Any]
 
 
 class Failure:
@@ -55,80 +68,134 @@ class Sender(Protocol):
         """Add [number, failure, outcome] of those not acknowledged with True; returns what it may still ask about."""
 
 
+class Hurry(Protocol):
+    """What is told when somebody begins to wait."""
+
+    def hasten(self) -> None:
+        """It is time."""
+
+
+class _Unheard:
+    """The failure of one write, which is logged if it goes without having been raised.
+
+    Most writes do not fail, and something with a finalizer costs whenever it goes.
+    """
+
+    __slots__ = ("_failure", "_is_heard", "_write")
+
+    def __init__(self, failure: Failure, write: Write) -> None:
+        self._failure = failure
+        self._write = write
+        self._is_heard = False
+
+    def exception(self) -> StoreError:
+        """The failure, for somebody who hears of it."""
+        self._is_heard = True
+        return self._failure.exception()
+
+    def __del__(self) -> None:
+        if not self._is_heard:
+            self._failure.log(self._write)
+
+
 class Receipt:
-    """A write on its way, and its acknowledgement."""
+    """A write on its way, and its acknowledgement.
 
-    __slots__ = ("_done", "_failure", "_hasten", "_heard", "_value", "_waiters", "number", "sender", "size", "write")
+    Args:
+        write: What is to be written.
+        hurry: Told when somebody begins to wait for it.
+    """
 
-    def __init__(self, write: Write, *, hasten: Callable[[], None] | None = None, sender: Sender | None = None) -> None:
+    __slots__ = ("_hurry", "_outcome", "_unheard", "_waiters", "number", "size", "write")
+
+    #: the process that it came from; None for this one
+    sender: Sender | None = None
+    #: its place among the numbered writes of this process, as long as another process commits them
+    number: int
+    #: about how many characters it brings along; set by the outbox
+    size: int
+
+    def __init__(self, write: Write, hurry: Hurry | None = None) -> None:
         self.write = write
-        #: the process that it came from; None for this one
-        self.sender = sender
-        #: its place among the numbered writes of this process, as long as another process commits them
-        self.number = 0
-        #: about how many characters it brings along
-        self.size = 0
-        self._done = False
-        self._value: Any = None
-        #: called when somebody begins to wait
-        self._hasten = hasten
-        self._failure: Failure | None = None
-        self._heard = False
-        self._waiters: list[asyncio.Future[None] | threading.Event] | None = None
+        self._hurry = hurry
+        self._outcome: Any = _PENDING
+        self._waiters: Any = None
 
     @property
     def is_settled(self) -> bool:
         """Whether it is known how it ended."""
-        return self._done
+        return self._outcome is not _PENDING
 
     def __await__(self) -> Generator[Any, None, Any]:
-        if not self._done:
-            future = asyncio.get_running_loop().create_future()
+        if self._outcome is _PENDING:
+            future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
             self._add(future)
-            # settling sets the mark and then looks at the list, this is the other way round: one of both sees the other
-            if not self.is_settled:
-                yield from future
-        return self._outcome()
+            # settling sets the outcome and then looks at the list, this is the other way round: one sees the other
+            if self._outcome is _PENDING:
+                return future.__await__()
+        return self._ended()
 
     def wait(self, timeout: float | None = None) -> Any:
         """Block the calling thread until it is committed; *timeout* in seconds, then TimeoutError."""
-        if not self._done:
+        if self._outcome is _PENDING:
             event = threading.Event()
             self._add(event)
-            if not self.is_settled and not event.wait(timeout):
+            if self._outcome is _PENDING and not event.wait(timeout):
                 raise TimeoutError(f"not committed within {timeout} seconds: {self.write.kind}")
-        return self._outcome()
+        return self.outcome()
 
-    def settle(self, value: Any, failure: Failure | None = None) -> list[asyncio.Future[None]]:
-        """Say how it ended and wake the threads that wait. Returns the futures to be resolved on their loops."""
-        self._value = value
-        self._failure = failure
-        self._done = True
-        if self._waiters is None:
-            return []
-        futures = []
-        for waiter in self._waiters:
+    def settle(self, outcome: Any) -> Sequence[Awaited]:
+        """Say how it ended and wake the threads that wait. Returns whom :func:`resolve` is to tell on their loops.
+
+        Args:
+            outcome: What it is acknowledged with, or its :class:`Failure`.
+        """
+        if isinstance(outcome, Failure):
+            self._unheard = _Unheard(outcome, self.write)
+        self._outcome = outcome
+        waiters = self._waiters
+        if waiters is None:
+            return ()
+        if isinstance(outcome, Failure):
+            outcome = self._unheard
+        awaited = []
+        for waiter in waiters:
             if isinstance(waiter, threading.Event):
                 waiter.set()
             else:
-                futures.append(waiter)
-        return futures
+                awaited.append((waiter, outcome))
+        return awaited
 
-    def __del__(self) -> None:
-        if self._failure is not None and not self._heard:
-            self._failure.log(self.write)
+    def outcome(self) -> Any:
+        """What it was acknowledged with.
 
-    def _add(self, waiter: asyncio.Future[None] | threading.Event) -> None:
+        Raises:
+            StoreError: it failed.
+        """
+        if isinstance(self._outcome, Failure):
+            raise self._unheard.exception()
+        return self._outcome
+
+    def _ended(self) -> Generator[Any, None, Any]:
+        yield from ()
+        return self.outcome()
+
+    def _add(self, waiter: asyncio.Future[Any] | threading.Event) -> None:
         with _waiting:
             if self._waiters is None:
-                self._waiters = [waiter]
+                self._waiters = (waiter,)
             else:
-                self._waiters.append(waiter)
-        if self._hasten is not None:
-            self._hasten()
+                self._waiters += (waiter,)
+        if self._hurry is not None:
+            self._hurry.hasten()
 
-    def _outcome(self) -> Any:
-        if self._failure is not None:
-            self._heard = True
-            raise self._failure.exception()
-        return self._value
+
+def resolve(awaited: Iterable[Awaited]) -> None:
+    """Tell those who wait on this loop."""
+    for future, outcome in awaited:
+        if future.done():
+            continue
+        if isinstance(outcome, _Unheard):
+            future.set_exception(outcome.exception())
+        else:
+            future.set_result(outcome)

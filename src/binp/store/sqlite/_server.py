@@ -22,7 +22,7 @@ from binp.store.contract import Change, StoreClosed, Write
 from ._guard import leak
 from ._nodes import Join, Leave
 from ._outbox import Outbox
-from ._receipt import Failure, Receipt
+from ._receipt import Awaited, Failure, Receipt
 from ._wire import HEAD, decode_write, encode_change, frame, node_of, size_of
 
 __all__ = ["Server", "listen_at"]
@@ -68,17 +68,18 @@ class Session:
 class _RemoteReceipt(Receipt):
     """The acknowledgement of a write that another process waits for."""
 
-    __slots__ = ("_session",)
+    __slots__ = ("_session", "sender")
 
     def __init__(self, write: Write, number: int, session: Session) -> None:
-        super().__init__(write, sender=session)
+        super().__init__(write)
         self.number = number
-        self._session = session
+        self.sender = self._session = session
 
-    def settle(self, value: Any, failure: Failure | None = None) -> list[asyncio.Future[None]]:
+    def settle(self, outcome: Any) -> Sequence[Awaited]:
         """Leave the result for the next :meth:`Server.publish`, which follows at once."""
-        self._session.results.append([self.number, value, None if failure is None else failure.error.what])
-        return []
+        failed = isinstance(outcome, Failure)
+        self._session.results.append([self.number, None if failed else outcome, outcome.error.what if failed else None])
+        return ()
 
 
 class _Joining(Receipt):
@@ -91,12 +92,12 @@ class _Joining(Receipt):
         self._server = server
         self._session = session
 
-    def settle(self, value: Any, failure: Failure | None = None) -> list[asyncio.Future[None]]:
+    def settle(self, outcome: Any) -> Sequence[Awaited]:
         """Welcome it; the changes of this moment and before are not for it, all later ones are."""
-        if failure is None:
-            self._session.start(value[2])
-        self._server.call(self._server.welcome, self._session, value, failure)
-        return []
+        if not isinstance(outcome, Failure):
+            self._session.start(outcome[2])
+        self._server.call(self._server.welcome, self._session, outcome)
+        return ()
 
 
 class Server:
@@ -162,13 +163,13 @@ class Server:
         if results or (changes and self._sessions):
             self.call(self._send, changes, results)
 
-    def welcome(self, session: Session, value: Any, failure: Failure | None) -> None:
+    def welcome(self, session: Session, outcome: Any) -> None:
         """Let *session* in."""
-        if failure is not None:
-            self._write(session, {"error": failure.error.what})
+        if isinstance(outcome, Failure):
+            self._write(session, {"error": outcome.error.what})
             session.out.close()
             return
-        slot, numbered, refused, seq, newest = value
+        slot, numbered, refused, seq, newest = outcome
         welcome = {
             "feed": self._feed,
             "slot": slot,

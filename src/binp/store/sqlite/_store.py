@@ -176,13 +176,14 @@ class SqliteStore:
         Raises:
             StoreClosed: the store is not open.
         """
-        self._opened()
-        receipt = Receipt(write, hasten=self._outbox.hasten)
+        if self._point is None or self._is_forked:
+            self._opened()
+        receipt = Receipt(write, self._outbox)
         failure = self._outbox.put(receipt)
-        if failure is None:
+        if failure is not None:
+            receipt.settle(failure)
+        elif not self._listeners.is_looking:
             self._listeners.expect()
-        else:
-            receipt.settle(None, failure)
         return receipt
 
     def listen(self, listener: Listener) -> Callable[[], None]:
@@ -294,7 +295,7 @@ class SqliteStore:
         engine.stop()
         left = self._outbox.take(len(self._outbox) or 1)
         for receipt in left or ():
-            receipt.settle(None, Failure(StoreClosed("the store was closed before this was written")))
+            receipt.settle(Failure(StoreClosed("the store was closed before this was written")))
 
     def _finish(self) -> None:
         if self._engine is not None:

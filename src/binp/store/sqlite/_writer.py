@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import secrets
@@ -21,7 +20,7 @@ from ._file import File
 from ._nodes import Join, Leave, Node
 from ._outbox import LEISURELY, Outbox
 from ._people import People
-from ._receipt import Failure, Receipt
+from ._receipt import Awaited, Failure, Receipt
 from ._tend import TENDING, tend
 
 __all__ = ["Writer"]
@@ -44,7 +43,7 @@ _EXPIRED, _AGAIN, _NAP = 500, 1.0, 60.0
 _SIGN_OF_LIFE = 5_000_000
 
 #: what the writer has to tell after a commit: who waits for it, and what has changed
-Post = Callable[[list[asyncio.Future[None]], Sequence[Change]], None]
+Post = Callable[[Sequence[Awaited], Sequence[Change]], None]
 
 
 class Writer:
@@ -80,7 +79,7 @@ class Writer:
         self._seen = 0
         self._first_changes: list[Change] = []
         self._identity = path.stat()
-        self._post: Post = lambda _futures, _changes: None
+        self._post: Post = lambda _awaited, _changes: None
         self._mark: Callable[[float], None] = lambda _since: None
         self._thread: threading.Thread | None = None
 
@@ -287,13 +286,10 @@ class Writer:
 
     def _settle(self, batch: list[Receipt], outcomes: list[Any], changes: list[Change]) -> None:
         self.seq += len(changes)
-        futures: list[asyncio.Future[None]] = []
+        awaited: list[Awaited] = []
         for receipt, outcome in zip(batch, outcomes, strict=True):
-            if isinstance(outcome, Failure):
-                futures += receipt.settle(None, outcome)
-            else:
-                futures += receipt.settle(outcome)
-        self._post(futures, changes)
+            awaited += receipt.settle(outcome)
+        self._post(awaited, changes)
 
     def _come_or_go(self, receipt: Receipt) -> None:
         write = receipt.write
