@@ -10,6 +10,7 @@ from typing import Any
 
 from buvar import context
 from buvar.components import Components
+from buvar.config import ConfigError
 from buvar.plugin import Signals, Stage, TeardownError
 
 from ._fork import Fork
@@ -144,10 +145,12 @@ class Program:
             stage.run(begin, *self.plugins, life.end)
         except TeardownError:
             return 1 if life.is_ready else BOOT_FAILED
-        except Exception:
+        except Exception as error:
             if life.is_ready:
                 raise
-            _log.critical("Worker %d could not be started", seat.slot, exc_info=True)
+            # what is wrong with the configuration is said in the message; where it was noticed helps nobody
+            complaint, details = (f": {error}", None) if isinstance(error, ConfigError) else ("", error)
+            _log.critical("Worker %d could not be started%s", seat.slot, complaint, exc_info=details)
             return BOOT_FAILED
         if life.error is not None:
             return BOOT_FAILED

@@ -212,6 +212,27 @@ def test_a_program_that_cannot_start_ends_with_3(start, fault):
     assert "[" not in program.printed
 
 
+def test_a_configuration_that_is_wrong_is_told_plainly(start):
+    """What is wrong with the configuration is in the log, with the place to mend and without a traceback; status 3."""
+    program = start(
+        """
+        import dataclasses
+        @dataclasses.dataclass
+        class Shop(config.Config, section="shop"):
+            name: str = ""
+        async def shop(load: plugin.Loader):
+            await load(config)
+            await di.nject(Shop)
+        context.add(config.ConfigSource({"shop": {"nane": "x"}}))
+        fork.stage(shop, serve, forks=2, sockets=[URI])
+        """
+    )
+    assert program.wait() == 3
+    assert "could not be started: one problem in the configuration of Shop\n" in program.log
+    assert "  - shop.nane: unknown key, did you mean 'name'? (from dict #1)\n" in program.log
+    assert "Traceback" not in program.log
+
+
 def test_a_module_that_is_not_there_ends_with_3(start):
     """A plugin that cannot be found is a failed start: status 3, and the reason in the log."""
     program = start(TWO.replace("serve,", "'no.such.plugin',"))
