@@ -12,13 +12,27 @@ from typing import Any
 
 from binp.errors import UsageError
 from buvar.config import ConfigSource
+from buvar.secret import REDACTED
 
-__all__ = ["SECTION", "InvalidSetting", "KeepSettings", "RetentionSettings", "Settings", "is_loopback", "read_source"]
+__all__ = [
+    "LEVELS",
+    "SECTION",
+    "InvalidSetting",
+    "KeepSettings",
+    "RetentionSettings",
+    "Settings",
+    "TraceSettings",
+    "is_loopback",
+    "read_source",
+]
 
 #: name of the section in a configuration file, and prefix of the environment variables
 SECTION = "binp"
 
 _AUTH = ("token", "none")
+
+#: levels of log lines, and the number below which one is none of them
+LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50, "off": 1000}
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?))?b?", re.IGNORECASE)
 
@@ -94,6 +108,47 @@ class RetentionSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TraceSettings:
+    """What is kept of a run besides what its function says by itself."""
+
+    #: values of local variables in the traceback of a failed run
+    locals: bool = True
+    #: lowest level of log lines that become records: ``debug``, ``info``, ``warning``, ``error``, ``critical``; ``off``
+    #: for none
+    logs: str = "info"
+    #: lines of output and logging that are kept of one run; what comes beyond is counted
+    lines: int = 10_000
+    #: regular expressions; the value of a variable or field in whose name one is found is masked, in any case
+    redact: tuple[str, ...] = (*REDACTED, "pwd", "credential")
+
+    def check(self) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            InvalidSetting: the message says which setting, and what to write instead.
+        """
+        if self.logs.lower() not in LEVELS:
+            raise InvalidSetting(
+                f"logs is {self.logs!r}",
+                where="[binp.trace] logs or BINP_TRACE_LOGS",
+                fix=f"write one of {', '.join(LEVELS)}",
+            )
+        if self.lines < 0:
+            raise InvalidSetting(
+                f"lines is {self.lines}", where="[binp.trace] lines or BINP_TRACE_LINES", fix="write a number from 0 on"
+            )
+        for each in self.redact:
+            try:
+                re.compile(each)
+            except re.error as error:
+                raise InvalidSetting(
+                    f"redact has {each!r}, which is no regular expression: {error}",
+                    where="[binp.trace] redact or BINP_TRACE_REDACT",
+                    fix="write part of a name, like 'password'",
+                ) from None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """The settings of one BINP.
 
@@ -117,6 +172,8 @@ class Settings:
     dev: bool = False
     #: how long runs are kept
     retention: RetentionSettings = RetentionSettings()
+    #: what is kept of a run besides what it says itself
+    trace: TraceSettings = TraceSettings()
 
     @classmethod
     def load(cls, source: ConfigSource, overrides: Mapping[str, Any] | None = None) -> Settings:
@@ -161,6 +218,7 @@ class Settings:
                 f"grace is {self.grace}", where="[binp] grace or BINP_GRACE", fix="write seconds above 0"
             )
         self.retention.check()
+        self.trace.check()
         if self.auth == "none" and not self.is_loopback:
             raise InvalidSetting(
                 f"auth is 'none', but {self.host!r} can be reached from other machines",

@@ -5,12 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Generic, NoReturn, Self, TypeVar, get_args
 
-__all__ = ["MASK", "Secret"]
+__all__ = ["MASK", "REDACTED", "Secret"]
 
 T = TypeVar("T")
 
 #: What is shown in place of a secret, everywhere.
 MASK: Final = "***"
+
+#: Words in a name that tell that what is called so is nobody's business: regular expressions, in any case.
+REDACTED: Final = (
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "token",
+    "authorization",
+    "cookie",
+    "api_?key",
+    "private_?key",
+)
 
 #: What is said of a rejected value when saying more could show it.
 _NO_REASON: Final = "not a valid value"

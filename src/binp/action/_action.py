@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from binp.home import Home
 from binp.operations import (
+    InvalidArguments,
     Operation,
     Policy,
     Retry,
@@ -21,7 +22,7 @@ from binp.operations import (
     is_async,
     journal_of,
 )
-from binp.runs import RunHandle, RunLost, Threads, Trigger, call_function, current_run
+from binp.runs import MASKED, RunHandle, RunLost, Threads, Trigger, call_function, current_run
 from binp.store.contract import State
 from buvar import di
 
@@ -260,7 +261,13 @@ class Action:
         given = json.loads(row.arguments or "{}")
         for name in operation.form.secret_names:
             given.pop(name, None)
-        call = operation.form.bind({**given, **(arguments or {})})
+        wanted = {**given, **(arguments or {})}
+        if masked := [name for name, value in wanted.items() if MASKED in json.dumps(value, ensure_ascii=False)]:
+            # a default, or the mask itself, would be something else than what it had
+            what = "held a secret, which was not kept: give it again"
+            problems = [{"loc": [name], "msg": what, "type": "missing"} for name in masked]
+            raise InvalidArguments(f"action {operation.name!r}", problems)
+        call = operation.form.bind(wanted)
         is_attempt = row.state in _UNDONE and not arguments
         parent = current_run.get()
         return await home.runs.start(

@@ -9,7 +9,17 @@ import os
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
-from binp.runs import OutputCapture, Runs, Watchdog, cancel_all, current_journal, current_run, drain
+from binp.runs import (
+    LogCapture,
+    OutputCapture,
+    Runs,
+    Tracing,
+    Watchdog,
+    cancel_all,
+    current_journal,
+    current_run,
+    drain,
+)
 from binp.store.contract import Change, Role, Store
 from buvar import config, context, di
 from buvar.components import Components
@@ -47,7 +57,7 @@ class Life:
         self.base = base
         #: what dependency injection finds
         self.components = components
-        self.runs = Runs(store, home.operations, base)
+        self.runs = Runs(store, home.operations, base, Tracing(home.settings.trace))
         #: the app is served: this process may lead, and the grace is that of the settings
         self.is_serving = False
         #: nothing new is taken
@@ -65,8 +75,9 @@ class Life:
         self._grace = self._deadline = 0.0
         self._steps: dict[str, asyncio.Task[None]] = {}
         home.ring.open(store.feed)
-        self._capture = OutputCapture()
-        self._capture.install()
+        self._captures = (OutputCapture(), LogCapture())
+        for capture in self._captures:
+            capture.install()
         self._unsubscribe = (store.listen(self._changed), store.on_role(self._take_role))
         self._guard: AsyncGenerator[None, None] | None = self._until_loop_ends()
 
@@ -85,6 +96,7 @@ class Life:
             StoreError: the database cannot be opened.
             HomeClosed: it is open on another loop that is still running.
         """
+        _ = home.settings  # refused, if they make no sense, before anything is opened
         layers = _layers(home, components or context.current_context())
         context.buvar_context.set(layers)
         await config.prepare()
@@ -190,7 +202,7 @@ class Life:
         """Let go of everything without a loop: its loop is gone, or the process was forked from that of this life."""
         self.is_over = True
         self._guard = None
-        self._capture.remove()
+        self._uncapture()
         if self.is_of_this_process and self._watchdog is not None:
             self._watchdog.stop()
         if self.is_of_this_process:
@@ -264,12 +276,16 @@ class Life:
     async def _leave(self) -> None:
         for unsubscribe in self._unsubscribe:
             unsubscribe()
-        self._capture.remove()
+        self._uncapture()
         self._say("records committed, leases given back, store closed")
         self._home.forget(self)
         guard, self._guard = self._guard, None
         if guard is not None:
             await guard.aclose()
+
+    def _uncapture(self) -> None:
+        for capture in self._captures:
+            capture.remove()
 
     # -- steps of the end ----------------------------------------------------------------------------------------
 

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from binp.events import Emitter
 from binp.home import Home
-from binp.operations import JOURNALED, Operation, check_callable, default_description, default_name, is_async
+from binp.operations import (
+    JOURNALED,
+    Operation,
+    as_text,
+    check_callable,
+    default_description,
+    default_name,
+    is_async,
+)
 from binp.runs import Acknowledged, Kept, Steps, call_function, current_journal, current_run, quietly
 from binp.store.contract import Change, RecordRow, RunQuery, State, Store
 
@@ -122,8 +130,11 @@ class Journals:
         run = current_run.get()
         if run is None:
             return self._outside("record", message)
-        with quietly():
-            _logger.info("%s", message, extra={"fields": fields, "operation": run.operation, "run": run.id})
+        if _logger.isEnabledFor(logging.INFO):
+            with quietly():
+                shown = fields if run.masks is None else run.masks.fields(fields)
+                extra = {"fields": shown, "operation": run.operation, "run": run.id}
+                _logger.info("%s", run.hide(as_text(message)), extra=extra)
         return run.record(message, fields)
 
     def labels(self, *labels: str) -> Kept | Acknowledged:

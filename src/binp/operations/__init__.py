@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ._base import JOURNALED, base_of, journal_of
 from ._form import BoundCall, Form, FormError, InvalidArguments
-from ._json import CUT_KEY, REPR_KEY, as_json, as_text
+from ._json import CUT_KEY, REPR_KEY, as_json, as_text, cut_json, shorten
 from ._operation import Operation, check_callable, default_description, default_name, is_async
 from ._policy import Concurrency, Policy, Retry, WhenFull
 from ._registry import Operations, UnknownOperation
@@ -29,9 +29,11 @@ __all__ = [
     "as_text",
     "base_of",
     "check_callable",
+    "cut_json",
     "default_description",
     "default_name",
     "is_async",
     "journal_of",
     "mentions_secret",
+    "shorten",
 ]

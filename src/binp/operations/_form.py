@@ -145,6 +145,20 @@ class Form:
             plain[name] = MASK if name in self.secret_names and value is not None else value
         return as_json(plain, ARGUMENTS_LIMIT)
 
+    def secrets(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
+        """The values of a call that are secrets, or have some inside. Never raises."""
+        if not self.secret_names:
+            return []
+        try:
+            given = self._signature.bind_partial(*args, **kwargs)
+        except (TypeError, ValueError):
+            # the call will fail, but what it was given stays secret
+            return [*args, *kwargs.values()]
+        given.apply_defaults()
+        found = [value for name, value in given.arguments.items() if name in self.secret_names]
+        # a direct call may give the value itself where a Secret is expected
+        return [Secret(value) if isinstance(value, str | bytes | int | float) else value for value in found]
+
     @functools.cached_property
     def _own_names(self) -> frozenset[str]:
         """The object that a method belongs to: it is no argument, and may hold anything."""

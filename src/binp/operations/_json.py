@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Callable, Mapping
+from decimal import Decimal
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import PurePath
 from typing import Any
 
@@ -11,7 +14,7 @@ import orjson
 
 from buvar.secret import MASK, Secret
 
-__all__ = ["CUT_KEY", "REPR_KEY", "as_json", "as_text"]
+__all__ = ["CUT_KEY", "REPR_KEY", "as_json", "as_text", "cut_json", "shorten"]
 
 #: key that marks a value which was no JSON: ``{"$repr": "<Foo object>", "$type": "shop.Foo"}``
 REPR_KEY = "$repr"
@@ -21,21 +24,33 @@ CUT_KEY = "$cut"
 
 _BEGINNING = 10_000
 
+#: types that are written down as their text
+_TEXTS = (PurePath, Decimal, dt.timedelta, IPv4Address, IPv4Network, IPv6Address, IPv6Network)
+
 
 def as_json(value: Any, limit: int | None = None) -> str:
     """JSON text of *value*; what is no JSON stands there as its marked representation.
 
-    Dataclasses, pydantic models, enums, dates, UUIDs, paths, sets and tuples become what one expects, a
-    :class:`~buvar.secret.Secret` becomes its mask, NaN becomes null. Never raises for any value.
+    Dataclasses, pydantic models, enums, dates, UUIDs, sets and tuples become what one expects; paths, decimals, time
+    spans, addresses and bytes become text; a :class:`~buvar.secret.Secret` becomes its mask, NaN becomes null. Never
+    raises for any value.
 
     Args:
         value: What to write down.
         limit: Characters above which the beginning stands for the whole, marked with its size.
     """
     text = _encode(value)
-    if limit is not None and len(text) > limit:
-        return json.dumps({CUT_KEY: len(text), REPR_KEY: text[:_BEGINNING]})
-    return text
+    return text if limit is None else cut_json(text, limit)
+
+
+def cut_json(text: str, limit: int) -> str:
+    """The JSON *text*; its beginning, marked with its size, if it has more than *limit* characters."""
+    return text if len(text) <= limit else json.dumps({CUT_KEY: len(text), REPR_KEY: text[:_BEGINNING]})
+
+
+def shorten(text: str, limit: int) -> str:
+    """*text*; its beginning, and how long it is, if it has more than *limit* characters."""
+    return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"
 
 
 def _encode(value: Any) -> str:
@@ -63,7 +78,7 @@ def _plain(value: Any) -> Any:
         return MASK
     if isinstance(value, set | frozenset):
         return sorted(value, key=_safe_repr)
-    if isinstance(value, PurePath):
+    if isinstance(value, _TEXTS):
         return str(value)
     if isinstance(value, bytes | bytearray):
         return value.decode("utf-8", "backslashreplace")

@@ -95,6 +95,13 @@ class Operation:
         return place(self.function)
 
     @functools.cached_property
+    def file(self) -> str | None:
+        """The file of its definition, None if it is in none."""
+        code = getattr(self.base, "__code__", None)
+        found = None if code is None else str(code.co_filename)
+        return None if found is None or found.startswith("<") else found
+
+    @functools.cached_property
     def form(self) -> Form:
         """The form of its parameters; made at first use.
 

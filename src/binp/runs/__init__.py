@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from ._active import Acknowledged, ActiveRun, Kept, current_journal, current_run, entered, now, quietly
 from ._drain import cancel_all, drain
+from ._errors import AlreadyStarted, TooManyRuns
 from ._handle import RunCancelled, RunHandle, RunLost, RunSkipped
 from ._life import Outcome, RunTimedOut, Trigger, settle, text_of
+from ._logs import LogCapture
+from ._masks import MASKED
 from ._output import OutputCapture
-from ._runs import AlreadyStarted, Runs, TooManyRuns
+from ._runs import Runs
 from ._steps import BadStep, Steps
 from ._threads import Threads, call_function
+from ._tracing import Tracing
 from ._watchdog import Watchdog
 
 __all__ = [
+    "MASKED",
     "Acknowledged",
     "ActiveRun",
     "AlreadyStarted",
     "BadStep",
     "Kept",
+    "LogCapture",
     "Outcome",
     "OutputCapture",
     "RunCancelled",
@@ -29,6 +35,7 @@ __all__ = [
     "Steps",
     "Threads",
     "TooManyRuns",
+    "Tracing",
     "Trigger",
     "Watchdog",
     "call_function",

@@ -10,11 +10,14 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from binp.operations import as_json, as_text
+from binp.operations import as_json, as_text, cut_json, shorten
 from binp.store.contract import Ack, AddLabels, AddRecord, Run, SetProgress, Store, StoreError, Write
+
+from ._masks import Masks
+from ._tracing import Tracing
 
 if TYPE_CHECKING:
     from ._steps import Steps
@@ -43,6 +46,9 @@ _LINE = 8192
 
 #: characters of a message, and of a record's fields, above which only their beginning is kept
 MESSAGE_LIMIT, FIELDS_LIMIT = 64 * 1024, 256 * 1024
+
+#: the same for a label, and the number of labels above which a run takes no more
+_LABEL, _LABELS = 200, 1000
 
 #: the run that the running code belongs to
 current_run: contextvars.ContextVar[ActiveRun | None] = contextvars.ContextVar("binp.run", default=None)
@@ -150,6 +156,8 @@ class ActiveRun:
         in_service: bool = False,
         seq: int = 0,
         again: Run | None = None,
+        tracing: Tracing | None = None,
+        masks: Masks | None = None,
     ) -> None:
         self.id = id
         self.operation = operation
@@ -176,24 +184,42 @@ class ActiveRun:
         self.origin = None if again is None else again.origin or again.id
         #: what is remembered for further attempts; made when the function first asks for it
         self.steps: Steps | None = None
+        #: what is kept besides what it says
+        self.tracing = tracing or Tracing()
+        #: what is masked in all that is kept of it; None for nothing
+        self.masks = masks
         self._interruptible = True
         self._store = store
         # re-entrant: a finaliser or a signal handler that prints may come in between
         self._order = threading.RLock()
         self._seq = itertools.count(seq + 1)
         self._line = ""
+        self._lines = 0
+        self._labels: set[str] | None = None
         self._closed = False
         self._warned = False
         self._sent = 0
         self._loop_thread = threading.get_ident()
         self._process = os.getpid()
 
+    def conceal(self, values: Iterable[Any]) -> None:
+        """From here on the secrets in *values* are masked as well."""
+        self.masks = Masks.of(tuple(values), self.masks)
+
+    def hide(self, text: str) -> str:
+        """*text* without the secrets that it was given."""
+        return text if self.masks is None else self.masks.text(text)
+
+    def json_of(self, value: object, limit: int) -> str:
+        """JSON of *value* without the secrets that it was given; its beginning where that has more than *limit*."""
+        return as_json(value, limit) if self.masks is None else cut_json(self.masks.json(as_json(value)), limit)
+
     def record(
         self, message: object, fields: dict[str, Any], *, level: str = "info", source: str = "record"
     ) -> Kept | Acknowledged:
         """Keep a line. What *fields* hold that is no JSON is kept as its marked representation."""
-        text = message if isinstance(message, str) else "" if message is None else as_text(message)
-        encoded = as_json(fields, FIELDS_LIMIT) if fields else None
+        text = self.hide(message if isinstance(message, str) else "" if message is None else as_text(message))
+        encoded = self.json_of(fields, FIELDS_LIMIT) if fields else None
         return self._send(
             "record",
             text,
@@ -204,15 +230,24 @@ class ActiveRun:
                 at=now(),
                 level=level,
                 source=source,
-                message=text if len(text) <= MESSAGE_LIMIT else f"{text[:MESSAGE_LIMIT]}… ({len(text)} characters)",
+                message=shorten(text, MESSAGE_LIMIT),
                 fields=encoded,
                 journal=self.journal,
             ),
         )
 
     def label(self, labels: tuple[str, ...]) -> Kept | Acknowledged:
-        """Add labels; those it has already are left alone."""
-        texts = tuple(map(as_text, labels))
+        """Add labels; those it has already are left alone, and so are new ones behind the thousandth."""
+        given = [shorten(self.hide(as_text(label)), _LABEL) for label in labels]
+        with self._order:
+            kept = self._labels = self._labels or set()
+            room = _LABELS - len(kept)
+            new = [text for text in dict.fromkeys(given) if text not in kept]
+            kept.update(new[:room])
+            texts = tuple(text for text in given if text in kept)
+        if len(new) > room:
+            with quietly():
+                _logger.warning("run %s of %r has %s labels: it gets no more", self.id, self.operation, _LABELS)
         return self._send(
             "labels", texts, lambda: AddLabels(run=self.id, epoch=self.epoch, labels=texts, journal=self.journal)
         )
@@ -225,7 +260,7 @@ class ActiveRun:
             with quietly():
                 _logger.warning("progress %.100r of %.100r is not kept: these are no numbers", value, total)
             return Acknowledged()
-        text = None if message is None else as_text(message)[:MESSAGE_LIMIT]
+        text = None if message is None else shorten(self.hide(as_text(message)), MESSAGE_LIMIT)
         return self._send(
             "progress",
             value,
@@ -245,14 +280,29 @@ class ActiveRun:
                 rest = ""
             self._line = _last_state(rest) + "\r" * rest.endswith("\r")
         for line in lines:
-            self.record(_last_state(line), {}, source="print")
+            self.said(_last_state(line), {}, source="print")
+
+    def said(self, message: str, fields: dict[str, Any], *, level: str = "info", source: str) -> None:
+        """Keep a line of output or logging, if there were not too many before: then it is counted."""
+        with self._order:
+            self._lines += 1
+            number = self._lines
+        most = self.tracing.lines
+        if number <= most:
+            self.record(message, fields, level=level, source=source)
+        elif number == most + 1 > 1:
+            self.record(f"further lines of output and logging are left out: there were {most}", {}, level="warning")
 
     def close(self) -> None:
         """The function and what was injected into it are done: nothing more is taken from here on."""
         with self._order:
             rest, self._line = self._line, ""
         if rest:
-            self.record(_last_state(rest), {}, source="print")
+            self.said(_last_state(rest), {}, source="print")
+        left = self._lines - self.tracing.lines
+        if left > 0 and self.tracing.lines:
+            self._lines = 0
+            self.record(f"{left} more lines of output and logging were left out", {}, level="warning")
         with self._order:
             self._closed = True
 

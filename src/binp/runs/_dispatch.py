@@ -13,6 +13,7 @@ from binp.operations import BoundCall, Operation, Operations, UnknownOperation
 from binp.store.contract import Change, EndRun, Run, State, StoreError, TakeRun
 
 from ._active import now
+from ._masks import MASKED
 
 if TYPE_CHECKING:
     from ._runs import Runs
@@ -97,7 +98,7 @@ class Dispatch:
 
     def _call_of(self, row: Run) -> tuple[Operation, BoundCall]:
         operation = self._find(row.operation)
-        if operation.form.secret_names:
+        if operation.form.secret_names or MASKED in (row.arguments or ""):
             raise BinpError("a secret among its arguments was not kept")
         return operation, operation.form.bind(json.loads(row.arguments or "{}"))
 

@@ -11,8 +11,9 @@ from binp.operations import Operation, Policy, journal_of
 from binp.store.contract import State
 
 from ._active import ActiveRun
-from ._life import Outcome, execute, outcome_of, traceback_of
+from ._life import Outcome, execute, outcome_of
 from ._threads import Threads
+from ._traceback import traceback_of
 
 __all__ = ["Execution", "carry_out"]
 
@@ -54,7 +55,7 @@ async def carry_out(run: ActiveRun, execution: Execution, threads: Threads) -> O
         wait = retry.wait(run.attempt)
         run.record(
             f"attempt {run.attempt} failed, the next one comes in {wait:.1f} s: {outcome.message}",
-            {} if error is None else {"traceback": traceback_of(error)},
+            {} if error is None else {"traceback": traceback_of(error, run)},
             level="warning",
         )
         if not run.expose():

@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
-import traceback
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from binp.errors import BinpError
-from binp.operations import as_json, as_text, is_async
+from binp.operations import as_text, is_async, shorten
 from binp.store.contract import Ack, EndRun, State
 from buvar import di
 
 from ._active import MESSAGE_LIMIT, Acknowledged, ActiveRun, now
 from ._threads import Threads, call_function
+from ._traceback import traceback_of
 
-__all__ = ["Outcome", "RunTimedOut", "Trigger", "end_of", "execute", "outcome_of", "settle", "text_of", "traceback_of"]
+__all__ = ["Outcome", "RunTimedOut", "Trigger", "end_of", "execute", "outcome_of", "settle", "text_of"]
 
 #: seconds that the teardown of injected dependencies may take
 TEARDOWN_LIMIT = 30.0
 
-#: characters of a result, and of a traceback, above which only the beginning is kept
-RESULT_LIMIT, TRACEBACK_LIMIT = 1024 * 1024, 64 * 1024
-
-_PLATFORM = str(Path(__file__).parent.parent) + os.sep
+#: characters of a result above which only the beginning is kept
+RESULT_LIMIT = 1024 * 1024
 
 _logger = logging.getLogger("binp.runs")
 
@@ -80,12 +76,12 @@ def outcome_of(run: ActiveRun, error: BaseException) -> Outcome:
         if run.cancel_requested or (task is not None and task.cancelling()):
             return Outcome(State.CANCELLED, None, error, run.cancel_reason)
         return Outcome(State.FAILED, None, error, "CancelledError: raised inside, although nobody cancelled the run")
-    return Outcome(State.FAILED, None, error, text_of(error))
+    return Outcome(State.FAILED, None, error, run.hide(text_of(error)))
 
 
 def end_of(run: ActiveRun, outcome: Outcome) -> EndRun:
     """The write that ends *run*."""
-    error = outcome.error
+    error, message = outcome.error, outcome.message
     is_skipped = outcome.state is State.SKIPPED
     has_result = outcome.state is State.SUCCEEDED and outcome.value is not None
     return EndRun(
@@ -94,11 +90,11 @@ def end_of(run: ActiveRun, outcome: Outcome) -> EndRun:
         state=outcome.state,
         at=now(),
         duration=0 if is_skipped else run.duration,
-        result=as_json(outcome.value, RESULT_LIMIT) if has_result else None,
+        result=run.json_of(outcome.value, RESULT_LIMIT) if has_result else None,
         error_type=None if error is None else type(error).__qualname__,
         # what a rule left out did not fail; its record says why
-        error=None if outcome.message is None or is_skipped else outcome.message[:MESSAGE_LIMIT],
-        traceback=None if error is None or outcome.state is not State.FAILED else traceback_of(error),
+        error=None if message is None or is_skipped else shorten(run.hide(message), MESSAGE_LIMIT),
+        traceback=None if error is None or outcome.state is not State.FAILED else traceback_of(error, run),
         attempt=run.attempt if run.attempt > 1 else None,
         journal=run.journal,
     )
@@ -160,6 +156,7 @@ async def execute(
     outcome: Outcome
     try:
         provided = await opened.provide(function, skip=tuple(kwargs))
+        run.conceal(provided.values())
         value = await _call(run, function, args, {**kwargs, **provided}, threads, timeout)
         outcome = Outcome(State.SUCCEEDED, value)
     except GeneratorExit:
@@ -185,7 +182,7 @@ async def _tear_down(run: ActiveRun, scope: di.Scope, outcome: Outcome) -> Outco
     for one in (*scope.teardown_errors, *torn) if error is not None else ():
         run.record(
             f"closing what was injected failed as well: {type(one).__name__}: {as_text(one)}",
-            {"traceback": traceback_of(one)},
+            {"traceback": traceback_of(one, run)},
             level="error",
         )
     return outcome
@@ -246,23 +243,3 @@ async def _call_in_thread(
 
 async def _await(ack: Ack[Any] | Acknowledged) -> Any:
     return await ack
-
-
-def traceback_of(error: BaseException) -> str:
-    """The traceback without the platform's own frames: how it got there helps nobody. Never raises."""
-    try:
-        shown = traceback.TracebackException.from_exception(error)
-        _strip(shown)
-        text = "".join(shown.format())
-    except Exception as broken:  # noqa: BLE001 - an exception may be as odd as it likes; history must not break on it
-        return f"(its traceback raised {type(broken).__name__})"
-    return text if len(text) <= TRACEBACK_LIMIT else f"… ({len(text)} characters)\n{text[-TRACEBACK_LIMIT:]}"
-
-
-def _strip(shown: traceback.TracebackException) -> None:
-    own = [frame for frame in shown.stack if not frame.filename.startswith(_PLATFORM)]
-    if own:
-        shown.stack = traceback.StackSummary.from_list(own)
-    for inner in (shown.__cause__, shown.__context__, *(shown.exceptions or ())):
-        if inner is not None:
-            _strip(inner)

@@ -6,6 +6,7 @@ import sys
 from typing import Any, Self, TextIO, cast
 
 from ._active import current_run, quiet
+from ._logs import is_logging
 
 __all__ = ["OutputCapture"]
 
@@ -21,7 +22,8 @@ class _Tee:
     def write(self, text: str) -> int:
         written = self.stream.write(text)
         run = current_run.get()
-        if run is not None and not quiet.get():
+        # a handler of logging that writes here: its line is heard as it was logged
+        if run is not None and not quiet.get() and not is_logging(sys._getframe(1).f_globals.get("__name__")):  # noqa: SLF001 - documented in CPython
             run.output(text)
         return written
 

@@ -5,47 +5,29 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from binp.errors import BinpError
 from binp.operations import BoundCall, Operation, Operations
 from binp.store.contract import Ack, BeginRun, Change, RequestCancel, Run, State, Store, StoreError
 
 from ._active import Acknowledged, ActiveRun, current_journal, current_run, entered, now, quietly
 from ._dispatch import Dispatch
+from ._errors import AlreadyStarted, TooManyRuns
 from ._execution import Execution, carry_out
 from ._handle import RunCancelled, RunHandle
 from ._life import Outcome, Trigger, end_of, outcome_of, settle
+from ._logs import refresh
+from ._masks import MASKED, Masks
 from ._queue import Queue
 from ._threads import Threads
+from ._tracing import Tracing
+from ._version import Versions
 from ._watch import Watch
 
-__all__ = ["AlreadyStarted", "Runs", "TooManyRuns"]
-
-#: the acknowledgement of the row of a run, or of one that was there before
-Begun = Ack[Any] | Acknowledged
+__all__ = ["Runs"]
 
 _logger = logging.getLogger("binp.runs")
-
-
-class TooManyRuns(BinpError):
-    """So many runs are in flight that no further one is taken."""
-
-
-class AlreadyStarted(BinpError):
-    """A run was started for the same key before, so no further one was.
-
-    Attributes:
-        key: The key.
-        run: The run that was started for it, None if that is not known.
-    """
-
-    def __init__(self, operation: str, key: str, run: int | None) -> None:
-        which = "a run" if run is None else f"run {run}"
-        super().__init__(f"{which} of {operation!r} was started for {key!r} before")
-        self.key = key
-        self.run = run
 
 
 class Runs:
@@ -55,15 +37,18 @@ class Runs:
         store: Where they are kept.
         operations: Tells which functions are journaled.
         base: Context variables that runs start with; never those of whoever happened to start one.
-        limit: Largest number of runs in flight.
+        tracing: What is kept of them besides what they say themselves.
     """
 
-    def __init__(self, store: Store, operations: Operations, base: contextvars.Context, *, limit: int = 10_000) -> None:
+    def __init__(self, store: Store, operations: Operations, base: contextvars.Context, tracing: Tracing) -> None:
         self.store = store
         self.threads = Threads()
         self._operations = operations
         self._base = base
-        self._limit = limit
+        #: largest number of runs in flight
+        self._limit = 10_000
+        self._tracing = tracing
+        self._versions = Versions(operations)
         self._active: dict[int, ActiveRun] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._accepting = True
@@ -100,13 +85,16 @@ class Runs:
         due: int | None = None,
         slot: str | None = None,
         again: Run | None = None,
+        secrets: Collection[Any] = (),
     ) -> tuple[ActiveRun, Ack[Any]]:
-        """Queue the row of a new run and hold it.
+        """Queue the row of a new run and hold it; the values of *secrets* are masked in all that is kept of it.
 
         Returns:
             The run, and the acknowledgement of its row: with False if there is a run with the key *once* already.
         """
         journal = operation if operation.kind == "journal" else self._operations.find("journal", operation.function)
+        refresh()
+        masks = Masks.of(secrets, parent.masks if parent else None)
         run = ActiveRun(
             store=self.store,
             id=self.store.new_id(),
@@ -116,6 +104,8 @@ class Runs:
             actor=trigger.actor,
             in_service=trigger.kind == "service" or (parent is not None and parent.in_service),
             again=again,
+            tracing=self._tracing,
+            masks=masks,
         )
         ack = self.store.write(
             BeginRun(
@@ -130,7 +120,8 @@ class Runs:
                 attempt=run.attempt,
                 epoch=run.epoch,
                 node=self.store.node,
-                arguments=arguments,
+                version=self._versions.of(operation),
+                arguments=arguments if masks is None or arguments is None else masks.json(arguments, MASKED),
                 labels=tuple(dict.fromkeys((*operation.policy.labels, *labels))),
                 once=once,
                 due=due,
@@ -193,6 +184,7 @@ class Runs:
             due=due,
             slot=slot,
             again=again,
+            secrets=operation.form.secrets(call.args, call.kwargs),
         )
         # it goes on by itself, whoever started it
         run.in_service = False
@@ -214,6 +206,7 @@ class Runs:
             actor=row.actor,
             epoch=row.epoch,
             seq=row.records,
+            tracing=self._tracing,
         )
         run.is_queued, run.origin, run.attempt = True, row.origin, row.attempt
         self._active[run.id] = run
@@ -237,8 +230,11 @@ class Runs:
         """
         parent = current_run.get()
         actor = parent.actor if parent else None
-        recorded = operation.form.record_direct(args, kwargs)
-        run, ack = self.begin(operation, trigger=Trigger("call", actor), arguments=recorded, parent=parent)
+        given = operation.form.record_direct(args, kwargs)
+        secrets = operation.form.secrets(args, kwargs)
+        run, ack = self.begin(
+            operation, trigger=Trigger("call", actor), arguments=given, parent=parent, secrets=secrets
+        )
         execution = Execution(operation, function, args, kwargs, must_begin=False)
         if operation.form.injected - kwargs.keys():
             return await self._trace_apart(run, ack, execution)

@@ -38,7 +38,10 @@ class _Life:
             if not self._operation.form.injected:
                 return await self._call({})
             async with di.scope() as scope:
-                return await self._call(await scope.provide(self._operation.function))
+                provided = await scope.provide(self._operation.function)
+                if self._run is not None:
+                    self._run.conceal(provided.values())
+                return await self._call(provided)
         finally:
             self._shield()
             current_run.set(None)

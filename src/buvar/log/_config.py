@@ -16,9 +16,9 @@ from typing import Any, Final, Self
 
 from buvar.errors import BuvarError
 from buvar.log._hooks import hooks, redirected_print
-from buvar.log._render import REDACTED
 from buvar.log._sink import Sink, flush
 from buvar.names import did_you_mean
+from buvar.secret import REDACTED
 from buvar.util import merge_dict
 
 #: Names of the levels, the most severe first.

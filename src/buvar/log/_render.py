@@ -18,19 +18,6 @@ Event = MutableMapping[str, Any]
 #: What structlog calls a processor: (logger, name of the method, event) -> event or line.
 Processor = Callable[[Any, str, Any], Any]
 
-#: Words in the name of a key whose value is masked.
-REDACTED: Final = (
-    "password",
-    "passwd",
-    "passphrase",
-    "secret",
-    "token",
-    "authorization",
-    "cookie",
-    "api_?key",
-    "private_?key",
-)
-
 #: Types of values that have nothing inside.
 _FLAT: Final = frozenset({str, int, float, bool, type(None)})
 

@@ -6,8 +6,9 @@ import dataclasses
 import enum
 import json
 import uuid
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,9 @@ class Kind(enum.Enum):
         (datetime(2026, 1, 2, tzinfo=UTC), "2026-01-02T00:00:00+00:00"),
         (date(2026, 1, 2), "2026-01-02"),
         (Path("/x"), "/x"),
+        (Decimal("1.50"), "1.50"),
+        (timedelta(minutes=5), "0:05:00"),
+        (ip_address("::1"), "::1"),
         ({1: {2: 3}}, {"1": {"2": 3}}),
         ((1, {2}), [1, [2]]),
         (b"\xffa", "\\xffa"),
@@ -59,7 +63,7 @@ def test_what_becomes_of_values(value, expected):
     assert json.loads(as_json(value)) == expected
 
 
-@pytest.mark.parametrize("value", [object(), Decimal("1.5"), lambda: 1, ValueError("x")])
+@pytest.mark.parametrize("value", [object(), 1j, lambda: 1, ValueError("x")])
 def test_what_is_no_json_is_marked(value):
     """What is no JSON stands there as its representation, with its type, marked."""
     found = json.loads(as_json({"v": value}))["v"]
