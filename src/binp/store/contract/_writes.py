@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeVar
+
+from ._value import value
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -35,7 +36,6 @@ HISTORY = 100
 FINISHED = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED, State.INTERRUPTED, State.SKIPPED})
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Write:
     """Something that is to become true. Either all of one write is committed or nothing of it.
 
@@ -44,11 +44,13 @@ class Write:
     progress and what a service is seen to be are on the disk with the next of these, and within about a second.
     """
 
+    __slots__ = ()
+
     #: wire name of the kind of write
     kind: ClassVar[str]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class BeginRun(Write):
     """A run comes into being. Acknowledged with True; idempotent by ``id``.
 
@@ -99,7 +101,7 @@ class BeginRun(Write):
     durable: bool = True
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class TakeRun(Write):
     """A process takes a run that is queued, and runs it. Acknowledged with False if it is not queued any more.
 
@@ -118,7 +120,7 @@ class TakeRun(Write):
     at: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class AddRecord(Write):
     """A line of a run. Acknowledged with False if the run is unknown, finished or held in a newer epoch."""
 
@@ -139,7 +141,7 @@ class AddRecord(Write):
     journal: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class AddLabels(Write):
     """Labels of a run; a label it has already stays as it is. Acknowledged like a record."""
 
@@ -150,7 +152,7 @@ class AddLabels(Write):
     journal: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class SetProgress(Write):
     """How far a run is. Acknowledged like a record."""
 
@@ -165,7 +167,7 @@ class SetProgress(Write):
     journal: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class EndRun(Write):
     """The end of a run. Acknowledged with False if the run has ended already or is held in a newer epoch."""
 
@@ -191,7 +193,7 @@ class EndRun(Write):
     durable: bool = True
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class KeepStep(Write):
     """The result of a step of a run, for its further attempts. Acknowledged like a record; the first result stays."""
 
@@ -207,7 +209,7 @@ class KeepStep(Write):
     at: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class RequestCancel(Write):
     """Somebody wants a run to be cancelled. Acknowledged with False if it is unknown or finished.
 
@@ -221,7 +223,7 @@ class RequestCancel(Write):
     at: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class SetKeys(Write):
     """Values of keys, all or none. Acknowledged with True; False if written in a run of a stale epoch."""
 
@@ -242,7 +244,7 @@ class SetKeys(Write):
     durable: bool = True
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class PutKey(Write):
     """A key gets a value, or is removed, if it is in the expected version.
 
@@ -272,7 +274,7 @@ class PutKey(Write):
     durable: bool = True
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Written:
     """What came of a :class:`PutKey`."""
 
@@ -282,7 +284,7 @@ class Written:
     version: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class RemoveKeys(Write):
     """Keys that are to be gone, all or none. Acknowledged like SetKeys."""
 
@@ -297,7 +299,7 @@ class RemoveKeys(Write):
     durable: bool = True
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class SetDesired(Write):
     """What is wanted of a service (topic ``desired``)."""
 
@@ -309,7 +311,7 @@ class SetDesired(Write):
     at: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class SetObserved(Write):
     """What a service is seen to be (topic ``service``)."""
 
@@ -321,7 +323,7 @@ class SetObserved(Write):
     at: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Once(Write):
     """Something that may happen only once. Acknowledged with True for the first, False ever after."""
 
@@ -330,7 +332,7 @@ class Once(Write):
     at: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class PauseSchedule(Write):
     """A schedule shall start nothing, or go on (topic ``schedule``)."""
 
@@ -341,7 +343,7 @@ class PauseSchedule(Write):
     at: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class MoveSchedule(Write):
     """What came of a schedule up to a moment is written down (topic ``schedule``)."""
 

@@ -36,7 +36,7 @@ from binp.store.contract import (
 )
 
 from ._file import File
-from ._key_rows import Key, Keys
+from ._key_rows import KEY_KINDS, Key, Keys
 from ._open_run import CODES, OpenRun
 from ._run_rows import Runs
 from ._text import clean_name, clean_text, finite
@@ -70,7 +70,8 @@ class Batch:
 
     def apply(self) -> list[Any]:
         """Do all of the writes in their order; returns what each is acknowledged with."""
-        self._keys.load(self._writes)
+        if not KEY_KINDS.isdisjoint({write.kind for write in self._writes}):
+            self._keys.load(self._writes)
         handlers = self._HANDLERS
         results = [handlers[write.kind](self, write) for write in self._writes]
         self._runs.store()
@@ -78,12 +79,13 @@ class Batch:
         return results
 
     def _tell(self, topic: str, id: int | str, rev: int, journal: bool = False) -> None:  # noqa: A002 - fields of Change
-        self._seq += 1
-        self.changes.append(_change((self._seq, topic, id, rev, journal)))
+        self._seq = seq = self._seq + 1
+        self.changes.append(_change((seq, topic, id, rev, journal)))
 
     def _tell_run(self, run: OpenRun) -> None:
-        run.rev += 1
-        self._tell("run", run.id, run.rev, run.journaled)
+        run.rev = rev = run.rev + 1
+        self._seq = seq = self._seq + 1
+        self.changes.append(_change((seq, "run", run.id, rev, run.journaled)))
 
     def _begin(self, write: BeginRun) -> bool:
         if self._runs.find(write.id) is None:
@@ -115,7 +117,8 @@ class Batch:
         if run is None:
             return False
         self._runs.record(run, write)
-        self._tell("record", run.id, write.seq, run.journaled)
+        self._seq = seq = self._seq + 1
+        self.changes.append(_change((seq, "record", run.id, write.seq, run.journaled)))
         return True
 
     def _labels(self, write: AddLabels) -> bool:

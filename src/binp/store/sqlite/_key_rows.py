@@ -11,7 +11,10 @@ from binp.store.contract import HISTORY, PutKey, RemoveKeys, SetKeys, Write
 from ._file import File
 from ._text import clean, clean_name, clean_text
 
-__all__ = ["Key", "Keys"]
+__all__ = ["KEY_KINDS", "Key", "Keys"]
+
+#: kinds of writes that are about keys
+KEY_KINDS = frozenset({SetKeys.kind, RemoveKeys.kind, PutKey.kind})
 
 #: characters of a value above which it is not kept when another one takes its place; archive_keys says the same
 _LONGEST_PAST = 65536

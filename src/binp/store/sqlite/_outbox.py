@@ -109,6 +109,7 @@ class Outbox:
                     )
                 )
             else:
+                receipt.hurry = self
                 wake = self._idle
             if not self._queue:
                 self._first = time.monotonic()

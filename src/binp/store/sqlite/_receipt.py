@@ -103,10 +103,9 @@ class Receipt:
 
     Args:
         write: What is to be written.
-        hurry: Told when somebody begins to wait for it.
     """
 
-    __slots__ = ("_hurry", "_outcome", "_unheard", "_waiters", "number", "size", "write")
+    __slots__ = ("_outcome", "_unheard", "_waiters", "hurry", "number", "size", "write")
 
     #: the process that it came from; None for this one
     sender: Sender | None = None
@@ -115,9 +114,10 @@ class Receipt:
     #: about how many characters it brings along; set by the outbox
     size: int
 
-    def __init__(self, write: Write, hurry: Hurry | None = None) -> None:
+    def __init__(self, write: Write) -> None:
         self.write = write
-        self._hurry = hurry
+        #: told when somebody begins to wait; set by the outbox when that matters
+        self.hurry: Hurry | None = None
         self._outcome: Any = _PENDING
         self._waiters: Any = None
 
@@ -186,8 +186,8 @@ class Receipt:
                 self._waiters = (waiter,)
             else:
                 self._waiters += (waiter,)
-        if self._hurry is not None:
-            self._hurry.hasten()
+        if self.hurry is not None:
+            self.hurry.hasten()
 
 
 def resolve(awaited: Iterable[Awaited]) -> None:

@@ -178,7 +178,7 @@ class SqliteStore:
         """
         if self._point is None or self._is_forked:
             self._opened()
-        receipt = Receipt(write, self._outbox)
+        receipt = Receipt(write)
         failure = self._outbox.put(receipt)
         if failure is not None:
             receipt.settle(failure)

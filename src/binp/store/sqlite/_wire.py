@@ -120,12 +120,13 @@ def decode_changes(rows: Iterable[list[Any]]) -> tuple[Change, ...]:
     return tuple(Change(*row) for row in rows)
 
 
-def _cleaned(write: Write) -> Write:
+def _cleaned(write: Any) -> Write:
     changed: dict[str, Any] = {}
     for field in fields(write):
         value = getattr(write, field.name)
         changed[field.name] = _clean(value)
-    return replace(write, **changed)
+    cleaned: Write = replace(write, **changed)
+    return cleaned
 
 
 def _clean(value: Any) -> Any:

@@ -31,6 +31,7 @@ _logger = logging.getLogger("binp.store")
 _BATCH = 4096
 
 _COMING_OR_GOING = frozenset({Join.kind, Leave.kind})
+_ALONE = _COMING_OR_GOING.union(TENDING)
 
 #: seconds after which what is committed is on the disk, if nothing brought it there before
 _ON_DISK = 1.0
@@ -77,6 +78,8 @@ class Writer:
         self._clock = clock
         self._people = People(self._file)
         self._seen = 0
+        #: other processes write through this one
+        self._has_guests = False
         self._first_changes: list[Change] = []
         self._identity = path.stat()
         self._post: Post = lambda _awaited, _changes: None
@@ -200,6 +203,9 @@ class Writer:
 
     def _work(self, batch: list[Receipt]) -> None:
         """Commit *batch*; coming, going and what is done for the file itself are transactions of their own."""
+        if _ALONE.isdisjoint({receipt.write.kind for receipt in batch}):
+            self._commit(batch)
+            return
         start = 0
         for position, receipt in enumerate(batch):
             alone = self._tend if receipt.write.kind in TENDING else None
@@ -263,7 +269,8 @@ class Writer:
 
     def _finish(self, batch: list[Receipt], outcomes: list[Any]) -> None:
         now = _now()
-        self._people.count(batch, outcomes, now)
+        if self._has_guests:
+            self._people.count(batch, outcomes, now)
         if now - self._seen > _SIGN_OF_LIFE:
             self._people.see(self._node.name, now)
             self._seen = now
@@ -298,6 +305,7 @@ class Writer:
         try:
             self._file.begin()
             if isinstance(write, Join):
+                self._has_guests = True
                 outcome = (*self._people.join(write.node, write.at), self.seq, self._file.newest)
             elif isinstance(write, Leave):
                 if write.name is not None:
