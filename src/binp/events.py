@@ -253,6 +253,8 @@ class Ring(Generic[S]):
         self._items.clear()
         self._lost = self._last = 0
         self._is_open = True
+        # who waits at a place of an earlier feed is to look for itself
+        self._wake()
 
     def publish(self, changes: Sequence[S]) -> None:
         """Hold *changes*, in order, and wake the readers. To be called on the loop."""

@@ -170,6 +170,8 @@ class Settings:
     grace: float = 25.0
     #: allow the development servers on localhost to use the API from a browser
     dev: bool = False
+    #: how many versions of a key are kept, the present one included
+    kv_history: int = 100
     #: how long runs are kept
     retention: RetentionSettings = RetentionSettings()
     #: what is kept of a run besides what it says itself
@@ -216,6 +218,12 @@ class Settings:
         if not self.grace > 0:
             raise InvalidSetting(
                 f"grace is {self.grace}", where="[binp] grace or BINP_GRACE", fix="write seconds above 0"
+            )
+        if not 1 <= self.kv_history <= 1000:
+            raise InvalidSetting(
+                f"kv_history is {self.kv_history}",
+                where="[binp] kv_history or BINP_KV_HISTORY",
+                fix="write a number from 1 to 1000",
             )
         self.retention.check()
         self.trace.check()

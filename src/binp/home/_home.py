@@ -173,6 +173,14 @@ class Home:
         return self._open_life().store
 
     @property
+    def opened(self) -> Store | None:
+        """The store if it is open on the running loop, which is found out quickly; else None."""
+        life = self._life
+        if life is None or life.is_over or life.loop is not asyncio.get_running_loop():
+            return None
+        return life.store
+
+    @property
     def runs(self) -> Runs:
         """The runs of this process.
 
