@@ -14,12 +14,12 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from types import FrameType
+from contextlib import suppress
 
 #: Seconds within which the same signal again is the same wish, come by another way.
 SAME_WISH = 0.3
 
-FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+FORWARDED = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
 
 
 def main(command: list[str]) -> int:
@@ -27,6 +27,9 @@ def main(command: list[str]) -> int:
     terminal = owned_terminal()
     parent = os.getpid()
     die_with_parent()
+    # a signal waits until it is asked for: so none is lost, and who sent it can be told
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED | {signal.SIGCHLD})
     child = os.fork()
     if child == 0:
         os.setpgid(0, 0)
@@ -35,36 +38,68 @@ def main(command: list[str]) -> int:
         die_with_parent()
         if os.getppid() != parent:
             os._exit(1)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os.execvp(command[0], command)  # noqa: S606 - the program to run is what this is given
-    forward = forwarder(child)
-    for number in FORWARDED:
-        signal.signal(number, forward)
+    with suppress(PermissionError):  # the child has done so itself, and is the program already
+        os.setpgid(child, child)
     try:
-        return wait(child, terminal)
+        return attend(child, terminal)
     finally:
         if terminal is not None:
             take(terminal, os.getpgrp())
 
 
-def forwarder(child: int) -> Callable[[int, FrameType | None], None]:
-    """A signal handler that hands each signal on once, however many ways it came."""
-    last: dict[int, float] = {}
+def attend(child: int, terminal: int | None) -> int:
+    """Hand signals on until the program ends."""
+    is_new = sieve(os.getppid())
+    while (code := status(child, terminal)) is None:
+        number, sender = next_signal()
+        if number != signal.SIGCHLD and is_new(number, sender):
+            with suppress(ProcessLookupError, PermissionError):  # it has just ended, which the next round finds
+                os.killpg(child, number)
+    return code
 
-    def forward(number: int, frame: FrameType | None) -> None:
+
+def next_signal() -> tuple[int, int | None]:
+    """Wait for a signal; its number, and the process that sent it where the system tells (macOS does not)."""
+    awaited = FORWARDED | {signal.SIGCHLD}
+    if sys.platform == "darwin":
+        return signal.sigwait(awaited), None
+    found = signal.sigwaitinfo(awaited)
+    return found.si_signo, found.si_pid
+
+
+def sieve(parent: int) -> Callable[[int, int | None], bool]:
+    """Tells whether a signal is a wish of its own, and not one that was handed on already and came by another way.
+
+    What make hands on comes from make, our *parent*, at any time later: a busy machine makes no difference.
+    """
+    handed_on: dict[int, float] = {}
+    direct: set[int] = set()
+
+    def is_new(number: int, sender: int | None) -> bool:
+        if sender == parent and number in direct:
+            direct.remove(number)
+            return False
         now = time.monotonic()
-        if now - last.get(number, -SAME_WISH) >= SAME_WISH:
-            os.killpg(child, number)
-        last[number] = now
+        if now - handed_on.get(number, -SAME_WISH) < SAME_WISH:
+            return False
+        handed_on[number] = now
+        if sender != parent:
+            direct.add(number)
+        return True
 
-    return forward
+    return is_new
 
 
-def wait(child: int, terminal: int | None) -> int:
-    """Wait for the end; a program that is stopped (Ctrl-Z) stops us with it, so that the shell can take over."""
+def status(child: int, terminal: int | None) -> int | None:
+    """How the program ended, if it did; one that is stopped (Ctrl-Z) stops us with it: the shell can take over."""
     while True:
-        _, status = os.waitpid(child, os.WUNTRACED)
-        if not os.WIFSTOPPED(status):
-            code = os.waitstatus_to_exitcode(status)
+        pid, found = os.waitpid(child, os.WUNTRACED | os.WNOHANG)
+        if pid == 0:
+            return None
+        if not os.WIFSTOPPED(found):
+            code = os.waitstatus_to_exitcode(found)
             return code if code >= 0 else 128 - code
         if terminal is not None:
             take(terminal, os.getpgrp())

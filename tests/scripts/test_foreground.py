@@ -14,7 +14,8 @@ import pytest
 Install = Callable[[Path, str], None]
 WriteProgram = Callable[[Path, str], None]
 
-#: Stands in for the server: tells its process, counts signals, takes a moment to end, ends with STATUS.
+#: Stands in for the server: tells its process, counts signals, takes a moment to end (LASTS seconds), ends with STATUS.
+#: One that is STUBBORN says so at the first signal, and only the second ends it.
 SERVER = """#!/usr/bin/env python3
 import os, signal, sys, time
 got = []
@@ -23,7 +24,13 @@ for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
 print("up", os.getpid(), *sys.argv[1:], flush=True)
 while not got:
     time.sleep(0.02)
-time.sleep(0.4)
+if "STUBBORN" in os.environ:
+    print("so what", flush=True)
+    while len(got) < 2:
+        time.sleep(0.02)
+end = time.monotonic() + float(os.environ.get("LASTS", "0.4"))
+while (left := end - time.monotonic()) > 0:
+    time.sleep(left)
 print("ended by", *got, flush=True)
 sys.exit(int(os.environ.get("STATUS", "0")))
 """
@@ -67,8 +74,8 @@ def make_run(served: Path, clean_environ: dict[str, str]) -> Iterator[Callable[.
 
 
 def ended(pid: int) -> bool:
-    """Whether a process is gone within five seconds."""
-    for _ in range(250):
+    """Whether a process is gone within half a minute."""
+    for _ in range(1500):
         try:
             os.kill(pid, 0)
         except ProcessLookupError:
@@ -82,18 +89,45 @@ def test_a_termination_ends_it_gracefully(make_run: Callable[..., tuple[subproce
     """SIGTERM to make, or to the whole group, reaches the server once; make says nothing and dies of its own signal."""
     make, server = make_run()
     send(make.pid, signal.SIGTERM)
-    output, _ = make.communicate(timeout=10)
+    output, _ = make.communicate(timeout=40)
 
     assert output == "ended by SIGTERM\n"
     assert ended(server)
     assert make.returncode == -signal.SIGTERM
 
 
+def test_a_make_that_hands_on_late_is_no_second_wish(
+    make_run: Callable[..., tuple[subprocess.Popen[str], int]],
+) -> None:
+    """What make hands on of a group's signal is known as such, however long make takes to get to it."""
+    make, _ = make_run(LASTS="3")
+    os.kill(make.pid, signal.SIGSTOP)
+    os.killpg(make.pid, signal.SIGTERM)
+    time.sleep(1)
+    os.kill(make.pid, signal.SIGCONT)
+    output, _ = make.communicate(timeout=40)
+
+    assert output == "ended by SIGTERM\n"
+
+
+def test_a_second_wish_is_handed_on(make_run: Callable[..., tuple[subprocess.Popen[str], int]]) -> None:
+    """A group that is signalled twice means it: the server gets both."""
+    make, _ = make_run(STUBBORN="1")
+    os.killpg(make.pid, signal.SIGTERM)
+    assert make.stdout
+    assert make.stdout.readline() == "so what\n"
+    time.sleep(1)
+    os.killpg(make.pid, signal.SIGTERM)
+    output, _ = make.communicate(timeout=40)
+
+    assert output == "ended by SIGTERM SIGTERM\n"
+
+
 def test_an_interrupted_group_ends_gracefully(make_run: Callable[..., tuple[subprocess.Popen[str], int]]) -> None:
     """SIGINT to the whole group reaches the server once."""
     make, server = make_run()
     os.killpg(make.pid, signal.SIGINT)
-    output, _ = make.communicate(timeout=10)
+    output, _ = make.communicate(timeout=40)
 
     assert output == "ended by SIGINT\n"
     assert ended(server)
@@ -106,7 +140,7 @@ def test_a_server_that_ends_well_ends_make_well(
     """A signal to the server itself ends `make run` with status 0."""
     make, server = make_run()
     os.kill(server, number)
-    output, _ = make.communicate(timeout=10)
+    output, _ = make.communicate(timeout=40)
 
     assert output == f"ended by {number.name}\n"
     assert make.returncode == 0
@@ -116,7 +150,7 @@ def test_a_server_that_fails_fails_make(make_run: Callable[..., tuple[subprocess
     """A server's failure is make's failure."""
     make, server = make_run(STATUS="3")
     os.kill(server, signal.SIGTERM)
-    output, _ = make.communicate(timeout=10)
+    output, _ = make.communicate(timeout=40)
 
     assert make.returncode == 2
     assert "Error 3" in output
@@ -127,7 +161,7 @@ def test_nothing_outlives_a_killed_make(make_run: Callable[..., tuple[subprocess
     """When make is killed without a chance to say so, the server ends gracefully all the same."""
     make, server = make_run()
     send(make.pid, signal.SIGKILL)
-    output, _ = make.communicate(timeout=10)
+    output, _ = make.communicate(timeout=40)
 
     assert output == "ended by SIGTERM\n"
     assert ended(server)
@@ -161,6 +195,6 @@ def test_ctrl_c_in_a_terminal_ends_with_status_0(served: Path, clean_environ: di
     finally:
         os.close(terminal)
 
-    assert make.wait(timeout=10) == 0
+    assert make.wait(timeout=40) == 0
     up, *rest = shown.replace(b"^C", b"").split()
     assert (up, b" ".join(rest[3:])) == (b"up", b"ended by SIGINT")
