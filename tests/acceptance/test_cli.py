@@ -154,12 +154,14 @@ def test_a_run_is_shown(server: Any, binp: Run) -> None:
         "by api token",
         "argument   room = 'bath'",
         "asking  room=bath",
+        "version    ",
     ):
         assert part in shown.stdout
     assert '"target": 20' in shown.stdout.partition("\nresult\n")[2]
     assert "error      ValueError: no luck" in failed.stdout
     assert failed.stdout.endswith("ValueError: no luck\n")
     assert as_json["result"]["room"] == "bath"
+    assert as_json["children"] == []
     assert (missing.returncode, missing.stderr) == (2, "Error: run 7 not found\n")
 
 

@@ -163,8 +163,13 @@ class RunInfo(BaseModel):
     state: State
     trigger: str
     actor: str | None
+    #: the run inside which it was started
     parent: int | None
     attempt: int
+    #: the first run of which it is a further attempt
+    origin: int | None
+    #: when it was due, if a schedule started it
+    due_at: datetime | None
     labels: list[str]
     progress: float | None
     progress_total: float | None
@@ -198,7 +203,9 @@ class RunList(BaseModel):
 class RunDetail(RunInfo):
     """A run with everything that is known of it."""
 
+    #: host and process
     node: str
+    #: commit of the tree around its file, hash of the file, or both
     version: str | None
     arguments: Any
     result: Any
@@ -319,6 +326,8 @@ def _run_fields(run: Run) -> dict[str, Any]:
         "actor": run.actor,
         "parent": run.parent,
         "attempt": run.attempt,
+        "origin": run.origin,
+        "due_at": None if run.due is None else as_datetime(run.due),
         "labels": list(run.labels),
         "progress": run.progress,
         "progress_total": run.progress_total,

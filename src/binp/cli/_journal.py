@@ -58,7 +58,7 @@ def list_runs(limit: int, state: tuple[str, ...], operation: str | None, as_json
 @with_json
 @with_server
 def show(run: int, as_json: bool, **where: Any) -> None:
-    """Show a run: its arguments, records, result and error."""
+    """Show a run: its arguments, records, children, result and error."""
     from ._output import show_json
 
     client = Server(**where).client()
@@ -66,6 +66,7 @@ def show(run: int, as_json: bool, **where: Any) -> None:
     after = detail["records"][-1]["seq"] if detail["records"] else 0
     if len(detail["records"]) >= _PAGE:
         detail["records"] += records(client, run, after)
+    detail["children"] = client.get("/internal/runs", parent=run, limit=_PAGE)["runs"]
     if as_json:
         show_json(detail)
     else:
@@ -85,13 +86,20 @@ def records(client: Client, run: int, after: int = 0) -> Iterator[dict[str, Any]
 def _print(run: dict[str, Any]) -> None:
     from ._output import local_time, record_line, seconds, show_value
 
+    parent = "" if run["parent"] is None else f" inside of run {run['parent']}"
+    by = " ".join(filter(None, (run["trigger"], run["actor"])))
+    again = "" if run["origin"] is None else f", first tried as run {run['origin']}"
     lines = [
         ("run", str(run["id"])),
         ("operation", run["operation"]),
         ("state", run["state"]),
-        ("started", f"{local_time(run['started_at'])} by {' '.join(filter(None, (run['trigger'], run['actor'])))}"),
+        ("started", f"{local_time(run['started_at'])} by {by}{parent}"),
+        ("due", local_time(run["due_at"])),
         ("duration", seconds(run["duration"])),
+        ("attempt", f"{run['attempt']}{again}" if run["attempt"] > 1 else ""),
         ("labels", ", ".join(run["labels"])),
+        ("node", run["node"]),
+        ("version", run["version"] or ""),
         ("error", run["error"] or ""),
     ]
     for name, text in lines:
@@ -103,6 +111,10 @@ def _print(run: dict[str, Any]) -> None:
         click.echo("\nrecords")
     for record in run["records"]:
         click.echo(f"  {local_time(record['at'])}  {record_line(record)}")
+    if run["children"]:
+        click.echo("\nstarted inside of it, the newest first")
+    for child in run["children"]:
+        click.echo(f"  {child['id']}  {child['operation']}  {child['state']}  {child['error'] or ''}".rstrip())
     if run["result"] is not None:
         click.echo("\nresult")
         show_value(run["result"])

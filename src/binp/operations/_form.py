@@ -17,7 +17,7 @@ from buvar.secret import MASK, Secret
 
 from ._base import base_of
 from ._json import as_json
-from ._secrets import mentions_secret
+from ._secrets import is_foreign, mentions_secret
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -265,7 +265,9 @@ def _default(parameter: _Parameter) -> dict[str, Any]:
     default = parameter.default
     if not mentions_secret(parameter.annotation) or default is None:
         return {"default": default}
-    if isinstance(default, str | bytes | int | float) and not isinstance(default, bool):
+    hints = (parameter.annotation, *typing.get_args(parameter.annotation))
+    is_plain = isinstance(default, str | bytes | int | float) and not isinstance(default, bool)
+    if is_plain and not any(is_foreign(hint) for hint in hints):
         default = Secret(default)
     # made by a function it stays out of the schema, which everybody may read who may see the form
     return {"default_factory": lambda: default}

@@ -10,18 +10,24 @@ from typing import Any
 
 from buvar.secret import Secret
 
-__all__ = ["mentions_secret"]
+__all__ = ["is_foreign", "mentions_secret"]
 
 
 def mentions_secret(hint: Any) -> bool:
     """Whether *hint* is a ``Secret``, or a type that has one inside: in its arguments, or in its fields.
 
-    Looks into dataclasses, attrs classes, pydantic models, typed dictionaries and named tuples, at any depth.
+    Pydantic's ``SecretStr``, ``SecretBytes`` and ``Secret`` are some as well. Looks into dataclasses, attrs classes,
+    pydantic models, typed dictionaries and named tuples, at any depth.
     """
     try:
         return _cached(hint)
     except TypeError:  # no part of it needs to be hashable
         return _mentions(hint, set())
+
+
+def is_foreign(kind: type) -> bool:
+    """Whether *kind* is one of pydantic's secrets."""
+    return hasattr(kind, "get_secret_value")
 
 
 @functools.lru_cache(maxsize=1024)
@@ -34,7 +40,7 @@ def _mentions(hint: Any, seen: set[int]) -> bool:
         return False
     seen.add(id(hint))
     origin = typing.get_origin(hint)
-    if any(isinstance(found, type) and issubclass(found, Secret) for found in (hint, origin)):
+    if any(isinstance(found, type) and (issubclass(found, Secret) or is_foreign(found)) for found in (hint, origin)):
         return True
     return any(_mentions(part, seen) for part in _parts(hint, origin))
 

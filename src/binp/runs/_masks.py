@@ -102,8 +102,11 @@ def _texts(value: Any, depth: int, left: list[int]) -> Iterator[str]:
     left[0] -= 1
     if depth < 0 or left[0] < 0:
         return
-    if isinstance(value, Secret):
-        yield from _leaves(value.reveal(), depth, left)
+    kind = type(value)
+    # pydantic has secrets of its own
+    reveal = Secret.reveal if issubclass(kind, Secret) else getattr(kind, "get_secret_value", None)
+    if reveal is not None:
+        yield from _leaves(reveal(value), depth, left)
         return
     for item in _inside(value):
         yield from _texts(item, depth - 1, left)

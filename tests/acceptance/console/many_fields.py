@@ -86,6 +86,19 @@ def stumble(deep: bool = True) -> None:
     raise ValueError("there is a step missing" if deep else "oh")
 
 
+@binp.journal
+async def rung(number: int) -> int:
+    """One of the ladder's."""
+    return number
+
+
+@binp.action
+async def ladder() -> None:
+    """Go up, rung by rung."""
+    for number in range(2):
+        await rung(number)
+
+
 @binp.service
 async def steady() -> None:
     """Keeps going."""

@@ -50,6 +50,20 @@ def test_an_error_is_told_with_its_traceback(visit: Any, size: str) -> None:
     expect(page.get_by_role("region", name="Records")).to_contain_text("about to fail")
 
 
+def test_runs_inside_of_a_run_are_shown(visit: Any, size: str) -> None:
+    """A run lists those that were started inside of it, and they lead back to it; its version is told."""
+    page = visit("actions/ladder", size=size)
+    page.get_by_role("button", name="Run").click()
+    page.get_by_role("link", name="Open", exact=True).click()
+
+    inside = page.get_by_role("region", name="Runs inside of it")
+    expect(inside.get_by_role("listitem")).to_have_count(2)
+    expect(page.get_by_role("region", name="Facts")).to_contain_text("Version")
+    inside.get_by_role("link", name="rung").first.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("rung")
+    expect(page.get_by_role("region", name="Facts")).to_contain_text("Inside of")
+
+
 def test_runs_are_filtered_and_the_address_says_so(visit: Any, size: str) -> None:
     """Filters by state, action and label stand in the address, survive a reload, and Back undoes them."""
     page = visit("runs", size=size)

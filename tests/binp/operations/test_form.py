@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 from annotated_types import Ge, Le
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SecretStr
 
 from binp import Inject, Secret
 from binp.operations import FormError, InvalidArguments, Operation
@@ -172,6 +172,35 @@ def test_secrets_are_masked_in_what_is_recorded():
     assert call.kwargs["password"].reveal() == "hunter2"
     assert json.loads(call.recorded) == {"password": "***", "keys": ["***"], "maybe": "***"}
     assert json.loads(form.record_direct(("hunter2", ["k1"]), {})) == {"password": "***", "keys": "***", "maybe": None}
+
+
+def test_the_secrets_of_pydantic_are_secrets():
+    """``SecretStr`` is as secret as ours: its value is not kept, and its default stays out of the schema."""
+
+    def op(password: SecretStr, key: SecretStr | None = None, pin: SecretStr = "1234") -> None: ...
+
+    form = form_of(op)
+    assert form.secret_names == {"password", "key", "pin"}
+    assert "1234" not in str(form.schema)
+    call = form.bind({"password": "hunter2"})
+    assert call.kwargs["password"].get_secret_value() == "hunter2"
+    assert call.kwargs["pin"] == "1234"
+    assert "hunter2" not in call.recorded
+    assert json.loads(form.record_direct((SecretStr("hunter2"),), {})) == {"password": "***", "key": None, "pin": "***"}
+
+
+def test_a_call_knows_its_secrets():
+    """What is secret in a call is found whatever way it was given; without any there is nothing to look for."""
+
+    def op(password: Secret[str], user: str = "me") -> None: ...
+
+    def other(user: str) -> None: ...
+
+    form = form_of(op)
+    assert form.secrets((Secret("hunter2"),), {}) == [Secret("hunter2")]
+    assert form.secrets(("hunter2",), {"user": "you"}) == [Secret("hunter2")]
+    assert form.secrets(("a", "b"), {"x": "c"}) == ["a", "b", "c"]
+    assert form_of(other).secrets(("you",), {}) == []
 
 
 def test_a_rejected_secret_is_not_echoed():

@@ -8,7 +8,7 @@ import logging
 
 import attrs
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from binp import Inject, Secret
 from binp.operations import InvalidArguments
@@ -56,6 +56,7 @@ def masks(*values):
         Settings(key=Secret("sesame-1")),
         {"a": [(Secret("sesame-1"),)]},
         Secret({"deep": ["sesame-1"]}),
+        SecretStr("sesame-1"),
     ],
     ids=lambda holder: type(holder).__name__,
 )
