@@ -6,12 +6,13 @@ import json
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Header, HTTPException, Request, Response
+from fastapi.responses import JSONResponse
 
 from binp.action import ActionInfo
 from binp.auth import Problem
 from binp.home import Home
 from binp.runs import AlreadyStarted, RunHandle, Trigger
-from binp.store.contract import Run, State
+from binp.store.contract import EndRun, Run, State
 
 from ._models import ActionForm, InvokeResult, Question, Started
 from ._platform import By, Here, Opened, Platform
@@ -44,10 +45,12 @@ async def invoke_action(
 ) -> Any:
     """Start an action and wait for its end. The run goes on when the client does not wait that long."""
     started = await _start(platform, home, by, name, arguments, key)
-    run = await (started.wait() if isinstance(started, RunHandle) else home.runs.watch.ended(started.id))
+    # what was started here is known without reading it again
+    end = await started.ended() if isinstance(started, RunHandle) else None
+    run: Run | EndRun = end or await home.runs.watch.ended(started.id)
     if run.state is State.SUCCEEDED:
         result = None if run.result is None else json.loads(run.result)
-        return InvokeResult(name=name, duration=(run.duration or 0) / 1e6, run=run.id, result=result)
+        return JSONResponse({"name": name, "duration": (run.duration or 0) / 1e6, "run": run.id, "result": result})
     return answer(
         Problem(
             status=409 if run.state is State.CANCELLED else 500,

@@ -60,6 +60,17 @@ def trigger_of(connection: HTTPConnection) -> Trigger:
     return Trigger("console" if str(actor).startswith("session:") else "api", actor)
 
 
-Here = Annotated[Platform, Depends(platform_of)]
+# FastAPI calls a plain function in a thread, which costs more than all the rest of a request
+
+
+async def _here(connection: HTTPConnection) -> Platform:
+    return platform_of(connection)
+
+
+async def _by(connection: HTTPConnection) -> Trigger:
+    return trigger_of(connection)
+
+
+Here = Annotated[Platform, Depends(_here)]
 Opened = Annotated[Home, Depends(_open_home)]
-By = Annotated[Trigger, Depends(trigger_of)]
+By = Annotated[Trigger, Depends(_by)]

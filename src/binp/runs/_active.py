@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from binp.operations import as_json, as_text, cut_json, shorten
-from binp.store.contract import Ack, AddLabels, AddRecord, Run, SetProgress, Store, StoreError, Write
+from binp.store.contract import Ack, AddLabels, AddRecord, EndRun, Run, SetProgress, Store, StoreError, Write
 
 from ._masks import Masks
 from ._tracing import Tracing
@@ -182,6 +182,8 @@ class ActiveRun:
         self.attempt = 1 if again is None else again.attempt + 1
         #: the first run of which it is a further attempt
         self.origin = None if again is None else again.origin or again.id
+        #: its end, when that is queued
+        self.end: EndRun | None = None
         #: what is remembered for further attempts; made when the function first asks for it
         self.steps: Steps | None = None
         #: what is kept besides what it says

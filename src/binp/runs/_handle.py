@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from binp.errors import BinpError
-from binp.store.contract import Run, State
+from binp.store.contract import EndRun, Run, State
 
 from ._life import Outcome
 
@@ -57,6 +57,7 @@ class RunHandle:
         self.id = id
         self.operation = operation
         self._runs = runs
+        self._end: EndRun | None = None
         self._done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
     def __repr__(self) -> str:
@@ -87,6 +88,14 @@ class RunHandle:
             raise RunSkipped(self.id, self.operation, outcome.message or "skipped")
         raise BinpError(f"run {self.id} of {self.operation!r} failed: {outcome.message}") from outcome.error
 
+    async def ended(self) -> EndRun | None:
+        """Wait for the end and give it as it was written; None if the run never came into being, or waits on.
+
+        That is quicker than :meth:`wait`, which reads the run.
+        """
+        await asyncio.shield(self._done)
+        return self._end
+
     async def wait(self) -> Run:
         """Wait for the end and give the run as it is in the history, however it ended."""
         await asyncio.shield(self._done)
@@ -106,6 +115,7 @@ class RunHandle:
         """Call *callback* on the loop when it has ended."""
         self._done.add_done_callback(lambda _: callback())
 
-    def _settle(self, outcome: Outcome) -> None:
+    def _settle(self, outcome: Outcome, end: EndRun | None = None) -> None:
         if not self._done.done():
+            self._end = end
             self._done.set_result(outcome)

@@ -137,8 +137,9 @@ class Runs:
     def finish(self, run: ActiveRun, outcome: Outcome) -> Ack[Any]:
         """Take nothing more for *run*, and queue its end behind everything it said."""
         run.close()
+        run.end = end_of(run, outcome)
         try:
-            return self.store.write(end_of(run, outcome))
+            return self.store.write(run.end)
         finally:
             self._active.pop(run.id, None)
 
@@ -324,7 +325,7 @@ class Runs:
         try:
             await self._write_end(run, outcome)
         finally:
-            handle._settle(outcome)  # noqa: SLF001 - made together
+            handle._settle(outcome, run.end)  # noqa: SLF001 - made together
         if outcome.state is State.FAILED:
             with quietly():
                 _logger.warning("run %s of %r failed: %s", run.id, run.operation, outcome.message)
