@@ -356,6 +356,19 @@ class MoveSchedule(Write):
     at: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Import(Write):
+    """Rows that a store exported are to be here as well. Acknowledged with the number of those that were taken in.
+
+    One that is here already is not, unless a later state of it comes; so the same ones can be taken in again. A run
+    that had not ended is INTERRUPTED here.
+    """
+
+    kind: ClassVar[str] = "import"
+    #: a few hundred at a time, each a JSON object as it was exported
+    lines: tuple[str, ...]
+
+
 class Ack(Protocol[T_co]):
     """The acknowledgement of a write: await it, or leave it. A failure nobody awaits is logged, never lost."""
 

@@ -1,7 +1,11 @@
-"""The store in one SQLite file: one writer with group commit, readers beside it."""
+"""The store in one SQLite file: one writer with group commit, readers beside it, and the care that a file needs."""
 
 from __future__ import annotations
 
+from ._check import Finding, check
+from ._copy import Progress, back_up
+from ._export import export
+from ._restore import restore
 from ._store import SqliteStore
 
-__all__ = ["SqliteStore"]
+__all__ = ["Finding", "Progress", "SqliteStore", "back_up", "check", "export", "restore"]

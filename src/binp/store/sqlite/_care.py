@@ -256,8 +256,8 @@ class Care:
         return done
 
     def _pause(self, seconds: float) -> None:
-        """Leave the file to others for as long as it was kept from them."""
-        time.sleep(min(seconds, 0.1))
+        """Leave the file to others for twice as long as it was kept from them."""
+        time.sleep(min(2 * seconds, 0.1))
 
 
 def _adapted(number: int, seconds: float) -> int:

@@ -11,7 +11,16 @@ from urllib.parse import quote
 
 from binp.store.contract import StoreError
 
-__all__ = ["OLDEST_SQLITE", "check_place", "connect_reader", "connect_writer", "explain", "is_about_the_file"]
+__all__ = [
+    "OLDEST_SQLITE",
+    "check_ours",
+    "check_place",
+    "connect_copier",
+    "connect_reader",
+    "connect_writer",
+    "explain",
+    "is_about_the_file",
+]
 
 #: the first with strict tables
 OLDEST_SQLITE = (3, 37, 0)
@@ -103,6 +112,34 @@ def connect_reader(path: Path) -> sqlite3.Connection:
         connection.close()
         raise explain(error, path) from None
     return connection
+
+
+def connect_copier(path: Path) -> sqlite3.Connection:
+    """A connection that reads, and may write what it reads into other files.
+
+    Raises:
+        StoreError: it cannot be opened.
+    """
+    connection = _connect(path, "ro")
+    try:
+        connection.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.Error as error:
+        connection.close()
+        raise explain(error, path) from None
+    return connection
+
+
+def check_ours(connection: sqlite3.Connection, path: Path) -> None:
+    """See whether the file that *connection* has open is a database of this platform.
+
+    Raises:
+        StoreError: it is another program's, or there is nothing in it.
+    """
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    if application != _APPLICATION:
+        raise StoreError(
+            "this is no database of binp", where=str(path), fix="name another file; this one is left as it is"
+        )
 
 
 def explain(error: Exception, path: Path) -> StoreError:

@@ -101,6 +101,10 @@ class File:
         """The ids of *texts*, None for None; a text that is not known yet becomes known."""
         return self._tuples.get(texts) or self._name(texts)
 
+    def ids_of(self, texts: set[str]) -> dict[str, int]:
+        """The same for any number of texts that do not come again and again."""
+        return self._names.ids(texts)
+
     def labels(self, texts: set[str]) -> dict[str, int]:
         """The ids of the labels *texts*; those that are not known yet become known."""
         return self._labels.ids(texts)

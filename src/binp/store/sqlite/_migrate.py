@@ -14,9 +14,10 @@ from pathlib import Path
 from binp.store.contract import SchemaTooNew, StoreError
 
 from ._connect import explain
+from ._copy import copy_into
 from ._statements import statements
 
-__all__ = ["Migration", "migrate", "shipped"]
+__all__ = ["Migration", "migrate", "missing", "shipped", "standing"]
 
 _NAME = re.compile(r"(\d{4})_\w+\.sql")
 
@@ -60,17 +61,41 @@ def migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Mig
     """
     try:
         connection.execute(statements()["make_migrations"])
-        rows = connection.execute(statements()["list_migrations"])
-        applied = {version: (name, sha256) for version, name, sha256 in rows}
     except sqlite3.Error as error:
         raise explain(error, path) from None
-    _verify(applied, migrations, path)
-    missing = [migration for migration in migrations if migration.version not in applied]
-    if missing and applied:
-        _back_up(connection, path, missing[0].version)
-    for migration in missing:
+    todo = missing(connection, path, migrations)
+    if todo and standing(connection, path):
+        _back_up(connection, path, todo[0].version)
+    for migration in todo:
         _apply(connection, migration, path)
-    return [migration.version for migration in missing]
+    return [migration.version for migration in todo]
+
+
+def missing(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration]) -> list[Migration]:
+    """Those of *migrations* that were not applied yet.
+
+    Raises:
+        SchemaTooNew: a newer version of the platform wrote the file.
+        StoreError: a file has changed since it was applied.
+    """
+    applied = _applied(connection, path)
+    _verify(applied, migrations, path)
+    return [migration for migration in migrations if migration.version not in applied]
+
+
+def standing(connection: sqlite3.Connection, path: Path) -> int:
+    """The version of the schema, 0 for a file without any."""
+    return max(_applied(connection, path), default=0)
+
+
+def _applied(connection: sqlite3.Connection, path: Path) -> dict[int, tuple[str, str]]:
+    try:
+        if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'migration'").fetchone():
+            return {}
+        rows = connection.execute(statements()["list_migrations"])
+        return {version: (name, sha256) for version, name, sha256 in rows}
+    except sqlite3.Error as error:
+        raise explain(error, path) from None
 
 
 def _verify(applied: dict[int, tuple[str, str]], migrations: Sequence[Migration], path: Path) -> None:
@@ -101,15 +126,13 @@ def _verify(applied: dict[int, tuple[str, str]], migrations: Sequence[Migration]
 
 
 def _back_up(connection: sqlite3.Connection, path: Path, version: int) -> None:
+    # over what was left by an attempt that did not get to the end: what is copied now is the same or newer
     copy = path.with_name(f"{path.name}.before-{version}.bak")
     try:
-        # left by an attempt that did not get to the end: what is copied now is the same or newer
-        copy.unlink(missing_ok=True)
-        connection.execute("VACUUM INTO ?", (str(copy),))
-        copy.chmod(0o600)
-    except (sqlite3.Error, OSError) as error:
+        copy_into(connection, path, copy)
+    except StoreError as error:
         raise StoreError(
-            f"the copy that is made before a change of the schema failed: {error}",
+            f"the copy that is made before a change of the schema failed: {error.what}",
             where=str(copy),
             fix="make room for a copy of the database; nothing was changed",
         ) from None

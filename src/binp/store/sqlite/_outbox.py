@@ -12,6 +12,7 @@ from binp.store.contract import (
     AddLabels,
     AddRecord,
     EndRun,
+    Import,
     PutKey,
     SetKeys,
     SetObserved,
@@ -191,6 +192,7 @@ class Outbox:
 
 _SIZES: dict[str, Callable[[Any], int]] = {
     AddRecord.kind: lambda write: len(write.message) + len(write.fields or ""),
+    Import.kind: lambda write: sum(map(len, write.lines)),
     SetKeys.kind: lambda write: sum(len(value) for _, value in write.items),
     PutKey.kind: lambda write: len(write.value or ""),
     EndRun.kind: lambda write: len(write.result or "") + len(write.traceback or ""),

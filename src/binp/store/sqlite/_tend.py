@@ -87,7 +87,8 @@ def tend(file: File, write: Write) -> Tended:
         file.give_back(write.pages)
         count = before - _free(file)
     else:
-        file.begin(durable=False)
+        # none of it is about runs that are open
+        file.begin(durable=False, keeps=True)
         count = _change(file, write)
         file.commit()
     return Tended(count, time.monotonic() - began)

@@ -50,6 +50,7 @@ _KINDS: dict[str, type[Write]] = {
         contract.PauseSchedule,
         contract.MoveSchedule,
         contract.Once,
+        contract.Import,
     )
 }
 
@@ -85,7 +86,7 @@ def decode_write(kind: str, content: dict[str, Any]) -> Write:
         KeyError: there is no such kind.
         TypeError: its fields are not those of the kind.
     """
-    for name in ("labels", "keys"):
+    for name in ("labels", "keys", "lines"):
         if name in content:
             content[name] = tuple(content[name])
     if "items" in content:

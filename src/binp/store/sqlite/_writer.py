@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from binp.store.contract import Change, StoreError
+from binp.store.contract import Change, Import, StoreError
 
 from ._batch import Batch
 from ._connect import explain, is_about_the_file
 from ._file import File
+from ._import import take_in
 from ._nodes import Join, Leave, Node
 from ._outbox import LEISURELY, Outbox
 from ._people import People
@@ -211,6 +212,8 @@ class Writer:
             alone = self._tend if receipt.write.kind in TENDING else None
             if receipt.write.kind in _COMING_OR_GOING:
                 alone = self._come_or_go
+            elif receipt.write.kind == Import.kind:
+                alone = self._take_in
             if alone is not None:
                 self._commit(batch[start:position])
                 alone(receipt)
@@ -325,6 +328,18 @@ class Writer:
             self._roll_back()
             outcome = Failure(self._explain(error))
         self._settle([receipt], [outcome], [])
+
+    def _take_in(self, receipt: Receipt) -> None:
+        outcome: Any
+        changes: list[Change] = []
+        try:
+            self._file.begin()
+            outcome, changes = take_in(self._file, getattr(receipt.write, "lines", ()), self.seq)
+            self._finish([receipt], [outcome])
+        except Exception as error:  # noqa: BLE001 - becomes the failure of the one who waits
+            self._roll_back()
+            outcome, changes = Failure(self._explain(error)), []
+        self._settle([receipt], [outcome], changes)
 
     def _say_goodbye(self) -> None:
         try:

@@ -67,7 +67,8 @@ class Past:
             self.store.write(AddRecord(run=run, seq=seq, at=at, message="said"))
         await begun
         if state is not State.RUNNING:
-            await self.store.write(EndRun(id=run, state=state, at=at, duration=7))
+            error = None if state in {State.SUCCEEDED, State.SKIPPED} else f"{state} it was"
+            await self.store.write(EndRun(id=run, state=state, at=at, duration=7, error=error))
         return run
 
     async def kept(self, *runs):
@@ -176,3 +177,17 @@ class Told:
 @pytest.fixture
 def told():
     return Told()
+
+
+@pytest.fixture
+def limited_disk(tmp_path):
+    """A directory on a disk of half a megabyte."""
+    place = tmp_path / "limited"
+    place.mkdir()
+    mounting = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(place)], capture_output=True, text=True, check=False
+    )
+    if mounting.returncode:
+        pytest.skip(f"needs the right to mount: {mounting.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)

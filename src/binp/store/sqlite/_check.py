@@ -1,0 +1,97 @@
+"""Look whether a database is sound: its pages, its schema, and what must never be found in it."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from binp.store.contract import StoreError
+
+from ._migrate import missing, shipped, standing
+from ._visit import visit
+
+__all__ = ["Finding", "check"]
+
+_HEAD = re.compile(r"^-- [a-z_]+: (.*)$", re.MULTILINE)
+
+#: problems of the pages that are told
+_MOST = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    #: what was looked at
+    name: str
+    #: what is wrong with it; nothing if it is sound
+    problems: tuple[str, ...] = ()
+    #: what else is to be said
+    note: str = ""
+
+
+def check(path: Path, *, thorough: bool = False) -> Iterator[Finding]:
+    """Look at the database *path*, while it is in use or not. Nothing is changed.
+
+    Args:
+        path: The database file.
+        thorough: Compare every index with its table as well, which takes several times as long.
+
+    Raises:
+        StoreError: it cannot be opened, or is no database of this platform.
+    """
+    with visit(path) as connection:
+        yield _pages(connection, thorough=thorough)
+        yield _schema(connection, path)
+        yield _content(connection)
+
+
+def _pages(connection: sqlite3.Connection, *, thorough: bool) -> Finding:
+    question = "integrity_check" if thorough else "quick_check"
+    try:
+        found = [str(row) for (row,) in connection.execute(f"PRAGMA {question}({_MOST})")]
+    except sqlite3.DatabaseError as error:
+        found = [str(error)]
+    lines = [line for text in found for line in text.splitlines() if not line.startswith("***") and line != "ok"]
+    return Finding("indexes and pages" if thorough else "pages", tuple(lines[:_MOST]))
+
+
+def _schema(connection: sqlite3.Connection, path: Path) -> Finding:
+    try:
+        todo = missing(connection, path, shipped())
+    except StoreError as error:
+        return Finding("schema", (error.what,))
+    note = f"version {standing(connection, path)}"
+    if todo:
+        note += f"; the next start changes it to {todo[-1].version}, after a copy was made"
+    return Finding("schema", (), note)
+
+
+def _content(connection: sqlite3.Connection) -> Finding:
+    problems: list[str] = []
+    for what, statement in _checks():
+        try:
+            (count,) = connection.execute(statement).fetchone()
+        except sqlite3.OperationalError as error:
+            problems.append(f"it cannot be said whether there are {what}: {error}")
+            continue
+        except sqlite3.DatabaseError as error:
+            # the pages are to blame, and what else is asked would only say that again
+            problems.append(f"it cannot be read: {error}")
+            break
+        if count:
+            problems.append(f"{count:,} {what}")
+    return Finding("content", tuple(problems))
+
+
+def _checks() -> Iterator[tuple[str, str]]:
+    """What must not be found, and the statement that counts it."""
+    text = resources.files(__package__).joinpath("checks.sql").read_text(encoding="utf-8")
+    heads = list(_HEAD.finditer(text))
+    ends = [*(head.start() for head in heads[1:]), len(text)]
+    for head, end in zip(heads, ends, strict=True):
+        yield head[1], text[head.end() : end]

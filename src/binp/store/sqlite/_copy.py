@@ -1,0 +1,146 @@
+"""Copy a database whole, also while others write to it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shlex
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from binp.store.contract import StoreError
+
+from ._connect import explain
+from ._visit import visit
+
+__all__ = ["Progress", "back_up", "copy_into", "sync_directory"]
+
+#: told how many bytes of how many are done
+Progress = Callable[[int, int], None]
+
+#: steps of SQLite's machine between two looks at how far it is
+_STEPS = 50_000
+
+#: what is wrong with the database that is copied, and not with the place that it is copied to
+_SOURCE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_BUSY})
+
+
+def back_up(path: Path, target: Path, *, replace: bool = False, progress: Progress | None = None) -> int:
+    """Copy the database *path* to *target* while it is in use or not; it is there whole, on the disk, or not at all.
+
+    Args:
+        path: The database file.
+        target: The copy.
+        replace: Overwrite *target* if it is there.
+        progress: Told how far it is.
+
+    Returns:
+        The size of the copy in bytes.
+
+    Raises:
+        StoreError: the copy could not be made, or is damaged; what was at *target* is still there.
+    """
+    if target.is_dir():
+        raise StoreError("the copy is a directory", where=str(target), fix="name a file in it")
+    if not target.parent.is_dir():
+        raise StoreError(
+            "the directory of the copy does not exist",
+            where=str(target),
+            fix=f"make it: mkdir -p {shlex.quote(str(target.parent))}",
+        )
+    if target.exists():
+        if path.exists() and target.samefile(path):
+            raise StoreError("the copy is the database itself", where=str(target), fix="name another file")
+        if not replace:
+            raise StoreError("there is a file of that name", where=str(target), fix="name another one, or use --force")
+    with visit(path) as connection:
+        return copy_into(connection, path, target, progress)
+
+
+def copy_into(connection: sqlite3.Connection, path: Path, target: Path, progress: Progress | None = None) -> int:
+    """Copy the database *path*, which *connection* has open, over *target*; it appears when it is whole and looked at.
+
+    Returns:
+        The size of the copy in bytes.
+
+    Raises:
+        StoreError: it could not be made, or is damaged.
+    """
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        # made by us, so that nobody else may read it at any time
+        os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        _vacuum_into(connection, draft, progress)
+        _look_through(draft, path)
+        _sync(draft)
+        size = draft.stat().st_size
+        draft.replace(target)
+        sync_directory(target.parent)
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        raise explain(error, path if code in _SOURCE else target) from None
+    except OSError as error:
+        raise StoreError(
+            f"the copy cannot be made: {error.strerror}", where=str(target), fix="name a file that can be written"
+        ) from None
+    finally:
+        for name in (draft, draft.with_name(draft.name + "-journal")):
+            with contextlib.suppress(OSError):
+                name.unlink()
+    return size
+
+
+def sync_directory(directory: Path) -> None:
+    """Have on the disk which names there are in *directory*."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        # some file systems cannot, and need not
+        with contextlib.suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _vacuum_into(connection: sqlite3.Connection, draft: Path, progress: Progress | None) -> None:
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+    (size,) = connection.execute("PRAGMA page_size").fetchone()
+    total = (pages - free) * size
+
+    def tell() -> int:
+        if progress is not None:
+            progress(min(draft.stat().st_size, total), total)
+        return 0
+
+    connection.set_progress_handler(tell, _STEPS)
+    try:
+        # a backup in steps would begin anew with every write of somebody else
+        connection.execute("VACUUM INTO ?", (str(draft),))
+    finally:
+        connection.set_progress_handler(None, 0)
+    if progress is not None:
+        progress(total, total)
+
+
+def _look_through(draft: Path, path: Path) -> None:
+    connection = sqlite3.connect(draft, isolation_level=None)
+    try:
+        found = [row for (row,) in connection.execute("PRAGMA quick_check(3)")]
+    finally:
+        connection.close()
+    if found != ["ok"]:
+        raise StoreError(
+            f"the database is damaged, and so would be the copy: {'; '.join(found)}",
+            where=str(path),
+            fix="look at it with `binp check`, and restore an earlier backup",
+        )
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

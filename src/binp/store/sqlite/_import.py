@@ -1,0 +1,181 @@
+"""Take in lines that were exported: what is not here yet, and what is newer than what is here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import orjson
+
+from binp.store.contract import FINISHED, Change, State, StoreError
+
+from ._export import TABLES, Table
+from ._file import File
+from ._open_run import CODES
+
+__all__ = ["take_in"]
+
+_TABLES = {table.name: table for table in TABLES}
+
+#: what a run says that had not ended when it was exported: nobody holds it any more
+_CUT_OFF = "interrupted: it had not ended when it was exported"
+
+_Row = dict[str, Any]
+
+
+def take_in(file: File, lines: Iterable[str], seq: int) -> tuple[int, list[Change]]:
+    """Take in *lines*; a transaction is open.
+
+    A row that is here already stays as it is, unless the one that comes is a later state of it: a run with a higher
+    revision that does not run here, a key with a higher version. So the same lines can be taken in again.
+
+    Returns:
+        How many rows were taken in, and the changes, numbered after *seq*.
+
+    Raises:
+        StoreError: a line is none of ours.
+    """
+    taking = _Taking(file, seq)
+    rows: dict[str, list[_Row]] = {}
+    for line in lines:
+        kind, row = _read(line)
+        rows.setdefault(kind, []).append(row)
+    for table in TABLES:
+        if table.name in rows:
+            taking.take(table, rows[table.name])
+    return taking.count, taking.changes
+
+
+def _read(line: str) -> tuple[str, _Row]:
+    try:
+        row = orjson.loads(line)
+        kind = row.pop("kind")
+    except (ValueError, AttributeError, TypeError, KeyError):
+        raise StoreError(f"this is no line of an export: {line[:80]!r}") from None
+    if kind not in _TABLES:
+        raise StoreError(f"a line of an export is of the kind {kind!r}, which is not known here", fix=_NEWER)
+    return kind, row
+
+
+_NEWER = "take it in with the version that wrote it, or a newer one"
+
+
+class _Taking:
+    def __init__(self, file: File, seq: int) -> None:
+        self.count = 0
+        self.changes: list[Change] = []
+        self._file = file
+        self._seq = seq
+
+    def take(self, table: Table, rows: list[_Row]) -> None:
+        """Rows of one table."""
+        steps: dict[str, Callable[[Table, list[_Row]], None]] = {
+            "run": self._take_runs,
+            "record": self._take_records,
+            "kv": self._take_keys,
+            "kv_removed": self._take_keys,
+        }
+        self._check(table, rows)
+        try:
+            steps.get(table.name, self._insert)(table, rows)
+        except (KeyError, ValueError, TypeError) as error:
+            raise StoreError(f"a line of the kind {table.name!r} makes no sense: {error!r}") from None
+
+    def _check(self, table: Table, rows: list[_Row]) -> None:
+        known = {column[1] for column in self._file.connection.execute(f"PRAGMA table_info({table.name})")}
+        for row in rows:
+            if unknown := row.keys() - known:
+                raise StoreError(
+                    f"a line of the kind {table.name!r} has {', '.join(sorted(unknown))}, which is not known here",
+                    fix=_NEWER,
+                )
+            if any(row.get(column) is None for column in table.key):
+                raise StoreError(f"a line of the kind {table.name!r} has no {' or no '.join(table.key)}")
+
+    def _take_runs(self, table: Table, rows: list[_Row]) -> None:
+        here = {id: (rev, state) for id, rev, state in self._file.ask("find_revisions", [row["id"] for row in rows])}  # noqa: A001 - the column
+        news: dict[int, _Row] = {}
+        for row in rows:
+            rev, code = here.get(row["id"], (0, CODES[State.INTERRUPTED]))
+            # one that goes on here is held here
+            if row["rev"] > rev and code > CODES[State.RUNNING]:
+                news[row["id"]] = _ended(row)
+        if not news:
+            return
+        labels: list[tuple[str, int]] = []
+        for row in news.values():
+            labels += [(label, row["id"]) for label in orjson.loads(row.get("labels") or "[]")]
+            self._tell("run", row["id"], row["rev"], row.get("journal") is not None)
+            row["state"] = CODES[State(row["state"])]
+        known = list(here.keys() & news.keys())
+        self._file.bulk("erase_labels", known)
+        self._file.bulk("erase_runs", known)
+        self._insert(table, list(news.values()))
+        ids = self._file.labels({label for label, _ in labels})
+        self._insert_all("run_label", ("label", "run"), [[ids[label], run] for label, run in labels])
+        self._file.newest = max(self._file.newest, *news)
+
+    def _take_records(self, table: Table, rows: list[_Row]) -> None:
+        here = {id for id, _, _ in self._file.ask("find_revisions", list({row["run"] for row in rows}))}  # noqa: A001 - the column
+        self._insert(table, [row for row in rows if row["run"] in here])
+
+    def _take_keys(self, table: Table, rows: list[_Row]) -> None:
+        whole = [row for row in rows if not _is_torn((row["namespace"], row["key"]))]
+        versions = self._file.ask("find_last_versions", [(row["namespace"], row["key"]) for row in whole])
+        news = [whole[place] for place, version in versions if whole[place]["version"] > version]
+        keys = [(row["namespace"], row["key"]) for row in news]
+        self._file.bulk("drop_keys", keys)
+        self._file.bulk("drop_removed_keys", keys)
+        # a name with a NUL in it comes through JSON shortened, and is as good as never used
+        news += [row for row in rows if _is_torn((row["namespace"], row["key"]))]
+        self._insert(table, news)
+        for row in news:
+            self._tell("kv", f"{row['namespace']}/{row['key']}", row["version"])
+
+    def _insert(self, table: Table, rows: Sequence[_Row]) -> None:
+        """Rows that are not there yet, as many with one statement as have the same columns."""
+        texts = {row[column] for row in rows for column in table.names if row.get(column) is not None}
+        names = self._file.ids_of(texts)
+        groups: dict[tuple[str, ...], list[list[Any]]] = {}
+        for row in rows:
+            values = [names[row[column]] if column in table.names else row[column] for column in row]
+            groups.setdefault(tuple(row), []).append(values)
+        for columns, values_of in groups.items():
+            self.count += self._insert_all(table.name, columns, values_of)
+
+    def _insert_all(self, table: str, columns: tuple[str, ...], rows: list[list[Any]]) -> int:
+        into = f"INSERT INTO {table} ({', '.join(columns)})"
+        execute = self._file.connection.execute
+        # SQLite cuts a text at a NUL that comes to it in JSON
+        whole = [row for row in rows if not _is_torn(row)]
+        kept = 0
+        if whole:
+            parts = ", ".join(f"json_extract(value, '$[{place}]')" for place in range(len(columns)))
+            statement = f"{into} SELECT {parts} FROM json_each(?) WHERE true ON CONFLICT DO NOTHING"  # noqa: S608 - our own columns
+            kept = execute(statement, (orjson.dumps(whole).decode(),)).rowcount
+        marks = ", ".join("?" for _ in columns)
+        for row in filter(_is_torn, rows):
+            kept += execute(f"{into} VALUES ({marks}) ON CONFLICT DO NOTHING", row).rowcount
+        return kept
+
+    def _tell(self, topic: str, id: int | str, rev: int, journal: bool = False) -> None:  # noqa: A002 - fields of Change
+        self._seq += 1
+        self.changes.append(Change(self._seq, topic, id, rev, journal))
+
+
+def _ended(row: _Row) -> _Row:
+    """*row* as a run that nobody holds any more."""
+    if State(row["state"]) in FINISHED:
+        return row
+    since = row["started"]
+    return row | {
+        "state": State.INTERRUPTED.value,
+        "ended": since,
+        "duration": 0,
+        "error": _CUT_OFF,
+        "slot": None,
+    }
+
+
+def _is_torn(row: Iterable[Any]) -> bool:
+    return any(isinstance(value, str) and "\0" in value for value in row)

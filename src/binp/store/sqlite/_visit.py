@@ -1,0 +1,45 @@
+"""Look into a database from outside, whether somebody has it open or not, and leave it as it was found."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from binp.store.contract import StoreError
+
+from ._connect import check_ours, connect_copier, connect_writer
+from ._owner import OwnerLock
+
+__all__ = ["visit"]
+
+
+@contextlib.contextmanager
+def visit(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection to the database *path* that reads, and may write what it reads into other files.
+
+    Raises:
+        StoreError: it cannot be opened, or is no database of this platform.
+    """
+    if not path.is_file():
+        raise StoreError("there is no database here", where=str(path), fix="name one that there is")
+    connection = connect_copier(path)
+    try:
+        check_ours(connection, path)
+        yield connection
+    finally:
+        connection.close()
+        _tidy_up(path)
+
+
+def _tidy_up(path: Path) -> None:
+    """Take away the empty log that one who only reads leaves behind where nobody else had the database open."""
+    log = path.with_name(path.name + "-wal")
+    lock = OwnerLock(path)
+    with contextlib.suppress(OSError, StoreError):
+        if log.stat().st_size == 0 and lock.take():
+            try:
+                connect_writer(path, "FULL").close()
+            finally:
+                lock.release()

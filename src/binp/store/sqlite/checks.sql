@@ -1,0 +1,53 @@
+-- What must never be found in a database. Each statement names what it looks for and counts it; they read everything.
+
+-- records_without_run: records that belong to no run
+SELECT count(*) FROM record WHERE run NOT IN (SELECT id FROM run);
+
+-- labels_without_run: labels of runs that are not there
+SELECT count(*) FROM run_label WHERE run NOT IN (SELECT id FROM run);
+
+-- labels_without_text: labels whose text is not there
+SELECT count(*) FROM run_label WHERE label NOT IN (SELECT id FROM label);
+
+-- labels_not_findable: runs that cannot be found by one of their labels
+SELECT count(*) FROM run CROSS JOIN json_each(run.labels) AS given
+LEFT JOIN label ON label.text = given.value
+LEFT JOIN run_label ON run_label.label = label.id AND run_label.run = run.id
+WHERE run_label.run IS NULL;
+
+-- labels_not_given: labels by which a run is found that has them not
+SELECT count(*) FROM run_label CROSS JOIN run ON run.id = run_label.run
+WHERE run_label.label IN (SELECT id FROM label)
+    AND NOT EXISTS (
+        SELECT 1 FROM json_each(run.labels) AS given CROSS JOIN label ON label.text = given.value
+        WHERE label.id = run_label.label
+    );
+
+-- runs_without_name: runs of operations, nodes or triggers whose names are not there
+SELECT count(*) FROM run
+WHERE operation NOT IN (SELECT id FROM name) OR description NOT IN (SELECT id FROM name)
+    OR trigger NOT IN (SELECT id FROM name) OR node NOT IN (SELECT id FROM name)
+    OR coalesce(journal, operation) NOT IN (SELECT id FROM name)
+    OR coalesce(actor, operation) NOT IN (SELECT id FROM name)
+    OR coalesce(version, operation) NOT IN (SELECT id FROM name);
+
+-- records_without_name: records whose level or source is not there
+SELECT count(*) FROM record WHERE level NOT IN (SELECT id FROM name) OR source NOT IN (SELECT id FROM name);
+
+-- too_few_counted: runs that have more records than they say
+SELECT count(*) FROM run WHERE records < (SELECT count(*) FROM record WHERE record.run = run.id);
+
+-- unknown_states: runs in a state that there is not
+SELECT count(*) FROM run WHERE state NOT BETWEEN 0 AND 6;
+
+-- ended_without_end: runs that have ended, and nobody knows when
+SELECT count(*) FROM run WHERE state > 1 AND (ended IS NULL OR duration IS NULL);
+
+-- open_with_end: runs that go on, and have an end
+SELECT count(*) FROM run WHERE state < 2 AND ended IS NOT NULL;
+
+-- failed_without_reason: runs that failed, and do not say why
+SELECT count(*) FROM run WHERE state IN (3, 4, 5) AND coalesce(error, '') = '';
+
+-- versions_below_one: keys of a version that there is not
+SELECT count(*) FROM kv WHERE version < 1;

@@ -1,0 +1,114 @@
+"""Whether a database is sound."""
+
+import os
+import sqlite3
+
+import pytest
+
+from binp.store.contract import SetKeys, State, StoreError
+from binp.store.sqlite import check
+
+
+@pytest.fixture
+async def filled(store, past, path):
+    """A database with runs of all kinds, closed; and how to change it behind the back of the platform."""
+    for state in State:
+        if state is not State.QUEUED:
+            run = await past.run(days=2, state=state, labels=("a", "b"), records=2)
+    await past.run(days=1, parent=run)
+    await store.write(SetKeys(namespace="n", items=(("k", "1"),), at=1))
+    await store.close()
+
+    def change(*statements):
+        connection = sqlite3.connect(path, isolation_level=None)
+        for statement in statements:
+            connection.execute(statement)
+        connection.close()
+
+    return change
+
+
+def problems(path, **given):
+    return {finding.name: finding.problems for finding in check(path, **given) if finding.problems}
+
+
+def test_a_sound_database(filled, path):
+    """Everything is looked at, nothing is found, and the file is as it was."""
+    before = path.read_bytes()
+
+    assert problems(path) == problems(path, thorough=True) == {}
+    assert [finding.name for finding in check(path)] == ["pages", "schema", "content"]
+    assert path.read_bytes() == before
+    assert [file.name for file in path.parent.iterdir()] == ["data.db"]
+
+
+async def test_one_that_is_in_use(store, past, path):
+    """It can be looked at while it is open, with a run that goes on."""
+    await past.run(days=1, state=State.RUNNING, records=3)
+
+    assert problems(path) == {}
+
+
+@pytest.mark.parametrize(
+    ("statement", "problem"),
+    [
+        ("DELETE FROM run WHERE state = 3", "2 records that belong to no run"),
+        ("DELETE FROM run WHERE state = 3", "2 labels of runs that are not there"),
+        ("DELETE FROM label WHERE text = 'a'", "6 labels whose text is not there"),
+        ("DELETE FROM run_label WHERE run = (SELECT min(id) FROM run)", "2 runs that cannot be found"),
+        ("UPDATE run SET labels = NULL WHERE state = 3", "2 labels by which a run is found that has them not"),
+        ("DELETE FROM name WHERE text = 'work'", "runs of operations, nodes or triggers whose names are not there"),
+        ("DELETE FROM name WHERE text = 'info'", "records whose level or source is not there"),
+        ("UPDATE run SET records = 1 WHERE state = 3", "1 runs that have more records than they say"),
+        ("UPDATE run SET state = 9 WHERE state = 6", "1 runs in a state that there is not"),
+        ("UPDATE run SET ended = NULL WHERE state = 3", "1 runs that have ended, and nobody knows when"),
+        ("UPDATE run SET ended = 5 WHERE state = 1", "1 runs that go on, and have an end"),
+        ("UPDATE run SET error = '' WHERE state = 3", "1 runs that failed, and do not say why"),
+        ("UPDATE kv SET version = 0", "1 keys of a version that there is not"),
+        ("DROP TABLE record", "it cannot be said whether there are records that belong to no run: no such table"),
+    ],
+)
+def test_what_must_never_be_is_found(filled, path, statement, problem):
+    """Each kind of contradiction is counted and named."""
+    filled(statement)
+
+    (found,) = problems(path).values()
+    assert any(problem in text for text in found), found
+
+
+def test_a_changed_schema(filled, path):
+    """A database of a newer version, and one whose migrations were tampered with."""
+    filled("UPDATE migration SET sha256 = 'x'")
+    assert "is not the one that was applied" in problems(path)["schema"][0]
+    filled("UPDATE migration SET version = 99")
+    assert problems(path)["schema"] == ("the database has schema 99, and this version knows schema 1",)
+
+
+@pytest.mark.parametrize("thorough", [False, True])
+def test_damaged_pages(filled, path, thorough):
+    """A page that was overwritten is found, whatever else can be read."""
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        for page in range(5, size // 4096, 3):
+            file.seek(page * 4096)
+            file.write(os.urandom(4096))
+
+    assert problems(path, thorough=thorough)["indexes and pages" if thorough else "pages"]
+
+
+def test_an_index_that_contradicts_its_table(filled, path):
+    """What only a thorough look finds: an index without an entry."""
+    other = "replace(sql, 'operation, state', 'operation, node')"
+    filled("PRAGMA writable_schema = 1", f"UPDATE sqlite_schema SET sql = {other} WHERE name = 'run_operation'")
+
+    assert "pages" not in problems(path)
+    assert problems(path, thorough=True)["indexes and pages"]
+
+
+def test_what_is_no_database(path):
+    """A missing file and one of another kind are refused in words."""
+    with pytest.raises(StoreError, match="there is no database here"):
+        problems(path)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" * 500)
+    with pytest.raises(StoreError, match="the file is not a database"):
+        problems(path)
