@@ -1,6 +1,7 @@
 """What every store promises, held against each of them."""
 
 import asyncio
+import json
 import math
 import random
 import threading
@@ -12,6 +13,7 @@ from binp.store.contract import (
     AddLabels,
     BeginRun,
     EndRun,
+    Import,
     MoveSchedule,
     Once,
     PauseSchedule,
@@ -1016,3 +1018,26 @@ def test_begin_is_a_value():
     """Writes are values: equal if their fields are."""
     given = {"id": 1, "operation": "a", "trigger": "call", "node": "n", "at": 1}
     assert BeginRun(**given) == BeginRun(**given)
+
+
+async def test_what_was_exported_is_taken_in(store):
+    """Rows come with all that belongs to them, once; a line that is none is refused with those it came with."""
+    run = {"kind": "run", "id": 2**40, "operation": "work", "description": "", "state": "succeeded", "trigger": "call"}
+    run |= {"attempt": 1, "epoch": 1, "node": "elsewhere", "started": 5, "ended": 7, "duration": 2, "records": 1}
+    run |= {"rev": 3, "labels": '["a"]'}
+    record = {"kind": "record", "run": 2**40, "seq": 1, "at": 6, "level": "info", "source": "record", "message": "said"}
+    key = {"kind": "kv", "namespace": "n", "key": "k", "value": "1", "version": 7, "updated": 5}
+    lines = tuple(json.dumps(row) for row in (run, record, key))
+
+    assert await store.write(Import(lines=lines)) == 3
+    assert await store.write(Import(lines=lines)) == 0
+
+    found = (await store.find_runs(RunQuery(labels=("a",)))).runs
+    assert [(one.id, one.operation, one.state, one.node) for one in found] == [
+        (2**40, "work", State.SUCCEEDED, "elsewhere")
+    ]
+    assert [one.message for one in await store.get_records(2**40)] == ["said"]
+    assert (await store.get_key("n", "k")).version == 7
+    with pytest.raises(StoreError):
+        await store.write(Import(lines=(json.dumps(key | {"version": 8}), "no line")))
+    assert (await store.get_key("n", "k")).version == 7

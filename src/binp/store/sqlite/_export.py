@@ -14,6 +14,7 @@ import orjson
 from ._connect import explain
 from ._migrate import standing
 from ._open_run import STATES
+from ._statements import statements
 from ._visit import visit
 
 __all__ = ["FORMAT", "TABLES", "Table", "export"]
@@ -40,12 +41,14 @@ class Table:
 _RUN = Table(
     "run", ("id",), ("operation", "journal", "description", "trigger", "actor", "node", "version", "cancelled_by")
 )
+#: these carry what they were before
+_KEYS = (Table("kv", ("namespace", "key")), Table("kv_removed", ("namespace", "key")))
 _PARTS = (Table("record", ("run", "seq"), ("level", "source")),)
 
 #: in the order in which they are exported; a run comes before what belongs to it
 TABLES = (
-    Table("kv", ("namespace", "key")),
-    Table("kv_removed", ("namespace", "key")),
+    Table("kv_floor", ("id",)),
+    *_KEYS,
     Table("service", ("name",)),
     Table("schedule", ("name",)),
     Table("once", ("key",)),
@@ -120,8 +123,17 @@ class _Reader:
                 row[column] = self._names.get(row[column])
             if table is _RUN:
                 row["state"] = STATES[row["state"]]
+            elif table in _KEYS:
+                row["past"] = self._past(row["namespace"], row["key"])
             self.count += 1
             yield orjson.dumps({"kind": table.name} | {name: value for name, value in row.items() if value is not None})
+
+    def _past(self, namespace: str, key: str) -> list[tuple[Any, ...]] | None:
+        """What a key was before, the oldest first: version, value, module, at, run, actor, removed."""
+        given = {"namespace": namespace, "key": key, "after": -1, "limit": -1}
+        versions = self._connection.execute(statements()["get_history"], given).fetchall()
+        # the first is what it is now, and none has an end any more
+        return [version[:7] for version in reversed(versions[1:])] or None
 
     def _learn(self, ids: set[Any]) -> None:
         unknown = ids - self._names.keys()

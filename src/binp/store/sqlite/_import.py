@@ -74,6 +74,7 @@ class _Taking:
             "record": self._take_records,
             "kv": self._take_keys,
             "kv_removed": self._take_keys,
+            "kv_floor": self._raise_floor,
         }
         self._check(table, rows)
         try:
@@ -120,17 +121,35 @@ class _Taking:
         self._insert(table, [row for row in rows if row["run"] in here])
 
     def _take_keys(self, table: Table, rows: list[_Row]) -> None:
-        whole = [row for row in rows if not _is_torn((row["namespace"], row["key"]))]
-        versions = self._file.ask("find_last_versions", [(row["namespace"], row["key"]) for row in whole])
-        news = [whole[place] for place, version in versions if whole[place]["version"] > version]
-        keys = [(row["namespace"], row["key"]) for row in news]
-        self._file.bulk("drop_keys", keys)
-        self._file.bulk("drop_removed_keys", keys)
-        # a name with a NUL in it comes through JSON shortened, and is as good as never used
-        news += [row for row in rows if _is_torn((row["namespace"], row["key"]))]
-        self._insert(table, news)
+        versions = dict.fromkeys(range(len(rows)), 0)
+        for statement in ("find_versions", "find_removed"):
+            asked = [each for place, row in enumerate(rows) for each in (place, row["namespace"], row["key"])]
+            for place, version, *_ in self._file.look_up(statement, asked):
+                versions[place] = max(versions[place], version)
+        news = [row for place, row in enumerate(rows) if row["version"] > versions[place]]
+        if not news:
+            return
+        names = [each for row in news for each in (row["namespace"], row["key"])]
+        self._file.put("drop_keys", names)
+        self._file.put("unbury_keys", names)
+        past: list[Any] = []
+        newest = self._file.keys.newest
         for row in news:
+            link = None
+            for version in row.pop("past", ()):
+                newest += 1
+                past += (row["namespace"], row["key"], newest, *version, link)
+                link = newest
+            row["past"] = link
             self._tell("kv", f"{row['namespace']}/{row['key']}", row["version"])
+        self._file.put("add_past", past)
+        self._insert(table, news)
+        # of what is kept of all keys together nothing is known any more
+        self._file.keys.read()
+
+    def _raise_floor(self, _table: Table, rows: list[_Row]) -> None:
+        for row in rows:
+            self._file.run("raise_floor", {"version": row["version"]})
 
     def _insert(self, table: Table, rows: Sequence[_Row]) -> None:
         """Rows that are not there yet, as many with one statement as have the same columns."""
