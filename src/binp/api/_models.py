@@ -19,6 +19,7 @@ __all__ = [
     "InvokeResult",
     "Keeping",
     "Key",
+    "Lines",
     "Query",
     "Question",
     "RecordInfo",
@@ -30,6 +31,7 @@ __all__ = [
     "ScheduleControl",
     "ServiceControl",
     "Started",
+    "Taken",
 ]
 
 
@@ -248,6 +250,22 @@ class Key(BaseModel):
             version=row.version,
             updated_at=as_datetime(row.updated),
         )
+
+
+class Lines(BaseModel):
+    """Lines that were exported."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    #: each a JSON object
+    lines: list[str] = Field(max_length=5000)
+
+
+class Taken(BaseModel):
+    """What came of them."""
+
+    #: how many were not here, or were a later state of what was
+    taken: int
 
 
 class Keeping(BaseModel):

@@ -9,10 +9,14 @@ import click
 from buvar.errors import Explained
 
 from ._action import action
+from ._check import check, migrate
+from ._copies import backup, restore
+from ._info import info
 from ._journal import journal
 from ._link import link
 from ._run import run
 from ._schedule import schedule
+from ._transfer import export, import_lines
 from ._version import version
 
 __all__ = ["main"]
@@ -43,5 +47,19 @@ def main() -> None:
     """Serve a file of Python functions: buttons, history, background services."""
 
 
-for _command in (run, action, journal, schedule, link, version):
+for _command in (
+    run,
+    action,
+    journal,
+    schedule,
+    link,
+    version,
+    backup,
+    restore,
+    check,
+    export,
+    import_lines,
+    info,
+    migrate,
+):
     main.add_command(_command)

@@ -60,6 +60,20 @@ def with_server(command: F) -> F:
     return command
 
 
+def with_database(command: F) -> F:
+    """Give a command the option that names a database; it gets ``db``."""
+    return click.option("--db", metavar="URL", help="URL or path of the database; data.db by default.")(command)
+
+
+def database_of(db: str | None) -> Path:
+    """The file of the database that was named, or is set.
+
+    Raises:
+        StoreError: the URL names no database.
+    """
+    return Server(db=db, url=None, token=None).database
+
+
 def with_json(command: F) -> F:
     """Give a command the option ``--json``; it gets ``as_json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ._home import DifferentDatabases, Home, Part
+from ._retention import retention_of
 from ._stores import HomeClosed
 
-__all__ = ["DifferentDatabases", "Home", "HomeClosed", "Part"]
+__all__ = ["DifferentDatabases", "Home", "HomeClosed", "Part", "retention_of"]

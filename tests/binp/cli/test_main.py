@@ -26,7 +26,15 @@ HEAVY = (
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["-h"], ["run", "--help"], ["action", "invoke", "--help"], ["journal", "--help"], ["version"]],
+    [
+        ["--help"],
+        ["-h"],
+        ["run", "--help"],
+        ["action", "invoke", "--help"],
+        ["journal", "--help"],
+        ["backup", "--help"],
+        ["version"],
+    ],
 )
 def test_help_loads_nothing_heavy(run_python: Callable[[str], str], arguments: list[str]) -> None:
     """Asking for help loads neither the web, nor a database, nor what draws tables."""
@@ -44,7 +52,8 @@ def test_the_commands_are_listed() -> None:
     text = CliRunner().invoke(main, ["--help"]).output
 
     commands = [line.split()[0] for line in text.partition("Commands:\n")[2].splitlines()]
-    assert commands == ["action", "journal", "link", "run", "schedule", "version"]
+    ours = ["backup", "check", "export", "import", "info", "migrate", "restore"]
+    assert commands == sorted(["action", "journal", "link", "run", "schedule", "version", *ours])
 
 
 def test_the_version() -> None:

@@ -7,5 +7,18 @@ from ._copy import Progress, back_up
 from ._export import export
 from ._restore import restore
 from ._store import SqliteStore
+from ._upgrade import rehearse, upgrade
+from ._usage import usage_of
 
-__all__ = ["Finding", "Progress", "SqliteStore", "back_up", "check", "export", "restore"]
+__all__ = [
+    "Finding",
+    "Progress",
+    "SqliteStore",
+    "back_up",
+    "check",
+    "export",
+    "rehearse",
+    "restore",
+    "upgrade",
+    "usage_of",
+]

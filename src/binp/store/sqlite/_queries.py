@@ -15,10 +15,10 @@ from binp.store.contract import RecordRow, Run, RunPage, RunQuery, ScheduleRow, 
 
 from ._connect import connect_reader, explain
 from ._key_reads import KeyReads
-from ._old import Finder
 from ._open_run import CODES, STATES
 from ._statements import statements
 from ._text import clean_name
+from ._usage import read_usage
 
 __all__ = ["Reader"]
 
@@ -119,22 +119,7 @@ class Reader:
 
     def get_usage(self) -> Usage:
         """What the file holds and takes up."""
-        used, free, size = Finder(self.connection).size()
-        oldest = self._ask("oldest_run").fetchone()
-        erased = self._ask("get_erased").fetchone() or (0, None)
-        log = 0
-        with contextlib.suppress(FileNotFoundError):
-            log = self._path.with_name(self._path.name + "-wal").stat().st_size
-        (runs,) = self._ask("count_all", {"after": -1}).fetchone()
-        return Usage(
-            used=used,
-            free=free * size,
-            log=log,
-            runs=runs,
-            oldest=None if oldest is None else oldest[0],
-            erased=erased[0],
-            erased_at=erased[1],
-        )
+        return read_usage(self.connection, self._path)
 
     def find_runs(self, query: RunQuery) -> RunPage:
         """A page of runs, newest first."""

@@ -1,0 +1,71 @@
+"""Look whether the database is sound, and change its schema."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import click
+
+from ._options import database_of, with_database
+
+
+@click.command(short_help="Look whether the database is sound.")
+@click.option("--thorough", is_flag=True, help="Compare every index with its table as well; takes much longer.")
+@with_database
+def check(thorough: bool, db: str | None) -> None:
+    """Look whether the database is sound: its pages, its schema, and whether what is in it fits together.
+
+    It may be in use. Nothing is changed. The status is 0 if nothing was found, 1 if something was.
+    """
+    from binp.store.sqlite import check as look
+
+    from ._progress import size_text
+
+    path = database_of(db)
+    began = time.monotonic()
+    is_sound = True
+    for finding in look(path, thorough=thorough):
+        note = f"  {finding.note}" if finding.note else ""
+        took = f"{time.monotonic() - began:.1f} s"
+        click.echo(f"{'BAD' if finding.problems else 'ok ':<4}{finding.name:<18}{took:>8}{note}")
+        for problem in finding.problems:
+            click.echo(f"      {problem}")
+        is_sound = is_sound and not finding.problems
+        began = time.monotonic()
+    if not is_sound:
+        click.echo(
+            f"Error: {path.name} is damaged\n  where: {path}\n  fix:   restore a backup: binp restore FILE; "
+            "or save what can be read: binp export > FILE",
+            err=True,
+        )
+        sys.exit(1)
+    click.echo(f"{path.name} is sound ({size_text(path.stat().st_size)})")
+
+
+@click.command(short_help="Bring the schema of the database up to date.")
+@click.option("--dry-run", is_flag=True, help="Try it on a copy; the database may be in use, and stays as it is.")
+@with_database
+def migrate(dry_run: bool, db: str | None) -> None:
+    """Bring the schema of the database up to date, which nobody may have open.
+
+    The server does that by itself when it starts; here it can be done, and tried, before. A copy is made first.
+    """
+    from binp.store.sqlite import rehearse, upgrade
+
+    from ._progress import progress_bar
+
+    path = database_of(db)
+    began = time.monotonic()
+    if dry_run:
+        with progress_bar("copying") as show:
+            names = rehearse(path, show)
+    else:
+        names = upgrade(path)
+    if not names:
+        click.echo("the schema is up to date")
+        return
+    for name in names:
+        click.echo(name)
+    took = f"{time.monotonic() - began:.1f} s"
+    click.echo(f"tried on a copy in {took}; nothing was changed" if dry_run else f"applied in {took}")

@@ -1,0 +1,56 @@
+"""Show people how far long work is; say nothing where nobody looks."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import click
+
+#: seconds between two times that it is drawn
+_PAUSE = 0.1
+
+
+@contextlib.contextmanager
+def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal; gives what is to be called with how much of how much is done."""
+    if not sys.stderr.isatty():
+        yield lambda _done, _total: None
+        return
+    with click.progressbar(length=1000, label=label, file=sys.stderr) as bar:
+
+        def show(done: int, total: int) -> None:
+            share = 1000 if done >= total else done * 1000 // total
+            bar.update(share - bar.pos)
+
+        yield show
+
+
+@contextlib.contextmanager
+def counter(what: str) -> Iterator[Callable[[int], None]]:
+    """A number on a terminal that grows; gives what is to be called with it."""
+    if not sys.stderr.isatty():
+        yield lambda _number: None
+        return
+    shown = 0.0
+
+    def show(number: int) -> None:
+        nonlocal shown
+        if time.monotonic() - shown > _PAUSE:
+            shown = time.monotonic()
+            click.echo(f"\r{number:,} {what}", nl=False, err=True)
+
+    try:
+        yield show
+    finally:
+        # over what was written
+        click.echo("\r" + " " * 40 + "\r", nl=False, err=True)
+
+
+def size_text(size: int) -> str:
+    """A number of bytes."""
+    if size < 1_000_000:
+        return f"{size / 1e3:.1f} kB"
+    return f"{size / 1e6:.1f} MB" if size < 1_000_000_000 else f"{size / 1e9:.2f} GB"

@@ -1,0 +1,155 @@
+"""Write all that a database keeps as lines of JSON, and take such lines in."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import IO, Any
+
+import click
+
+from ._options import Server, database_of, with_database, with_server
+
+#: lines, and characters in them, that are taken in at once
+_LINES, _CHARACTERS = 500, 500_000
+
+
+@click.command(short_help="Write all that the database keeps as lines of JSON.")
+@with_database
+def export(db: str | None) -> None:
+    """Write all that the database keeps to standard output, as lines of JSON.
+
+    Runs with their records and labels, keys with their versions, what is known of services and schedules. The database
+    may be in use.
+    """
+    from binp.store.sqlite import export as lines_of
+
+    from ._progress import counter
+
+    out = sys.stdout.buffer
+    with counter("lines") as show:
+        for number, line in enumerate(lines_of(database_of(db))):
+            out.write(line + b"\n")
+            show(number)
+        out.flush()
+
+
+@click.command("import", short_help="Take in lines that were exported.")
+@click.argument("file", type=click.File("r", encoding="utf-8"), default="-")
+@with_server
+def import_lines(file: IO[str], **where: Any) -> None:
+    """Take in the lines of FILE, or of standard input, that `binp export` wrote.
+
+    What is in the database already stays as it is, unless a later state of it comes; so lines may be taken in again. A
+    run that had not ended is interrupted here. If the database is served, the server takes them in.
+    """
+    from ._progress import counter
+
+    lines = _Lines(file)
+    with counter("lines") as show:
+        taken = _take_in(lines.parts(show), Server(**where))
+    click.echo(f"{lines.number:,} lines, {taken:,} of them new")
+    if not lines.is_whole:
+        click.echo("Error: the lines are cut off: the last one is missing; what came was taken in", err=True)
+        sys.exit(1)
+
+
+class _Lines:
+    """The lines of a file, some at a time."""
+
+    def __init__(self, file: Iterable[str]) -> None:
+        #: lines so far
+        self.number = 0
+        #: the last line was seen, and there were as many as it says
+        self.is_whole = False
+        self._file = iter(file)
+
+    def parts(self, show: Callable[[int], None]) -> Iterator[tuple[str, ...]]:
+        """Lines to be taken in together; *show* is told how many were.
+
+        Raises:
+            UsageError: it is no export, or one of a later version.
+        """
+        self._read_head()
+        part: list[str] = []
+        size = 0
+        for text in self._file:
+            line = text.strip()
+            if self._is_last(line):
+                break
+            part.append(line)
+            self.number += 1
+            size += len(line)
+            if len(part) >= _LINES or size >= _CHARACTERS:
+                yield tuple(part)
+                part, size = [], 0
+                show(self.number)
+        if part:
+            yield tuple(part)
+
+    def _is_last(self, line: str) -> bool:
+        from binp.errors import UsageError
+
+        try:
+            row = json.loads(line)
+            kind = row["kind"]
+        except (ValueError, TypeError, KeyError):
+            raise UsageError(
+                f"line {self.number + 2} is no line of an export: {line[:60]!r}",
+                fix="write it anew: binp export > FILE; lines before that may have been taken in, which does no harm",
+            ) from None
+        if kind != "end":
+            return False
+        self.is_whole = row.get("lines") == self.number
+        return True
+
+    def _read_head(self) -> None:
+        from binp.errors import UsageError
+
+        try:
+            head = json.loads(next(self._file, ""))
+            number = head["format"] if head["kind"] == "binp" else None
+        except (ValueError, TypeError, KeyError):
+            number = None
+        if number is None:
+            raise UsageError("this is no export of binp", fix="write one: binp export > FILE")
+        if number != 1:
+            raise UsageError(
+                f"the export has format {number}, and this version knows format 1",
+                fix="take it in with the version that wrote it, or a newer one",
+            )
+
+
+def _take_in(parts: Iterator[tuple[str, ...]], server: Server) -> int:
+    """Through the server if there is one, else into the file; the number of lines that were new."""
+    from binp.client import NotServed
+
+    try:
+        client = server.client()
+    except NotServed:
+        if server.url is not None:
+            raise
+        return _into_file(parts, server)
+
+    def send(part: tuple[str, ...]) -> int:
+        return int(client.post("/internal/import", {"lines": part})["taken"])
+
+    return sum(map(send, parts))
+
+
+def _into_file(parts: Iterator[tuple[str, ...]], server: Server) -> int:
+    import asyncio
+
+    from binp.store import open_store
+    from binp.store.contract import Import
+
+    async def run() -> int:
+        store = open_store(str(server.database))
+        await store.open()
+        try:
+            return sum([int(await store.write(Import(lines=part))) for part in parts])
+        finally:
+            await store.close()
+
+    return asyncio.run(run())

@@ -1,0 +1,45 @@
+"""What a database holds and takes up."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+from binp.store.contract import Usage
+
+from ._old import Finder
+from ._visit import visit
+
+__all__ = ["read_usage", "usage_of"]
+
+
+def read_usage(connection: sqlite3.Connection, path: Path) -> Usage:
+    """What the database *path* holds, which *connection* has open."""
+    finder = Finder(connection)
+    used, free, size = finder.size()
+    oldest = finder.ask("oldest_run").fetchone()
+    erased = finder.ask("get_erased").fetchone() or (0, None)
+    (runs,) = finder.ask("count_all", {"after": -1}).fetchone()
+    log = 0
+    with contextlib.suppress(FileNotFoundError):
+        log = path.with_name(path.name + "-wal").stat().st_size
+    return Usage(
+        used=used,
+        free=free * size,
+        log=log,
+        runs=runs,
+        oldest=None if oldest is None else oldest[0],
+        erased=erased[0],
+        erased_at=erased[1],
+    )
+
+
+def usage_of(path: Path) -> Usage:
+    """What the database *path* holds, whether somebody has it open or not.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    with visit(path) as connection:
+        return read_usage(connection, path)
