@@ -356,7 +356,7 @@ class MoveSchedule(Write):
     at: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value(frozen=True, kw_only=True, slots=True)
 class Import(Write):
     """Rows that a store exported are to be here as well. Acknowledged with the number of those that were taken in.
 

@@ -32,7 +32,7 @@ _logger = logging.getLogger("binp.store")
 _BATCH = 4096
 
 _COMING_OR_GOING = frozenset({Join.kind, Leave.kind})
-_ALONE = _COMING_OR_GOING.union(TENDING)
+_ALONE = _COMING_OR_GOING | TENDING | {Import.kind}
 
 #: seconds after which what is committed is on the disk, if nothing brought it there before
 _ON_DISK = 1.0
