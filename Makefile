@@ -81,6 +81,7 @@ test-all: ## the tests on every supported Python at hand
 		version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 		echo "Python $$version"; \
 		PYTHON=$$python $(ENVIRONMENT) dev --venv .venv-$$version || exit; \
+		.venv-$$version/bin/python hatch_build.py || exit; \
 		.venv-$$version/bin/python $(PYTEST) $(ARGS) || exit; done
 
 lock: ## constraints.txt anew: the newest versions that fit every Python at hand

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import sqlite3
 from collections.abc import Callable
@@ -260,7 +261,7 @@ def test_a_database_of_a_newer_version(tmp_path: Path, serve: Callable[..., Any]
     """A database that a newer version wrote is left alone."""
     (tmp_path / "ops.py").write_text(GOOD)
     serve().stop()
-    with sqlite3.connect(tmp_path / "data.db") as database:
+    with contextlib.closing(sqlite3.connect(tmp_path / "data.db")) as database, database:
         database.execute("INSERT INTO migration SELECT version + 1000, name, sha256, applied FROM migration")
     text = refused("run", "ops.py", "--port", "0")
 

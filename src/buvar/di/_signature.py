@@ -124,4 +124,5 @@ def evaluate(annotation: Any, names: Names) -> Any:
         AttributeError, SyntaxError, TypeError: it is no valid annotation.
     """
     holder = types.SimpleNamespace(__annotations__={"it": annotation})
-    return typing.get_type_hints(holder, {"__builtins__": {}}, names, include_extras=True)["it"]
+    # from 3.12 on a subscript like Box[int] imports `typing`, for which there must be an `__import__`
+    return typing.get_type_hints(holder, {"__builtins__": vars(builtins)}, names, include_extras=True)["it"]

@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import types
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, Optional, TypeVar
+from typing import Any, Generic, Optional, TypeVar
 
 import attrs
 import pytest
@@ -269,6 +269,26 @@ async def test_text_inside_of_types(adapters):
     di.register(make)
     with pytest.raises(di.AdapterError, match="name 'Evermore' is not defined"):
         await di.nject(list[Local])
+
+
+async def test_generics_in_text(adapters):
+    """DI-11: text may subscript generic classes, those of `typing` and those of the user."""
+
+    class Box(Generic[T]):
+        pass
+
+    def box() -> "Box[int]":
+        return Box()
+
+    class Shelf:
+        def __init__(self, box: "Box[int]", boxes: "list[Box[str]] | None" = None):
+            self.box, self.boxes = box, boxes
+
+    di.register(box, Shelf)
+
+    shelf = await di.nject(Shelf)
+    assert type(shelf.box) is Box
+    assert shelf.boxes is None
 
 
 async def test_registering_again_what_cannot_be_read_yet(adapters):
