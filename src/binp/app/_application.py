@@ -38,6 +38,10 @@ _inject.install()
 Surround = Callable[[AbstractAsyncContextManager[Any]], AbstractAsyncContextManager[Any]]
 
 
+#: a part of a path that no route of the user is about
+_NOWHERE = secrets.token_hex(8)
+
+
 class Application(FastAPI):
     """A FastAPI application whose routes are the user's.
 
@@ -150,7 +154,7 @@ class Application(FastAPI):
         routes = [route for route in self.router.routes if id(route) not in known]
         if literally is None:
             return any(_matches(route, scope, path) is not Match.NONE for route in routes)
-        elsewhere = f"/{secrets.token_hex(8)}{path.removeprefix(literally)}"
+        elsewhere = f"/{_NOWHERE}{path.removeprefix(literally)}"
         return any(
             _matches(route, scope, path) is Match.FULL and _matches(route, scope, elsewhere) is Match.NONE
             for route in routes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from collections.abc import Iterable
@@ -118,6 +119,7 @@ def _split(text: str) -> tuple[str, int | None] | None:
     return (str(address) if address else host), (int(rest[1:]) if len(rest) > 1 else None)
 
 
+@functools.lru_cache(1024)
 def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         address = ipaddress.ip_address(text)
