@@ -16,6 +16,7 @@ from ._errors import BadStoreUrl, SchemaTooNew, StoreClosed, StoreError, StoreOw
 from ._retention import Keep, Retention, Usage
 from ._rows import (
     Change,
+    Health,
     KeyValue,
     KeyVersion,
     RecordRow,
@@ -66,6 +67,7 @@ __all__ = [
     "Change",
     "Condition",
     "EndRun",
+    "Health",
     "Import",
     "Keep",
     "KeepStep",

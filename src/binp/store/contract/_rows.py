@@ -214,6 +214,23 @@ class ScheduleRow:
     updated: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Health:
+    """Whether a store takes writes."""
+
+    #: why it does not; None if it does
+    reason: str | None = None
+    #: how that is mended
+    fix: str | None = None
+    #: since when it does not, microseconds since the epoch
+    since: int | None = None
+
+    @property
+    def is_degraded(self) -> bool:
+        """It takes no writes; what was read can still be read."""
+        return self.reason is not None
+
+
 class Change(NamedTuple):
     """Something changed and is committed."""
 

@@ -7,7 +7,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from ._retention import Retention, Usage
-from ._rows import Change, KeyValue, KeyVersion, RecordRow, Run, RunPage, RunQuery, ScheduleRow, ServiceRow, StepRow
+from ._rows import (
+    Change,
+    Health,
+    KeyValue,
+    KeyVersion,
+    RecordRow,
+    Run,
+    RunPage,
+    RunQuery,
+    ScheduleRow,
+    ServiceRow,
+    StepRow,
+)
 from ._writes import Ack, Write
 
 
@@ -42,6 +54,14 @@ class Store(Protocol):
     def feed(self) -> str:
         """Identity of the change feed: ``seq`` of another feed cannot be compared."""
 
+    @property
+    def health(self) -> Health:
+        """Whether it takes writes, as far as is known."""
+
+    @property
+    def queued(self) -> int:
+        """How many writes of this process wait to be committed."""
+
     async def open(self) -> None:
         """Open, migrate if needed, mark what a dead process left running as interrupted.
 
@@ -66,7 +86,8 @@ class Store(Protocol):
         What begins, ends or decides something is committed at once; records, labels, progress and what a service is
         seen to be are committed with the next of these, when somebody awaits them, and after 50 milliseconds at the
         latest. A write fails through its acknowledgement alone: when very many are queued, further records and their
-        like do, so await what is written in numbers.
+        like do, so await what is written in numbers. When the database takes no writes (:attr:`health`), they wait up
+        to ten seconds for it to take them again, and fail with the reason otherwise.
 
         Raises:
             StoreClosed: the store is not open.
@@ -83,6 +104,12 @@ class Store(Protocol):
         """Call *callback* on the loop when this process takes the role of the owner after it was a client.
 
         Returns what ends it. Not called for the role that :meth:`open` found; that one is in :attr:`role`.
+        """
+
+    def on_health(self, callback: Callable[[Health], None]) -> Callable[[], None]:
+        """Call *callback* on the loop when the database takes no writes any more, and when it does again.
+
+        Returns what ends it. A database that takes none is tried every second.
         """
 
     def get_key(self, namespace: str, key: str) -> Awaitable[KeyValue | None]:

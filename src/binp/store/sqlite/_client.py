@@ -14,13 +14,13 @@ from typing import Any, Protocol
 
 import orjson
 
-from binp.store.contract import StoreError
+from binp.store.contract import Health, StoreError
 
 from ._delivery import Delivery
 from ._nodes import Node
 from ._outbox import Outbox
 from ._receipt import Awaited, Failure, Receipt
-from ._wire import HEAD, decode_changes, decode_outcome, encode_node, encode_write, frame, size_of
+from ._wire import HEAD, decode_changes, decode_outcome, encode_node, encode_write, frame, health_of, size_of
 
 __all__ = ["Client", "Gone", "Succession"]
 
@@ -29,8 +29,9 @@ _logger = logging.getLogger("binp.store")
 #: writes in one frame
 _BATCH = 2048
 
-#: writes on their way, above which no more are sent
+#: writes on their way, and characters in them, above which no more are sent
 _MOST_IN_FLIGHT = 16_384
+_MOST_CHARACTERS = 64 * 1024 * 1024
 
 #: seconds that an owner has to say welcome
 _WELCOME = 10.0
@@ -76,6 +77,8 @@ class Client:
         self._succession = succession
         self._socket: socket.socket | None = None
         self._flight: deque[Receipt] = deque()
+        #: characters in it
+        self._characters = 0
         self._landing = threading.Condition()
         self._number = 0
         self._heard = 0
@@ -104,7 +107,7 @@ class Client:
     def give_back(self, numbered: int, refused: list[list[Any]]) -> None:
         """This process has become the owner: settle what is known to be committed, queue the rest again."""
         self._land_known(numbered, refused)
-        rest, self._flight = self._flight, deque()
+        rest, self._flight, self._characters = self._flight, deque(), 0
         self._outbox.put_back(rest)
 
     def _run(self) -> None:
@@ -137,10 +140,15 @@ class Client:
             receipt.number = self._number
             with self._landing:
                 self._flight.append(receipt)
+                self._characters += receipt.size
         self._delivery.mark(time.monotonic())
         self._transmit(encoded)
         with self._landing:
-            self._landing.wait_for(lambda: len(self._flight) < _MOST_IN_FLIGHT or self._is_lost)
+            self._landing.wait_for(self._may_send)
+
+    def _may_send(self) -> bool:
+        has_room = len(self._flight) < _MOST_IN_FLIGHT and self._characters < _MOST_CHARACTERS
+        return has_room or not self._flight or self._is_lost
 
     def _transmit(self, encoded: Sequence[bytes]) -> None:
         if encoded and not self._is_lost and self._socket is not None:
@@ -191,6 +199,7 @@ class Client:
         self._is_lost = False
         self._land_known(welcome["numbered"], welcome["refused"])
         self._succession.follow(welcome["feed"], welcome["slot"], welcome["newest"])
+        self._take_health(health_of(welcome["health"]))
         again = [encode_write(receipt.number, receipt.write) for receipt in self._flight]
         self._receiver = threading.Thread(target=self._receive, args=(made,), name="binp-store-receive", daemon=True)
         self._receiver.start()
@@ -225,7 +234,10 @@ class Client:
                     return False
             if not told and time.monotonic() - began > _LAST_TRY:
                 told = True
-                _logger.error("nobody takes writes: the owner of the store has gone, and no other is found")
+                reason = "the process that owns the database has gone, and no other is found"
+                _logger.error("the store takes no writes: %s", reason)
+                fix = "start a process that takes its place; this one takes it as soon as it can"
+                self._take_health(Health(reason=reason, fix=fix, since=time.time_ns() // 1000))
             if deadline is not None and time.monotonic() > deadline:
                 raise StoreError("the owner of the store has gone: the last writes may be lost")
             # not all at the same moment
@@ -234,11 +246,18 @@ class Client:
     def _receive(self, connection: socket.socket) -> None:
         try:
             while (message := _receive(connection)) is not None:
-                self._land(message)
+                if "health" in message:
+                    self._take_health(health_of(message["health"]))
+                else:
+                    self._land(message)
         except (OSError, ValueError):
             # the end of the connection, whatever it is called
             pass
         self._lose()
+
+    def _take_health(self, health: Health) -> None:
+        if health != self._delivery.health:
+            self._delivery.post_health(health)
 
     def _lose(self) -> None:
         with self._landing:
@@ -251,6 +270,7 @@ class Client:
         with self._landing:
             for number, value, failure in message["results"]:
                 receipt = self._flight.popleft()
+                self._characters -= receipt.size
                 if receipt.number != number:
                     raise ValueError(f"expected the result of write {receipt.number}, got that of {number}")
                 self._heard = number
@@ -270,6 +290,7 @@ class Client:
         with self._landing:
             while self._flight and self._flight[0].number <= numbered:
                 receipt = self._flight.popleft()
+                self._characters -= receipt.size
                 self._heard = receipt.number
                 if receipt.number in not_true:
                     failure, value = not_true[receipt.number]
@@ -284,7 +305,7 @@ class Client:
         self._disconnect()
         failure = Failure(error if isinstance(error, StoreError) else StoreError(f"{type(error).__name__}: {error}"))
         with self._landing:
-            left, self._flight = list(self._flight), deque()
+            left, self._flight, self._characters = list(self._flight), deque(), 0
         self._outbox.close()
         while (batch := self._outbox.take(_BATCH)) is not None:
             left += batch

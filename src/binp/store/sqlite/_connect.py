@@ -20,6 +20,7 @@ __all__ = [
     "connect_writer",
     "explain",
     "is_about_the_file",
+    "is_passing",
 ]
 
 #: the first with strict tables
@@ -47,6 +48,9 @@ _CODES = {
     sqlite3.SQLITE_PERM: ("the database may not be opened", "make the file and its directory readable and writable"),
     sqlite3.SQLITE_NOTADB: ("the file is not a database", "name another file, or put this one aside"),
 }
+
+#: those of them that pass when somebody makes space, ends a program or mends a disk; the rest needs another file
+_PASSING = frozenset(_CODES) - {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def check_place(path: Path) -> None:
@@ -155,6 +159,12 @@ def is_about_the_file(error: Exception) -> bool:
     """Whether the file, the disk or another program is to blame, so that another try with less would fail as well."""
     code = getattr(error, "sqlite_errorcode", None)
     return isinstance(error, OSError | MemoryError | StoreError) or (code is not None and code & 0xFF in _CODES)
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether *error*, which is about the file, may be over soon: then the same may be tried again."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return isinstance(error, OSError | MemoryError) or (code is not None and code & 0xFF in _PASSING)
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

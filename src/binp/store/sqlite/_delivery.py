@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from binp.store.contract import Change, Listener, Role
+from binp.store.contract import Change, Health, Listener, Role
 
 from ._outbox import Outbox
 from ._receipt import Awaited, resolve
@@ -46,6 +46,9 @@ class Delivery:
         self._outbox = outbox
         self._listeners: list[Listener] = []
         self._role_callbacks: list[Callable[[Role], None]] = []
+        self._health_callbacks: list[Callable[[Health], None]] = []
+        #: whether the database takes writes
+        self.health = Health()
         self._nudges = 0
         self._since = 0.0
         #: seconds of the clock, and of the processor that the loop took, at the last look
@@ -58,6 +61,7 @@ class Delivery:
         self._loop = loop
         self._thread = threading.get_ident()
         self.is_looking = False
+        self.health = Health()
 
     def mark(self, since: float) -> None:
         """What is being committed was taken at *since*, in monotonic seconds; 0 if nothing is."""
@@ -70,6 +74,10 @@ class Delivery:
     def on_role(self, callback: Callable[[Role], None]) -> Callable[[], None]:
         """Call *callback* when this process takes the role of the owner. Returns what ends it."""
         return _add(self._role_callbacks, callback)
+
+    def on_health(self, callback: Callable[[Health], None]) -> Callable[[], None]:
+        """Call *callback* when the database takes no writes, and when it does again. Returns what ends it."""
+        return _add(self._health_callbacks, callback)
 
     def post(self, awaited: Sequence[Awaited], changes: Sequence[Change]) -> None:
         """Tell the listeners of *changes*, then those who have *awaited*. Called by the thread that committed."""
@@ -92,6 +100,11 @@ class Delivery:
     def post_role(self, role: Role) -> None:
         """Tell that this process has another role."""
         self._call(self._take_role, role)
+
+    def post_health(self, health: Health) -> None:
+        """Tell whether the database takes writes."""
+        self.health = health
+        self._call(self._take_health, health)
 
     def expect(self) -> None:
         """A write was queued: see to it that it gets its turn. Not needed while :attr:`is_looking`."""
@@ -126,6 +139,13 @@ class Delivery:
                 callback(role)
             except Exception:
                 _logger.exception("a listener of the store's role failed: %r", callback)
+
+    def _take_health(self, health: Health) -> None:
+        for callback in tuple(self._health_callbacks):
+            try:
+                callback(health)
+            except Exception:
+                _logger.exception("a listener of the store's health failed: %r", callback)
 
     def _nudge(self) -> None:
         since = self._since

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from binp.store.contract import Change, Retention, Role
+from binp.store.contract import Change, Health, Retention, Role
 
 from ._care import Care
 from ._client import Client, Gone
@@ -204,6 +204,7 @@ class Engine:
         self.feed = writer.feed
         assert self._delivery is not None  # noqa: S101 - set by start
         if self._client is not None:
+            self._delivery.post_health(Health())
             self._client.give_back(numbered, refused)
             self._delivery.reset()
         socket = None
@@ -212,10 +213,16 @@ class Engine:
             socket = self._server.start()
         self._lock.note(self._node, self._group, socket)
         self.role = Role.OWNER
-        writer.start(self._post, self._delivery.mark)
+        writer.start(self._post, self._delivery.mark, self._tell_health)
 
     def _post(self, awaited: Sequence[Awaited], changes: Sequence[Change]) -> None:
         if self._delivery is not None:
             self._delivery.post(awaited, changes)
         if self._server is not None:
             self._server.publish(changes)
+
+    def _tell_health(self, health: Health) -> None:
+        if self._delivery is not None:
+            self._delivery.post_health(health)
+        if self._server is not None:
+            self._server.tell_health(health)

@@ -11,8 +11,10 @@ from typing import Any
 from binp.store.contract import (
     AddLabels,
     AddRecord,
+    BeginRun,
     EndRun,
     Import,
+    KeepStep,
     PutKey,
     SetKeys,
     SetObserved,
@@ -21,6 +23,7 @@ from binp.store.contract import (
     StoreError,
 )
 
+from ._nodes import Join, Leave
 from ._receipt import Failure, Receipt
 
 __all__ = ["LEISURELY", "Outbox"]
@@ -35,8 +38,19 @@ LEISURELY = frozenset({AddRecord.kind, AddLabels.kind, SetProgress.kind, SetObse
 _MOST = 200_000
 _MOST_CHARACTERS = 256 * 1024 * 1024
 
-#: characters in one batch, so that a statement's parameter stays handy
+#: the same, times this, is where every write fails but those that end what has begun
+_UTMOST = 4
+
+#: kinds of writes that are always taken: there are no more of them than of what has begun, or of processes
+_ALWAYS = frozenset({EndRun.kind, Join.kind, Leave.kind})
+
+#: characters in one batch, so that a statement's parameters stay handy; and no limit
 _BATCH_CHARACTERS = 16 * 1024 * 1024
+_EVERYTHING = 2**63
+
+#: queued writes, and characters in them, above which other processes are not read from
+_PLENTY = 50_000
+_PLENTY_CHARACTERS = 64 * 1024 * 1024
 
 
 class Outbox:
@@ -44,18 +58,23 @@ class Outbox:
 
     Awaiting the acknowledgements is the back-pressure: who awaits cannot be ahead by more than what is in flight.
     Records and their like can be queued without awaiting, so of these there is a limit, above which they fail instead
-    of filling the memory; what somebody waits for is always taken.
+    of filling the memory. Of what is usually awaited there is one as well, far beyond.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._ready = threading.Condition(self._lock)
+        #: released to wake the one who takes, which has said by one of the two below what it waits for
+        self._gate = threading.Lock()
+        self._gate.acquire()
         self._queue: deque[Receipt] = deque()
         self._characters = 0
+        #: the same of what was taken last: it may come back
+        self._taken = self._taken_characters = 0
         self._urgent = 0
         self._first = 0.0
         self._napping = False
         self._idle = False
+        self._is_waiting = False
         self._is_interrupted = False
         self._closed = True
 
@@ -71,11 +90,21 @@ class Outbox:
         """Take writes from here on."""
         self._closed = False
 
+    @property
+    def is_full(self) -> bool:
+        """So much is queued that whoever reads writes from somewhere should pause."""
+        return len(self._queue) > _PLENTY or self._characters > _PLENTY_CHARACTERS
+
+    @property
+    def is_closed(self) -> bool:
+        """No more is taken."""
+        return self._closed
+
     def close(self) -> None:
         """Take no more; what is queued is still given out, then None."""
         with self._lock:
             self._closed = True
-            self._ready.notify_all()
+            self._wake()
 
     def put(self, receipt: Receipt, *, is_bounded: bool = True) -> Failure | None:
         """Queue *receipt*; never blocks. Returns why it was not queued.
@@ -99,26 +128,24 @@ class Outbox:
         with self._lock:
             if self._closed:
                 raise StoreClosed("the store is not open: nothing was written", fix="write while it is open")
-            if kind not in LEISURELY:
-                self._urgent += 1
-                wake = self._idle or self._napping
-            elif is_bounded and (len(self._queue) >= _MOST or self._characters >= _MOST_CHARACTERS):
-                return Failure(
-                    StoreError(
-                        f"{len(self._queue)} writes are queued, the disk does not keep up: a {kind} was dropped",
-                        fix="await what record() returns: then a function goes no faster than the disk",
-                    )
-                )
-            else:
-                receipt.hurry = self
-                wake = self._idle
+            is_leisurely = kind in LEISURELY
+            queued, characters = len(self._queue) + self._taken, self._characters + self._taken_characters
+            if is_bounded and (queued >= _MOST or characters >= _MOST_CHARACTERS):
+                failure = self._refuse(kind, is_leisurely, queued, characters)
+                if failure is not None:
+                    return failure
             if not self._queue:
                 self._first = time.monotonic()
             self._queue.append(receipt)
             self._characters += size
-            if wake:
-                self._idle = self._napping = False
-                self._ready.notify()
+            if is_leisurely:
+                receipt.hurry = self
+                if self._idle:
+                    self._wake()
+            else:
+                self._urgent += 1
+                if self._idle or self._napping:
+                    self._wake()
         return None
 
     def hasten(self) -> None:
@@ -126,8 +153,7 @@ class Outbox:
         with self._lock:
             self._first = 0.0
             if self._napping:
-                self._napping = False
-                self._ready.notify()
+                self._wake()
 
     def put_back(self, receipts: Iterable[Receipt]) -> None:
         """Queue *receipts* again, before everything else and at once: they were taken, and did not arrive."""
@@ -137,13 +163,14 @@ class Outbox:
             self._urgent += sum(receipt.write.kind not in LEISURELY for receipt in before)
             self._characters += sum(receipt.size for receipt in before)
             self._first = 0.0
-            self._ready.notify_all()
+            self._taken = self._taken_characters = 0
+            self._wake()
 
     def interrupt(self) -> None:
         """Let the one who takes go with nothing, to look at what else there is to do."""
         with self._lock:
             self._is_interrupted = True
-            self._ready.notify_all()
+            self._wake()
 
     def take(self, most: int, within: float | None = None) -> list[Receipt] | None:
         """Wait until it is time, then take what is queued, *most* of them. None when closed and empty.
@@ -151,6 +178,7 @@ class Outbox:
         Returns nothing at once after :meth:`interrupt`, and when nothing came *within* so many seconds.
         """
         with self._lock:
+            self._taken = self._taken_characters = 0
             until = None if within is None else time.monotonic() + within
             while True:
                 if self._is_interrupted:
@@ -161,36 +189,80 @@ class Outbox:
                     if self._urgent or self._closed or left <= 0:
                         return self._take(most)
                     self._napping = True
-                    self._ready.wait(left)
+                    self._wait(left)
                 elif self._closed:
                     return None
                 elif until is not None and until <= time.monotonic():
                     return []
                 else:
                     self._idle = True
-                    self._ready.wait(None if until is None else until - time.monotonic())
-                self._idle = self._napping = False
+                    self._wait(None if until is None else until - time.monotonic())
 
-    def _take(self, most: int) -> list[Receipt]:
+    def rest(self, seconds: float) -> None:
+        """Let *seconds* pass, whatever is queued; less when it is closed."""
+        with self._lock:
+            until = time.monotonic() + seconds
+            while not self._closed and (left := until - time.monotonic()) > 0:
+                self._wait(left)
+
+    def take_all(self) -> list[Receipt]:
+        """All that is queued, at once."""
+        with self._lock:
+            return self._take(len(self._queue), _EVERYTHING)
+
+    def _wait(self, seconds: float | None) -> None:
+        """Wait to be woken; the lock is held before and after."""
+        self._is_waiting = True
+        self._lock.release()
+        is_woken = self._gate.acquire(timeout=-1 if seconds is None else max(0.0, seconds))
+        self._lock.acquire()
+        if not is_woken and not self._is_waiting:
+            # it was let go just when it went by itself
+            self._gate.acquire()
+        self._is_waiting = self._idle = self._napping = False
+
+    def _wake(self) -> None:
+        if self._is_waiting:
+            self._is_waiting = self._idle = self._napping = False
+            self._gate.release()
+
+    def _refuse(self, kind: str, is_leisurely: bool, queued: int, characters: int) -> Failure | None:
+        """Why a write of *kind* is not queued when so much is; None if it is all the same."""
+        is_utmost = queued >= _MOST * _UTMOST or characters >= _MOST_CHARACTERS * _UTMOST
+        if kind in _ALWAYS or not (is_leisurely or is_utmost):
+            return None
+        return Failure(
+            StoreError(
+                f"{queued} writes are queued, the disk does not keep up: a {kind} was dropped",
+                fix="await what record() returns: then a function goes no faster than the disk",
+            )
+        )
+
+    def _take(self, most: int, most_characters: int = _BATCH_CHARACTERS) -> list[Receipt]:
         queue = self._queue
-        if len(queue) <= most and self._characters <= _BATCH_CHARACTERS:
+        if len(queue) <= most and self._characters <= most_characters:
             taken = list(queue)
             queue.clear()
+            self._taken, self._taken_characters = len(taken), self._characters
             self._urgent = self._characters = 0
             return taken
         taken = []
         size = 0
-        while queue and len(taken) < most and size < _BATCH_CHARACTERS:
+        while queue and len(taken) < most and size < most_characters:
             receipt = queue.popleft()
             taken.append(receipt)
             size += receipt.size
             if receipt.write.kind not in LEISURELY:
                 self._urgent -= 1
         self._characters -= size
+        self._taken, self._taken_characters = len(taken), size
         return taken
 
 
 _SIZES: dict[str, Callable[[Any], int]] = {
+    BeginRun.kind: lambda write: 0 if write.arguments is None else len(write.arguments),
+    KeepStep.kind: lambda write: len(write.result),
+    SetObserved.kind: lambda write: len(write.status),
     AddRecord.kind: lambda write: len(write.message) + len(write.fields or ""),
     Import.kind: lambda write: sum(map(len, write.lines)),
     SetKeys.kind: lambda write: sum(len(value) for _, value in write.items),

@@ -17,13 +17,13 @@ from typing import Any
 
 import orjson
 
-from binp.store.contract import Change, StoreClosed, Write
+from binp.store.contract import Change, Health, StoreClosed, Write
 
 from ._guard import leak
 from ._nodes import Join, Leave
 from ._outbox import Outbox
 from ._receipt import Awaited, Failure, Receipt
-from ._wire import HEAD, decode_write, encode_change, frame, node_of, size_of
+from ._wire import HEAD, decode_write, encode_change, encode_health, frame, node_of, size_of
 
 __all__ = ["Server", "listen_at"]
 
@@ -34,9 +34,6 @@ _LONGEST_PATH = 100
 
 #: bytes on their way to a process that does not read them, above which it is cut off
 _PATIENCE = 64 * 1024 * 1024
-
-#: queued writes above which other processes are not read from
-_MOST_QUEUED = 50_000
 
 #: seconds between two looks for processes that died
 _LOOK = 5.0
@@ -113,6 +110,7 @@ class Server:
         self._path = path
         self._outbox = outbox
         self._feed = feed
+        self._health = Health()
         self._sessions: tuple[Session, ...] = ()
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
@@ -163,6 +161,11 @@ class Server:
         if results or (changes and self._sessions):
             self.call(self._send, changes, results)
 
+    def tell_health(self, health: Health) -> None:
+        """Tell all whether the database takes writes. Called by the thread that commits."""
+        self._health = health
+        self.call(self._send_health, health)
+
     def welcome(self, session: Session, outcome: Any) -> None:
         """Let *session* in."""
         if isinstance(outcome, Failure):
@@ -177,6 +180,7 @@ class Server:
             "refused": refused,
             "seq": seq,
             "newest": newest,
+            "health": encode_health(self._health),
         }
         self._write(session, {"welcome": welcome})
         session.is_joined = True
@@ -250,7 +254,7 @@ class Server:
             session.heard = message["heard"]
             for number, kind, content in message["writes"]:
                 self._outbox.put(_RemoteReceipt(decode_write(kind, content), number, session), is_bounded=False)
-            while len(self._outbox) > _MOST_QUEUED:  # noqa: ASYNC110 - another thread empties it, thousands at a time
+            while self._outbox.is_full:  # noqa: ASYNC110 - another thread empties it, thousands at a time
                 await asyncio.sleep(0.01)
 
     def _send(self, changes: Sequence[Change], results: list[tuple[Session, list[Any]]]) -> None:
@@ -260,6 +264,11 @@ class Server:
             if session.is_joined:
                 content = b'{"results":' + orjson.dumps(own.get(session, [])) + b',"changes":' + told + b"}"
                 self._write_raw(session, content)
+
+    def _send_health(self, health: Health) -> None:
+        for session in self._sessions:
+            if session.is_joined:
+                self._write(session, {"health": encode_health(health)})
 
     def _write(self, session: Session, message: dict[str, Any]) -> None:
         self._write_raw(session, orjson.dumps(message))

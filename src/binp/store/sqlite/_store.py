@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from binp.store.contract import (
     Ack,
+    Health,
     KeyValue,
     KeyVersion,
     Listener,
@@ -106,6 +107,16 @@ class SqliteStore:
         """Identity of the change feed: ``seq`` of another feed cannot be compared."""
         return "" if self._engine is None else self._engine.feed
 
+    @property
+    def health(self) -> Health:
+        """Whether it takes writes, as far as is known."""
+        return self._listeners.health
+
+    @property
+    def queued(self) -> int:
+        """How many writes of this process wait to be committed."""
+        return len(self._outbox)
+
     async def open(self) -> None:
         """Open, migrate if needed, mark what a dead process left running as interrupted. Idempotent.
 
@@ -193,6 +204,10 @@ class SqliteStore:
     def on_role(self, callback: Callable[[Role], None]) -> Callable[[], None]:
         """Call *callback* on the loop when this process takes the role of the owner. Returns what ends it."""
         return self._listeners.on_role(callback)
+
+    def on_health(self, callback: Callable[[Health], None]) -> Callable[[], None]:
+        """Call *callback* on the loop when no writes are taken any more, and when they are again."""
+        return self._listeners.on_health(callback)
 
     async def get_key(self, namespace: str, key: str) -> KeyValue | None:
         """One key, or None. Read at once, without a thread: that takes a few microseconds."""

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from binp.store import contract
-from binp.store.contract import Change, PutKey, State, Write, Written
+from binp.store.contract import Change, Health, PutKey, State, Write, Written
 
 from ._nodes import Node
 from ._text import clean
@@ -21,9 +21,11 @@ __all__ = [
     "decode_outcome",
     "decode_write",
     "encode_change",
+    "encode_health",
     "encode_node",
     "encode_write",
     "frame",
+    "health_of",
     "node_of",
     "size_of",
 ]
@@ -99,6 +101,16 @@ def decode_write(kind: str, content: dict[str, Any]) -> Write:
 def decode_outcome(write: Write, outcome: Any) -> Any:
     """What *write* was acknowledged with, as it came over the wire."""
     return Written(**outcome) if isinstance(write, PutKey) and isinstance(outcome, dict) else outcome
+
+
+def encode_health(health: Health) -> dict[str, Any]:
+    """Whether the database takes writes."""
+    return asdict(health)
+
+
+def health_of(content: dict[str, Any]) -> Health:
+    """What *content* tells of the database."""
+    return Health(**content)
 
 
 def encode_node(node: Node) -> dict[str, Any]:

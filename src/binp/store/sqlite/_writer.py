@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import secrets
 import sqlite3
@@ -12,19 +11,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from binp.store.contract import Change, Import, StoreError
+from binp.store.contract import Change, Health, Import, StoreError
 
 from ._batch import Batch
-from ._connect import explain, is_about_the_file
+from ._commit import Committer, FileTrouble
+from ._connect import explain
 from ._file import File
 from ._import import take_in
 from ._nodes import Join, Leave, Node
-from ._outbox import LEISURELY, Outbox
+from ._outbox import Outbox
 from ._people import People
 from ._receipt import Awaited, Failure, Receipt
 from ._tend import TENDING, tend
 
-__all__ = ["Writer"]
+__all__ = ["PATIENCE", "Writer"]
 
 _logger = logging.getLogger("binp.store")
 
@@ -34,15 +34,15 @@ _BATCH = 4096
 _COMING_OR_GOING = frozenset({Join.kind, Leave.kind})
 _ALONE = _COMING_OR_GOING | TENDING | {Import.kind}
 
+#: seconds for which writes wait for a file that does not take any, and between two attempts
+PATIENCE, _PROBE = 10.0, 1.0
+
 #: seconds after which what is committed is on the disk, if nothing brought it there before
 _ON_DISK = 1.0
 
 #: keys that are removed at once when they have expired, seconds to the next attempt if that failed, and the longest
 #: time without a look at the clock
 _EXPIRED, _AGAIN, _NAP = 500, 1.0, 60.0
-
-#: microseconds after which this process gives another sign of life
-_SIGN_OF_LIFE = 5_000_000
 
 #: what the writer has to tell after a commit: who waits for it, and what has changed
 Post = Callable[[Sequence[Awaited], Sequence[Change]], None]
@@ -52,8 +52,8 @@ class Writer:
     """The owner's thread.
 
     What is queued when a commit ends becomes the next transaction, so the more there is to do, the less each costs. A
-    write that cannot be done fails alone; when the file is to blame, all of the transaction fail, and the next one is
-    tried as if nothing had happened.
+    write that cannot be done fails alone. When the file is to blame, what is queued waits while it is tried again and
+    again; after a while whoever waits is told why, and later ones are told sooner, until the file takes writes again.
 
     Args:
         path: The database file.
@@ -70,22 +70,28 @@ class Writer:
         self.feed = secrets.token_hex(8)
         #: number of the last change
         self.seq = 0
-        #: transactions so far
-        self.commits = 0
         self._path = path
         self._file = File(connection, path)
         self._outbox = outbox
         self._node = node
         self._clock = clock
         self._people = People(self._file)
-        self._seen = 0
-        #: other processes write through this one
-        self._has_guests = False
+        self._committer = Committer(path, self._file, self._people, node.name, clock)
         self._first_changes: list[Change] = []
-        self._identity = path.stat()
+        #: when the file was first found not to take writes, in monotonic seconds; None if it does
+        self._troubled: float | None = None
+        self._trouble: FileTrouble | None = None
+        #: the same moment in microseconds since the epoch
+        self._since = 0
         self._post: Post = lambda _awaited, _changes: None
         self._mark: Callable[[float], None] = lambda _since: None
+        self._tell_health: Callable[[Health], None] = lambda _health: None
         self._thread: threading.Thread | None = None
+
+    @property
+    def commits(self) -> int:
+        """Transactions so far."""
+        return self._committer.commits
 
     @property
     def newest(self) -> int:
@@ -112,20 +118,21 @@ class Writer:
             changes = self._people.interrupt_gone(self.seq)
             self._file.commit()
         except sqlite3.Error as error:
-            self._roll_back()
+            self._committer.roll_back()
             raise explain(error, self._path) from None
         self.seq += len(changes)
         self._first_changes = changes
         return entry
 
-    def start(self, post: Post, mark: Callable[[float], None]) -> None:
+    def start(self, post: Post, mark: Callable[[float], None], tell_health: Callable[[Health], None]) -> None:
         """Begin to commit.
 
         Args:
             post: Called after each commit.
             mark: Told when a batch is taken (monotonic seconds), and 0 when it is done.
+            tell_health: Told when the file does not take writes, and when it does again.
         """
-        self._post, self._mark = post, mark
+        self._post, self._mark, self._tell_health = post, mark, tell_health
         if self._first_changes:
             post([], self._first_changes)
         self._thread = threading.Thread(target=self._run, name="binp-store-writer", daemon=True)
@@ -147,20 +154,76 @@ class Writer:
 
     def _step(self) -> bool:
         # a scope of its own: a batch that is done is forgotten before the next one is waited for
+        if self._trouble is not None:
+            return self._struggle(self._trouble)
         batch = self._outbox.take(_BATCH, self._do_what_is_due())
         if not batch:
             return batch is not None
         self._mark(time.monotonic())
+        self._try(batch)
+        self._mark(0.0)
+        return True
+
+    def _try(self, batch: list[Receipt]) -> bool:
+        """Commit *batch*, or put back what cannot be committed now; whether the file takes writes."""
+        began = time.monotonic()
         try:
             self._work(batch)
+        except FileTrouble as trouble:
+            self._falter(trouble, began)
+            left = [receipt for receipt in batch if not receipt.is_settled]
+            if trouble.is_passing:
+                self._outbox.put_back(left)
+            else:
+                self._fail(left, trouble.error)
+            return False
         except Exception as error:
             # nobody may wait for ever because of a mistake in here
             _logger.exception("%d writes ran into an error of the store itself", len(batch))
-            self._roll_back()
-            left = [receipt for receipt in batch if not receipt.is_settled]
-            self._settle(left, [Failure(self._explain(error), len(left))] * len(left), [])
-        self._mark(0.0)
+            self._committer.roll_back()
+            self._fail([receipt for receipt in batch if not receipt.is_settled], self._committer.explain(error))
         return True
+
+    def _falter(self, trouble: FileTrouble, began: float) -> None:
+        """The file does not take writes: say so once, and for each other reason."""
+        known = self._trouble
+        # without its traceback, which holds what was to be written
+        self._trouble = FileTrouble(trouble.error, is_passing=trouble.is_passing)
+        if self._troubled is None:
+            self._troubled = began
+            self._since = self._clock()
+        if known is None or known.error.what != trouble.error.what:
+            _logger.error("the store takes no writes: %s", trouble.error)
+            self._tell_health(Health(reason=trouble.error.what, fix=trouble.error.fix, since=self._since))
+
+    def _struggle(self, trouble: FileTrouble) -> bool:
+        """Try again after a while. Who has waited for long, and who comes when nothing has gone for long, is told."""
+        self._outbox.rest(_PROBE)
+        if self._is_well():
+            _logger.warning("the store takes writes again")
+            self._trouble = self._troubled = None
+            self._tell_health(Health())
+            return True
+        is_over = self._outbox.is_closed or not trouble.is_passing
+        if is_over or self._troubled is None or time.monotonic() - self._troubled > PATIENCE:
+            self._fail(self._outbox.take_all(), trouble.error)
+        return not self._outbox.is_closed
+
+    def _is_well(self) -> bool:
+        """Whether the file takes what is queued, or anything."""
+        batch = self._outbox.take(_BATCH, 0.0)
+        if batch:
+            return self._try(batch)
+        try:
+            self._committer.try_again()
+        except FileTrouble as trouble:
+            self._falter(trouble, time.monotonic())
+            return False
+        return True
+
+    def _fail(self, left: list[Receipt], error: StoreError) -> None:
+        if left:
+            self._settle(left, [Failure(error, len(left))] * len(left), [])
 
     def _do_what_is_due(self) -> float | None:
         """Do what needs to be done by itself; returns the seconds until there is more of it, None if there is none."""
@@ -188,8 +251,8 @@ class Writer:
             self._file.keys.look()
             self._file.commit()
         except Exception as error:  # noqa: BLE001 - nobody sees these keys, and there will be another time
-            self._roll_back()
-            _logger.warning("keys that have expired could not be removed: %s", self._explain(error))
+            self._committer.roll_back()
+            _logger.warning("keys that have expired could not be removed: %s", self._committer.explain(error))
             return _AGAIN
         self._settle([], [], work.changes)
         return 0.0
@@ -221,78 +284,9 @@ class Writer:
         self._commit(batch[start:])
 
     def _commit(self, batch: list[Receipt]) -> None:
-        if not batch:
-            return
-        outcomes: list[Any]
-        try:
-            outcomes, changes = self._transact(batch)
-        except Exception as error:  # noqa: BLE001 - becomes the failure of those who wait
-            self._roll_back()
-            outcomes, changes = self._rescue(batch, error)
-        self._settle(batch, outcomes, changes)
-
-    def _transact(self, batch: list[Receipt]) -> tuple[list[Any], list[Change]]:
-        self._file.begin(durable=_is_durable(batch), keeps=True)
-        work = Batch(self._file, self.seq, [receipt.write for receipt in batch], self._clock())
-        outcomes = work.apply()
-        self._finish(batch, outcomes)
-        return outcomes, work.changes
-
-    def _rescue(self, batch: list[Receipt], error: Exception) -> tuple[list[Any], list[Change]]:
-        """After *error*: fail all if the file is to blame, else let each write of *batch* stand for itself."""
-        if is_about_the_file(error):
-            _logger.error("%d writes were not kept: %s", len(batch), explain(error, self._path))
-        elif len(batch) > 1:
-            try:
-                return self._one_by_one(batch)
-            except Exception as again:  # noqa: BLE001 - becomes the failure of those who wait
-                self._roll_back()
-                error = again
-        failure = Failure(self._explain(error), len(batch))
-        return [failure] * len(batch), []
-
-    def _one_by_one(self, batch: list[Receipt]) -> tuple[list[Any], list[Change]]:
-        self._file.begin(durable=_is_durable(batch), keeps=True)
-        outcomes: list[Any] = []
-        changes: list[Change] = []
-        for receipt in batch:
-            work = Batch(self._file, self.seq + len(changes), [receipt.write], self._clock())
-            self._file.save()
-            try:
-                outcomes += work.apply()
-                changes += work.changes
-            except Exception as error:
-                if is_about_the_file(error):
-                    raise
-                self._file.back_to_save()
-                outcomes.append(Failure(self._explain(error)))
-            self._file.release_save()
-        self._finish(batch, outcomes)
-        return outcomes, changes
-
-    def _finish(self, batch: list[Receipt], outcomes: list[Any]) -> None:
-        now = _now()
-        if self._has_guests:
-            self._people.count(batch, outcomes, now)
-        if now - self._seen > _SIGN_OF_LIFE:
-            self._people.see(self._node.name, now)
-            self._seen = now
-        self._file.commit()
-        self.commits += 1
-        if not self._is_in_place():
-            raise StoreError(
-                "the database file was removed or replaced while it was open",
-                where=str(self._path),
-                fix="restart the program; whatever took the place of the file must not",
-            )
-
-    def _is_in_place(self) -> bool:
-        """Whether what is committed goes into the file of that name: SQLite goes on writing to one that was removed."""
-        try:
-            found = self._path.stat()
-        except OSError:
-            return False
-        return (found.st_ino, found.st_dev) == (self._identity.st_ino, self._identity.st_dev)
+        if batch:
+            outcomes, changes = self._committer.commit(batch, self.seq)
+            self._settle(batch, outcomes, changes)
 
     def _settle(self, batch: list[Receipt], outcomes: list[Any], changes: list[Change]) -> None:
         self.seq += len(changes)
@@ -308,7 +302,7 @@ class Writer:
         try:
             self._file.begin()
             if isinstance(write, Join):
-                self._has_guests = True
+                self._committer.has_guests = True
                 outcome = (*self._people.join(write.node, write.at), self.seq, self._file.newest)
             elif isinstance(write, Leave):
                 if write.name is not None:
@@ -316,8 +310,8 @@ class Writer:
                 changes = self._people.interrupt_gone(self.seq)
             self._file.commit()
         except Exception as error:  # noqa: BLE001 - becomes the failure of those who wait
-            self._roll_back()
-            outcome, changes = Failure(self._explain(error)), []
+            self._committer.roll_back()
+            outcome, changes = Failure(self._committer.explain(error)), []
         self._settle([receipt], [outcome], changes)
 
     def _tend(self, receipt: Receipt) -> None:
@@ -325,8 +319,8 @@ class Writer:
         try:
             outcome = tend(self._file, receipt.write)
         except Exception as error:  # noqa: BLE001 - becomes the failure of the one who waits
-            self._roll_back()
-            outcome = Failure(self._explain(error))
+            self._committer.roll_back()
+            outcome = Failure(self._committer.explain(error))
         self._settle([receipt], [outcome], [])
 
     def _take_in(self, receipt: Receipt) -> None:
@@ -335,10 +329,10 @@ class Writer:
         try:
             self._file.begin()
             outcome, changes = take_in(self._file, getattr(receipt.write, "lines", ()), self.seq)
-            self._finish([receipt], [outcome])
+            self._committer.finish([receipt], [outcome], changes)
         except Exception as error:  # noqa: BLE001 - becomes the failure of the one who waits
-            self._roll_back()
-            outcome, changes = Failure(self._explain(error)), []
+            self._committer.roll_back()
+            outcome, changes = Failure(self._committer.explain(error)), []
         self._settle([receipt], [outcome], changes)
 
     def _say_goodbye(self) -> None:
@@ -348,27 +342,8 @@ class Writer:
             self._file.commit()
         except sqlite3.Error as error:
             # the next owner finds out by itself that this process has gone
-            self._roll_back()
+            self._committer.roll_back()
             _logger.warning("the store was closed without saying so: %s", explain(error, self._path))
-
-    def _roll_back(self) -> None:
-        with contextlib.suppress(sqlite3.Error):
-            self._file.roll_back()
-
-    def _explain(self, error: Exception) -> StoreError:
-        if isinstance(error, StoreError):
-            return error
-        _logger.debug("a write failed", exc_info=error)
-        explained = explain(error, self._path)
-        # the frames hold the batch, and those who wait hold the error: nothing of it would be let go of
-        error.__context__ = None
-        explained.__cause__ = error.with_traceback(None)
-        return explained
-
-
-def _is_durable(batch: list[Receipt]) -> bool:
-    """Whether any of *batch* has to be on the disk when it is acknowledged."""
-    return any(receipt.write.kind not in LEISURELY and getattr(receipt.write, "durable", True) for receipt in batch)
 
 
 def _now() -> int:

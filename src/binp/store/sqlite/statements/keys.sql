@@ -54,6 +54,9 @@ DELETE FROM kv_removed WHERE (namespace, key) IN (VALUES (?, ?));
 -- get_value: the value of one key, and from when on it is not there
 SELECT value, expires FROM kv WHERE namespace = ? AND key = ?;
 
+-- find_key: whether a key is in the file, and in which version
+SELECT version FROM kv WHERE namespace = ? AND key = ?;
+
 -- get_key: one key
 SELECT namespace, key, value, module, version, updated, expires, run, actor FROM kv WHERE namespace = ? AND key = ?;
 

@@ -3,6 +3,12 @@
 -- newest_run: the largest id of a run
 SELECT max(id) FROM run;
 
+-- find_run: whether a run is in the file, and in which revision
+SELECT rev FROM run WHERE id = :id;
+
+-- find_record: whether a record is in the file
+SELECT seq FROM record WHERE run = :id AND seq = :rev;
+
 -- load_runs: what the writer must know of runs, [[id, state, epoch, rev, records, labels, cancelled_at, journaled, started,
 -- slot, node]]
 SELECT json_group_array(

@@ -1,0 +1,242 @@
+"""Make a transaction of writes, and find out who is to blame when that fails: one of them, or the file."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from binp.store.contract import Change, StoreError
+
+from ._batch import Batch
+from ._connect import explain, is_about_the_file, is_passing
+from ._file import File
+from ._outbox import LEISURELY
+from ._people import People
+from ._receipt import Failure, Receipt
+
+__all__ = ["Committer", "FileTrouble"]
+
+_logger = logging.getLogger("binp.store")
+
+#: microseconds after which this process gives another sign of life
+_SIGN_OF_LIFE = 5_000_000
+
+#: how to see that a change is in the file, by its topic: the statement that finds its revision
+_EVIDENCE = {"run": "find_run", "cancel": "find_run", "record": "find_record"}
+
+
+class FileTrouble(Exception):
+    """The file, the disk or another program is to blame. Nothing of what was to be committed is.
+
+    Attributes:
+        error: What it means.
+        is_passing: It may be over soon.
+    """
+
+    def __init__(self, error: StoreError, *, is_passing: bool) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.is_passing = is_passing
+
+
+class Committer:
+    """Commits batches. A write that cannot be done fails alone.
+
+    Args:
+        path: The database file.
+        file: The same, as the writer sees it.
+        people: The processes that write.
+        name: This process.
+        clock: Microseconds since the epoch.
+    """
+
+    def __init__(self, path: Path, file: File, people: People, name: str, clock: Callable[[], int]) -> None:
+        #: transactions so far
+        self.commits = 0
+        #: other processes write through this one
+        self.has_guests = False
+        self._path = path
+        self._file = file
+        self._people = people
+        self._name = name
+        self._clock = clock
+        self._seen = 0
+        log = path.with_name(path.name + "-wal")
+        self._identities = [(place, place.stat()) for place in (path, log) if place == path or place.exists()]
+
+    def commit(self, batch: Sequence[Receipt], seq: int) -> tuple[list[Any], list[Change]]:
+        """Commit *batch*.
+
+        Args:
+            batch: What is to be committed.
+            seq: Number of the last change so far.
+
+        Returns:
+            What each is acknowledged with, or its :class:`Failure`; and what has changed.
+
+        Raises:
+            FileTrouble: the file is to blame, not one of the writes.
+        """
+        try:
+            return self._transact(batch, seq)
+        except FileTrouble:
+            raise
+        except Exception as error:  # noqa: BLE001 - becomes the failure of those who wait
+            self._give_up(error)
+            if len(batch) == 1:
+                return [Failure(self.explain(error))], []
+        try:
+            return self._one_by_one(batch, seq)
+        except FileTrouble:
+            raise
+        except Exception as error:  # noqa: BLE001 - becomes the failure of those who wait
+            self._give_up(error)
+            return [Failure(self.explain(error), len(batch))] * len(batch), []
+
+    def finish(self, batch: Sequence[Receipt], outcomes: Sequence[Any], changes: Sequence[Change]) -> None:
+        """Commit the open transaction, which holds all of *batch*.
+
+        Args:
+            batch: What is in it.
+            outcomes: What each of them is acknowledged with.
+            changes: What it changes.
+        """
+        now = _now()
+        if self.has_guests:
+            self._people.count(batch, outcomes, now)
+        if now - self._seen > _SIGN_OF_LIFE:
+            self._people.see(self._name, now)
+            self._seen = now
+        try:
+            self._file.commit()
+        except (sqlite3.Error, OSError):
+            # an error at this point does not tell whether it is committed: the file does
+            self.roll_back()
+            if not self._has(changes):
+                raise
+            _logger.warning("a commit was reported to have failed, and has not")
+        self.commits += 1
+        self._check_place()
+
+    def try_again(self) -> None:
+        """See whether the file takes anything.
+
+        Raises:
+            FileTrouble: it does not.
+        """
+        try:
+            self._check_place()
+            self._file.begin()
+            self._people.see(self._name, _now())
+            self._file.commit()
+            self._check_place()
+        except FileTrouble:
+            raise
+        except Exception as error:
+            self._give_up(error)
+            raise
+
+    def roll_back(self) -> None:
+        """Undo what is not committed."""
+        with contextlib.suppress(sqlite3.Error):
+            self._file.roll_back()
+
+    def explain(self, error: Exception) -> StoreError:
+        """What *error* means."""
+        if isinstance(error, StoreError):
+            return error
+        _logger.debug("a write failed", exc_info=error)
+        explained = explain(error, self._path)
+        # the frames hold the batch, and those who wait hold the error: nothing of it would be let go of
+        error.__context__ = None
+        explained.__cause__ = error.with_traceback(None)
+        return explained
+
+    def _give_up(self, error: Exception) -> None:
+        """Undo what is not committed after *error*.
+
+        Raises:
+            FileTrouble: the file is to blame for it.
+        """
+        self.roll_back()
+        if is_about_the_file(error):
+            raise FileTrouble(self.explain(error), is_passing=is_passing(error)) from None
+
+    def _transact(self, batch: Sequence[Receipt], seq: int) -> tuple[list[Any], list[Change]]:
+        self._check_place()
+        self._file.begin(durable=_is_durable(batch), keeps=True)
+        work = Batch(self._file, seq, [receipt.write for receipt in batch], self._clock())
+        outcomes = work.apply()
+        self.finish(batch, outcomes, work.changes)
+        return outcomes, work.changes
+
+    def _one_by_one(self, batch: Sequence[Receipt], seq: int) -> tuple[list[Any], list[Change]]:
+        self._file.begin(durable=_is_durable(batch), keeps=True)
+        outcomes: list[Any] = []
+        changes: list[Change] = []
+        for receipt in batch:
+            work = Batch(self._file, seq + len(changes), [receipt.write], self._clock())
+            self._file.save()
+            try:
+                outcomes += work.apply()
+                changes += work.changes
+            except Exception as error:
+                if is_about_the_file(error):
+                    raise
+                self._file.back_to_save()
+                outcomes.append(Failure(self.explain(error)))
+            self._file.release_save()
+        self.finish(batch, outcomes, changes)
+        return outcomes, changes
+
+    def _has(self, changes: Sequence[Change]) -> bool:
+        """Whether *changes*, which are committed together or not at all, are in the file."""
+        for change in changes:
+            found = None
+            if change.topic in _EVIDENCE:
+                found = self._file.one(_EVIDENCE[change.topic], {"id": change.id, "rev": change.rev})
+            elif change.topic == "kv":
+                # a namespace may have slashes, and so may a key
+                parts = str(change.id).split("/")
+                for end in range(1, len(parts)):
+                    found = found or self._file.one("find_key", ("/".join(parts[:end]), "/".join(parts[end:])))
+            else:
+                continue
+            return found is not None and found[0] >= change.rev
+        return False
+
+    def _check_place(self) -> None:
+        """See that what is committed goes into the files of that name: SQLite goes on writing to removed ones.
+
+        Raises:
+            FileTrouble: it does not.
+        """
+        for place, identity in self._identities:
+            try:
+                found = place.stat()
+            except OSError:
+                break
+            if (found.st_ino, found.st_dev) != (identity.st_ino, identity.st_dev):
+                break
+        else:
+            return
+        error = StoreError(
+            "the database file was removed or replaced while it was open",
+            where=str(place),
+            fix="restart the program; whatever took the place of the file must not",
+        )
+        raise FileTrouble(error, is_passing=False)
+
+
+def _is_durable(batch: Sequence[Receipt]) -> bool:
+    """Whether any of *batch* has to be on the disk when it is acknowledged."""
+    return any(receipt.write.kind not in LEISURELY and getattr(receipt.write, "durable", True) for receipt in batch)
+
+
+def _now() -> int:
+    return time.time_ns() // 1000
