@@ -1,17 +1,29 @@
-"""The database: how long runs are kept, what it takes up, and lines that are taken in."""
+"""The database: whether it takes writes, how long runs are kept, what it takes up, and lines that are taken in."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from binp.store.contract import Import
 
-from ._models import Lines, RetentionInfo, Taken
+from ._models import DatabaseHealth, Lines, RetentionInfo, Taken
 from ._platform import Opened
 
 __all__ = ["router"]
 
 router = APIRouter(tags=["database"])
+
+
+@router.get(
+    "/health",
+    operation_id="getHealth",
+    responses={503: {"model": DatabaseHealth, "description": "The database takes no writes."}},
+)
+async def get_health(home: Opened, response: Response) -> DatabaseHealth:
+    """Whether the database takes writes; if it does not, why, since when, and how that is mended."""
+    found = DatabaseHealth.of(home.store)
+    response.status_code = 503 if found.reason else 200
+    return found
 
 
 @router.get("/retention", operation_id="getRetention")

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import math
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from binp.store.contract import Keep, KeyValue, RecordRow, Retention, Run, State, Usage, as_datetime
+from binp.store.contract import Keep, KeyValue, RecordRow, Retention, Role, Run, State, Store, Usage, as_datetime
 
 from ._platform import MAX_INTEGER
 
 __all__ = [
     "ActionForm",
     "Again",
+    "DatabaseHealth",
     "InvokeResult",
     "Keeping",
     "Key",
@@ -282,6 +283,34 @@ class Keeping(BaseModel):
     def of(cls, keep: Keep) -> Keeping:
         """From the rule of a store."""
         return cls(days=_finite(keep.days), failed_days=_finite(keep.failed_days), runs=keep.runs)
+
+
+class DatabaseHealth(BaseModel):
+    """Whether the database takes writes."""
+
+    state: Literal["ok", "degraded"]
+    #: why it takes none, and how that is mended
+    reason: str | None
+    fix: str | None
+    #: since when it takes none
+    since: datetime | None
+    #: whether this process writes to it, or has its owner write
+    role: Role
+    #: writes of this process that wait
+    queued: int
+
+    @classmethod
+    def of(cls, store: Store) -> DatabaseHealth:
+        """What *store* says of itself."""
+        health = store.health
+        return cls(
+            state="degraded" if health.is_degraded else "ok",
+            reason=health.reason,
+            fix=health.fix,
+            since=None if health.since is None else as_datetime(health.since),
+            role=store.role,
+            queued=store.queued,
+        )
 
 
 class RetentionInfo(BaseModel):

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
+
 from binp.settings import KeepSettings, RetentionSettings
+from binp.store.contract import StoreError
+from binp.store.sqlite import _writer
 
 
 async def test_what_is_kept_is_shown(served):
@@ -22,3 +28,28 @@ async def test_what_is_kept_is_shown(served):
     assert (found["run_count"], found["oldest_at"], found["erased"], found["erased_at"]) == (0, None, 0, None)
     assert found["problem"] is None
     assert found["used"] > 0
+
+
+async def test_the_health_of_the_database_is_shown(served, monkeypatch):
+    """It is 200 while writes are taken, and 503 with the reason while they are not; what is written fails with it."""
+    monkeypatch.setattr(_writer, "_PROBE", 0.01)
+    monkeypatch.setattr(_writer, "PATIENCE", 0.0)
+    fine = {"state": "ok", "reason": None, "fix": None, "since": None, "role": "owner", "queued": 0}
+    answer = await served.http.get("/internal/health")
+    assert (answer.status_code, answer.json()) == (200, fine)
+
+    connection = served.binp.home.store._engine._writer.connection
+    connection.execute("PRAGMA query_only = 1")
+    with pytest.raises(StoreError, match="cannot be written to"):
+        await served.binp.kv.set(key="value")
+    answer = await served.http.get("/internal/health")
+
+    assert answer.status_code == 503
+    found = answer.json()
+    assert found["state"] == "degraded"
+    assert found["reason"].startswith("the database cannot be written to")
+    assert found["fix"] == "make the file and its directory writable"
+    assert found["since"].endswith("Z")
+    connection.execute("PRAGMA query_only = 0")
+    while (await served.http.get("/internal/health")).json() != fine:
+        await asyncio.sleep(0.01)
