@@ -9,6 +9,7 @@ export type RunDetail = Schemas["RunDetail"];
 export type RunList = Schemas["RunList"];
 export type RecordInfo = Schemas["RecordInfo"];
 export type ServiceInfo = Schemas["Info"];
+export type ScheduleInfo = Schemas["ScheduleInfo"];
 export type State = Schemas["State"];
 
 type Method = "get" | "post" | "put";
@@ -23,6 +24,8 @@ interface Options<O> {
   path?: Part<O, "path">;
   query?: Part<O, "query">;
   body?: Body<O>;
+  /** sent again with the same one, a start starts nothing further */
+  key?: string;
   signal?: AbortSignal;
 }
 
@@ -34,14 +37,16 @@ export interface FieldError {
 
 /** Why a request was not answered as it wished. */
 export class Problem extends Error {
-  constructor(
-    /** HTTP status; 0 when there was no answer at all */
-    readonly status: number,
-    detail: string,
-    readonly fix: string | null = null,
-    readonly errors: FieldError[] = [],
-  ) {
+  /** HTTP status; 0 when there was no answer at all */
+  readonly status: number;
+  readonly fix: string | null;
+  readonly errors: FieldError[];
+
+  constructor(status: number, detail: string, fix: string | null = null, errors: FieldError[] = []) {
     super(detail);
+    this.status = status;
+    this.fix = fix;
+    this.errors = errors;
   }
 
   static of(error: unknown): Problem {
@@ -83,6 +88,7 @@ async function send<P extends keyof paths, M extends Method>(
   if (method !== "get") {
     // also without a body: by its type the door tells a program from a form on a page of somebody else
     init.headers = { ...init.headers, "content-type": "application/json" };
+    if (options.key) init.headers = { ...init.headers, "idempotency-key": options.key };
     if (options.body !== undefined) init.body = JSON.stringify(options.body);
   }
   const response = await fetch(url, init);

@@ -16,6 +16,7 @@ const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [
   ["minute", 60],
 ];
 
+
 /** How long ago it was; the date when that is weeks. */
 export function ago(time: string, now: number): string {
   const seconds = Math.max(0, (now - Date.parse(time)) / 1000);
@@ -23,6 +24,29 @@ export function ago(time: string, now: number): string {
   if (seconds > 14 * 86_400) return day.format(new Date(time));
   const [unit, size] = UNITS.find(([, size]) => seconds >= size) ?? ["second", 1];
   return relative.format(-Math.floor(seconds / size), unit);
+}
+
+/** How soon it will be; the date when that is weeks. */
+export function until(time: string, now: number): string {
+  const seconds = (Date.parse(time) - now) / 1000;
+  if (seconds < 1) return "now";
+  if (seconds > 14 * 86_400) return day.format(new Date(time));
+  const [unit, size] = UNITS.find(([, size]) => seconds >= size) ?? ["second", 1];
+  return relative.format(Math.floor(seconds / size), unit);
+}
+
+/** Day and time of a moment on the clock of the reader. */
+export function near(time: string, zone?: "UTC"): string {
+  const date = new Date(time);
+  // most have no seconds worth reading
+  const second = date.getUTCSeconds() ? ({ second: "2-digit" } as const) : {};
+  const day = { weekday: "short", day: "numeric", month: "short" } as const;
+  return date.toLocaleString(undefined, { ...day, hour: "2-digit", minute: "2-digit", ...second, ...(zone && { timeZone: zone }) });
+}
+
+/** Day and time as they are written in a text with an offset: on the clock of that place. */
+export function wall(local: string): string {
+  return near(`${local.slice(0, 19)}Z`, "UTC");
 }
 
 /** The exact moment, here and in UTC. */

@@ -6,6 +6,7 @@ export const SHORTCUTS: readonly (readonly [keys: string, what: string])[] = [
   ["g a", "actions"],
   ["g r", "runs"],
   ["g s", "services"],
+  ["g t", "schedules"],
   ["j  k", "next, previous"],
   ["Enter", "open"],
   ["/", "search or filter"],
@@ -14,7 +15,7 @@ export const SHORTCUTS: readonly (readonly [keys: string, what: string])[] = [
   ["?", "these keys"],
 ];
 
-const PAGES: Record<string, string> = { a: "", r: "runs", s: "services" };
+const PAGES: Record<string, string> = { a: "", r: "runs", s: "services", t: "schedules" };
 
 /** milliseconds in which the second key of two must follow */
 const PATIENCE = 1200;

@@ -17,6 +17,7 @@ const PAGES = {
   runs: () => import("../pages/Runs.svelte"),
   run: () => import("../pages/Run.svelte"),
   services: () => import("../pages/Services.svelte"),
+  schedules: () => import("../pages/Schedules.svelte"),
   missing: () => import("../pages/Missing.svelte"),
 };
 
@@ -26,6 +27,7 @@ const PAGES_AT: Record<string, readonly (() => Promise<object>)[]> = {
   actions: [PAGES.actions, PAGES.action],
   runs: [PAGES.runs, PAGES.run],
   services: [PAGES.services],
+  schedules: [PAGES.schedules],
 };
 
 /** The view at a path. */

@@ -47,7 +47,7 @@ export function liveRun(id: () => number): LiveRun {
       if (missing > 0 && missing <= PAGE && records.length >= PAGE) await next(wanted, signal);
       return found;
     },
-    (change) => change.topic !== "service" && change.id === id(),
+    (change) => (change.topic === "run" || change.topic === "record") && change.id === id(),
   );
 
   return {
