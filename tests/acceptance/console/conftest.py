@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import axe_playwright_python
 import pytest
 from playwright.sync_api import (
     Browser,
@@ -25,12 +26,15 @@ from playwright.sync_api import (
     Playwright,
     Route,
     TimeoutError,
+    expect,
     sync_playwright,
 )
 
 SITE = Path(__file__).with_name("many_fields.py")
 SIZES = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
 NAMES = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+AXE = next(Path(axe_playwright_python.__file__).parent.rglob("axe.min.js"))
+RULES = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]
 #: what a browser would otherwise do behind everybody's back
 FLAGS = [
     "--disable-gpu",
@@ -39,6 +43,10 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+# what goes through a server, a stream and back takes its time on a busy machine; nothing is proved by its being fast
+expect.set_options(timeout=20_000)
 
 
 class Site:
@@ -81,13 +89,14 @@ class Site:
             self._process = None
             self._log.close()
 
-    def call(self, path: str, body: Any = None) -> Any:
+    def call(self, path: str, body: Any = None, *, method: str | None = None) -> Any:
         """Ask the API, with the token; answers what it says, also when it refuses."""
         token = (self.folder / "data.db.token").read_text().strip()
         headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
         data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data, headers, method=method)
         try:
-            with urllib.request.urlopen(urllib.request.Request(self.url + path, data, headers), timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=30) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             with error:
@@ -257,6 +266,27 @@ def live(page: Page) -> None:
 def wait_live() -> Callable[[Page], None]:
     """Wait until a page is live."""
     return live
+
+
+@pytest.fixture
+def axe() -> Callable[[Page, str], list[str]]:
+    """Look what axe has to say: ``axe(page, "runs")`` answers its complaints, each with this word in front."""
+    return violations
+
+
+def violations(page: Page, where: str) -> list[str]:
+    """What axe has to say; the script is run from outside, so that the page's own policy does not matter."""
+    # bars that stay in place cover whatever is below them at the moment of the scan, and nothing for good
+    bars = ".shell > header, .shell > nav, .shell > footer"
+    page.evaluate("bars => document.querySelectorAll(bars).forEach(one => { one.style.position = 'static' })", bars)
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE.read_text())
+    result = page.evaluate("rules => axe.run(document, { runOnly: rules })", RULES)
+    return [
+        f"{where}: {one['id']}: {node['html'][:150]}: {node['failureSummary']}"
+        for one in result["violations"]
+        for node in one["nodes"]
+    ]
 
 
 @pytest.hookimpl(wrapper=True)

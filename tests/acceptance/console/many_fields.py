@@ -1,7 +1,8 @@
-"""What the browser tests look at: every kind of field, an action that is slow, one that fails, some services."""
+"""What the browser tests look at: every kind of field, an action that is slow, one that fails, services, schedules."""
 
 import asyncio
 import enum
+import os
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -97,6 +98,36 @@ async def ladder() -> None:
     """Go up, rung by rung."""
     for number in range(2):
         await rung(number)
+
+
+@binp.action(
+    confirm=lambda name, pause=0.0: f"Remove {name} for good?" if name else "", timeout=90, retries=2, concurrency=1
+)
+async def remove(name: str, pause: float = 0) -> str:
+    """Remove something."""
+    await asyncio.sleep(pause)
+    return f"removed {name}"
+
+
+@binp.action(concurrency=1, when_full="skip")
+async def alone(pause: float = 0) -> None:
+    """Run, unless it runs already."""
+    await asyncio.sleep(pause)
+
+
+# what comes once a year comes into nobody's way
+@binp.schedule("30 2 25-31 3 *", tz="Europe/Berlin", args={"name": "spring"}, name="greet/spring", missed="skip")
+@binp.schedule("0 0 1 1 *", args={"times": 2}, name="greet rarely", overlap="queue")
+async def greet_by_time(name: str = "", times: int = 1) -> str:
+    """Say hello when it is time."""
+    return await greet(name, times)
+
+
+if os.environ.get("TICKS"):
+
+    @binp.schedule(every=timedelta(seconds=1))
+    async def tick() -> None:
+        """Come every second."""
 
 
 @binp.service

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
-import axe_playwright_python
 import pytest
 from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.slow
-
-AXE = next(Path(axe_playwright_python.__file__).parent.rglob("axe.min.js"))
-RULES = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]
 
 
 def focused(page: Page) -> str:
@@ -84,6 +79,21 @@ def test_a_service_is_toggled_by_keys_alone(visit: Any) -> None:
     expect(page.get_by_role("button", name="Start idle")).to_be_enabled()
 
 
+def test_a_schedule_is_paused_by_keys_alone(visit: Any) -> None:
+    """A schedule is paused and let go on with letters and Enter; the button keeps the focus."""
+    page = visit()
+    page.keyboard.press("g")
+    page.keyboard.press("t")
+    expect(page.get_by_role("heading", name="Schedules")).to_be_focused()
+    expect(page.get_by_role("heading", name="greet rarely")).to_be_visible()
+    tab_to(page, "Pause greet rarely")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Resume greet rarely")).to_be_focused()
+    page.keyboard.press("Enter")
+
+    expect(page.get_by_role("button", name="Pause greet rarely")).to_be_focused()
+
+
 def test_letters_in_a_field_are_letters(visit: Any) -> None:
     """Who types into a field goes nowhere; the question mark shows the keys, Escape hides them."""
     page = visit("actions/greet")
@@ -113,7 +123,7 @@ def test_the_first_tab_skips_to_the_content(visit: Any) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", ["desktop", "phone"])
-def test_axe_finds_nothing(visit: Any, site: Any, size: str, scheme: str) -> None:
+def test_axe_finds_nothing(visit: Any, axe: Any, site: Any, size: str, scheme: str) -> None:
     """WCAG 2.2 AA as far as a program can tell, on every page, and on one full of errors."""
     failed = site.call("/internal/runs?state=failed")["runs"][0]["id"]
     long = site.call("/internal/runs?label=stairs&state=succeeded")["runs"][0]["id"]
@@ -126,41 +136,26 @@ def test_axe_finds_nothing(visit: Any, site: Any, size: str, scheme: str) -> Non
         "runs?state=succeeded&label=stairs",
         f"runs/{failed}",
     ]
-    for path in [*paths, f"runs/{long}", "services", "nowhere", "runs?label=none"]:
+    for path in [*paths, f"runs/{long}", "services", "schedules", "nowhere", "runs?label=none"]:
         page.goto(f"{site.url}/static/index.html#/{path}")
         page.wait_for_timeout(400)
         if path == "actions/deploy":
             page.get_by_role("button", name="Run").click()
             page.locator("[aria-invalid=true]").first.wait_for()
-        found += violations(page, path)
+        found += axe(page, path)
 
     assert found == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_in_the_dialogs(visit: Any, scheme: str) -> None:
+def test_axe_finds_nothing_in_the_dialogs(visit: Any, axe: Any, scheme: str) -> None:
     """The sheet of keys, and the one that asks for a login, keep the same rules."""
     page = visit("services", scheme=scheme)
     page.get_by_role("button", name="Keys").click()
-    found = violations(page, "keys")
+    found = axe(page, "keys")
     page.keyboard.press("Escape")
     page.context.clear_cookies()
     page.get_by_role("button", name="Stop steady").click()
     page.get_by_role("dialog", name="You are not logged in").wait_for()
 
-    assert found + violations(page, "login") == []
-
-
-def violations(page: Page, where: str) -> list[str]:
-    """What axe has to say; the script is run from outside, so that the page's own policy does not matter."""
-    # bars that stay in place cover whatever is below them at the moment of the scan, and nothing for good
-    bars = ".shell > header, .shell > nav, .shell > footer"
-    page.evaluate("bars => document.querySelectorAll(bars).forEach(one => { one.style.position = 'static' })", bars)
-    if not page.evaluate("'axe' in window"):
-        page.evaluate(AXE.read_text())
-    result = page.evaluate("rules => axe.run(document, { runOnly: rules })", RULES)
-    return [
-        f"{where}: {one['id']}: {node['html'][:150]}: {node['failureSummary']}"
-        for one in result["violations"]
-        for node in one["nodes"]
-    ]
+    assert found + axe(page, "login") == []
