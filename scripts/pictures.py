@@ -55,6 +55,7 @@ def main() -> int:
             "runs": "runs",
             "run": f"runs/{runs[-1]}",
             "services": "services",
+            "schedules": "schedules",
         }
         browser = playwright.chromium.launch(
             executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"),

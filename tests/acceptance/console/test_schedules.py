@@ -29,7 +29,7 @@ def test_it_says_when_each_comes(visit: Any, size: str) -> None:
     expect(spring).to_contain_text("Say hello when it is time.")
     expect(spring).to_contain_text("name=spring")
     expect(spring).to_contain_text("makes up for none missed")
-    expect(moments.first).to_contain_text(re.compile(r"Mar, 0[01]:[03]0.*Mar, 0[23]:[03]0 in Europe/Berlin"))
+    expect(moments.first).to_contain_text(re.compile(r"Mar, 0[01]:[03]0.* 0[23]:[03]0 in Europe/Berlin"))
     # the last Sunday of March is among the next ten, wherever in the year this is
     expect(moments.filter(has_text="does not exist").first).to_contain_text(
         "it starts when the clock has jumped to 03:00"

@@ -176,9 +176,9 @@ async def test_a_run_is_started_again(served: Any, binp: Any) -> None:
 
     first = (await served.http.post("/internal/action/triple", json={"x": 4})).json()["run"]
     second = await rerun(first)
-    assert (second["state"], second["result"], second["attempt"]) == ("succeeded", 12, 2)
+    assert (second["state"], second["result"], second["attempt"], second["origin"]) == ("succeeded", 12, 2, first)
     third = await rerun(second["id"], {"arguments": {"y": 1}})
-    assert (third["result"], third["attempt"], third["arguments"]) == (13, 1, {"x": 4, "y": 1})
+    assert (third["result"], third["attempt"], third["arguments"], third["origin"]) == (13, 1, {"x": 4, "y": 1}, None)
     wrong = await served.http.post(f"/internal/runs/{first}/rerun", json={"arguments": {"x": "many"}})
     assert wrong.status_code == 422
     assert (await served.http.post("/internal/runs/5/rerun")).status_code == 404

@@ -35,18 +35,26 @@ export function until(time: string, now: number): string {
   return relative.format(Math.floor(seconds / size), unit);
 }
 
+const DAY = { weekday: "short", day: "numeric", month: "short" } as const;
+
 /** Day and time of a moment on the clock of the reader. */
-export function near(time: string, zone?: "UTC"): string {
-  const date = new Date(time);
-  // most have no seconds worth reading
-  const second = date.getUTCSeconds() ? ({ second: "2-digit" } as const) : {};
-  const day = { weekday: "short", day: "numeric", month: "short" } as const;
-  return date.toLocaleString(undefined, { ...day, hour: "2-digit", minute: "2-digit", ...second, ...(zone && { timeZone: zone }) });
+export function near(time: string): string {
+  return written(new Date(time), DAY);
 }
 
-/** Day and time as they are written in a text with an offset: on the clock of that place. */
-export function wall(local: string): string {
-  return near(`${local.slice(0, 19)}Z`, "UTC");
+/** The time on the clock of another place, with the day if that is another one; null if it is what the reader's shows. */
+export function there(time: string, local: string): string | null {
+  const [here, wall] = [new Date(time), `${local.slice(0, 19)}Z`];
+  // that language writes a date like ISO 8601
+  const isSameDay = here.toLocaleDateString("sv") === local.slice(0, 10);
+  if (isSameDay && here.toLocaleTimeString("sv") === local.slice(11, 19)) return null;
+  return written(new Date(wall), { ...(isSameDay ? {} : DAY), timeZone: "UTC" });
+}
+
+function written(date: Date, options: Intl.DateTimeFormatOptions): string {
+  // most have no seconds worth reading
+  const second = date.getUTCSeconds() ? ({ second: "2-digit" } as const) : {};
+  return date.toLocaleString(undefined, { ...options, hour: "2-digit", minute: "2-digit", ...second });
 }
 
 /** The exact moment, here and in UTC. */
