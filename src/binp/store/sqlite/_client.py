@@ -17,7 +17,7 @@ import orjson
 from binp.store.contract import Health, StoreError
 
 from ._delivery import Delivery
-from ._nodes import Node
+from ._nodes import BEAT, Node
 from ._outbox import Outbox
 from ._receipt import Awaited, Failure, Receipt
 from ._wire import HEAD, decode_changes, decode_outcome, encode_node, encode_write, frame, health_of, size_of
@@ -122,7 +122,7 @@ class Client:
             self._give_up(error)
 
     def _step(self) -> bool:
-        batch = self._outbox.take(_BATCH)
+        batch = self._outbox.take(_BATCH, BEAT)
         if batch is not None:
             self._send(batch)
         return batch is not None
@@ -141,17 +141,24 @@ class Client:
             with self._landing:
                 self._flight.append(receipt)
                 self._characters += receipt.size
-        self._delivery.mark(time.monotonic())
+        if encoded:
+            self._delivery.mark(time.monotonic())
+        # without anything to write it is a sign of life
         self._transmit(encoded)
+        while not self._has_room(BEAT):
+            self._transmit([])
+
+    def _has_room(self, timeout: float) -> bool:
+        """Whether more may be sent, or the owner has gone, within *timeout* seconds."""
         with self._landing:
-            self._landing.wait_for(self._may_send)
+            return self._landing.wait_for(self._may_send, timeout)
 
     def _may_send(self) -> bool:
         has_room = len(self._flight) < _MOST_IN_FLIGHT and self._characters < _MOST_CHARACTERS
         return has_room or not self._flight or self._is_lost
 
     def _transmit(self, encoded: Sequence[bytes]) -> None:
-        if encoded and not self._is_lost and self._socket is not None:
+        if not self._is_lost and self._socket is not None:
             content = b'{"heard":%d,"writes":[' % self._heard + b",".join(encoded) + b"]}"
             try:
                 self._socket.sendall(frame(content))

@@ -15,6 +15,7 @@ from binp.store.contract import Change, StoreError
 from ._batch import Batch
 from ._connect import explain, is_about_the_file, is_passing
 from ._file import File
+from ._nodes import BEAT
 from ._outbox import LEISURELY
 from ._people import People
 from ._receipt import Failure, Receipt
@@ -24,7 +25,7 @@ __all__ = ["Committer", "FileTrouble"]
 _logger = logging.getLogger("binp.store")
 
 #: microseconds after which this process gives another sign of life
-_SIGN_OF_LIFE = 5_000_000
+_SIGN_OF_LIFE = int(BEAT * 1_000_000)
 
 #: how to see that a change is in the file, by its topic: the statement that finds its revision
 _EVIDENCE = {"run": "find_run", "cancel": "find_run", "record": "find_record"}

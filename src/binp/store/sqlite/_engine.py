@@ -192,7 +192,7 @@ class Engine:
             try:
                 migrate(connection, self._path, shipped())
                 writer = Writer(self._path, connection, self._outbox, self._node, self._clock)
-                slot, numbered, refused = writer.enter()
+                slot, numbered, refused = writer.enter(self._lock.last_sign)
             except BaseException:
                 connection.close()
                 raise
@@ -213,7 +213,7 @@ class Engine:
             socket = self._server.start()
         self._lock.note(self._node, self._group, socket)
         self.role = Role.OWNER
-        writer.start(self._post, self._delivery.mark, self._tell_health)
+        writer.start(self._post, self._delivery.mark, self._tell_health, self._lock.touch)
 
     def _post(self, awaited: Sequence[Awaited], changes: Sequence[Change]) -> None:
         if self._delivery is not None:

@@ -12,7 +12,10 @@ from typing import ClassVar
 
 from binp.store.contract import Write
 
-__all__ = ["Join", "Leave", "Node", "this_process", "wall_clock"]
+__all__ = ["BEAT", "Join", "Leave", "Node", "this_process", "wall_clock"]
+
+#: seconds after which a process gives another sign of life
+BEAT = 5.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,7 +25,7 @@ class Node:
     #: in rows: host, pid, and something that no other opening has
     name: str
     host: str
-    #: of the kernel's current life, empty where that is not known
+    #: the kernel's current life, and whose processes are numbered together in it; empty where that is not known
     boot: str
     pid: int
     #: clock ticks from boot to the start of the process, 0 where that is not known
@@ -30,7 +33,8 @@ class Node:
 
     def is_alive(self) -> bool:
         """Whether the process runs. One on another computer cannot be here: a file of SQLite has one computer."""
-        if self.host != socket.gethostname() or self.boot != _boot():
+        # a computer may get another name at any time, so that tells only where nothing better does
+        if self.boot != _boot() or (not self.boot and self.host != socket.gethostname()):
             return False
         try:
             os.kill(self.pid, 0)
@@ -40,6 +44,14 @@ class Node:
             # it is somebody else's, so it runs
             pass
         return self.started == _started(self.pid)
+
+    def is_busy(self) -> bool:
+        """Whether one of its threads computes, or waits for a disk: then it will answer. False where nobody knows."""
+        try:
+            states = [_stat(place / "stat")[0] for place in Path(f"/proc/{self.pid}/task").iterdir()]
+        except (OSError, IndexError):
+            return False
+        return "R" in states or "D" in states
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,6 +73,16 @@ class Leave(Write):
     at: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Silence(Write):
+    """A process is there, and has not answered for so long that what it was running is given up."""
+
+    kind: ClassVar[str] = "silence"
+    name: str
+    #: when it was heard last
+    at: int
+
+
 def this_process() -> Node:
     """This process, under a name of its own for each time that it opens a database."""
     host, pid = socket.gethostname(), os.getpid()
@@ -74,7 +96,9 @@ def wall_clock() -> int:
 
 def _boot() -> str:
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        # in a container the same number is another process
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return ""
 
@@ -82,9 +106,13 @@ def _boot() -> str:
 def _started(pid: int) -> int:
     """Clock ticks from boot to the start of *pid*; -1 if it has ended and waits for its parent, 0 if nobody knows."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        fields = _stat(Path(f"/proc/{pid}/stat"))
     except OSError:
         return 0
-    # the name of the program stands in brackets and may hold anything, brackets as well
-    fields = stat.rpartition(")")[2].split()
     return -1 if fields[0] in {"Z", "X", "x"} else int(fields[19])
+
+
+def _stat(place: Path) -> list[str]:
+    """What the kernel says of a process or a thread, from its state on."""
+    # the name of the program stands in brackets and may hold anything, brackets as well
+    return place.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()

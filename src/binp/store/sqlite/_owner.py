@@ -67,6 +67,8 @@ class OwnerLock:
     def __init__(self, path: Path) -> None:
         self._path = path.with_name(path.name + ".owner")
         self._file: int | None = None
+        #: the last sign of life of a holder that died, in microseconds since the epoch; 0 if there was none
+        self.last_sign = 0
 
     def take(self) -> bool:
         """Take the lock if nobody holds it.
@@ -96,8 +98,10 @@ class OwnerLock:
                 return False
             # the one who held it may have removed the file in the meantime: then this lock is of nothing
             with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(file), self._path.stat()):
+                found = os.fstat(file)
+                if os.path.samestat(found, self._path.stat()):
                     self._file = file
+                    self.last_sign = found.st_mtime_ns // 1000 if found.st_size else 0
                     return True
             os.close(file)
 
@@ -115,6 +119,13 @@ class OwnerLock:
         }
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, orjson.dumps(note), 0)
+
+    def touch(self) -> None:
+        """Give a sign of life, for the next one who takes it."""
+        if self._file is not None:
+            # where it cannot be given the end of what runs now is told less exactly: no reason to end it
+            with contextlib.suppress(OSError):
+                os.utime(self._file)
 
     def read(self) -> dict[str, Any]:
         """Who holds it, as far as is known."""

@@ -24,8 +24,13 @@ class People:
     def __init__(self, file: File) -> None:
         self._file = file
 
-    def join(self, node: Node, now: int) -> tuple[int, int, list[Any]]:
+    def join(self, node: Node, now: int, sign: int) -> tuple[int, int, list[Any]]:
         """*node* comes, or comes again.
+
+        Args:
+            node: Who comes.
+            now: When.
+            sign: As for :meth:`interrupt_gone`.
 
         Returns:
             Its slot, the number of its last write that is committed, and those that were not acknowledged with True.
@@ -34,7 +39,7 @@ class People:
             StoreError: there are as many processes as there can be.
         """
         taken = set()
-        for name, slot, host, boot, pid, started, seen in self._here():
+        for name, slot, host, boot, pid, started, seen in self._here(sign):
             if (host, boot, pid, started) == (node.host, node.boot, node.pid, node.started):
                 # one process has the file open once: this is an earlier opening that did not say that it ended
                 self.leave(name, seen)
@@ -71,37 +76,51 @@ class People:
             kept = orjson.dumps(sender.remember(refused.get(sender, []))).decode()
             self._file.run("count_node", {"name": sender.node, "numbered": number, "refused": kept, "now": now})
 
-    def interrupt_gone(self, seq: int) -> list[Change]:
+    def interrupt_gone(self, seq: int, sign: int) -> list[Change]:
         """End what processes left running that are not here any more; returns the changes, numbered after *seq*.
 
         What they left queued stays so: somebody else may take it.
+
+        Args:
+            seq: Number of the last change.
+            sign: Up to this moment those that are found dead now were seen alive, if not longer.
         """
-        here = {row[0] for row in self._here()}
+        here = {row[0] for row in self._here(sign)}
         last: dict[str, int] = {}
-        rows: list[tuple[int, int]] = []
-        changes: list[Change] = []
-
-        def tell(topic: str, id: int | str, rev: int, journaled: object) -> None:  # noqa: A002 - fields of Change
-            changes.append(Change(seq + len(changes) + 1, topic, id, rev, bool(journaled)))
-
+        ended: list[tuple[int, int, str]] = []
+        told = _Told(seq)
         for run, name, journaled, rev, state, slot in self._file.run("open_runs").fetchall():
             if name in here:
                 continue
             if state == CODES[State.QUEUED]:
-                tell("queue", run, rev, journaled)
+                told.tell("queue", run, rev, journaled)
                 continue
             if name not in last:
                 seen = self._file.one("last_seen", (name,))
                 last[name] = seen[0] if seen else 0
-            rows.append((run, last[name]))
-            tell("run", run, rev + 1, journaled)
-            if slot is not None:
-                tell("slot", slot, rev + 1, False)
-        if rows:
-            self._file.bulk("interrupt_runs", rows)
-        return changes
+            ended.append((run, last[name], "interrupted: its process ended"))
+            told.end(run, rev, journaled, slot)
+        if ended:
+            self._file.bulk("interrupt_runs", ended)
+        return told.changes
 
-    def _here(self) -> list[Any]:
+    def interrupt_silent(self, name: str, heard: int, seq: int) -> list[Change]:
+        """End what the process *name* is running, which was heard last at *heard*; returns the changes.
+
+        It may answer again: then it is told to cancel that, and what it writes of it is refused.
+        """
+        ended: list[tuple[int, int, str]] = []
+        told = _Told(seq)
+        for run, holder, journaled, rev, state, slot in self._file.run("open_runs").fetchall():
+            if holder == name and state == CODES[State.RUNNING]:
+                ended.append((run, heard, "interrupted: its process did not answer any more"))
+                told.end(run, rev, journaled, slot)
+                told.tell("cancel", run, rev + 1, journaled)
+        if ended:
+            self._file.bulk("interrupt_runs", ended)
+        return told.changes
+
+    def _here(self, sign: int) -> list[Any]:
         """Those that are here: one that has died without saying so is noted as gone."""
         here = []
         for row in self._file.run("here_nodes").fetchall():
@@ -109,5 +128,22 @@ class People:
             if Node(name=name, host=host, boot=boot, pid=pid, started=started).is_alive():
                 here.append(row)
             else:
-                self.leave(name, seen)
+                self.leave(name, max(seen, sign))
         return here
+
+
+class _Told:
+    """Changes, numbered."""
+
+    def __init__(self, seq: int) -> None:
+        self._seq = seq
+        self.changes: list[Change] = []
+
+    def tell(self, topic: str, id: int | str, rev: int, journaled: object = False) -> None:  # noqa: A002 - fields of Change
+        self.changes.append(Change(self._seq + len(self.changes) + 1, topic, id, rev, bool(journaled)))
+
+    def end(self, run: int, rev: int, journaled: object, slot: str | None) -> None:
+        """A run has ended, and given its place back."""
+        self.tell("run", run, rev + 1, journaled)
+        if slot is not None:
+            self.tell("slot", slot, rev + 1)

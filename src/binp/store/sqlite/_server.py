@@ -20,7 +20,7 @@ import orjson
 from binp.store.contract import Change, Health, StoreClosed, Write
 
 from ._guard import leak
-from ._nodes import Join, Leave
+from ._nodes import Join, Leave, Node, Silence
 from ._outbox import Outbox
 from ._receipt import Awaited, Failure, Receipt
 from ._wire import HEAD, decode_write, encode_change, encode_health, frame, node_of, size_of
@@ -38,6 +38,9 @@ _PATIENCE = 64 * 1024 * 1024
 #: seconds between two looks for processes that died
 _LOOK = 5.0
 
+#: seconds for which a process may say nothing, and seconds by which a look may come late without telling anything
+_LEASE, _LATE = 20.0, 2.0
+
 
 class Session:
     """Another process that writes through this one. Its results are only touched by the thread that commits."""
@@ -45,12 +48,21 @@ class Session:
     def __init__(self, out: asyncio.StreamWriter) -> None:
         self.out = out
         self.node = ""
+        self.process: Node | None = None
         self.is_joined = False
+        #: when it was heard last, in monotonic seconds; what it was running is given up
+        self.heard_at = time.monotonic()
+        self.is_silent = False
         #: [number, value, failure] of what is committed and not told yet
         self.results: list[list[Any]] = []
         #: number up to which it has heard the results
         self.heard = 0
         self._refused: list[list[Any]] = []
+
+    def hear(self) -> None:
+        """It said something, or it is not its fault that it was not heard."""
+        self.heard_at = time.monotonic()
+        self.is_silent = False
 
     def start(self, refused: list[list[Any]]) -> None:
         """Go on from what the file remembers."""
@@ -208,8 +220,26 @@ class Server:
 
     async def _look(self) -> None:
         while True:
+            began = time.monotonic()
             await asyncio.sleep(_LOOK)
             self._look_now()
+            if time.monotonic() - began > _LOOK + _LATE:
+                # this process was stopped itself, or so busy that it may have missed what the others said
+                for session in self._sessions:
+                    session.hear()
+            for session in self._sessions:
+                self._listen_for(session)
+
+    def _listen_for(self, session: Session) -> None:
+        """Give up what a process is running that has not been heard for long: it is stopped, or hangs as a whole."""
+        silence = time.monotonic() - session.heard_at
+        node = session.process
+        if node is None or session.is_silent or silence < _LEASE or node.is_busy():
+            return
+        session.is_silent = True
+        _logger.warning("process %s has not answered for %.0f s: what it was running is given up", node.pid, silence)
+        with contextlib.suppress(StoreClosed):
+            self._outbox.put(Receipt(Silence(name=node.name, at=_now() - int(silence * 1e6))))
 
     def _look_now(self) -> None:
         with contextlib.suppress(StoreClosed):
@@ -244,18 +274,20 @@ class Server:
     async def _listen(self, reader: asyncio.StreamReader, session: Session) -> None:
         hello = await _read(reader)
         node = node_of(hello["hello"])
-        session.node = node.name
+        session.node, session.process = node.name, node
         self._outbox.put(_Joining(Join(node=node, at=_now()), self, session))
         while True:
             message = await _read(reader)
+            session.hear()
             if message.get("bye"):
                 self._outbox.put(Receipt(Leave(name=node.name, at=_now())))
                 return
             session.heard = message["heard"]
             for number, kind, content in message["writes"]:
                 self._outbox.put(_RemoteReceipt(decode_write(kind, content), number, session), is_bounded=False)
-            while self._outbox.is_full:  # noqa: ASYNC110 - another thread empties it, thousands at a time
+            while self._outbox.is_full:
                 await asyncio.sleep(0.01)
+                session.hear()
 
     def _send(self, changes: Sequence[Change], results: list[tuple[Session, list[Any]]]) -> None:
         told = orjson.dumps([encode_change(change) for change in changes])

@@ -18,7 +18,7 @@ from ._commit import Committer, FileTrouble
 from ._connect import explain
 from ._file import File
 from ._import import take_in
-from ._nodes import Join, Leave, Node
+from ._nodes import BEAT, Join, Leave, Node, Silence
 from ._outbox import Outbox
 from ._people import People
 from ._receipt import Awaited, Failure, Receipt
@@ -31,7 +31,7 @@ _logger = logging.getLogger("binp.store")
 #: writes in one transaction
 _BATCH = 4096
 
-_COMING_OR_GOING = frozenset({Join.kind, Leave.kind})
+_COMING_OR_GOING = frozenset({Join.kind, Leave.kind, Silence.kind})
 _ALONE = _COMING_OR_GOING | TENDING | {Import.kind}
 
 #: seconds for which writes wait for a file that does not take any, and between two attempts
@@ -86,6 +86,8 @@ class Writer:
         self._post: Post = lambda _awaited, _changes: None
         self._mark: Callable[[float], None] = lambda _since: None
         self._tell_health: Callable[[Health], None] = lambda _health: None
+        self._beat: Callable[[], None] = lambda: None
+        self._next_beat = 0.0
         self._thread: threading.Thread | None = None
 
     @property
@@ -103,8 +105,11 @@ class Writer:
         """The one that writes."""
         return self._file.connection
 
-    def enter(self) -> tuple[int, int, list[Any]]:
+    def enter(self, last_sign: int = 0) -> tuple[int, int, list[Any]]:
         """Note this process as one that writes, and end what gone ones left behind.
+
+        Args:
+            last_sign: When the one before it was seen alive, in microseconds since the epoch.
 
         Returns:
             Its slot, the number of its last numbered write that is committed, and those not acknowledged with True.
@@ -114,8 +119,10 @@ class Writer:
         """
         try:
             self._file.begin()
-            entry = self._people.join(self._node, _now())
-            changes = self._people.interrupt_gone(self.seq)
+            now = _now()
+            sign = min(last_sign, now)
+            entry = self._people.join(self._node, now, sign)
+            changes = self._people.interrupt_gone(self.seq, sign)
             self._file.commit()
         except sqlite3.Error as error:
             self._committer.roll_back()
@@ -124,15 +131,22 @@ class Writer:
         self._first_changes = changes
         return entry
 
-    def start(self, post: Post, mark: Callable[[float], None], tell_health: Callable[[Health], None]) -> None:
+    def start(
+        self,
+        post: Post,
+        mark: Callable[[float], None],
+        tell_health: Callable[[Health], None],
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
         """Begin to commit.
 
         Args:
             post: Called after each commit.
             mark: Told when a batch is taken (monotonic seconds), and 0 when it is done.
             tell_health: Told when the file does not take writes, and when it does again.
+            beat: Called every few seconds: a sign of life.
         """
-        self._post, self._mark, self._tell_health = post, mark, tell_health
+        self._post, self._mark, self._tell_health, self._beat = post, mark, tell_health, beat
         if self._first_changes:
             post([], self._first_changes)
         self._thread = threading.Thread(target=self._run, name="binp-store-writer", daemon=True)
@@ -154,6 +168,9 @@ class Writer:
 
     def _step(self) -> bool:
         # a scope of its own: a batch that is done is forgotten before the next one is waited for
+        if time.monotonic() >= self._next_beat:
+            self._beat()
+            self._next_beat = time.monotonic() + BEAT
         if self._trouble is not None:
             return self._struggle(self._trouble)
         batch = self._outbox.take(_BATCH, self._do_what_is_due())
@@ -225,9 +242,9 @@ class Writer:
         if left:
             self._settle(left, [Failure(error, len(left))] * len(left), [])
 
-    def _do_what_is_due(self) -> float | None:
-        """Do what needs to be done by itself; returns the seconds until there is more of it, None if there is none."""
-        waits = []
+    def _do_what_is_due(self) -> float:
+        """Do what needs to be done by itself; returns the seconds until there is more of it."""
+        waits = [max(0.0, self._next_beat - time.monotonic())]
         if self._file.unsynced is not None:
             left = self._file.unsynced + _ON_DISK - time.monotonic()
             if left > 0:
@@ -238,7 +255,7 @@ class Writer:
             left = (self._file.keys.soonest - self._clock()) / 1e6
             # the clock may be put forward meanwhile
             waits.append(min(left, _NAP) if left > 0 else self._expire())
-        return min(waits, default=None)
+        return min(waits)
 
     def _expire(self) -> float:
         """Remove some of the keys that have expired; returns the seconds after which to go on."""
@@ -303,11 +320,13 @@ class Writer:
             self._file.begin()
             if isinstance(write, Join):
                 self._committer.has_guests = True
-                outcome = (*self._people.join(write.node, write.at), self.seq, self._file.newest)
+                outcome = (*self._people.join(write.node, write.at, write.at), self.seq, self._file.newest)
             elif isinstance(write, Leave):
                 if write.name is not None:
                     self._people.leave(write.name, write.at)
-                changes = self._people.interrupt_gone(self.seq)
+                changes = self._people.interrupt_gone(self.seq, write.at)
+            elif isinstance(write, Silence):
+                changes = self._people.interrupt_silent(write.name, write.at, self.seq)
             self._file.commit()
         except Exception as error:  # noqa: BLE001 - becomes the failure of those who wait
             self._committer.roll_back()

@@ -94,10 +94,10 @@ def writes_of():
 class Worker:
     """Another process that writes, and what it said was acknowledged."""
 
-    def __init__(self, *arguments):
-        script = Path(__file__).with_name("worker_process.py")
+    def __init__(self, *arguments, script="worker_process.py"):
+        program = Path(__file__).with_name(script)
         self.process = subprocess.Popen(
-            [sys.executable, str(script), *map(str, arguments)], stdout=subprocess.PIPE, text=True
+            [sys.executable, str(program), *map(str, arguments)], stdout=subprocess.PIPE, text=True
         )
         self.lines = []
 
@@ -125,8 +125,8 @@ class Worker:
 def worker():
     started = []
 
-    def start(*arguments):
-        started.append(Worker(*arguments))
+    def start(*arguments, **options):
+        started.append(Worker(*arguments, **options))
         return started[-1]
 
     yield start

@@ -4,9 +4,9 @@
 SELECT run.id, name.text, run.journal IS NOT NULL, run.rev, run.state, run.slot
 FROM run JOIN name ON name.id = run.node WHERE run.state < 2;
 
--- interrupt_runs: end the runs of processes that are gone, at their last sign of life
+-- interrupt_runs: end the runs of processes that are gone, at their last sign of life, [[run, sign, reason], ...]
 UPDATE run SET
-    state = 5, rev = rev + 1, error = 'interrupted: its process ended',
+    state = 5, rev = rev + 1, error = json_extract(dead.value, '$[2]'),
     ended = max(
         started, json_extract(dead.value, '$[1]'),
         coalesce((SELECT at FROM record WHERE record.run = run.id ORDER BY seq DESC LIMIT 1), 0)
@@ -24,7 +24,7 @@ SELECT name, slot, host, boot, pid, started, seen FROM node WHERE gone IS NULL;
 SELECT count(*) FROM node WHERE name = ? AND gone IS NULL;
 
 -- last_seen: the last sign of life of a process
-SELECT seen FROM node WHERE name = ?;
+SELECT max(seen, coalesce(gone, 0)) FROM node WHERE name = ?;
 
 -- join_node: a process comes, or comes again
 INSERT INTO node (name, slot, host, boot, pid, started, since, seen) VALUES (:name, :slot, :host, :boot, :pid, :started, :now, :now)
