@@ -11,6 +11,8 @@ from urllib.parse import quote
 
 from binp.store.contract import StoreError
 
+from ._mounts import network_of
+
 __all__ = [
     "OLDEST_SQLITE",
     "check_ours",
@@ -29,10 +31,14 @@ OLDEST_SQLITE = (3, 37, 0)
 #: what "binp" looks like in the header of the file
 _APPLICATION = 0x62696E70
 
+#: bytes up to which a file is looked through when it is opened, which takes some hundredths of a second
+_SMALL = 16_000_000
+
 #: milliseconds that a foreign lock is waited for
 _PATIENCE = 5000
 
 _FULL = "free some space; nothing that was acknowledged is lost"
+_DAMAGED = "look at it with `binp check`; restore a backup with `binp restore`"
 #: primary result code of SQLite → what it means, how to mend it
 _CODES = {
     sqlite3.SQLITE_BUSY: (
@@ -42,7 +48,7 @@ _CODES = {
     sqlite3.SQLITE_LOCKED: ("the database is locked by another program", "end the program that holds it open"),
     sqlite3.SQLITE_READONLY: ("the database cannot be written to", "make the file and its directory writable"),
     sqlite3.SQLITE_IOERR: ("the disk reports an error", "look at the disk and at the system's log"),
-    sqlite3.SQLITE_CORRUPT: ("the database is damaged", "put it aside and restore a backup"),
+    sqlite3.SQLITE_CORRUPT: ("the database is damaged", _DAMAGED),
     sqlite3.SQLITE_FULL: ("there is no space left for the database", _FULL),
     sqlite3.SQLITE_CANTOPEN: ("the database cannot be opened", "make the file and its directory readable and writable"),
     sqlite3.SQLITE_PERM: ("the database may not be opened", "make the file and its directory readable and writable"),
@@ -72,6 +78,13 @@ def check_place(path: Path) -> None:
             "the directory of the database does not exist",
             where=str(path),
             fix=f"make it: mkdir -p {shlex.quote(str(path.parent))}",
+        )
+    network = network_of(path.parent)
+    if network is not None:
+        raise StoreError(
+            f"the database is on a network file system ({network}), where SQLite may damage it",
+            where=str(path),
+            fix="keep it on a local disk; `binp backup` can copy it to the network",
         )
 
 
@@ -210,6 +223,10 @@ def _prepare(connection: sqlite3.Connection, path: Path, synchronous: str) -> No
             where=str(path),
             fix="keep the database on a local disk",
         )
+    if path.stat().st_size <= _SMALL:
+        (found,) = run("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise StoreError(f"the database is damaged: {found}", where=str(path), fix=_DAMAGED)
     run(f"PRAGMA synchronous = {synchronous}")
     run("PRAGMA cache_size = -65536")
     run("PRAGMA temp_store = MEMORY")

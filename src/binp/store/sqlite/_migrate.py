@@ -13,7 +13,7 @@ from pathlib import Path
 
 from binp.store.contract import SchemaTooNew, StoreError
 
-from ._connect import explain
+from ._connect import explain, is_about_the_file
 from ._copy import copy_into
 from ._statements import statements
 
@@ -154,6 +154,8 @@ def _apply(connection: sqlite3.Connection, migration: Migration, path: Path) -> 
                 connection.execute("ROLLBACK")
             raise
     except (sqlite3.Error, sqlite3.Warning) as error:
+        if is_about_the_file(error):
+            raise explain(error, path) from None
         raise StoreError(
             f"migration {migration.name} failed: {error}",
             migration.name,

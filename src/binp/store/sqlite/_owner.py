@@ -117,8 +117,10 @@ class OwnerLock:
             "group": group,
             "socket": socket,
         }
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, orjson.dumps(note), 0)
+        # on a full disk nobody can be told, which is no reason not to go on
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, orjson.dumps(note), 0)
 
     def touch(self) -> None:
         """Give a sign of life, for the next one who takes it."""

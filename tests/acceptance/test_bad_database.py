@@ -1,0 +1,253 @@
+"""Databases that cannot be opened: what somebody sees who starts a server with one."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+
+OPS = """
+from binp import BINP
+
+binp = BINP()
+
+@binp.action
+async def put(value: str) -> None:
+    await binp.kv.set(value=value)
+"""
+
+Run = Callable[..., CompletedProcess[str]]
+
+POSTGRES = """\
+Error: this version keeps its data in SQLite files alone, not in PostgreSQL
+  where: the URL of the database, 'postgresql://me:***@host/ops'
+"""
+
+
+@pytest.fixture
+def refused(tmp_path: Path, binp: Run) -> Callable[..., str]:
+    """Try to serve a database; what is printed, which is one message, without a traceback, and status 2."""
+    (tmp_path / "ops.py").write_text(OPS)
+
+    def run(*arguments: str, **variables: str) -> str:
+        done = binp("run", "ops.py", "--port", "0", *arguments, **variables)
+        assert done.returncode == 2, done
+        assert done.stdout == ""
+        assert "Traceback" not in done.stderr
+        # the log is JSON, and of no interest here
+        text = "\n".join(line for line in done.stderr.splitlines() if not line.startswith("{"))
+        return text.replace(str(tmp_path), "FOLDER")
+
+    return run
+
+
+@pytest.fixture
+def database(tmp_path: Path, serve: Callable[..., Any]) -> Path:
+    """A database that was served and closed."""
+    (tmp_path / "ops.py").write_text(OPS)
+    server = serve()
+    for number in range(5):
+        server.ask("POST", "/internal/action/put", {"value": str(number) * 5000})
+    assert server.stop() == 0
+    return tmp_path / "data.db"
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """A directory on a disk of its own, mounted with options."""
+    mounted: set[Path] = set()
+
+    def mount(options: str) -> Path:
+        place = tmp_path / "disk"
+        place.mkdir(exist_ok=True)
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"needs the right to mount: {done.stderr.strip()}")
+        mounted.add(place)
+        return place
+
+    yield mount
+    for place in mounted:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_a_directory_that_is_missing(refused: Callable[..., str]) -> None:
+    """The directory is not made by chance; how to make it is said."""
+    assert refused("--db", "no such/data.db") == (
+        "Error: the directory of the database does not exist\n"
+        "  where: FOLDER/no such/data.db\n  fix:   make it: mkdir -p 'FOLDER/no such'"
+    )
+
+
+def test_a_directory_instead_of_a_file(refused: Callable[..., str], tmp_path: Path) -> None:
+    """A directory is no database."""
+    (tmp_path / "data.db").mkdir()
+    assert refused() == "Error: the database is a directory\n  where: FOLDER/data.db\n  fix:   name a file in it"
+
+
+def test_a_picture(refused: Callable[..., str], tmp_path: Path) -> None:
+    """What is no database at all is left as it is."""
+    picture = b"\x89PNG\r\n\x1a\n" + os.urandom(5000)
+    (tmp_path / "data.db").write_bytes(picture)
+
+    assert refused() == (
+        "Error: the file is not a database (file is not a database)\n"
+        "  where: FOLDER/data.db\n  fix:   name another file, or put this one aside"
+    )
+    assert (tmp_path / "data.db").read_bytes() == picture
+
+
+def test_a_database_of_another_program(refused: Callable[..., str], tmp_path: Path) -> None:
+    """Tables of somebody else are not touched."""
+    with sqlite3.connect(tmp_path / "data.db") as connection:
+        connection.execute("CREATE TABLE t (x)")
+    connection.close()
+
+    assert refused() == (
+        "Error: the database was made by another program\n"
+        "  where: FOLDER/data.db\n  fix:   name another file; this one is left as it is"
+    )
+
+
+def test_a_damaged_header(refused: Callable[..., str], database: Path) -> None:
+    """Flipped bytes at the beginning of the file make it another kind of file."""
+    with database.open("r+b") as file:
+        file.write(os.urandom(16))
+    assert refused().startswith("Error: the file is not a database (file is not a database)\n  where: FOLDER/data.db\n")
+
+
+def test_a_damaged_page(refused: Callable[..., str], database: Path, binp: Run) -> None:
+    """Flipped bytes in the middle of the file are found at the start, before anything is written on top of them."""
+    size = database.stat().st_size
+    with database.open("r+b") as file:
+        for page in range(5, size // 4096, 2):
+            file.seek(page * 4096)
+            file.write(b"\xff" * 64)
+
+    text = refused()
+    assert re.fullmatch(
+        r"Error: the database is damaged[^\n]+(\n[^\n]*)?\n  where: FOLDER/data.db\n"
+        r"  fix:   look at it with `binp check`; restore a backup with `binp restore`",
+        text,
+    ), text
+    assert binp("check").returncode == 1
+
+
+def test_a_newer_schema(refused: Callable[..., str], database: Path) -> None:
+    """An older version does not touch what a newer one wrote."""
+    with sqlite3.connect(database) as connection:
+        connection.execute("INSERT INTO migration VALUES (99, '0099_x.sql', 'x', 1)")
+    connection.close()
+
+    assert refused() == (
+        "Error: the database has schema 99, and this version knows schema 1\n  where: FOLDER/data.db\n"
+        "  fix:   install the version that wrote it, or restore the copy data.db.before-2.bak"
+    )
+
+
+def test_a_foreign_lock(refused: Callable[..., str], database: Path) -> None:
+    """A program that is not ours and holds the database open for writing is waited for, for a while."""
+    foreign = sqlite3.connect(database, isolation_level=None)
+    foreign.execute("BEGIN IMMEDIATE")
+    try:
+        assert refused() == (
+            "Error: the database is locked by another program (database is locked)\n"
+            "  where: FOLDER/data.db\n  fix:   end the program that holds it open for writing"
+        )
+    finally:
+        foreign.close()
+
+
+def test_two_servers(refused: Callable[..., str], tmp_path: Path, serve: Callable[..., Any]) -> None:
+    """The second server of a database names the first."""
+    (tmp_path / "ops.py").write_text(OPS)
+    first = serve()
+    assert re.fullmatch(
+        rf"Error: the database is in use by process {first.popen.pid} \(.*binp run ops.py --port 0\) since \S+\n"
+        rf"  where: FOLDER/data.db\n"
+        rf"  fix:   end that process: kill {first.popen.pid}; or use another database: DB_URL=sqlite:///other.db",
+        refused(),
+    )
+
+
+def test_a_disk_that_cannot_be_written_to(
+    refused: Callable[..., str], database: Path, disk: Callable[[str], Path]
+) -> None:
+    """A file system that is mounted read-only refuses a new database and an old one."""
+    place = disk("size=4m")
+    shutil.copy(database, place / "old.db")
+    disk("remount,ro,size=4m")
+
+    for name in ("old.db", "new.db"):
+        assert refused("--db", f"disk/{name}") == (
+            f"Error: the database cannot be claimed: Read-only file system\n  where: FOLDER/disk/{name}.owner\n"
+            "  fix:   make the database and its directory readable and writable"
+        )
+
+
+def test_a_full_disk(
+    refused: Callable[..., str],
+    tmp_path: Path,
+    disk: Callable[[str], Path],
+    start: Callable[..., Any],
+) -> None:
+    """Where there is no space for a new database that is said; when there is, what was begun is no hindrance."""
+    place = disk("size=1m")
+    full = (
+        "Error: there is no space left for the database (database or disk is full)\n"
+        "  where: FOLDER/disk/data.db\n  fix:   free some space; nothing that was acknowledged is lost"
+    )
+    for free in (0, 60):
+        (place / "filler").write_bytes(bytes((1024 - free) * 1024))
+        assert refused("--db", "disk/data.db") == full
+        (place / "filler").unlink()
+
+    server = start("binp", "run", "ops.py", "--port", "0", "--db", "disk/data.db")
+    assert server.link
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("", "Error: the URL of the database is empty\n  where: the URL of the database, ''\n"),
+        ("postgresql://me:secret@host/ops", POSTGRES),
+        (
+            "sqlite:///:memory:",
+            "Error: 'sqlite:///:memory:' is no file: state that ends with the process is not supported\n",
+        ),
+        ("sqlite://", "Error: 'sqlite://' is no file: state that ends with the process is not supported\n"),
+        ("mysql://host/x", "Error: there is no store for 'mysql' databases\n"),
+        ("sqlite:data.db", "Error: 'sqlite:data.db' has too few slashes\n"),
+    ],
+)
+def test_urls_that_name_no_database(refused: Callable[..., str], tmp_path: Path, url: str, text: str) -> None:
+    """N-21: what DB_URL cannot be is said in words, without the password, and nothing is made."""
+    printed = refused(DB_URL=url)
+
+    assert printed.startswith(text)
+    assert "\n  fix:   " in printed
+    assert "secret" not in printed
+    assert [file.name for file in tmp_path.iterdir() if file.name.startswith("data")] == []
+
+
+def test_a_database_that_is_removed_while_it_is_served(tmp_path: Path, serve: Callable[..., Any]) -> None:
+    """What would be written into a file that is gone is not acknowledged; the answer says what happened."""
+    (tmp_path / "ops.py").write_text(OPS)
+    server = serve()
+    server.ask("POST", "/internal/action/put", {"value": "1"})
+    (tmp_path / "data.db").unlink()
+
+    problem = server.ask("POST", "/internal/action/put", {"value": "2"}, status=503)
+
+    assert problem["detail"] == "the database file was removed or replaced while it was open"
+    assert problem["fix"] == "restart the program; whatever took the place of the file must not"
