@@ -4,7 +4,6 @@ import importlib.util
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -42,13 +41,11 @@ def installed(tree: Path) -> list[str]:
 
 
 def test_nothing_is_done_when_nothing_changed(tree: Path, run: Run, install: Install) -> None:
-    """With a matching stamp the set-up installs nothing and takes less than a second."""
+    """With a matching stamp the set-up installs nothing and says nothing."""
     install(tree, "run")
-    start = time.perf_counter()
     done = run("run")
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert time.perf_counter() - start < 1
     assert installed(tree) == []
 
 
