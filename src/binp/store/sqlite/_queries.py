@@ -46,7 +46,7 @@ class Reader:
         self._path = path
         self._sql = statements()
         self.connection = connect_reader(path)
-        self.keys = KeyReads(self._ask, clock)
+        self.keys = KeyReads(self._ask, self.connection.cursor(), clock)
 
     def close(self) -> None:
         """Let go of the file."""
