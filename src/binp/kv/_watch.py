@@ -78,7 +78,7 @@ class Watch:
         """Look at all keys, and follow the changes from here on."""
         self._feed, self._cursor = home.ring.feed, home.ring.last
         self._changes.clear()
-        self._missing = set(self._seen) - self._gone
+        self._missing = set(self._seen)
         self._surveyed = ""
 
     async def _survey(self, store: Store, after: str) -> None:

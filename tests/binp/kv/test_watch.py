@@ -166,9 +166,21 @@ async def test_another_process_takes_the_database_over(binp):
     await store.write(SetKeys(namespace="default", items=(("x", "2"),), at=1))
     ring.publish = publish
 
+    before = ring.last
     ring.open("another")
 
     assert await waiting == [("x", 2, 2)]
+    waiting = asyncio.ensure_future(take(watch, 1))
+    await asyncio.sleep(0.05)
+    ring.publish = lambda changes: None
+    await store.write(SetKeys(namespace="default", items=(("x", "3"),), at=1))
+    ring.publish = publish
+    ring.publish([Change(number, "run", 1, 1) for number in range(1, before)])
+    await asyncio.sleep(0)
+    # the same place in another feed
+    ring.open("a third")
+    ring.publish([Change(number, "run", 1, 1) for number in range(1, before)])
+    assert await waiting == [("x", 3, 3)]
 
 
 async def test_what_is_cancelled_loses_nothing(binp):
@@ -214,6 +226,42 @@ async def test_expiry_is_heard(binp):
     async with asyncio.timeout(30):
         entry = await anext(watch)
     assert (entry.event, entry.version, entry.value) == (Event.EXPIRED, 3, None)
+
+
+async def test_what_was_asked_for_is_not_lost_when_it_is_cancelled(binp):
+    """A reader who is cancelled while the history is read gets all of it the next time."""
+    watch = binp.kv.watch("n")
+    await binp.kv.set(n=0)
+    assert await take(watch, 1) == [("n", 0, 1)]
+    await asyncio.gather(*(binp.kv.set(n=number) for number in (1, 2, 3)))
+    store = binp.home.store
+    real, asked = store.get_key_history, asyncio.Event()
+
+    async def slow(*args, **given):
+        asked.set()
+        await asyncio.Event().wait()
+
+    store.get_key_history = slow
+    waiting = asyncio.ensure_future(anext(watch))
+    async with asyncio.timeout(30):
+        await asked.wait()
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    store.get_key_history = real
+
+    assert await take(watch, 3) == [("n", 1, 2), ("n", 2, 3), ("n", 3, 4)]
+
+
+async def test_what_comes_and_goes_at_once_is_told_once(binp):
+    """A key that was set and removed before anybody looked is told so, each change once."""
+    watch = binp.kv.watch()
+    await binp.kv.set(first=1)
+    assert await take(watch, 1) == [("first", 1, 1)]
+    await binp.kv.set(n=1)
+    await binp.kv.remove("n")
+    await binp.kv.set(last=1)
+
+    assert await take(watch, 3) == [("n", 1, 1), ("n", None, 2), ("last", 1, 1)]
 
 
 async def test_a_watch_ends_with_the_home(binp):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import sqlite3
 import time
 
@@ -11,6 +12,9 @@ import pytest
 from binp.store import open_store
 from binp.store.contract import PutKey, RemoveKeys, SetKeys, Written
 from binp.store.sqlite import _key_care
+
+#: so long that the owner does not look at the clock before it is set
+LONG = 50_000_000
 
 
 class Clock:
@@ -57,9 +61,9 @@ def put(key="k", value="1", **given):
 
 async def test_the_moment_of_expiry_is_the_first_without_the_key(timed, hand):
     """A key is there one microsecond before it expires, and not there when it does, in every answer."""
-    await timed.write(put(expires=hand.now + 10))
+    await timed.write(put(expires=hand.now + LONG))
 
-    hand.now += 9
+    hand.now += LONG - 1
     assert await timed.get_value("n", "k") == "1"
     assert len(await timed.list_keys("n")) == 1
     assert await timed.namespaces() == ["n"]
@@ -75,9 +79,9 @@ async def test_the_moment_of_expiry_is_the_first_without_the_key(timed, hand):
 async def test_versions_do_not_depend_on_when_an_expired_key_was_removed(timed, hand, path):
     """Whether the owner or the next write finds out that a key has expired makes no difference to its versions."""
     for key in ("swept", "found"):
-        await timed.write(put(key, expires=hand.now + 10))
+        await timed.write(put(key, expires=hand.now + LONG))
     before = [await timed.get_key_history("n", "swept")]
-    hand.now += 10
+    hand.now += LONG
     before.append(await timed.get_key_history("n", "swept"))
     await timed.write(put("found"))  # and this wakes up the owner
     await until(lambda: count(path, "kv") == 1)
@@ -93,12 +97,12 @@ async def test_versions_do_not_depend_on_when_an_expired_key_was_removed(timed, 
 async def test_what_expires_at_once_is_removed_bit_by_bit(timed, hand, path):
     """Thousands of keys that expire together are removed in parts, each told, and writes get their turn in between."""
     names = [f"k{number:04}" for number in range(3000)]
-    acks = [timed.write(put(name, expires=hand.now + 10)) for name in names]
+    acks = [timed.write(put(name, expires=hand.now + LONG)) for name in names]
     assert all([(await ack).is_done for ack in acks])
     parts = []
     timed.listen(lambda changes: parts.append([change.id for change in changes]))
 
-    hand.now += 10
+    hand.now += LONG
     await timed.write(put("other"))
     assert count(path, "kv") > 1
     await until(lambda: count(path, "kv") == 1)
@@ -116,10 +120,39 @@ async def test_a_store_that_is_opened_removes_what_expired_meanwhile(path, hand)
         if wait:
             await until(lambda: count(path, "kv") == 1)
         else:
-            await store.write(put(expires=hand.now + 10))
-            await store.write(put("stays", expires=hand.now + 100))
+            await store.write(put(expires=hand.now + LONG))
+            await store.write(put("stays", expires=hand.now + 10 * LONG))
         await store.close()
-        hand.now += 50
+        hand.now += 5 * LONG
+
+
+async def test_an_owner_rests_when_nothing_expires(timed, hand, path, monkeypatch):
+    """After what has expired is removed it is not looked for again and again."""
+    looked = []
+    real = _key_care.KeyCare.expired
+
+    def count_looks(self, now, most):
+        looked.append(now)
+        return real(self, now, most)
+
+    monkeypatch.setattr(_key_care.KeyCare, "expired", count_looks)
+    await timed.write(put(expires=hand.now + LONG))
+    hand.now += LONG
+    await timed.write(put("other"))
+    await until(lambda: count(path, "kv") == 1)
+    await asyncio.sleep(0.1)
+
+    assert len(looked) == 1
+
+
+async def test_what_is_not_to_be_kept_is_not_kept(timed, path):
+    """A key with a history of one version leaves nothing of the past in the file."""
+    for number in range(10):
+        acks = [timed.write(put(value=str(number), history=1)) for _ in range(3)]
+        assert (await acks[-1]).is_done
+
+    assert count(path, "kv_past") == 0
+    assert [kept.version for kept in await timed.get_key_history("n", "k")] == [30]
 
 
 async def test_a_failing_removal_is_tried_again(timed, hand, path, monkeypatch, caplog):
@@ -135,8 +168,8 @@ async def test_a_failing_removal_is_tried_again(timed, hand, path, monkeypatch, 
         return real(self, now, most)
 
     monkeypatch.setattr(_key_care.KeyCare, "expired", fail)
-    await timed.write(put(expires=hand.now + 10))
-    hand.now += 10
+    await timed.write(put(expires=hand.now + LONG))
+    hand.now += LONG
     await timed.write(put("other"))
 
     await until(lambda: count(path, "kv") == 1)
@@ -148,9 +181,9 @@ async def test_odd_names_expire(timed, hand, path):
     """Names with NUL and half surrogates expire, are archived and set again like all others."""
     odd = ["a\0b", "\0", "\udc80", "a", 'a"\\u0000']
     for name in odd:
-        await timed.write(put(name, namespace=name, expires=hand.now + 10))
-        await timed.write(put(name, namespace=name, value="2", expires=hand.now + 10))
-    hand.now += 10
+        await timed.write(put(name, namespace=name, expires=hand.now + LONG))
+        await timed.write(put(name, namespace=name, value="2", expires=hand.now + LONG))
+    hand.now += LONG
     await timed.write(put("other"))
     await until(lambda: count(path, "kv") == 1)
     await asyncio.gather(*(timed.write(put(name, namespace=name, value="4")) for name in odd))
@@ -175,18 +208,22 @@ async def test_the_past_does_not_grow(timed, path):
     assert [each.value for each in kept] == ["59", "58", "57", "56", "55"]
 
 
-async def test_the_past_does_not_grow_with_many_restarts(path):
+async def test_the_past_does_not_grow_with_many_restarts(path, monkeypatch):
     """A program that is started often and writes little each time does not leave more and more behind."""
-    _key_care_round = _key_care._ROUND
-    for turn in range(30):
-        store = open_store(str(path), synchronous="OFF")
+    monkeypatch.setattr(_key_care, "_ROUND", 16)
+    monkeypatch.setattr(_key_care.random, "randrange", random.Random(7).randrange)
+    store = open_store(str(path), synchronous="OFF")
+    await store.open()
+    for turn in range(3):
+        await store.write(SetKeys(namespace="n", items=tuple((f"k{key}", "1") for key in range(200)), at=turn))
+    await store.close()
+    for turn in range(60):
         await store.open()
-        for number in range(_key_care_round // 8):
-            acks = [store.write(put(f"k{key}", value=str(number), history=2)) for key in range(8)]
-        assert (await acks[-1]).is_done, turn
+        for number in range(20):
+            assert (await store.write(put(value=f"{turn}.{number}", history=2))).is_done
         await store.close()
 
-    assert count(path, "kv_past") < 30 * _key_care_round // 2
+    assert count(path, "kv_past") < 2 * 200 + 600
 
 
 async def test_removed_keys_are_forgotten_and_no_version_goes_back(timed, path, monkeypatch):
@@ -213,3 +250,21 @@ async def test_removed_keys_are_forgotten_and_no_version_goes_back(timed, path, 
 async def removed_at(store, key):
     """The version of a removed key."""
     return next(kept.version for kept in await store.get_key_history("n", key) if kept.is_removed)
+
+
+async def test_an_id_that_is_given_away_anew_is_no_past(timed, path):
+    """What is left of a forgotten version leads nowhere, whatever took its place; history ends there."""
+    for value in "123":
+        await timed.write(put(value=value))
+    await timed.close()
+    connection = sqlite3.connect(path)
+    connection.execute("DELETE FROM kv_past WHERE version = 2")
+    connection.commit()
+    connection.close()
+    await timed.open()
+    await timed.write(put("l"))
+    await timed.write(put("l"))
+    assert count(path, "kv_past") == 2
+
+    assert [kept.version for kept in await timed.get_key_history("n", "k")] == [3]
+    assert [kept.version for kept in await timed.get_key_history("n", "l")] == [2, 1]
