@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from binp.store.contract import Keep, KeyValue, RecordRow, Retention, Role, Run, State, Store, Usage, as_datetime
+from binp.store.contract import Keep, RecordRow, Retention, Role, Run, State, Store, Usage, as_datetime
 
 from ._platform import MAX_INTEGER
 
@@ -19,7 +19,6 @@ __all__ = [
     "DatabaseHealth",
     "InvokeResult",
     "Keeping",
-    "Key",
     "Lines",
     "Query",
     "Question",
@@ -227,29 +226,6 @@ class RunDetail(RunInfo):
             result=_loaded(run.result),
             traceback=run.traceback,
             records=[RecordInfo.of(row) for row in records],
-        )
-
-
-class Key(BaseModel):
-    """A key with its value."""
-
-    namespace: str
-    key: str
-    value: Any
-    module: str | None
-    version: int
-    updated_at: datetime
-
-    @classmethod
-    def of(cls, row: KeyValue) -> Key:
-        """From the row of a store."""
-        return cls(
-            namespace=row.namespace,
-            key=row.key,
-            value=json.loads(row.value),
-            module=row.module,
-            version=row.version,
-            updated_at=as_datetime(row.updated),
         )
 
 

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from binp.auth import Problem
 from binp.errors import BinpError
+from binp.kv import KeyConflict
 from binp.operations import InvalidArguments, UnknownOperation
 from binp.runs import RunLost, TooManyRuns
 from binp.store.contract import StoreError
@@ -67,6 +68,11 @@ def _lost(error: RunLost) -> Problem:
     return Problem(status=404, code="unknown", detail=error.what)
 
 
+def _conflict(error: KeyConflict) -> Problem:
+    extra = {"expected": error.expected, "found": error.found}
+    return Problem(status=412, code="conflict", detail=error.what, fix="read it again, and decide anew", extra=extra)
+
+
 def _busy(error: BinpError) -> Problem:
     return Problem(status=503, code="unavailable", detail=error.what, fix=error.fix)
 
@@ -90,6 +96,7 @@ _MAKERS: dict[type[Exception], Callable[[Any], Problem]] = {
     InvalidArguments: _invalid_arguments,
     UnknownOperation: _unknown,
     RunLost: _lost,
+    KeyConflict: _conflict,
     TooManyRuns: _busy,
     StoreError: _busy,
     BinpError: _ours,

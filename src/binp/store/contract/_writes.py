@@ -261,6 +261,8 @@ class PutKey(Write):
     module: str | None = None
     #: from when on it is not there any more, microseconds since the epoch; None for never
     expires: int | None = None
+    #: if it is there, that moment stays the one that it is
+    keeps_expiry: bool = False
     #: the version that it must have; 0: it must not be there; None: whatever it has
     expected: int | None = None
     #: the run that writes, with its epoch

@@ -210,7 +210,8 @@ class Batch:
         if write.expected is not None and write.expected != version:
             return Written(is_done=False, version=version)
         if write.value is not None:
-            self._keys.put(key, write.value, write, write.expires)
+            expires = key.expires if write.keeps_expiry and key.exists else write.expires
+            self._keys.put(key, write.value, write, expires)
         elif key.exists:
             self._keys.remove(key, write)
         else:
