@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -25,7 +24,6 @@ from playwright.sync_api import (
     Page,
     Playwright,
     Route,
-    TimeoutError,
     expect,
     sync_playwright,
 )
@@ -35,6 +33,8 @@ SIZES = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 390, "hei
 NAMES = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 AXE = next(Path(axe_playwright_python.__file__).parent.rglob("axe.min.js"))
 RULES = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]
+#: milliseconds that anything here may take
+PATIENCE = 60_000
 #: what a browser would otherwise do behind everybody's back
 FLAGS = [
     "--disable-gpu",
@@ -44,24 +44,21 @@ FLAGS = [
     "--disable-sync",
 ]
 
-
 # what goes through a server, a stream and back takes its time on a busy machine; nothing is proved by its being fast
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=PATIENCE)
 
 
 class Site:
     """The site, served by a process of its own on a port that stays the same."""
 
-    def __init__(self, folder: Path, environ: dict[str, str], *arguments: str, python: str | Path) -> None:
+    def __init__(self, folder: Path, port: int, environ: dict[str, str], *arguments: str, python: str | Path) -> None:
         self.folder = folder
         self.file = folder / SITE.name
         shutil.copy(SITE, self.file)
         self._environ = environ
         self._arguments = arguments
         self._python = python
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = port
         self.url = f"http://127.0.0.1:{self.port}"
         self.link = ""
         self._process: subprocess.Popen[str] | None = None
@@ -85,7 +82,7 @@ class Site:
     def stop(self, number: int = signal.SIGTERM) -> None:
         if self._process is not None:
             self._process.send_signal(number)
-            self._process.communicate(timeout=30)
+            self._process.communicate(timeout=60)
             self._process = None
             self._log.close()
 
@@ -96,7 +93,7 @@ class Site:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data, headers, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             with error:
@@ -149,7 +146,12 @@ def browser(launch: Callable[..., Browser]) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def serve(checkout: Path, clean_environ: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+def serve(
+    checkout: Path,
+    clean_environ: dict[str, str],
+    hold_port: Callable[[], int],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Serve]:
     """Serve one more site, by `binp run` with these arguments and variables; all are stopped at the end."""
     if not (checkout / "src/binp/console/index.html").exists():
         pytest.skip("the console is not built: python hatch_build.py builds it")
@@ -157,7 +159,7 @@ def serve(checkout: Path, clean_environ: dict[str, str], tmp_path_factory: pytes
 
     def make(*arguments: str, python: str | Path = sys.executable, **variables: str) -> Site:
         environ = {**clean_environ, **variables}
-        site = Site(tmp_path_factory.mktemp("site"), environ, *arguments, python=python)
+        site = Site(tmp_path_factory.mktemp("site"), hold_port(), environ, *arguments, python=python)
         sites.append(site)
         site.start()
         return site
@@ -224,7 +226,7 @@ def enter(browser: Browser, watch: Watch) -> Iterator[Callable[..., BrowserConte
             locale="en-GB",
             timezone_id="UTC",
         )
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE)
         opened.append(context)
         watch.on(context)
         cookie = site.folder / "cookie.json"
@@ -287,14 +289,3 @@ def violations(page: Page, where: str) -> list[str]:
         for one in result["violations"]
         for node in one["nodes"]
     ]
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
-    """Try a test once more whose browser did not get to answer in time: a busy machine loses a click now and then."""
-    try:
-        return (yield)
-    except TimeoutError:
-        names = pyfuncitem._fixtureinfo.argnames
-        pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names})
-        return True

@@ -142,7 +142,7 @@ async def idle() -> None:
     await asyncio.Event().wait()
 
 
-@binp.service(restart_delay=60)
+@binp.service(restart_delay=86_400)
 async def shaky() -> None:
     """Fails at once."""
     raise OSError("the other side hung up")

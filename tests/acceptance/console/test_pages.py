@@ -6,9 +6,12 @@ import re
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 pytestmark = [pytest.mark.slow, pytest.mark.parametrize("size", ["desktop", "phone"])]
+
+#: the runs that links lead to
+NUMBERS = "links => links.map(one => Number(one.hash.split('/').at(-1)))"
 
 
 def test_an_action_is_run_from_its_form(visit: Any, size: str) -> None:
@@ -22,6 +25,24 @@ def test_an_action_is_run_from_its_form(visit: Any, size: str) -> None:
     expect(page.get_by_label("The run")).to_contain_text("succeeded")
     expect(page.get_by_role("region", name="Result")).to_contain_text("hello you hello you")
     assert re.search(r"#/actions/greet\?run=\d+$", page.url)
+
+
+def test_nothing_is_pushed_away_from_under_a_finger(enter: Any, site: Any, wait_live: Any, size: str) -> None:
+    """What stands below the actions is not shown before them: where it stood, something else would be clicked."""
+    page = enter(site, size=size).new_page()
+    held: list[Route] = []
+    page.route("**/internal/actions/", lambda route: held.append(route))
+    with page.expect_response(re.compile("/internal/runs")) as runs:
+        page.goto(f"{site.url}/static/index.html#/")
+    wait_live(page)
+    runs.value.finished()
+    page.wait_for_timeout(500)
+    assert page.locator("main a").all_inner_texts() == []
+    for route in held:
+        route.continue_()
+
+    expect(page.get_by_role("heading", name="Latest runs")).to_be_visible()
+    expect(page.locator("main a").first).to_contain_text("Say hello.")
 
 
 def test_what_is_wrong_stands_at_its_field(visit: Any, size: str) -> None:
@@ -92,15 +113,15 @@ def test_older_runs_come_page_by_page(visit: Any, size: str) -> None:
     page = visit("runs?action=greet", size=size)
     rows = page.get_by_role("list", name="Runs").get_by_role("link")
     expect(rows).to_have_count(25)
-    first = rows.evaluate_all("links => links.map(one => one.hash)")
+    first = rows.evaluate_all(NUMBERS)
     page.get_by_role("link", name="Older").click()
-    expect(rows.first).not_to_have_attribute("href", first[0])
-    second = rows.evaluate_all("links => links.map(one => one.hash)")
+    expect(rows.first).not_to_have_attribute("href", f"#/runs/{first[0]}")
+    second = rows.evaluate_all(NUMBERS)
 
     assert set(first) & set(second) == set()
     assert first + second == sorted(first + second, reverse=True)
     page.get_by_role("link", name="Newer").click()
-    expect(rows.first).to_have_attribute("href", first[0])
+    expect(rows.first).to_have_attribute("href", f"#/runs/{first[0]}")
 
 
 def test_a_run_is_watched_and_cancelled(visit: Any, site: Any, size: str) -> None:
@@ -123,11 +144,12 @@ def test_a_run_is_watched_and_cancelled(visit: Any, site: Any, size: str) -> Non
 def test_a_new_run_appears_by_itself(visit: Any, site: Any, size: str) -> None:
     """The list of runs is live: a run that begins appears at its top and its state follows."""
     page = visit("runs?action=long%2Fone", size=size)
-    run = site.start_run("long%2Fone", steps=8)
+    run = site.start_run("long%2Fone", steps=3000)
     row = page.locator(f"li:has(a[href$='/{run}'])")
 
     expect(row).to_contain_text("running")
-    expect(row).to_contain_text("succeeded")
+    site.call(f"/internal/runs/{run}/cancel", {})
+    expect(row).to_contain_text("cancelled")
 
 
 def test_services_are_started_and_stopped(visit: Any, size: str) -> None:
