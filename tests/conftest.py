@@ -2,12 +2,14 @@
 
 import asyncio
 import concurrent.futures
+import contextlib
 import fcntl
 import importlib.util
 import os
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -75,6 +77,30 @@ def run_python(tmp_path: Path, clean_environ: dict[str, str]) -> Callable[[str],
         return done.stdout
 
     return run
+
+
+@pytest.fixture(scope="session")
+def hold_port() -> Iterator[Callable[[], int]]:
+    """Answer a port that a server can listen on, and that the system gives to nobody who asks for any port."""
+    with contextlib.ExitStack() as held:
+
+        def hold() -> int:
+            made = held.enter_context(socket.socket())
+            # whoever names the port may listen on it, as long as both say this and only one listens
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            made.bind(("127.0.0.1", 0))
+            port = int(made.getsockname()[1])
+            if sys.platform != "linux":
+                made.close()  # elsewhere it would be in the way
+            return port
+
+        yield hold
+
+
+@pytest.fixture
+def free_port(hold_port: Callable[[], int]) -> int:
+    """A port of the test's own on which nobody listens."""
+    return hold_port()
 
 
 @pytest.fixture

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -170,12 +168,6 @@ def environ() -> dict[str, str]:
 def program(environ: dict[str, str]) -> Callable[[str], list[str]]:
     """The command that starts an installed program."""
     return lambda name: [str(Path(sys.executable).with_name(name))]
-
-
-@pytest.fixture
-def free_port() -> int:
-    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as made:
-        return int(made.getsockname()[1])
 
 
 @pytest.fixture

@@ -252,19 +252,17 @@ def answers_with() -> Iterator[Callable[[bytes], str]]:
         each.close()
 
 
-def test_nobody_answers(answers_with: Callable[[bytes | None], str]) -> None:
+def test_nobody_answers(answers_with: Callable[[bytes | None], str], free_port: int) -> None:
     """Nobody who listens, one who never answers, one who hangs up and one who speaks nonsense: each is told apart."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     mute, rude, odd = answers_with(None), answers_with(b""), answers_with(b"what?\r\n\r\n")
     messages = []
-    for each in (Client(f"http://127.0.0.1:{port}"), Client(mute, timeout=0.2), Client(rude), Client(odd)):
+    for each in (Client(f"http://127.0.0.1:{free_port}"), Client(mute, timeout=0.2), Client(rude), Client(odd)):
         with pytest.raises(NotServed) as caught:
             each.get("/")
         messages.append(caught.value.what)
 
     assert messages == [
-        f"nobody answers at http://127.0.0.1:{port}",
+        f"nobody answers at http://127.0.0.1:{free_port}",
         f"{mute} did not answer within 0.2 seconds",
         f"{rude} cannot be talked to: Remote end closed connection without response",
         f"{odd} cannot be talked to: what?\r\n",

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 import textwrap
@@ -53,11 +52,9 @@ class Served:
 
 
 @pytest.fixture
-def port() -> int:
+def port(free_port: int) -> int:
     """A free port."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+    return free_port
 
 
 @pytest.fixture

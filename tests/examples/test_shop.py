@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -109,12 +107,6 @@ def shop(
     for each in started:
         each.process.kill()
         each.process.wait()
-
-
-@pytest.fixture
-def free_port() -> int:
-    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as made:
-        return int(made.getsockname()[1])
 
 
 @pytest.fixture

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+#: seconds that anything here may take
+PATIENCE = 60.0
+
 #: Programs buffer what they print, whatever the tests were started with: a fork must not print it twice.
 BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
 
@@ -39,6 +42,7 @@ async def handle(reader, writer):
         if path == "/retire":
             context.get(fork.Fork).retire()
         if path == "/slow":
+            open("slow", "w").close()
             await asyncio.sleep(0.5)
         here = context.get(fork.Fork)
         told = {"pid": os.getpid(), "slot": here.slot, "leader": fork.is_leader(), "number": here.number}
@@ -83,7 +87,7 @@ def children(pid: int) -> list[int]:
     return []
 
 
-def until(condition, timeout: float = 20.0):
+def until(condition, timeout: float = PATIENCE):
     """Wait until something is true, and answer it."""
     end = time.monotonic() + timeout
     while time.monotonic() < end:
@@ -120,7 +124,7 @@ class Program:
     def workers(self) -> list[int]:
         return children(self.process.pid)
 
-    def connect(self, timeout: float = 5.0) -> socket.socket:
+    def connect(self, timeout: float = PATIENCE) -> socket.socket:
         if isinstance(self.address, int):
             return socket.create_connection(("127.0.0.1", self.address), timeout)
         sock = socket.socket(socket.AF_UNIX)
@@ -128,12 +132,12 @@ class Program:
         sock.connect(self.address)
         return sock
 
-    def ask(self, path: str = "/", timeout: float = 5.0) -> dict:
+    def ask(self, path: str = "/", timeout: float = PATIENCE) -> dict:
         with self.connect(timeout) as sock:
             sock.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             return answer(sock)
 
-    def logged(self, text: str, count: int = 1, timeout: float = 20.0) -> None:
+    def logged(self, text: str, count: int = 1, timeout: float = PATIENCE) -> None:
         until(lambda: self.log.count(text) >= count, timeout)
 
     def ready(self, number: int = 2) -> "Program":
@@ -149,12 +153,12 @@ class Program:
     def send(self, number: int) -> None:
         self.process.send_signal(number)
 
-    def end(self, number: int = signal.SIGTERM, timeout: float = 20.0) -> int:
+    def end(self, number: int = signal.SIGTERM, timeout: float = PATIENCE) -> int:
         """Send a signal and answer the exit status."""
         self.send(number)
         return self.wait(timeout)
 
-    def wait(self, timeout: float = 20.0) -> int:
+    def wait(self, timeout: float = PATIENCE) -> int:
         return self.process.wait(timeout)
 
 
@@ -166,11 +170,9 @@ def answer(sock: socket.socket) -> dict:
 
 
 @pytest.fixture
-def port() -> int:
+def port(free_port: int) -> int:
     """A free port."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+    return free_port
 
 
 @pytest.fixture
