@@ -125,9 +125,9 @@ async def greet_by_time(name: str = "", times: int = 1) -> str:
 
 if os.environ.get("TICKS"):
 
-    @binp.schedule(every=timedelta(seconds=1))
+    @binp.schedule(every=timedelta(seconds=3))
     async def tick() -> None:
-        """Come every second."""
+        """Come again and again."""
 
 
 @binp.service

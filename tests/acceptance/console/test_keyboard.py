@@ -88,8 +88,7 @@ def test_a_service_is_toggled_by_keys_alone(visit: Any) -> None:
 def test_a_schedule_is_paused_by_keys_alone(visit: Any) -> None:
     """A schedule is paused and let go on with letters and Enter; the button keeps the focus."""
     page = visit()
-    page.keyboard.press("g")
-    page.keyboard.press("t")
+    go(page, "t")
     expect(page.get_by_role("heading", name="Schedules")).to_be_focused()
     expect(page.get_by_role("heading", name="greet rarely")).to_be_visible()
     tab_to(page, "Pause greet rarely")

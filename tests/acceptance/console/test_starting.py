@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -26,6 +27,9 @@ def hold(site: Any) -> Iterator[Callable[[str], int]]:
     yield start
     for run in started:
         site.call(f"/internal/runs/{run}/cancel", {})
+        # what the next test starts must find its place free
+        while not site.call(f"/internal/runs/{run}")["ended_at"]:
+            time.sleep(0.05)
 
 
 @sizes
