@@ -23,8 +23,8 @@ _logger = logging.getLogger("binp.store")
 
 #: seconds after which a commit is thought to wait for the interpreter's lock
 _LATE = 0.001
-#: part of the time that a loop computes when there is nothing left for other threads
-_BUSY = 0.8
+#: changes on their way to a loop that does not come to them, above which it is only told that there were some
+_MOST_CHANGES = 100_000
 #: seconds for which the loop lets go of the lock, and between two times: first, and after a while
 _PAUSE, _SOON, _LATER = 0.0001, 0.0002, 0.002
 
@@ -38,9 +38,10 @@ class Delivery:
 
     Args:
         outbox: Where the writes wait.
+        renew: Called on the loop when changes could not be told: their feed is to be another one from then on.
     """
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(self, outbox: Outbox, renew: Callable[[], None]) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
         self._outbox = outbox
@@ -49,10 +50,18 @@ class Delivery:
         self._health_callbacks: list[Callable[[Health], None]] = []
         #: whether the database takes writes
         self.health = Health()
+        self._renew = renew
+        self._posting = threading.Lock()
+        #: what is on its way to the loop
+        self._awaited: list[Awaited] = []
+        self._changes: list[Change] = []
+        #: it is not known what else has changed; that is because the loop did not come to it
+        self._is_torn = self._has_gap = False
+        self._is_posted = False
         self._nudges = 0
         self._since = 0.0
-        #: seconds of the clock, and of the processor that the loop took, at the last look
-        self._looked = (0.0, 0.0)
+        #: how often the loop had waited at the last look
+        self._waits = -1
         #: a write that is queued need not be told of
         self.is_looking = False
 
@@ -60,7 +69,7 @@ class Delivery:
         """Work for *loop*, in whose thread this is called."""
         self._loop = loop
         self._thread = threading.get_ident()
-        self.is_looking = False
+        self.is_looking = self._is_posted = False
         self.health = Health()
 
     def mark(self, since: float) -> None:
@@ -90,12 +99,23 @@ class Delivery:
                     # awaited in another loop, of another thread
                     with contextlib.suppress(RuntimeError):
                         loop.call_soon_threadsafe(resolve, [pair])
-        if own or (changes and self._listeners):
-            self._call(self._arrive, own, changes)
+        with self._posting:
+            self._awaited += own
+            if changes and self._listeners:
+                self._changes += changes
+                if len(self._changes) > _MOST_CHANGES:
+                    self._changes, self._is_torn, self._has_gap = [], True, True
+            is_known, self._is_posted = self._is_posted, bool(self._awaited or self._changes or self._is_torn)
+        if self._is_posted and not is_known:
+            self._call(self._arrive)
 
     def reset(self) -> None:
         """Tell the listeners that the feed is another one from here on."""
-        self._call(self._arrive, [], ())
+        with self._posting:
+            self._changes, self._is_torn = [], True
+            is_known, self._is_posted = self._is_posted, True
+        if not is_known:
+            self._call(self._arrive)
 
     def post_role(self, role: Role) -> None:
         """Tell that this process has another role."""
@@ -125,13 +145,26 @@ class Delivery:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_later(seconds, self._nudge)
 
-    def _arrive(self, awaited: Sequence[Awaited], changes: Sequence[Change]) -> None:
+    def _arrive(self) -> None:
+        with self._posting:
+            awaited, self._awaited = self._awaited, []
+            changes, self._changes = self._changes, []
+            is_torn, has_gap = self._is_torn, self._has_gap
+            self._is_torn = self._has_gap = self._is_posted = False
+        if has_gap:
+            self._renew()
+        if is_torn:
+            self._tell(())
+        if changes:
+            self._tell(changes)
+        resolve(awaited)
+
+    def _tell(self, changes: Sequence[Change]) -> None:
         for listener in tuple(self._listeners):
             try:
                 listener(changes)
             except Exception:
                 _logger.exception("a listener of the store failed: %r", listener)
-        resolve(awaited)
 
     def _take_role(self, role: Role) -> None:
         for callback in tuple(self._role_callbacks):
@@ -156,6 +189,8 @@ class Delivery:
         is_busy = self._is_busy()
         if is_busy and (self._outbox.is_pressing or (since and time.monotonic() - since > _LATE)):
             time.sleep(_PAUSE)
+            # which was a wait, and is none of its own
+            self._waits = _waits()
             self._nudges += 1
             # a commit that is still not done waits for the disk, which sleeping does not help
             self._nudge_in(_SOON if self._nudges < 50 else _LATER)
@@ -164,10 +199,23 @@ class Delivery:
             self._nudge_in(_LATE if since else 0.01)
 
     def _is_busy(self) -> bool:
-        """Whether the loop hardly waited since the last look."""
-        clock, taken = self._looked
-        self._looked = now, processor = time.monotonic(), time.thread_time()
-        return processor - taken > (now - clock) * _BUSY
+        """Whether the loop has not waited for anything since the last look."""
+        before, self._waits = self._waits, _waits()
+        return before == self._waits
+
+
+def _counter() -> Callable[[], int]:
+    """What tells how often the calling thread has waited so far; always the same where the system does not tell."""
+    try:
+        import resource
+
+        thread = resource.RUSAGE_THREAD
+    except (ImportError, AttributeError):
+        return lambda: 0
+    return lambda: resource.getrusage(thread).ru_nvcsw
+
+
+_waits = _counter()
 
 
 def _add(callbacks: list[T], callback: T) -> Callable[[], None]:

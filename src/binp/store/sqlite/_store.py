@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -74,7 +75,7 @@ class SqliteStore:
         self._node = this_process()
         self._ids = Ids()
         self._outbox = Outbox()
-        self._listeners = Delivery(self._outbox)
+        self._listeners = Delivery(self._outbox, self._renew_feed)
         self._engine: Engine | None = None
         #: for single rows, used on the loop
         self._point: Reader | None = None
@@ -292,6 +293,10 @@ class SqliteStore:
         self._lists = Reader(self._path, self._clock)
         # from here on it is open
         self._point = Reader(self._path, self._clock)
+
+    def _renew_feed(self) -> None:
+        if self._engine is not None:
+            self._engine.feed = secrets.token_hex(8)
 
     def _close_point(self) -> None:
         # on the loop, which may be reading from it and is not just now
