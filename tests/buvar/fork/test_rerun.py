@@ -225,6 +225,99 @@ def test_a_child_that_did_not_listen_yet_is_told_again(program):
     assert running.end() == 0
 
 
+def test_a_signal_while_nothing_runs(program):
+    """What waits for a change ends at a signal, with status 0: nothing that runs has failed."""
+    running = program(
+        """
+        def broken(turn):
+            turn.watch([FILE])
+            return 7
+        sys.exit(fork.rerun(broken))
+        """
+    )
+    running.logged("It could not be started (status 7)")
+    running.until(lambda: not running.children(), "its end")
+
+    assert running.end() == 0
+
+
+def test_a_change_while_the_end_is_waited_for(program):
+    """A further change while a child is given time to end neither hurries it nor is it forgotten."""
+    running = program(
+        """
+        def serve(turn):
+            turn.watch([FILE])
+            text = FILE.read_text()
+            say("serves", text)
+            async def life():
+                turn.ready()
+                turn.ready()
+                await context.get(plugin.Cancel).wait()
+                say("asked")
+                while text == "1" and FILE.read_text() != "3":
+                    await asyncio.sleep(0.02)
+                await asyncio.sleep(1)
+                say("ended in peace")
+            return stage(turn, life, 60.0)
+        sys.exit(fork.rerun(serve))
+        """
+    )
+    running.logged("watched")
+    running.write("2")
+    running.says("asked")
+    running.write("3")
+    running.says("serves 3")
+
+    assert running.said[:4] == ["serves 1", "asked", "ended in peace", "torn down"]
+    assert "serves 2" not in running.said
+    assert running.end() == 0
+
+
+def test_what_does_not_end_is_killed(program):
+    """Who does not listen yet and ignores TERM is killed after a while, without a word about the time it is given."""
+    running = program(
+        """
+        from buvar.fork import _rerun
+        _rerun._MARGIN = 1.5
+        def deaf(turn):
+            signal.signal(signal.SIGTERM, lambda *_: say("asked"))
+            turn.watch([FILE])
+            say("starts")
+            while True:
+                signal.pause()
+        sys.exit(fork.rerun(deaf))
+        """
+    )
+    running.says("starts")
+    running.process.send_signal(signal.SIGTERM)
+    running.logged("It did not end in time and is killed")
+
+    assert running.process.wait(20) == 128 + signal.SIGKILL
+    assert not any("is given time" in line for line in running.log)
+
+
+def test_a_file_that_is_no_module(program):
+    """Any file may be watched; only of modules is there something compiled to forget."""
+    running = program(
+        """
+        OTHER = HERE / "settings.toml"
+        def serve(turn):
+            turn.watch([OTHER])
+            say("serves", OTHER.exists())
+            async def life():
+                turn.ready()
+                await asyncio.sleep(600)
+            return stage(turn, life)
+        sys.exit(fork.rerun(serve))
+        """
+    )
+    running.logged("watched")
+    (running.folder / "settings.toml").write_text("x = 1")
+    running.says("serves True")
+
+    assert running.end() == 0
+
+
 def test_what_stands_in_may_end(program):
     """Something that stands in and ends is not started again; a change starts the program."""
     running = program(
