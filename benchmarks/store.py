@@ -153,7 +153,24 @@ def compare(
                 continue
             worker.rounds.clear()
             contestants[name] = one(worker)
-        rates = in_turn(contestants, rounds)
+        failed: dict[str, str] = {}
+
+        def guarded(name: str, run: Callable[[], float]) -> Callable[[], float]:
+            def call() -> float:
+                if name in failed:
+                    return 0.0
+                try:
+                    return run()
+                except Failed as error:
+                    failed[name] = str(error)
+                    return 0.0
+
+            return call
+
+        rates = in_turn({name: guarded(name, run) for name, run in contestants.items()}, rounds)
+        for name, reason in failed.items():
+            print(f"\nleft out, it failed: {name} ({reason})")
+            del rates[name]
     base = next(name for name in (RAW, *rates) if name in rates)
     rows = [
         (

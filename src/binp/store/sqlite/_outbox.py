@@ -82,6 +82,12 @@ class Outbox:
         return len(self._queue)
 
     @property
+    def pending(self) -> int:
+        """How many are not settled: those that are queued, and those that are being attempted."""
+        with self._lock:
+            return len(self._queue) + self._taken
+
+    @property
     def is_pressing(self) -> bool:
         """Something is queued that ought to be on its way by now."""
         return bool(self._queue) and (self._urgent > 0 or time.monotonic() - self._first > PATIENCE)
@@ -165,6 +171,11 @@ class Outbox:
             self._first = 0.0
             self._taken = self._taken_characters = 0
             self._wake()
+
+    def settled(self, count: int) -> None:
+        """So many of those that were taken last are done with."""
+        with self._lock:
+            self._taken = max(0, self._taken - count)
 
     def interrupt(self) -> None:
         """Let the one who takes go with nothing, to look at what else there is to do."""

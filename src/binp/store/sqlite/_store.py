@@ -116,7 +116,7 @@ class SqliteStore:
     @property
     def queued(self) -> int:
         """How many writes of this process wait to be committed."""
-        return len(self._outbox)
+        return self._outbox.pending
 
     async def open(self) -> None:
         """Open, migrate if needed, mark what a dead process left running as interrupted. Idempotent.

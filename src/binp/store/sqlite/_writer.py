@@ -310,6 +310,7 @@ class Writer:
         awaited: list[Awaited] = []
         for receipt, outcome in zip(batch, outcomes, strict=True):
             awaited += receipt.settle(outcome)
+        self._outbox.settled(len(batch))
         self._post(awaited, changes)
 
     def _come_or_go(self, receipt: Receipt) -> None:
