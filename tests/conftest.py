@@ -71,7 +71,7 @@ def run_python(tmp_path: Path, clean_environ: dict[str, str]) -> Callable[[str],
 
     def run(code: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=clean_environ, timeout=50
+            [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=clean_environ, timeout=200
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -210,7 +210,7 @@ def run_pages(checkout: Path, plant: Plant, clean_environ: dict[str, str]) -> Py
         ours = {name: (checkout / name).read_text() for name in ("conftest.py", "pyproject.toml")}
         root = plant({**ours, **pages})
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments, *pages]
-        return subprocess.run(command, capture_output=True, text=True, cwd=root, env=clean_environ, timeout=50)
+        return subprocess.run(command, capture_output=True, text=True, cwd=root, env=clean_environ, timeout=200)
 
     return run
 

@@ -55,7 +55,7 @@ def lint_imports(clean_environ: dict[str, str]) -> Callable[[Path], subprocess.C
             text=True,
             cwd=root,
             env={**clean_environ, "PYTHONPATH": str(root / "src")},
-            timeout=55,
+            timeout=200,
         )
 
     return lint

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 
 #: seconds that anything here may take
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 #: variables that decide what is tested
 DECIDING = ("BINP_", "DB_URL", "DEV", "FORCE_COLOR", "NO_COLOR", "COLUMNS")
@@ -48,7 +48,9 @@ class Process:
     @property
     def log(self) -> list[dict[str, Any]]:
         """The log lines that are JSON."""
-        return [json.loads(line) for line in self.stderr.splitlines() if line.startswith("{")]
+        # the last one may be written at this very moment
+        lines = self.stderr.split("\n")[:-1]
+        return [json.loads(line) for line in lines if line.startswith("{")]
 
     @property
     def phases(self) -> list[str]:
@@ -70,6 +72,11 @@ class Process:
     def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
         self.popen.send_signal(number)
 
+    def is_pending(self, number: signal.Signals) -> bool:
+        """Whether a signal was sent that the process has not taken yet."""
+        status = dict(line.split(":", 1) for line in Path(f"/proc/{self.popen.pid}/status").read_text().splitlines())
+        return bool(int(status["ShdPnd"], 16) >> (number - 1) & 1)
+
     def wait(self, timeout: float = PATIENCE) -> int:
         """Its status."""
         try:
@@ -90,14 +97,6 @@ class Process:
             connection.close()
 
 
-def _connects(connection: http.client.HTTPConnection) -> bool:
-    try:
-        connection.connect()
-    except ConnectionRefusedError:
-        return False
-    return True
-
-
 class Server(Process):
     """A program that serves ``data.db`` in its folder."""
 
@@ -116,6 +115,14 @@ class Server(Process):
     def token(self) -> str:
         return (self.folder / "data.db.token").read_text()
 
+    def connects(self, connection: http.client.HTTPConnection) -> bool:
+        """Connect, if somebody listens."""
+        try:
+            connection.connect()
+        except ConnectionRefusedError:
+            return False
+        return True
+
     def open(
         self, method: str, path: str, body: Any = None, *, token: bool = True, headers: Mapping[str, str] | None = None
     ) -> http.client.HTTPResponse:
@@ -127,7 +134,7 @@ class Server(Process):
         if token:
             sent["Authorization"] = f"Bearer {self.token}"
         # a server that is not ours tells the application of its start a moment before it listens
-        self.until(lambda: _connects(connection), "listener")
+        self.until(lambda: self.connects(connection), "listener")
         connection.request(method, path, None if body is None else json.dumps(body), sent)
         return connection.getresponse()
 

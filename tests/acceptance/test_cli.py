@@ -228,7 +228,12 @@ def test_a_closed_pipe_is_no_error(server: Any, program: Callable[[str], list[st
     read, write = os.pipe()
     os.close(read)
     done = subprocess.run(
-        [*program("binp"), "journal", "list"], stdout=write, stderr=subprocess.PIPE, text=True, cwd=tmp_path, timeout=20
+        [*program("binp"), "journal", "list"],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        timeout=200,
     )
     os.close(write)
 
@@ -312,7 +317,7 @@ def test_what_wants_to_be_confirmed_asks_at_a_terminal(
         ) as asked:
             os.close(theirs)
             os.write(ours, text.encode())
-            output, _ = asked.communicate(timeout=60)
+            output, _ = asked.communicate(timeout=200)
         os.close(ours)
         return asked.returncode, output
 

@@ -121,7 +121,7 @@ def is_alive(pid: int) -> bool:
 
 
 def until(condition: Callable[[], Any], what: str) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < end, what
         time.sleep(0.02)

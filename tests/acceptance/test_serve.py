@@ -6,7 +6,6 @@ import http.client
 import json
 import signal
 import socket
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -176,20 +175,16 @@ def test_nobody_is_refused_while_plugins_are_loaded(tmp_path: Path, start: Serve
     """A connection that is made before the plugins are loaded waits, and is answered."""
     with (tmp_path / "ops.py").open("a") as file:
         file.write(
-            "\nfast = prepare\nasync def prepare(teardown: plugin.Teardown):\n"
-            "    await asyncio.sleep(1.5)\n    await fast(teardown)\n"
+            "\nimport pathlib\nfast = prepare\nasync def prepare(teardown: plugin.Teardown):\n"
+            "    while not pathlib.Path('go').exists():\n        await asyncio.sleep(0.02)\n    await fast(teardown)\n"
         )
     server = start("binp", "run", "ops.py", "--port", str(free_port))
-    connection = http.client.HTTPConnection("127.0.0.1", free_port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", free_port, timeout=60)
     server.connections.append(connection)
-    for _ in range(1000):
-        try:
-            connection.connect()
-            break
-        except ConnectionRefusedError:
-            time.sleep(0.01)
+    server.until(lambda: server.connects(connection), "listener")
     early = server.stdout
     connection.request("GET", "/hello/early")
+    (tmp_path / "go").touch()
     answer = connection.getresponse()
 
     assert (early, answer.status) == ("", 200)

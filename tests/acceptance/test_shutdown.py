@@ -15,18 +15,24 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 OPS = '''
-import asyncio, time
+import asyncio, pathlib, time
 from binp import BINP
 
 binp = BINP()
 
+def begun(name: str) -> None:
+    pathlib.Path(name).touch()
+
 @binp.app.get("/slow")
 async def slow() -> str:
-    await asyncio.sleep(1.5)
+    begun("slow")
+    while not pathlib.Path("answer").exists():
+        await asyncio.sleep(0.02)
     return "answered"
 
 @binp.app.get("/never")
 async def never() -> None:
+    begun("never")
     await asyncio.sleep(600)
 
 @binp.action
@@ -50,18 +56,20 @@ async def block() -> None:
 
 @binp.action
 def thread() -> None:
+    begun("thread")
     time.sleep(600)
 
 @binp.action
 async def offload() -> None:
-    await asyncio.to_thread(time.sleep, 600)
+    await asyncio.to_thread(thread)
 
 @binp.app.get("/thread")
 def in_thread() -> None:
-    time.sleep(600)
+    thread()
 
 @binp.action
 async def stubborn() -> None:
+    begun("stubborn")
     while True:
         try:
             await asyncio.sleep(600)
@@ -95,6 +103,14 @@ def ops(tmp_path: Path) -> None:
     (tmp_path / "ops.py").write_text(OPS)
 
 
+#: seconds that a busy machine may add to a grace; nothing here would end by itself before 600
+LATE = 30
+
+
+def begun(server: Any, name: str) -> None:
+    server.until((server.folder / name).exists, name)
+
+
 class Busy:
     """A server with one of everything in flight."""
 
@@ -108,54 +124,53 @@ class Busy:
         self.short = server.start("short")
         jobs = [self.pool.submit(job) for job in (self._stream, self._socket, self._request)]
         for _ in jobs:
-            self.ready.acquire(timeout=10)
+            assert self.ready.acquire(timeout=60)
+        begun(server, "slow")
         self.stream, self.socket, self.request = jobs
 
     def end(self) -> int:
-        """Send the signal, and give the status."""
+        """Send the signal, let the request be answered when the streams have ended, and give the status."""
         self.began = time.monotonic()
-        return int(self.server.stop())
+        self.server.signal()
+        self.stream.result(60)
+        self.socket.result(60)
+        assert not self.request.done()
+        (self.server.folder / "answer").touch()
+        return int(self.server.wait())
 
     @property
     def now(self) -> float:
         return time.monotonic() - self.began
 
-    def _stream(self) -> float:
+    def _stream(self) -> None:
         answer = self.server.open("GET", "/internal/events")
         assert answer.status == 200
         answer.readline()
         self.ready.release()
         while answer.read1():
             pass
-        return self.now
 
-    def _socket(self) -> tuple[float, int]:
+    def _socket(self) -> int:
         url = self.server.url.replace("http", "ws") + "/internal/services/updates"
         headers = {"Authorization": f"Bearer {self.server.token}"}
         with connect(url, additional_headers=headers, proxy=None) as socket:
             self.ready.release()
             try:
                 while True:
-                    socket.recv(timeout=20)
+                    socket.recv(timeout=60)
             except ConnectionClosed as closed:
-                return self.now, closed.rcvd.code if closed.rcvd else 0
+                return closed.rcvd.code if closed.rcvd else 0
 
-    def _request(self) -> tuple[float, int, bytes]:
+    def _request(self) -> tuple[int, bytes]:
         self.ready.release()
         answer = self.server.open("GET", "/slow")
-        return self.now, answer.status, answer.read()
+        return answer.status, answer.read()
 
 
 def check(busy: Busy, again: Any) -> None:
     """What must be true however it was served: streams first, the request answered, every end row there."""
-    stream_ended = busy.stream.result(10)
-    socket_ended, code = busy.socket.result(10)
-    answered, status, body = busy.request.result(10)
-
-    assert max(stream_ended, socket_ended) < 1
-    assert code in (1001, 1012)
-    assert (status, body) == (200, b'"answered"')
-    assert answered > stream_ended
+    assert busy.socket.result(60) in (1001, 1012)
+    assert busy.request.result(60) == (200, b'"answered"')
     short, long = again.ask("GET", f"/internal/runs/{busy.short}"), again.ask("GET", f"/internal/runs/{busy.long}")
     assert (short["state"], short["result"]) == ("succeeded", "done")
     assert (long["state"], long["error"]) == ("cancelled", "cancelled: the process was shut down")
@@ -169,13 +184,12 @@ def check(busy: Busy, again: Any) -> None:
 
 def test_everything_in_flight_ends_in_order(serve: Serve) -> None:
     """N-11, N-12d: streams end, requests and runs drain, what is left is cancelled, services stop, nothing is lost."""
-    busy = Busy(serve(BINP_GRACE="4"))
-    time.sleep(0.2)
+    busy = Busy(serve(BINP_GRACE="8"))
     status = busy.end()
     took = busy.now
 
     assert status == 0
-    assert took < 4.5
+    assert took < 8 + LATE
     phases = busy.server.phases
     # side by side with the runs, so its place among their phases depends on what there is to wait for
     assert phases.index("listener closed") < phases.index("requests answered") < phases.index("services stopped")
@@ -187,13 +201,12 @@ def test_everything_in_flight_ends_in_order(serve: Serve) -> None:
 
 def test_a_foreign_server_ends_streams_first(start: Serve, serve: Serve, free_port: int) -> None:
     """N-11, N-12d: under uvicorn's own command the streams end at once, though it waits for them without limit."""
-    busy = Busy(start("uvicorn", "ops:binp.app", "--port", str(free_port), BINP_GRACE="4"))
-    time.sleep(0.2)
+    busy = Busy(start("uvicorn", "ops:binp.app", "--port", str(free_port), BINP_GRACE="8"))
     status = busy.end()
     took = busy.now
 
     assert status == -signal.SIGTERM
-    assert took < 4.5
+    assert took < 8 + LATE
     check(busy, serve())
 
 
@@ -201,23 +214,20 @@ def test_a_foreign_server_ends_streams_first(start: Serve, serve: Serve, free_po
 def test_a_second_signal_cancels_at_once(start: Serve, serve: Serve, free_port: int, served: str) -> None:
     """Decision 4: the second signal cuts the grace short; what is in flight is cancelled, and recorded as that."""
     if served == "binp":
-        server = start("binp", "run", "ops.py", "--port", "0", BINP_GRACE="60")
+        server = start("binp", "run", "ops.py", "--port", "0", BINP_GRACE="600")
     else:
-        server = start("uvicorn", "ops:binp.app", "--port", str(free_port), BINP_GRACE="60")
+        server = start("uvicorn", "ops:binp.app", "--port", str(free_port), BINP_GRACE="600")
     run = server.start("long")
     request = ThreadPoolExecutor().submit(lambda: server.open("POST", "/internal/action/long").status)
     server.until(lambda: len(server.runs(operation="long")) == 2, "second run")
-    began = time.monotonic()
     server.signal()
-    time.sleep(0.5)
-    alive = server.popen.poll() is None
+    # uvicorn waits for its requests before it tells the application anything
+    begun = "claiming stopped" if served == "binp" else "Waiting for connections to close"
+    server.until(lambda: begun in server.stderr, "the first signal's work")
     server.signal()
-    status = server.wait(8)
 
-    assert alive
-    assert status == (0 if served == "binp" else -signal.SIGTERM)
-    assert time.monotonic() - began < 6
-    request.exception(10)
+    assert server.wait() == (0 if served == "binp" else -signal.SIGTERM)
+    request.exception(60)
     row = serve().ask("GET", f"/internal/runs/{run}")
     assert row["state"] == "cancelled"
 
@@ -226,13 +236,13 @@ def test_a_request_that_never_ends_is_cut(serve: Serve) -> None:
     """A request of the user's own that goes on and on is cancelled in time for the rest of the list."""
     server = serve(BINP_GRACE="6")
     request = ThreadPoolExecutor().submit(lambda: server.open("GET", "/never"))
-    time.sleep(0.3)
+    begun(server, "never")
     began = time.monotonic()
     status = server.stop()
 
     assert status == 0
-    assert 4 < time.monotonic() - began < 5.7
-    assert request.result(5).status == 500
+    assert 4 < time.monotonic() - began < 6 + LATE
+    assert request.result(60).status == 500
     assert server.phases[-1] == PHASES[-1]
 
 
@@ -251,12 +261,12 @@ def test_ctrl_c_ends_it_too(serve: Serve) -> None:
 def test_it_ends_while_plugins_are_loaded(tmp_path: Path, start: Serve, number: signal.Signals) -> None:
     """A signal that comes while a plugin is loaded ends it at once, in order, with status 0."""
     with (tmp_path / "ops.py").open("a") as file:
-        file.write("\nasync def prepare():\n    print('loading', flush=True)\n    await asyncio.sleep(30)\n")
+        file.write("\nasync def prepare():\n    print('loading', flush=True)\n    await asyncio.sleep(300)\n")
     server = start("binp", "run", "ops.py", "--port", "0")
     server.until(lambda: "loading" in server.stdout, "loading")
     server.signal(number)
 
-    assert server.wait(5) == 0
+    assert server.wait() == 0
     assert "open  " not in server.stdout
     assert server.phases[-1] == PHASES[-1]
     assert "Traceback" not in server.stderr
@@ -289,21 +299,24 @@ def test_a_third_signal_leaves(serve: Serve) -> None:
     server.start("block")
     for _ in range(3):
         server.signal()
-        time.sleep(0.2)
+        # of two that wait at a time the system hands over one
+        server.until(lambda: not server.is_pending(signal.SIGTERM) or server.popen.poll() is not None, "taken signal")
+        time.sleep(0.3)
 
-    assert server.wait(5) == 128 + signal.SIGTERM
+    assert server.wait() == 128 + signal.SIGTERM
 
 
 def test_what_ignores_its_cancellation_does_not_hold_it_up(serve: Serve) -> None:
     """A run that swallows its cancellation has an end in the history, and the process ends a moment after its grace."""
     server = serve(BINP_GRACE="3")
     run = server.start("stubborn")
+    begun(server, "stubborn")
     began = time.monotonic()
     server.stop()
     took = time.monotonic() - began
     row = serve().ask("GET", f"/internal/runs/{run}")
 
-    assert took < 3 + 2
+    assert took < 3 + LATE
     assert "Task was destroyed" not in server.stderr
     assert row["state"] == "cancelled"
 
@@ -314,17 +327,17 @@ def test_what_runs_in_a_thread_does_not_hold_it_up(serve: Serve, kind: str) -> N
     server = serve(BINP_GRACE="3")
     if kind == "route":
         request = ThreadPoolExecutor().submit(lambda: server.open("GET", "/thread"))
-        time.sleep(0.3)
     else:
         run = server.start(kind)
+    begun(server, "thread")
     began = time.monotonic()
     status = server.stop()
 
     assert status == 0
-    assert time.monotonic() - began < 3.5
+    assert time.monotonic() - began < 3 + LATE
     assert "end with the process" in server.stderr or "ends with the process" in server.stderr
     if kind == "route":
-        request.exception(5)
+        request.exception(60)
     else:
         assert serve().ask("GET", f"/internal/runs/{run}")["state"] == "cancelled"
 

@@ -87,7 +87,7 @@ for _ in range(2):
 def run(code: str, cwd) -> subprocess.CompletedProcess[str]:
     (cwd / "snippet.py").write_text(code)
     return subprocess.run(
-        [sys.executable, "-W", "error", "snippet.py"], cwd=cwd, capture_output=True, text=True, timeout=60
+        [sys.executable, "-W", "error", "snippet.py"], cwd=cwd, capture_output=True, text=True, timeout=200
     )
 
 

@@ -167,7 +167,7 @@ async def test_emit_from_a_thread() -> None:
         waiting = asyncio.ensure_future(queue.get())
         await asyncio.sleep(0)
         await asyncio.to_thread(emitter.emit, 7)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert await waiting == 7
             await handled.wait()
     assert where == [threading.get_ident()]

@@ -44,7 +44,7 @@ async def get(url: str, **headers: str) -> Any:
     request = urllib.request.Request(url, headers=headers)
 
     def ask() -> Any:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
     return await asyncio.to_thread(ask)

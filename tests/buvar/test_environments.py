@@ -53,7 +53,7 @@ def environment(checkout, clean_environ, tmp_path_factory):
         def run(*arguments, cwd: Path = folder):
             return subprocess.run(
                 [folder / "bin/python", "-W", "error", *arguments],
-                cwd=cwd, env=clean_environ, capture_output=True, text=True, timeout=100, check=False,
+                cwd=cwd, env=clean_environ, capture_output=True, text=True, timeout=200, check=False,
             )  # fmt: skip
 
         return run

@@ -72,7 +72,7 @@ def command(tmp_path, clean_environ):
 
     def run(*arguments, **environ):
         process = start(*arguments, **environ)
-        output, errors = process.communicate(timeout=50)
+        output, errors = process.communicate(timeout=200)
         return process.returncode, output, errors
 
     run.start = start
@@ -142,7 +142,7 @@ def test_hup_reloads(command, tmp_path):
     assert process.stdout.readline() == "file\n"
     (tmp_path / "app.toml").write_text("[app]\nname = 'again'\n")
     process.send_signal(signal.SIGHUP)
-    output, errors = process.communicate(timeout=50)
+    output, errors = process.communicate(timeout=200)
     assert (process.returncode, output) == (0, "again\n")
     assert json.loads(errors)["event"] == "The configuration was reloaded; changed: app"
 
@@ -153,7 +153,7 @@ def test_signals_end_it_well(command, number):
     process = command.start("app:serving")
     assert process.stdout.readline() == "ready\n"
     process.send_signal(number)
-    output, errors = process.communicate(timeout=50)
+    output, errors = process.communicate(timeout=200)
     assert (process.returncode, output, errors) == (0, "", "")
 
 

@@ -192,7 +192,7 @@ def fresh(tmp_path, clean_environ):
     def run(*arguments, **environ):
         done = subprocess.run(
             [sys.executable, *arguments],
-            cwd=tmp_path, env={**clean_environ, **environ}, capture_output=True, text=True, timeout=50, check=False,
+            cwd=tmp_path, env={**clean_environ, **environ}, capture_output=True, text=True, timeout=200, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return done
@@ -217,7 +217,7 @@ def test_bootstrap(tmp_path, clean_environ, attempt):
     try:
         assert process.stdout.readline() == b"ready\n"
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=200)
     finally:
         process.kill()
         process.wait()

@@ -32,7 +32,7 @@ async def fetch(url, **options):
 
 
 async def until_served(port):
-    for _ in range(200):
+    for _ in range(6000):
         with contextlib.suppress(OSError):
             _, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.close()
@@ -155,7 +155,7 @@ async def test_the_server_alone(port):
 
 async def test_a_request_in_flight_is_answered(port):
     """On Cancel, a request that is being answered ends; one that does not end in time is cancelled."""
-    seen = []
+    seen, began = [], asyncio.Event()
 
     async def own(load: plugin.Loader):
         await load("buvar_aiohttp")
@@ -163,10 +163,11 @@ async def test_a_request_in_flight_is_answered(port):
 
         async def short(request):
             seen.append("begun")
-            await asyncio.sleep(0.3)
+            await stage.cancel.wait()
             return aiohttp.web.Response(text="done")
 
         async def endless(request):
+            began.set()
             try:
                 await asyncio.sleep(60)
             except asyncio.CancelledError:
@@ -185,7 +186,9 @@ async def test_a_request_in_flight_is_answered(port):
         await until_served(port)
         short = asyncio.ensure_future(fetch(f"http://127.0.0.1:{port}/short"))
         endless = asyncio.ensure_future(fetch(f"http://127.0.0.1:{port}/endless"))
-        await asyncio.sleep(0.1)
+        await asyncio.wait_for(began.wait(), 60)
+        while not seen:
+            await asyncio.sleep(0.01)
         stage.cancel.set()
         assert await short == (200, "done")
     with pytest.raises(aiohttp.ClientError):
@@ -199,7 +202,7 @@ async def test_unix_path(tmp_path):
 
     async def ask():
         async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(path)) as session:
-            for _ in range(100):
+            for _ in range(6000):
                 with contextlib.suppress(OSError):
                     async with session.get("http://localhost/hello/") as response:
                         return await response.text()
@@ -321,7 +324,7 @@ async def test_a_taken_port_is_a_failed_task(port, caplog):
     """Decision 3: a server that cannot start is logged and counts as failed."""
     with socket.create_server(("127.0.0.1", port)):
         async with running(host="127.0.0.1", port=port) as stage:
-            for _ in range(100):
+            for _ in range(6000):
                 if stage.failed:
                     break
                 await asyncio.sleep(0.01)

@@ -68,7 +68,7 @@ def test_fixtures(tmp_path, clean_environ):
     measured = {name: value for name, value in os.environ.items() if name.startswith("COV")}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q"],
-        cwd=tmp_path, env={**clean_environ, **measured}, capture_output=True, text=True, timeout=50,
+        cwd=tmp_path, env={**clean_environ, **measured}, capture_output=True, text=True, timeout=200,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "4 passed" in done.stdout

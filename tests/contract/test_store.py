@@ -809,7 +809,7 @@ async def test_a_record_nobody_awaits_is_kept_soon(store, writes):
     run = await begun(store, writes)
     store.write(writes.record(run, 1))
 
-    for _ in range(100):
+    for _ in range(3000):
         await asyncio.sleep(0.02)
         if await store.get_records(run):
             return
@@ -824,7 +824,7 @@ async def test_threads_write_and_wait(store, writes):
     def work():
         for seq in range(1, 51):
             ack = store.write(writes.record(run, seq, str(seq)))
-        results.append(ack.wait(10))
+        results.append(ack.wait(60))
 
     thread = threading.Thread(target=work)
     thread.start()

@@ -94,7 +94,7 @@ def served(
     binp = str(Path(sys.executable).with_name("binp"))
 
     def run(*command: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([binp, *command], capture_output=True, text=True, cwd=tmp_path, env=environ, timeout=60)
+        return subprocess.run([binp, *command], capture_output=True, text=True, cwd=tmp_path, env=environ, timeout=200)
 
     with (tmp_path / "log").open("wb") as log:
         popen = subprocess.Popen(

@@ -26,7 +26,7 @@ def run(tree: Path, clean_environ: dict[str, str]) -> Run:
             text=True,
             cwd=tree,
             env=clean_environ | environ,
-            timeout=50,
+            timeout=200,
         )
 
     return start

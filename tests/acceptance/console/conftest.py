@@ -82,7 +82,7 @@ class Site:
     def stop(self, number: int = signal.SIGTERM) -> None:
         if self._process is not None:
             self._process.send_signal(number)
-            self._process.communicate(timeout=60)
+            self._process.communicate(timeout=200)
             self._process = None
             self._log.close()
 

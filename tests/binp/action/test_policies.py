@@ -19,7 +19,7 @@ from buvar import di
 
 
 async def run_of(handle):
-    return await asyncio.wait_for(handle.wait(), 30)
+    return await asyncio.wait_for(handle.wait(), 60)
 
 
 async def messages(binp, run):
@@ -27,7 +27,7 @@ async def messages(binp, run):
 
 
 async def until(condition):
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.005)
 
@@ -157,7 +157,7 @@ async def test_it_is_cancelled_between_attempts(binp):
         await asyncio.sleep(0.01)
     assert await handle.cancel()
     with pytest.raises(RunCancelled):
-        await asyncio.wait_for(handle.result(), 30)
+        await asyncio.wait_for(handle.result(), 60)
     assert len(attempts) == 1
 
 

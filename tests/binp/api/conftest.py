@@ -50,7 +50,7 @@ class Connection:
         await self.reads.wait()
         self.sent.put_nowait(message)
 
-    async def next(self, timeout: float = 5.0) -> dict[str, Any]:
+    async def next(self, timeout: float = 60.0) -> dict[str, Any]:
         """The next message; fails when there is none in time."""
         async with asyncio.timeout(timeout):
             return await self.sent.get()
@@ -64,7 +64,7 @@ class Connection:
         """The client goes away; returns when the application has ended."""
         kind = "websocket.disconnect" if self.is_socket else "http.disconnect"
         self._received.put_nowait({"type": kind, "code": 1001})
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await self.task
 
     is_socket = False
@@ -100,7 +100,7 @@ class Served:
 
     async def ended(self, run: int) -> dict[str, Any]:
         """A run once it has ended."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (found := (await self.http.get(f"/internal/runs/{run}")).json())["ended_at"] is None:
                 await asyncio.sleep(0.01)
         return dict(found)

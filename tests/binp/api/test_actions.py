@@ -209,7 +209,7 @@ async def test_shutting_down(served: Any, actions: Any) -> None:
 
 async def first_run(served: Any) -> int:
     """Id of the newest run, once there is one."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not (runs := (await served.http.get("/internal/runs")).json()["runs"]):
             await asyncio.sleep(0.01)
     return int(runs[0]["id"])

@@ -20,7 +20,7 @@ async def service(served: Any) -> Any:
 
 
 async def status(service: Any, wanted: str) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while (await service.http.get("/internal/services/")).json()[0]["status"] != wanted:
             await asyncio.sleep(0.01)
 

@@ -82,7 +82,7 @@ async def test_one_journal(served: Any) -> None:
         pass
 
     running = asyncio.ensure_future(work())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not (found := await served.binp.journal.history()):
             await asyncio.sleep(0.01)
     socket = await served.socket(f"/internal/journal/{found[0].id}/updates")
@@ -114,7 +114,7 @@ async def test_gone_clients_leave_nothing(served: Any, path: str) -> None:
     """API-08, API-09, API-10: 25 clients that came and went leave no task and no subscriber (N-11)."""
     before = len(asyncio.all_tasks())
     sockets = [await served.socket(path) for _ in range(25)]
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while served.binp.home.ring.waiting < 25:
             await asyncio.sleep(0.01)
 
@@ -136,5 +136,5 @@ async def test_server_that_shuts_down(served: Any, path: str) -> None:
 
     message = await socket.next()
     assert (message["type"], message["code"]) == ("websocket.close", 1012)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(60):
         await socket.task

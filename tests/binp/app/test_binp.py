@@ -158,7 +158,7 @@ async def test_handlers_of_included_services_hear(tmp_path, order):
             host.include(guest)
         emitter(lambda info: heard.append(("later", info.status)))
         inner.service.start("service 2")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while (await queue.get()).status != "running":
                 pass
         for each in (emitter, middle.service.service_changed, outer.service.service_changed):

@@ -241,7 +241,7 @@ async def test_stuck_threads_do_not_hold_up_the_loop(db, caplog):
 
     for _ in range(4):
         await binp.action.start(stuck)
-    binp.home.overrides["grace"] = 0.2
+    binp.home.overrides["grace"] = 4
     binp.home._settings = None
     watching = asyncio.create_task(watch())
     try:
@@ -249,7 +249,7 @@ async def test_stuck_threads_do_not_hold_up_the_loop(db, caplog):
     finally:
         released.set()
         watching.cancel()
-    assert longest < 0.15
+    assert longest < 2
     assert "could not be stopped still runs in its thread" in caplog.text
 
 

@@ -16,7 +16,7 @@ from binp.store.contract import Change, SetKeys
 async def take(watch, count):
     """The next entries of a watch, as key, value and version."""
     found = []
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while len(found) < count:
             entry = await anext(watch)
             found.append((entry.key, entry.value, entry.version))
@@ -204,7 +204,7 @@ async def test_what_is_cancelled_loses_nothing(binp):
             await asyncio.gather(*(binp.kv.update("n", lambda n: n + 0.001) for _ in range(20)))
     done = True
     await reading
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not seen or seen[-1] < 300.019:
             seen.append((await anext(watch)).value)
 
@@ -222,7 +222,7 @@ async def test_expiry_is_heard(binp):
     await binp.kv.put("x", 2, ttl=0.05)
 
     assert await take(watch, 1) == [("x", 2, 2)]
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         entry = await anext(watch)
     assert (entry.event, entry.version, entry.value) == (Event.EXPIRED, 3, None)
 
@@ -242,7 +242,7 @@ async def test_what_was_asked_for_is_not_lost_when_it_is_cancelled(binp):
 
     store.get_key_history = slow
     waiting = asyncio.ensure_future(anext(watch))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await asked.wait()
     waiting.cancel()
     await asyncio.wait([waiting])

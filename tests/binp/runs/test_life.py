@@ -218,7 +218,7 @@ async def test_a_caller_that_goes_away_does_not_cancel_the_run(binp):
     waiting.cancel()
     leave.set()
     assert await handle.result() == 1
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while binp.home.runs.active:
             await asyncio.sleep(0.01)
     runs = (await binp.home.store.find_runs(RunQuery())).runs
@@ -364,7 +364,7 @@ async def test_shutdown_cancels_and_records_what_is_left(binp):
 
     @binp.action(name="stuck")
     def stuck():
-        leave.wait(20)
+        leave.wait(200)
 
     one = await binp.action.start("slow")
     two = await binp.action.start("stuck")
@@ -372,7 +372,7 @@ async def test_shutdown_cancels_and_records_what_is_left(binp):
     home.hurry()
     began = time.monotonic()
     await home.close()
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 60
     leave.set()
     await home.ensure()
     slow_run, stuck_run = await home.store.get_run(one.id), await home.store.get_run(two.id)

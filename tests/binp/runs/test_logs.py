@@ -241,7 +241,7 @@ def test_structlog_is_heard_through_our_own_logging(tmp_path):
     for tty in (False, True):
         source = textwrap.dedent(script).replace("TTY", str(tty))
         done = subprocess.run(
-            [sys.executable, "-c", source], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+            [sys.executable, "-c", source], cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False
         )
         assert done.returncode == 0, done.stderr
         first, second, third = json.loads(done.stdout.partition("\n")[2])
@@ -331,6 +331,6 @@ def test_logging_itself_works_as_before(tmp_path):
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)],
-        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True,
+        cwd=tmp_path, capture_output=True, text=True, timeout=200, check=True,
     )  # fmt: skip
     assert done.stderr == "without set-up\nset up: with\n"

@@ -63,7 +63,7 @@ async def test_a_log_handler_that_prints_does_not_lock_up(binp, capsys):
 
         task = await op()
         go.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await task
     finally:
         logger.removeHandler(handler)
@@ -526,7 +526,7 @@ async def test_what_a_service_starts_is_drained(binp):
         seen.append(("started", next(run for run in binp.home.runs.active if run.id == handle.id).in_service))
         await child()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while len(seen) < 2:
             await asyncio.sleep(0.01)
     assert seen == [("started", False), ("child", True)]

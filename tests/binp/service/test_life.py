@@ -19,7 +19,7 @@ from buvar import di
 QUICK = 0.05
 
 
-async def until(condition, timeout=5.0):
+async def until(condition, timeout=60.0):
     async with asyncio.timeout(timeout):
         while not condition():
             await asyncio.sleep(0.005)
@@ -35,7 +35,7 @@ async def runs(binp):
 
 async def ended(binp, count):
     """The runs, newest first, when *count* of them have ended."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while sum(run.state is not State.RUNNING for run in await runs(binp)) < count:
             await asyncio.sleep(0.01)
     return await runs(binp)

@@ -32,7 +32,7 @@ async def served(binp):
         await binp.home.close()
 
 
-async def until(condition, timeout=10.0):
+async def until(condition, timeout=60.0):
     async with asyncio.timeout(timeout):
         while not condition():
             await asyncio.sleep(0.005)
@@ -125,7 +125,7 @@ async def test_a_command_of_here_is_obeyed_once(db):
         await until(lambda: len(lives) == 2)
         await asyncio.sleep(0.1)
         assert (len(lives), len(cancelled)) == (2, 1)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while await desired(binp, "s") is not True:
                 await asyncio.sleep(0.01)
 
@@ -157,7 +157,7 @@ async def test_a_fresh_start_starts_what_starts_by_itself(db):
         define(binp, "off", autostart=False)
         async with served(binp):
             await until(lambda here=binp: states(here) == {"on": "running", "off": "stopped"})
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while (await desired(binp, "on"), await desired(binp, "off")) != (True, False):
                     await asyncio.sleep(0.01)
             binp.service.stop("on")
@@ -206,7 +206,7 @@ async def test_what_was_wanted_survives_a_takeover(tmp_path):
             await stack.enter_async_context(served(binp))
             assert set(states(binp).values()) == {"stopped"}
             binp.service.stop("stopped there", actor="ann")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while (await binp.service.snapshot())[1].status != Status.STOPPED:
                     await asyncio.sleep(0.01)
             first.kill()
@@ -273,6 +273,7 @@ async def test_one_that_does_not_stop_is_over_for_the_history(hasty, caplog):
 async def test_a_service_that_is_one_journaled_call(hasty, caplog):
     """N-12d: a run inside of a service is no run that the shutdown waits for: it ends when the service is stopped."""
     begun = []
+    hasty.home.overrides["grace"] = 100
 
     @hasty.journal(operation="work")
     async def work():
@@ -287,7 +288,7 @@ async def test_a_service_that_is_one_journaled_call(hasty, caplog):
     async with served(hasty):
         await until(lambda: begun)
         since = time.monotonic()
-    assert time.monotonic() - since < 0.5
+    assert time.monotonic() - since < 60
     assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
     await hasty.home.ensure()
     found = {run.operation: run for run in (await hasty.home.store.find_runs(RunQuery())).runs}

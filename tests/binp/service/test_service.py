@@ -27,7 +27,7 @@ def states(service, name=None):
     return [info.status for info in service.services if name in (None, info.name)]
 
 
-async def until(condition, timeout=5.0):
+async def until(condition, timeout=60.0):
     async with asyncio.timeout(timeout):
         while not condition():
             await asyncio.sleep(0.005)
@@ -380,7 +380,7 @@ async def test_each_life_is_a_run(binp):
         page = await binp.home.store.find_runs(RunQuery(states=frozenset({State.FAILED})))
         return page.runs
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not (binp.home.is_open and (runs := await ended())):
             await asyncio.sleep(0.01)
     run = runs[-1]

@@ -32,7 +32,7 @@ def states(service):
     return [info.status for info in service.services]
 
 
-async def until(condition, timeout=5.0):
+async def until(condition, timeout=60.0):
     async with asyncio.timeout(timeout):
         while not condition():
             await asyncio.sleep(0.005)

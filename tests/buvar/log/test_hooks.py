@@ -62,7 +62,7 @@ def test_interrupt_ends_quietly(clean_environ):
     assert process.stdout.readline() == "ready\n"
     time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=200)
     assert errors == ""
     assert process.returncode in (-signal.SIGINT, 130)
 

@@ -11,6 +11,7 @@ import sys
 import textwrap
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -62,7 +63,7 @@ def test_first_signal_is_a_graceful_end(number):
     started = time.monotonic()
     (result,) = plugin.stage(prepare)
     assert isinstance(result, asyncio.CancelledError)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 30
     assert seen == ["torn down"]
     assert before == {each: signal.getsignal(each) for each in before}
 
@@ -83,7 +84,7 @@ def test_second_signal_cancels_everything():
 
     started = time.monotonic()
     plugin.stage(prepare)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 30
     assert seen == ["torn down"]
 
 
@@ -135,6 +136,12 @@ def test_grace_while_loading():
     assert seen == ["loaded"]
 
 
+def is_pending(pid, number):
+    """Whether a signal was sent that a process has not taken yet."""
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return int(status["ShdPnd"], 16) >> (number - 1) & 1
+
+
 def test_third_signal_leaves(start):
     """PLG-12: the third signal leaves the process with 128 + signal, even when the loop hangs."""
     process = start(
@@ -152,8 +159,11 @@ def test_third_signal_leaves(start):
     )
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGTERM):
         process.send_signal(number)
-        time.sleep(0.1)
-    assert process.wait(10) == 128 + signal.SIGTERM
+        # of two that wait at a time the system hands over one
+        while process.poll() is None and is_pending(process.pid, number):
+            time.sleep(0.01)
+        time.sleep(0.3)
+    assert process.wait(60) == 128 + signal.SIGTERM
 
 
 def test_status_is_zero_after_a_signal(start):
@@ -227,7 +237,7 @@ async def test_running_handles_signals_when_asked():
         assert signal.getsignal(signal.SIGTERM) is before
     async with plugin.Stage().running(signals=True) as stage:
         os.kill(os.getpid(), signal.SIGTERM)
-        await asyncio.wait_for(stage.cancel.wait(), 5)
+        await asyncio.wait_for(stage.cancel.wait(), 60)
     assert signal.getsignal(signal.SIGTERM) is before
 
 

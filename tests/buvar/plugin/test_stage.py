@@ -305,7 +305,7 @@ async def test_running_shows_failures():
         yield for_ever()
 
     async with plugin.Stage(fail_fast=True).running(prepare) as stage:
-        await asyncio.wait_for(stage.cancel.wait(), 5)
+        await asyncio.wait_for(stage.cancel.wait(), 60)
         assert stage.failed == [(f"{__name__}:test_running_shows_failures.<locals>.prepare", error)]
     assert stage.results[0] is error
 

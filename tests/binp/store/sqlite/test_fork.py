@@ -65,7 +65,7 @@ print("parent", status, flush=True)
 def test_a_forked_child_is_told_and_harms_nothing(path):
     """In a child every use says what is wrong; the child's end closes nothing of its parent, who goes on."""
     done = subprocess.run(
-        [sys.executable, *WARNINGS, "-c", PROGRAM, str(path)], capture_output=True, text=True, timeout=30
+        [sys.executable, *WARNINGS, "-c", PROGRAM, str(path)], capture_output=True, text=True, timeout=200
     )
 
     what = "the store was opened before this process was forked from another"
@@ -96,7 +96,7 @@ asyncio.run(main())
 
 async def test_the_lock_does_not_live_on_in_a_child(path):
     """A child that outlives its killed parent does not keep the file from others."""
-    done = subprocess.run([sys.executable, "-c", ORPHAN, str(path)], stdout=subprocess.PIPE, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", ORPHAN, str(path)], stdout=subprocess.PIPE, text=True, timeout=200)
     try:
         store = open_store(str(path), synchronous="OFF")
         await store.open()

@@ -43,8 +43,9 @@ async def test_records_alone_wait_a_moment_for_company(store, writes):
     assert (await store.get_run(write.id)).records == 20
 
 
-async def test_an_awaited_record_does_not_wait_for_company(path, writes_of):
+async def test_an_awaited_record_does_not_wait_for_company(path, writes_of, monkeypatch):
     """Awaiting a record makes it urgent."""
+    monkeypatch.setattr(_outbox, "PATIENCE", 60)
     store = open_store(str(path), synchronous="OFF")
     await store.open()
     writes = writes_of(store)
@@ -54,26 +55,29 @@ async def test_an_awaited_record_does_not_wait_for_company(path, writes_of):
     for seq in range(1, 41):
         await store.write(writes.record(write.id, seq))
 
-    assert time.perf_counter() - began < 40 * _outbox.PATIENCE / 2
+    assert time.perf_counter() - began < _outbox.PATIENCE
     await store.close()
 
 
 async def saturate(seconds, store, writes):
-    """64 tasks write while short callbacks keep the loop from ever being idle; how many runs were completed."""
+    """64 tasks write while short callbacks keep the loop from ever being idle; how many runs were completed.
+
+    The seconds are those that the loop's thread has a processor, so that a busy machine makes little difference.
+    """
     loop = asyncio.get_running_loop()
-    end = time.perf_counter() + seconds
+    end = time.thread_time() + seconds
     done = 0
 
     def spin():
-        until = time.perf_counter() + 0.0002
-        while time.perf_counter() < until:
+        until = time.thread_time() + 0.0002
+        while time.thread_time() < until:
             pass
-        if time.perf_counter() < end:
+        if time.thread_time() < end:
             loop.call_soon(spin)
 
     async def work():
         nonlocal done
-        while time.perf_counter() < end:
+        while time.thread_time() < end:
             write = writes.begin()
             await store.write(write)
             await store.write(writes.end(write.id))
