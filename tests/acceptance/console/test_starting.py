@@ -134,7 +134,7 @@ def test_again_is_asked_for_as_well(visit: Any, site: Any) -> None:
     """What asks before it is started asks before it is started again."""
     run = site.start_run("remove", name="again")
     page = visit(f"runs/{run}")
-    expect(page.locator(".meta")).to_contain_text("succeeded")
+    expect(page.get_by_role("button", name="Run again")).to_be_visible()
     page.keyboard.press("r")
     dialog = page.get_by_role("dialog", name="Remove again for good?")
     dialog.get_by_role("button", name="Cancel").click()

@@ -106,7 +106,7 @@ class _Reader:
         while True:
             where = f"WHERE ({key}) > ({marks}) {further}" if after is not None else ""
             cursor = self._connection.execute(
-                f"SELECT * FROM {table.name} {where} ORDER BY {key} LIMIT {_PAGE}",  # noqa: S608 - our own tables
+                f"SELECT * FROM {table.name} {where} ORDER BY {key} LIMIT {_PAGE}",  # noqa: S608 - our own tables # nosec B608 - the same
                 tuple(after or ()),
             )
             columns = [column[0] for column in cursor.description]

@@ -170,7 +170,7 @@ class _Taking:
         kept = 0
         if whole:
             parts = ", ".join(f"json_extract(value, '$[{place}]')" for place in range(len(columns)))
-            statement = f"{into} SELECT {parts} FROM json_each(?) WHERE true ON CONFLICT DO NOTHING"  # noqa: S608 - our own columns
+            statement = f"{into} SELECT {parts} FROM json_each(?) WHERE true ON CONFLICT DO NOTHING"  # noqa: S608 - our own columns # nosec B608 - the same
             kept = execute(statement, (orjson.dumps(whole).decode(),)).rowcount
         marks = ", ".join("?" for _ in columns)
         for row in filter(_is_torn, rows):

@@ -281,12 +281,13 @@ async def test_a_commit_whose_outcome_is_unknown_is_looked_up(store, writes, hur
 
 async def test_other_processes_are_told(path, worker, lock):
     """A process that writes through another one knows when that cannot write, and when it can again."""
-    owner = worker(path, "g")
+    owner = worker(path, "g", "idle")
     owner.read(1)
     store = open_store(str(path), group="g")
     await store.open()
     assert store.role == "client"
     foreign = lock(path)
+    ack = store.write(key(value="0"))
     await until(lambda: store.health.is_degraded)
 
     assert "locked by another program" in store.health.reason
@@ -295,6 +296,7 @@ async def test_other_processes_are_told(path, worker, lock):
         await late.open()
     foreign.end()
     await until(lambda: not store.health.is_degraded)
+    assert await ack is True
     assert await store.write(key()) is True
     await store.close()
 

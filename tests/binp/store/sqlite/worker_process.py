@@ -1,4 +1,4 @@
-"""Write as fast as it goes and say what was acknowledged: ``worker_process.py PATH GROUP [lying|mute]``.
+"""Write as fast as it goes and say what was acknowledged: ``worker_process.py PATH GROUP [lying|mute|idle]``.
 
 Lines, each after the acknowledgement: ``R role``, ``B run`` begun, ``E run records`` ended, ``K key value`` set.
 """
@@ -63,7 +63,7 @@ async def main():
     await store.open()
     say(f"R {store.role.value}")
     store.on_role(lambda role: say(f"R {role.value}"))
-    await asyncio.gather(*(work(store, number) for number in range(0 if "mute" in sys.argv else 8)))
+    await asyncio.gather(*(work(store, number) for number in range(0 if {"mute", "idle"} & set(sys.argv) else 8)))
     await asyncio.Future()
 
 
