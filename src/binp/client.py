@@ -105,21 +105,24 @@ def find(database: Path) -> Instance:
     return found
 
 
-def connect(database: Path | None = None, *, url: str | None = None, token: str | None = None) -> Client:
+def connect(
+    database: Path | None = None, *, url: str | None = None, token: str | None = None, trigger: str = "api"
+) -> Client:
     """A client of the server of *database*, with the token kept beside it; or of *url*, with *token* if it needs one.
 
-    A token that is kept in a file is sent to the server of its own database alone.
+    A token that is kept in a file is sent to the server of its own database alone. *trigger* is what the runs that it
+    starts are said to be started by: ``api``, or ``cli`` for a command line.
 
     Raises:
         NotServed: see :func:`find`.
         UsageError: the token cannot be read.
     """
     if url is not None:
-        return Client(url, token)
+        return Client(url, token, trigger=trigger)
     if database is None:
         raise NotServed("neither a database nor an address was named", fix=_START)
     found = find(database)
-    return Client(found.url, token or _read_token(database))
+    return Client(found.url, token or _read_token(database), trigger=trigger)
 
 
 class Client:
@@ -129,12 +132,13 @@ class Client:
         url: Where it is: ``http://127.0.0.1:8000``, or with ``https`` or a path in front of what it serves.
         token: Proves the right to ask.
         timeout: Seconds to wait for an answer.
+        trigger: What runs that it starts are said to be started by: ``api`` or ``cli``.
 
     Raises:
         UsageError: *url* is no address of a server.
     """
 
-    def __init__(self, url: str, token: str | None = None, *, timeout: float = _TIMEOUT) -> None:
+    def __init__(self, url: str, token: str | None = None, *, timeout: float = _TIMEOUT, trigger: str = "api") -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UsageError(f"{url!r} is no address of a server", fix="write it like http://127.0.0.1:8000")
@@ -142,6 +146,7 @@ class Client:
         self._parts = parts
         self.token = token
         self._timeout = timeout
+        self._trigger = trigger
 
     def get(self, path: str, **query: Any) -> Any:
         """The JSON that is found at *path*; parameters that are None are left out.
@@ -164,6 +169,8 @@ class Client:
     def _ask(self, method: str, path: str, body: Any) -> Any:
         connection = self._open()
         headers = {"Accept": "application/json", "Content-Type": "application/json", "Connection": "close"}
+        if self._trigger != "api":
+            headers["X-Binp-Trigger"] = self._trigger
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token}"
         target = self._parts.path.rstrip("/") + path

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -50,6 +51,10 @@ async def later() -> int:
 @binp.action
 async def wait() -> None:
     await asyncio.sleep(600)
+
+@binp.service(autostart=False)
+async def poller() -> None:
+    await asyncio.Event().wait()
 '''
 
 Run = Callable[..., CompletedProcess[str]]
@@ -327,3 +332,39 @@ def test_what_wants_to_be_confirmed_asks_at_a_terminal(
     assert (yes[0], yes[1].splitlines()) == (0, ["Wipe bath hard? [y/N]: bath"])
     assert quiet == (0, "bath\n")
     assert (script.returncode, script.stdout) == (0, "bath\n")
+
+
+def test_a_run_is_cancelled(server: Any, binp: Run) -> None:
+    """Runs are cancelled by their ids; what was started from the command line says so. One that has ended refuses."""
+    with subprocess.Popen(
+        [str(Path(sys.executable).with_name("binp")), "action", "invoke", "wait"],
+        cwd=server.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as invoking:
+        run = server.until(lambda: server.runs(operation="wait"), "the run")[0]
+        assert (run["trigger"], run["actor"]) == ("cli", "token")
+
+        done = binp("journal", "cancel", str(run["id"]))
+        assert (done.returncode, done.stdout) == (0, f"run {run['id']} is asked to end\n")
+        _, told = invoking.communicate(timeout=20)
+    assert invoking.returncode == 1
+    assert f"run {run['id']} was cancelled" in told
+
+    again = binp("journal", "cancel", str(run["id"]), "5")
+    assert (again.returncode, again.stderr) == (2, f"Error: run {run['id']} has ended: cancelled\n")
+    assert binp("journal", "cancel", "5").stderr == "Error: run 5 not found\n"
+
+
+def test_services_are_listed_started_and_stopped(server: Any, binp: Run) -> None:
+    """What a service is doing is waited for, and told; an unknown one is refused."""
+    assert binp("service", "start", "poller").stdout == "poller is running\n"
+    assert binp("service", "list").stdout == "name    status   restarts  error\npoller  running  0\n"
+    stopped = binp("service", "stop", "poller")
+    assert (stopped.returncode, stopped.stdout) == (0, "poller is stopped\n")
+    (info,) = json.loads(binp("service", "list", "--json").stdout)
+    assert (info["name"], info["status"]) == ("poller", "stopped")
+    assert binp("service", "start", "poller").returncode == 0
+    unknown = binp("service", "stop", "poler")
+    assert (unknown.returncode, unknown.stderr) == (2, "Error: service poler not found\n")

@@ -55,9 +55,14 @@ async def _open_home(connection: HTTPConnection) -> Home:
 
 
 def trigger_of(connection: HTTPConnection) -> Trigger:
-    """What a run that this connection starts is said to be started by."""
+    """What a run that this connection starts is said to be started by.
+
+    A browser that is logged in is the console, whatever it says; who has the token may say that it is a command line.
+    """
     actor = connection.scope.get("binp.actor")
-    return Trigger("console" if str(actor).startswith("session:") else "api", actor)
+    if str(actor).startswith("session:"):
+        return Trigger("console", actor)
+    return Trigger("cli" if connection.headers.get("x-binp-trigger") == "cli" else "api", actor)
 
 
 # FastAPI calls a plain function in a thread, which costs more than all the rest of a request

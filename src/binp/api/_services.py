@@ -7,7 +7,7 @@ from fastapi import APIRouter, HTTPException
 from binp.service import Info
 
 from ._models import ServiceControl
-from ._platform import Here, Opened
+from ._platform import By, Here, Opened
 
 __all__ = ["router"]
 
@@ -21,11 +21,11 @@ async def list_services(platform: Here) -> list[Info]:
 
 
 @router.put("/service/{name:path}", operation_id="manageService")
-async def manage_service(platform: Here, home: Opened, name: str, control: ServiceControl) -> None:
+async def manage_service(platform: Here, home: Opened, by: By, name: str, control: ServiceControl) -> None:
     """Start or stop a service. The answer does not wait until it has happened."""
     if all(info.name != name for info in platform.service.services):
         raise HTTPException(404, f"service {name} not found")
     if control.running:
-        platform.service.start(name)
+        platform.service.start(name, actor=by.actor)
     else:
-        platform.service.stop(name)
+        platform.service.stop(name, actor=by.actor)

@@ -16,6 +16,7 @@ from ._journal import journal
 from ._link import link
 from ._run import run
 from ._schedule import schedule
+from ._service import service
 from ._transfer import export, import_lines
 from ._version import version
 
@@ -52,6 +53,7 @@ for _command in (
     action,
     journal,
     schedule,
+    service,
     link,
     version,
     backup,

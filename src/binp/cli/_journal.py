@@ -17,9 +17,9 @@ _STATES = ["queued", "running", "succeeded", "failed", "cancelled", "interrupted
 _PAGE = 200
 
 
-@click.group(short_help="Look at the history.")
+@click.group(short_help="Look at the history, cancel runs.")
 def journal() -> None:
-    """Look at the history of runs."""
+    """Look at the history of runs, and cancel what runs."""
 
 
 @journal.command("list")
@@ -71,6 +71,17 @@ def show(run: int, as_json: bool, **where: Any) -> None:
         show_json(detail)
     else:
         _print(detail)
+
+
+@journal.command()
+@click.argument("runs", metavar="ID...", nargs=-1, required=True, type=click.IntRange(min=0))
+@with_server
+def cancel(runs: tuple[int, ...], **where: Any) -> None:
+    """Ask for runs to be cancelled. It is not waited until they have ended."""
+    client = Server(**where).client()
+    for run in runs:
+        client.post(f"/internal/runs/{run}/cancel")
+        click.echo(f"run {run} is asked to end")
 
 
 def records(client: Client, run: int, after: int = 0) -> Iterator[dict[str, Any]]:

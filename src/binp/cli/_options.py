@@ -45,7 +45,7 @@ class Server:
         """
         from binp.client import connect
 
-        return connect(None if self.url else self.database, url=self.url, token=self.token)
+        return connect(None if self.url else self.database, url=self.url, token=self.token, trigger="cli")
 
 
 def with_server(command: F) -> F:

@@ -83,6 +83,16 @@ async def test_invoke_from_the_console(served: Any, actions: Any) -> None:
     assert run.actor.startswith("session:")
 
 
+async def test_a_command_line_says_that_it_is_one(served: Any, actions: Any) -> None:
+    """What is started with the token may be said to come from a command line, and from nothing else."""
+    triggers = []
+    for said in ("cli", "schedule", ""):
+        answer = await served.http.post("/internal/action/double", headers={"X-Binp-Trigger": said})
+        triggers.append((await served.binp.home.store.get_run(answer.json()["run"])).trigger)
+
+    assert triggers == ["cli", "api", "api"]
+
+
 @pytest.mark.parametrize("path", ["a/b c", "a%2Fb%20c"])
 async def test_name_with_slash(served: Any, actions: Any, path: str) -> None:
     """API-02: an action is reachable whatever its name is (N-17)."""

@@ -46,6 +46,18 @@ async def test_control(service: Any) -> None:
     assert (stopped.status_code, stopped.json(), started.json()) == (200, None, None)
 
 
+async def test_who_wanted_it_is_kept(service: Any) -> None:
+    """The one who stops a service is kept with what is wanted of it."""
+    await status(service, "running")
+
+    await service.http.put("/internal/service/poll/er", json={"running": False})
+    await status(service, "stopped")
+
+    store = service.binp.home.store
+    rows = store._point.connection.execute("SELECT desired, desired_by FROM service").fetchall()
+    assert rows == [(0, "token")]
+
+
 async def test_unknown(service: Any) -> None:
     """API-07: an unknown service is a 404 (N-16)."""
     answer = await service.http.put("/internal/service/nope", json={"running": True})

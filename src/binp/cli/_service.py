@@ -1,0 +1,86 @@
+"""Look at services, start and stop them."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ._options import Server, with_json, with_server
+
+if TYPE_CHECKING:
+    from binp.client import Client
+
+__all__ = ["service"]
+
+#: seconds for which it is looked whether a service obeys, and between two looks
+_PATIENCE, _TICK = 15.0, 0.1
+#: what a service is when it has obeyed, or never will
+_SETTLED = {
+    True: {"running", "completed", "failed", "restarting"},
+    False: {"stopped", "completed", "failed", "stuck"},
+}
+
+
+@click.group(short_help="Look at services, start and stop them.")
+def service() -> None:
+    """Look at services, start and stop them."""
+
+
+@service.command("list")
+@with_json
+@with_server
+def list_services(as_json: bool, **where: Any) -> None:
+    """List the services with what each is doing."""
+    from ._output import show_json, show_table
+
+    services = Server(**where).client().get("/internal/services/")
+    if as_json:
+        show_json(services)
+        return
+    show_table(
+        ("name", "status", "restarts", "error"),
+        [
+            (one["name"], one["status"], str(one["restarts"]), (one["error"] or "").partition("\n")[0])
+            for one in services
+        ],
+    )
+
+
+@service.command()
+@click.argument("name")
+@with_server
+def start(name: str, **where: Any) -> None:
+    """Start a service, and wait a moment until it runs."""
+    _command(name, running=True, where=where)
+
+
+@service.command()
+@click.argument("name")
+@with_server
+def stop(name: str, **where: Any) -> None:
+    """Stop a service, and wait a moment until it has ended. It stays so until somebody starts it."""
+    _command(name, running=False, where=where)
+
+
+def _command(name: str, *, running: bool, where: dict[str, Any]) -> None:
+    from binp.client import path_part
+
+    client = Server(**where).client()
+    client.put(f"/internal/service/{path_part(name)}", {"running": running})
+    status = _settled(client, name, running)
+    click.echo(f"{name} is {status}")
+    sys.exit(0 if status in ({"running", "completed"} if running else {"stopped", "completed"}) else 1)
+
+
+def _settled(client: Client, name: str, running: bool) -> str:
+    """What the service is doing when it has obeyed, or when that was waited for."""
+    end = time.monotonic() + _PATIENCE
+    while True:
+        found = next((one for one in client.get("/internal/services/") if one["name"] == name), None)
+        status = "gone" if found is None else str(found["status"])
+        if found is None or status in _SETTLED[running] or time.monotonic() > end:
+            return status
+        time.sleep(_TICK)
