@@ -7,7 +7,7 @@ import http.client
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,29 +155,71 @@ class Client:
             Answer: the server refused.
             NotServed: it cannot be reached, or did not answer in time.
         """
-        given = [(name, value) for name, value in query.items() if value is not None]
-        return self._ask("GET", f"{path}?{urlencode(given, doseq=True)}" if given else path, None)
+        return self._ask("GET", _with_query(path, query), None)
 
     def post(self, path: str, body: Any = None) -> Any:
         """Send JSON to *path*, and give the JSON that comes back. Raises like :meth:`get`."""
-        return self._ask("POST", path, body)
+        return self._ask("POST", path, None if body is None else json.dumps(body))
 
     def put(self, path: str, body: Any = None) -> Any:
         """Put JSON at *path*, and give the JSON that comes back. Raises like :meth:`get`."""
-        return self._ask("PUT", path, body)
+        return self._ask("PUT", path, None if body is None else json.dumps(body))
 
-    def _ask(self, method: str, path: str, body: Any) -> Any:
+    def send(
+        self, method: str, path: str, text: str | None = None, *, headers: Mapping[str, str] | None = None, **query: Any
+    ) -> Any:
+        """Send JSON that is text already, with further headers, and give the JSON that comes back.
+
+        Raises like :meth:`get`.
+        """
+        return self._ask(method, _with_query(path, query), text, headers)
+
+    def events(self, **query: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Changes as they come, as long as the server tells: ("message", what has changed), or ("reset", {}).
+
+        ("open", {}) comes first: from there on nothing is missed.
+
+        Raises:
+            Answer: the server refused.
+            NotServed: it cannot be reached, or went away.
+        """
+        path = _with_query("/internal/events", query)
+        with self._request("GET", path, None, {"Accept": "text/event-stream"}) as response:
+            if response.status >= 300:
+                self._understand(response.status, response.read(), "GET", path)
+            yield "open", {}
+            kind = "message"
+            # a sign of life comes before the time-out
+            while line := response.readline().decode():
+                name, _, value = line.rstrip("\n").partition(": ")
+                if name == "event":
+                    kind = value
+                elif name == "data":
+                    yield kind, json.loads(value)
+                elif not name:
+                    kind = "message"
+
+    def _ask(self, method: str, path: str, text: str | None, headers: Mapping[str, str] | None = None) -> Any:
+        with self._request(method, path, text, headers or {}) as response:
+            content = response.read()
+        return self._understand(response.status, content, method, path)
+
+    @contextlib.contextmanager
+    def _request(
+        self, method: str, path: str, text: str | None, more: Mapping[str, str]
+    ) -> Iterator[http.client.HTTPResponse]:
+        """The answer of the server, to be read inside."""
         connection = self._open()
         headers = {"Accept": "application/json", "Content-Type": "application/json", "Connection": "close"}
         if self._trigger != "api":
             headers["X-Binp-Trigger"] = self._trigger
+        headers |= more
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token}"
         target = self._parts.path.rstrip("/") + path
         try:
-            connection.request(method, target, None if body is None else json.dumps(body), headers)
-            response = connection.getresponse()
-            content = response.read()
+            connection.request(method, target, None if text is None else text.encode(), headers)
+            yield connection.getresponse()
         except TimeoutError:
             raise NotServed(
                 f"{self.url} did not answer within {self._timeout:g} seconds", fix="look at the log of the server"
@@ -189,7 +231,6 @@ class Client:
             raise NotServed(f"{self.url} cannot be talked to: {why}", fix=_START) from None
         finally:
             connection.close()
-        return self._understand(response.status, content, method, path)
 
     def _open(self) -> http.client.HTTPConnection:
         host = self._parts.hostname or ""
@@ -213,6 +254,11 @@ class Client:
         if status < 300:
             return value
         raise Answer(status, value if isinstance(value, dict) else {}, url=f"{self.url}{path}")
+
+
+def _with_query(path: str, query: Mapping[str, Any]) -> str:
+    given = [(name, value) for name, value in query.items() if value is not None]
+    return f"{path}?{urlencode(given, doseq=True)}" if given else path
 
 
 def path_part(text: object) -> str:

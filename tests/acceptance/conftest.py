@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -34,7 +35,14 @@ class Process:
         self._stdout, self._stderr = folder / f"{number}.stdout", folder / f"{number}.stderr"
         with self._stdout.open("wb") as stdout, self._stderr.open("wb") as stderr:
             self.popen = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, cwd=folder, env=dict(environ)
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                cwd=folder,
+                env=dict(environ),
+                # a group of its own, so that its children can be found when it is gone
+                process_group=0,
             )
 
     @property
@@ -90,9 +98,10 @@ class Process:
         return self.wait()
 
     def kill(self) -> None:
-        if self.popen.poll() is None:
-            self.popen.kill()
-            self.popen.wait()
+        # those of its children as well that it left behind
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.popen.pid, signal.SIGKILL)
+        self.popen.wait()
         for connection in self.connections:
             connection.close()
 

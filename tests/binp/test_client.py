@@ -50,7 +50,7 @@ class Echo(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    do_GET = do_POST = answer  # noqa: N815 - the names of the standard library
+    do_GET = do_POST = do_PUT = do_DELETE = answer  # noqa: N815 - the names of the standard library
 
     def log_message(self, *args: Any) -> None: ...
 
@@ -267,6 +267,39 @@ def test_nobody_answers(answers_with: Callable[[bytes | None], str], free_port: 
         f"{rude} cannot be talked to: Remote end closed connection without response",
         f"{odd} cannot be talked to: what?\r\n",
     ]
+
+
+def test_text_and_headers_go_as_they_are(url: str) -> None:
+    """JSON that is text already is sent as it is, with the given headers; a removal has no body."""
+    sent = Client(url).send("PUT", "/200/x", "21.50", headers={"If-Match": '"3"'}, key="ä&", ttl=None)
+    removed = Client(url).send("DELETE", "/200/x", key="k")
+
+    assert (sent["method"], sent["path"], sent["body"], sent["If-Match"]) == (
+        "PUT",
+        "/200/x?key=%C3%A4%26",
+        "21.50",
+        '"3"',
+    )
+    assert (removed["method"], removed["body"]) == ("DELETE", "")
+
+
+def test_events_come_as_they_are_told(answers_with: Callable[[bytes], str]) -> None:
+    """Each event of the stream comes, and what tells that something was missed, after it was said that it is open."""
+    stream = (
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
+        b'retry: 1000\n\nid: a-1\n\nid: a-2\ndata: {"topic":"kv","id":"n/\xc3\xa4","rev":1}\n\n: \n\n'
+        b'event: reset\nid: a-3\ndata: {}\n\nid: a-4\ndata: {"topic":"kv","id":"n/b","rev":2}\n\n'
+    )
+
+    assert list(Client(answers_with(stream)).events(topics="kv")) == [
+        ("open", {}),
+        ("message", {"topic": "kv", "id": "n/ä", "rev": 1}),
+        ("reset", {}),
+        ("message", {"topic": "kv", "id": "n/b", "rev": 2}),
+    ]
+    refusal = b'HTTP/1.1 503 Busy\r\nconnection: close\r\n\r\n{"detail": "500 streams are open already"}'
+    with pytest.raises(Answer, match="500 streams are open already"):
+        next(Client(answers_with(refusal)).events())
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://x", "http://", "http://x:port"])

@@ -13,6 +13,7 @@ from ._check import check, migrate
 from ._copies import backup, restore
 from ._info import info
 from ._journal import journal
+from ._kv import kv
 from ._link import link
 from ._run import run
 from ._schedule import schedule
@@ -52,6 +53,7 @@ for _command in (
     run,
     action,
     journal,
+    kv,
     schedule,
     service,
     link,

@@ -53,7 +53,7 @@ def test_the_commands_are_listed() -> None:
 
     commands = [line.split()[0] for line in text.partition("Commands:\n")[2].splitlines()]
     ours = ["backup", "check", "export", "import", "info", "migrate", "restore"]
-    assert commands == sorted(["action", "journal", "link", "run", "schedule", "service", "version", *ours])
+    assert commands == sorted(["action", "journal", "kv", "link", "run", "schedule", "service", "version", *ours])
 
 
 def test_the_version() -> None:
