@@ -17,7 +17,7 @@ PYTEST := -m pytest -n $(JOBS) --dist loadfile
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME PYTHONSTARTUP
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check style types console contracts security changelog rules coverage bench pictures test-all lock
+.PHONY: help setup run test check style types console contracts security changelog rules coverage bench torture pictures test-all lock
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS="$$(printf '\t')" read -r verb text; do \
@@ -72,6 +72,10 @@ coverage: setup ## the tests with branch coverage, children included; file by fi
 bench: setup ## the benchmarks, one after the other; ARGS="--quick --json" is handed to each
 	@for script in $(filter-out %/common.py,$(wildcard benchmarks/*.py)); do \
 		echo "$$script"; $(BIN)/python $$script $(ARGS) || exit; done
+
+torture: setup ## the long forms of some tests: KILLS=1000 processes killed, CUTS=400 power cuts, STEPS=200000 random steps
+	KILLS=$(or $(KILLS),1000) CUTS=$(or $(CUTS),400) STEPS=$(or $(STEPS),200000) $(BIN)/python -m pytest -q \
+		tests/binp/store/sqlite/test_crash.py tests/binp/store/sqlite/test_power.py tests/binp/store/sqlite/test_model.py $(ARGS)
 
 pictures: setup ## docs/pictures anew: the console showing the quickstart, at two sizes, light and dark
 	@chromium=$$(scripts/chromium) && CHROMIUM=$$chromium $(BIN)/python scripts/pictures.py

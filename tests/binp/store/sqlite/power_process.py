@@ -1,0 +1,46 @@
+"""Write step by step and say what was acknowledged: ``power_process.py PATH SYNCHRONOUS STEPS``.
+
+A step is a run with three records, a key that is on the disk when it is acknowledged, and one that need not be. Lines
+as of ``crash_process.py``, and ``L value`` for the second key.
+"""
+
+import asyncio
+import os
+import sys
+import time
+
+from binp.store import open_store
+from binp.store.contract import AddRecord, BeginRun, EndRun, SetKeys, State
+
+
+def say(*words):
+    os.write(1, " ".join(map(str, words)).encode() + b"\n")
+
+
+def now():
+    return time.time_ns() // 1000
+
+
+async def main():
+    path, synchronous, steps = sys.argv[1:]
+    store = open_store(path, synchronous=synchronous)
+    await store.open()
+    say("I")
+    for step in range(1, int(steps) + 1):
+        run = store.new_id()
+        await store.write(BeginRun(id=run, operation="kept", trigger="call", node=store.node, at=now()))
+        say("B", run)
+        for seq in (1, 2, 3):
+            # every now and then so much that the log is written back into the database
+            text = "x" * (200_000 if step % 10 == 0 else 50)
+            store.write(AddRecord(run=run, seq=seq, at=now(), message=text))
+        await store.write(SetKeys(namespace="n", items=(("loose", str(step)),), at=now(), durable=False))
+        say("L", step)
+        await store.write(SetKeys(namespace="n", items=(("kept", str(step)),), at=now()))
+        say("K", "kept", step)
+        await store.write(EndRun(id=run, state=State.SUCCEEDED, at=now(), duration=1))
+        say("E", run, 3)
+    await store.close()
+
+
+asyncio.run(main())
