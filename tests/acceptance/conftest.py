@@ -98,12 +98,17 @@ class Process:
         return self.wait()
 
     def kill(self) -> None:
-        # those of its children as well that it left behind
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.popen.pid, signal.SIGKILL)
-        self.popen.wait()
+        if self.popen.poll() is None:
+            self.popen.kill()
+            self.popen.wait()
         for connection in self.connections:
             connection.close()
+
+    def sweep(self) -> None:
+        """Kill it and those of its children that it left behind."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.popen.pid, signal.SIGKILL)
+        self.kill()
 
 
 class Server(Process):
@@ -200,7 +205,7 @@ def start(
 
     yield launch
     for each in started:
-        each.kill()
+        each.sweep()
 
 
 @pytest.fixture
