@@ -39,8 +39,10 @@ class Answer(UsageError):
         self.status = status
         self.problem = dict(problem)
         what = str(problem.get("detail") or problem.get("title") or f"{url} answered with status {status}")
-        fix = problem.get("fix")
-        super().__init__(what, status, dict(problem), fix=str(fix) if fix else None)
+        place, fix = problem.get("where"), problem.get("fix")
+        super().__init__(
+            what, status, dict(problem), where=str(place) if place else None, fix=str(fix) if fix else None
+        )
 
 
 @dataclass(frozen=True, slots=True)

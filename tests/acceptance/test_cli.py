@@ -145,6 +145,25 @@ def test_lists_are_plain_text_in_a_pipe(server: Any, binp: Run) -> None:
     assert [run["state"] for run in found] == ["failed"]
 
 
+def test_runs_are_found_by_a_query(server: Any, binp: Run) -> None:
+    """A query finds runs, in one argument or several; one that cannot be understood is pointed at."""
+    binp("action", "invoke", "boom")
+    found = json.loads(binp("journal", "list", "--json", "luck", "state:failed", "since:1h").stdout)
+    none = binp("journal", "list", "--json", "luck -action:boom")
+    older = json.loads(binp("journal", "list", "--json", "--before", str(found[0]["id"]), "luck").stdout)
+    wrong = binp("journal", "list", "stat:failed")
+
+    assert [run["operation"] for run in found] == ["boom"]
+    assert (none.stdout, none.stderr, older) == ("[]\n", "", [])
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert wrong.stderr.splitlines() == [
+        "Error: 'stat' is no key of a search",
+        "  where: stat:failed",
+        "         ^^^^",
+        "  fix:   did you mean 'state'? for the text, quote it: \"stat:...\"",
+    ]
+
+
 def test_a_run_is_shown(server: Any, binp: Run) -> None:
     """A run is shown with its arguments, records and result, or its traceback; as JSON with everything."""
     good, bad = server.start("heat", room="bath"), server.start("boom")

@@ -11,8 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from binp.store.contract import Keep, RecordRow, Retention, Role, Run, State, Store, Usage, as_datetime
 
-from ._platform import MAX_INTEGER
-
 __all__ = [
     "ActionForm",
     "Again",
@@ -25,9 +23,7 @@ __all__ = [
     "RecordInfo",
     "RetentionInfo",
     "RunDetail",
-    "RunFilter",
     "RunInfo",
-    "RunList",
     "ScheduleControl",
     "ServiceControl",
     "Started",
@@ -116,21 +112,6 @@ class Started(BaseModel):
     url: str
 
 
-class RunFilter(BaseModel):
-    """Which runs are wanted: all given conditions hold."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    operation: str | None = Field(None, description="exact name")
-    state: list[State] = Field([], description="in one of these states")
-    label: list[str] = Field([], description="with at least one of these labels")
-    journaled: bool = Field(False, description="of journaled functions alone")
-    parent: int | None = Field(None, ge=0, le=MAX_INTEGER, description="started inside of this run")
-    before: int | None = Field(None, ge=0, le=MAX_INTEGER, description="older than this run")
-    after: int | None = Field(None, ge=0, le=MAX_INTEGER, description="newer than this run: the oldest of them")
-    limit: int = Field(20, ge=1, le=200)
-
-
 class RecordInfo(BaseModel):
     """A line of a run."""
 
@@ -192,14 +173,6 @@ class RunInfo(BaseModel):
     def of(cls, run: Run) -> RunInfo:
         """From the row of a store."""
         return cls(**_run_fields(run))
-
-
-class RunList(BaseModel):
-    """A page of runs, newest first."""
-
-    runs: list[RunInfo]
-    #: there are older ones than the last
-    has_more: bool
 
 
 class RunDetail(RunInfo):

@@ -17,6 +17,7 @@ from binp.kv import KeyConflict
 from binp.operations import InvalidArguments, UnknownOperation
 from binp.runs import RunLost, TooManyRuns
 from binp.store.contract import StoreError
+from binp.store.query import BadQuery
 
 __all__ = ["answer", "handle_problems"]
 
@@ -59,6 +60,11 @@ def _invalid_arguments(error: InvalidArguments) -> Problem:
     return Problem(status=422, code="invalid-arguments", detail=error.what, extra={"errors": error.errors})
 
 
+def _bad_query(error: BadQuery) -> Problem:
+    extra = {"where": error.where, "start": error.start, "stop": error.stop}
+    return Problem(status=422, code="bad-query", detail=error.what, fix=error.fix, extra=extra)
+
+
 def _unknown(error: UnknownOperation) -> Problem:
     # these words are those of the original
     return Problem(status=404, code="unknown", detail=f"{error.kind} {error.name} not found", fix=error.fix)
@@ -94,6 +100,7 @@ _MAKERS: dict[type[Exception], Callable[[Any], Problem]] = {
     HTTPException: _refused,
     RequestValidationError: _invalid_request,
     InvalidArguments: _invalid_arguments,
+    BadQuery: _bad_query,
     UnknownOperation: _unknown,
     RunLost: _lost,
     KeyConflict: _conflict,

@@ -6,10 +6,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 
-from binp.store.contract import FINISHED, RunQuery
+from binp.store.contract import FINISHED
 
-from ._models import Again, RecordInfo, RunDetail, RunFilter, RunInfo, RunList, Started
+from ._models import Again, RecordInfo, RunDetail, Started
 from ._platform import MAX_INTEGER, By, Here, Opened
+from ._search_models import RunFilter, RunList
 
 __all__ = ["router"]
 
@@ -22,19 +23,7 @@ Seq = Annotated[int, Query(ge=0, le=MAX_INTEGER)]
 @router.get("/runs", operation_id="listRuns")
 async def list_runs(home: Opened, wanted: Annotated[RunFilter, Query()]) -> RunList:
     """Runs for which all given conditions hold, newest first."""
-    page = await home.store.find_runs(
-        RunQuery(
-            journaled=wanted.journaled,
-            operation=wanted.operation,
-            states=frozenset(wanted.state) or None,
-            labels=tuple(wanted.label) or None,
-            parent=wanted.parent,
-            before=wanted.before,
-            after=wanted.after,
-            limit=wanted.limit,
-        )
-    )
-    return RunList(runs=[RunInfo.of(run) for run in page.runs], has_more=page.has_more)
+    return RunList.of(await home.store.find_runs(wanted.query()))
 
 
 @router.get("/runs/{run_id}", operation_id="getRun")

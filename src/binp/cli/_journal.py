@@ -23,17 +23,26 @@ def journal() -> None:
 
 
 @journal.command("list")
+@click.argument("query", metavar="[QUERY]...", nargs=-1)
 @click.option("--limit", type=click.IntRange(1, 200), default=20, show_default=True, help="How many runs.")
 @click.option("--state", type=click.Choice(_STATES), multiple=True, help="Only runs in this state; repeatable.")
 @click.option("--operation", help="Only runs of this action, journal or service.")
+@click.option("--before", metavar="ID", type=click.IntRange(min=0), help="Only runs older than this one.")
 @with_json
 @with_server
-def list_runs(limit: int, state: tuple[str, ...], operation: str | None, as_json: bool, **where: Any) -> None:
-    """List the newest runs."""
+def list_runs(
+    query: tuple[str, ...], as_json: bool, db: str | None, url: str | None, token: str | None, **given: Any
+) -> None:
+    """List the newest runs, or those that a query finds: 'timeout state:failed -label:test since:2h'."""
     from ._output import local_time, seconds, show_json, show_table
 
-    client = Server(**where).client()
-    runs = client.get("/internal/runs", limit=limit, state=list(state) or None, operation=operation)["runs"]
+    client = Server(db=db, url=url, token=token).client()
+    wanted = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items() if value}
+    page = client.get("/internal/runs", q=" ".join(query) or None, **wanted)
+    runs = page["runs"]
+    if page["stopped"] is not None:
+        back = local_time(page["stopped_at"])
+        click.echo(f"searched back to {back} and stopped; go on with --before {page['stopped']}", err=True)
     if as_json:
         show_json(runs)
         return

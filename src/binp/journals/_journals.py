@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from binp.events import Emitter
@@ -20,6 +21,7 @@ from binp.operations import (
 )
 from binp.runs import Acknowledged, Kept, Steps, call_function, current_journal, current_run, quietly
 from binp.store.contract import Change, RecordRow, RunQuery, State, Store
+from binp.store.query import parse
 
 if TYPE_CHECKING:
     from ._models import Headline, Journal
@@ -198,6 +200,8 @@ class Journals:
         labels: Sequence[str] | None = None,
         offset: int = 0,
         limit: int = 20,
+        *,
+        query: str | None = None,
     ) -> list[Headline]:
         """Journaled runs for which all given conditions hold, newest first.
 
@@ -208,7 +212,12 @@ class Journals:
             labels: At least one of these; an empty list is no condition.
             offset: Skip so many.
             limit: At most so many, up to 200.
+            query: Words and conditions: ``timeout label:shop=7 since:2h``.
+
+        Raises:
+            BadQuery: *query* cannot be understood.
         """
+        wanted = RunQuery() if query is None else parse(query)
         states = set(State)
         if failed is not None:
             states &= _FAILED if failed else set(State) - _FAILED
@@ -216,7 +225,8 @@ class Journals:
             states &= _PENDING if pending else set(State) - _PENDING
         if not states:
             return []
-        query = RunQuery(
+        wanted = replace(
+            wanted,
             journaled=True,
             journal=operation,
             states=None if states == set(State) else frozenset(states),
@@ -224,7 +234,7 @@ class Journals:
             offset=max(0, offset),
             limit=_bounded(limit),
         )
-        return await self._page(query)
+        return await self._page(wanted)
 
     async def get(self, journal_id: int) -> Journal | None:
         """A journaled run with its records, newest first; None if there is none."""
@@ -273,7 +283,15 @@ class Journals:
 
         home = await self._home.ensure()
         page = await home.store.find_runs(query)
-        return [Headline.of(run) for run in page.runs]
+        found = list(page.runs)
+        while page.stopped is not None:
+            # it takes long: one bounded step after the other, between which others are asked as well
+            query = replace(
+                query, before=page.stopped, offset=query.offset - page.skipped, limit=query.limit - len(page.runs)
+            )
+            page = await home.store.find_runs(query)
+            found += page.runs
+        return [Headline.of(run) for run in found]
 
     async def _records(self, home: Home, run: int) -> list[RecordRow]:
         found: list[RecordRow] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -48,6 +49,52 @@ async def test_list(runs: Any) -> None:
     assert await operations(runs, state="queued") == []
 
 
+async def test_query(runs: Any) -> None:
+    """A query finds by words and conditions, together with the other parameters, which have to hold as well."""
+    assert await operations(runs, q="luck") == ["fail"]
+    assert await operations(runs, q="state:failed,running") == ["fail"]
+    assert await operations(runs, q="action:talk -label:odd lines 250", label="good") == ["talk"]
+    assert await operations(runs, q="action:talk", operation="fail") == []
+    assert await operations(runs, q="since:1h until:today") == ["talk", "fail", "talk", "talk"]
+    assert await operations(runs, q="until:1h") == []
+
+
+async def test_query_that_makes_no_sense(runs: Any) -> None:
+    """A query that cannot be understood is a 422 that says what, where and how to mend it."""
+    answer = await runs.get("/internal/runs", params={"q": "luck stat:failed"})
+
+    assert answer.status_code == 422
+    assert answer.json() == {
+        "type": "urn:binp:bad-query",
+        "title": HTTPStatus(422).phrase,
+        "status": 422,
+        "detail": "'stat' is no key of a search",
+        "fix": "did you mean 'state'? for the text, quote it: \"stat:...\"",
+        "where": "luck stat:failed\n     ^^^^",
+        "start": 5,
+        "stop": 9,
+    }
+
+
+async def test_search_that_stops(runs: Any, monkeypatch: Any) -> None:
+    """A search that takes too long says how far it got, and goes on from there."""
+    monkeypatch.setattr("binp.store.sqlite._queries._WORK", 0.0)
+    for name in ("_LEAST", "_LOOKED", "_MOST_LOOKED"):
+        monkeypatch.setattr(f"binp.store.sqlite._search.{name}", 1)
+    listed = (await runs.get("/internal/runs")).json()["runs"]
+    found, params = [], {"q": "action:talk"}
+    for _ in range(9):
+        page = (await runs.get("/internal/runs", params=params)).json()
+        found += page["runs"]
+        if page["stopped"] is None:
+            break
+        assert page["has_more"]
+        assert page["stopped_at"][:10] == listed[0]["started_at"][:10]
+        params["before"] = page["stopped"]
+
+    assert [run["id"] for run in found] == [run["id"] for run in listed if run["operation"] == "talk"]
+
+
 async def test_keyset(runs: Any) -> None:
     """Pages are reached by the id of the last run, in both directions."""
     first = (await runs.get("/internal/runs", params={"limit": 2})).json()
@@ -57,6 +104,7 @@ async def test_keyset(runs: Any) -> None:
 
     assert [first["has_more"], second["has_more"]] == [True, False]
     assert back["runs"] == first["runs"]
+    assert [first["has_newer"], second["has_newer"], back["has_newer"]] == [False, False, False]
 
 
 @pytest.mark.parametrize("params", [{"limit": 0}, {"limit": 201}, {"before": 2**53}, {"state": "odd"}, {"lable": "x"}])

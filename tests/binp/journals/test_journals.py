@@ -15,6 +15,7 @@ import pytest
 from binp import BINP
 from binp.journals import Headline, Journal, Journals, Record, current_journal
 from binp.store.contract import RunQuery, State
+from binp.store.query import BadQuery
 
 
 async def all_runs(binp, **query):
@@ -235,6 +236,33 @@ async def test_history_and_search_are_newest_first(binp):
     assert len(await search(labels=["y", "x"])) == 6
     assert [headline.id for headline in await binp.journal.history(offset=1, limit=2)] == ids[1:3]
     assert [h.id for h in await binp.journal.search(labels=["x"], offset=4, limit=20)] == ids[4:]
+
+
+async def test_search_with_a_query(binp, monkeypatch):
+    """JRN-05: search takes a query beside its arguments, all of which hold, and goes on where the store stops."""
+
+    @binp.journal(operation="op")
+    async def operation(word):
+        binp.journal.record(f"said {word}")
+        await binp.journal.labels(word)
+
+    for word in ("red", "green", "red", "blue", "red"):
+        await operation(word)
+    everything = [run.id for run in await binp.journal.history()]
+    monkeypatch.setattr("binp.store.sqlite._queries._WORK", 0.0)
+    for name in ("_LEAST", "_LOOKED", "_MOST_LOOKED"):
+        monkeypatch.setattr(f"binp.store.sqlite._search.{name}", 1)
+
+    async def found(query, **given):
+        return [everything.index(run.id) for run in await binp.journal.search(query=query, **given)]
+
+    assert await found("said red") == [0, 2, 4]
+    assert await found("red", offset=1, limit=1) == [2]
+    assert await found("-red", operation="op") == [1, 3]
+    assert await found("said", labels=["green", "blue"]) == [1, 3]
+    assert await found("state:failed", pending=False) == []
+    with pytest.raises(BadQuery):
+        await binp.journal.search(query="stat:failed")
 
 
 async def test_pending_and_failed_fields(binp):

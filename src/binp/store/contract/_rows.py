@@ -126,8 +126,17 @@ class RunPage:
     """One page of runs, newest first."""
 
     runs: tuple[Run, ...]
-    #: there are older ones than the last
+    #: there are older ones than the last, or there may be: the search stopped before it knew
     has_more: bool
+    #: there are newer ones than the first, or there may be; only said of a page that was asked for with ``after``
+    has_newer: bool = False
+    #: the search took too long and stopped here, before the page was full: go on ``before`` (or ``after``) this id, and
+    #: with ``offset`` less ``skipped``. None: the page is all that there is, or full
+    stopped: int | None = None
+    #: so many were skipped, of those that ``offset`` says
+    skipped: int = 0
+    #: the moment up to which it looked; None if it did not stop
+    stopped_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ._file import File
+from ._index import take_out
 
 __all__ = ["KEPT_RECORDS", "erase", "thin"]
 
@@ -13,7 +14,7 @@ KEPT_RECORDS = 1000
 
 
 def erase(file: File, ids: Sequence[int]) -> list[int]:
-    """Delete the runs *ids* with their records and labels.
+    """Delete the runs *ids* with their records and labels, and what they are searched by.
 
     One that has not ended stays, and so does one with a child that has not; children outlive their parents otherwise.
 
@@ -22,6 +23,8 @@ def erase(file: File, ids: Sequence[int]) -> list[int]:
     """
     found = [run for run, _ in file.ask("find_erasable", ids)]
     if found:
+        # what it consists of has to be there still
+        take_out(file, found)
         # the labels first: which they are stands in the runs
         labels = {label for (label,) in file.bulk("erase_labels", found).fetchall()}
         if labels:

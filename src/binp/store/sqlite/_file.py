@@ -13,7 +13,7 @@ import orjson
 
 from ._key_care import KeyCare
 from ._open_run import OpenRun
-from ._statements import statements, values_of
+from ._statements import of_part, statements, values_of
 from ._text import clean_name
 
 __all__ = ["File"]
@@ -63,6 +63,10 @@ class File:
     def run(self, name: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> sqlite3.Cursor:
         """Execute the statement *name*."""
         return self.connection.execute(self._sql[name], parameters)
+
+    def run_in_part(self, number: int, name: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
+        """Execute the statement *name* for the part *number* of the index of runs."""
+        return self.connection.execute(of_part(self._sql[name], number), parameters)
 
     def one(self, name: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Any:
         """The first row of the statement *name*; its transaction goes on, the statement is done."""

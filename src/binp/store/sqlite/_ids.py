@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-__all__ = ["EPOCH", "SLOTS", "Ids", "slot_of"]
+__all__ = ["EPOCH", "SLOTS", "Ids", "first_id", "made_at", "slot_of"]
 
 #: 2024-01-01 in milliseconds of Unix time
 EPOCH = 1_704_067_200_000
@@ -15,6 +15,8 @@ SLOTS = 64
 
 #: ids that one process makes in one millisecond before it borrows from the next
 _PER_MILLISECOND = 64
+#: the last one that an id can have, in milliseconds since 2024
+_LAST_MILLISECOND = 2**41 - 1
 
 
 class Ids:
@@ -53,3 +55,13 @@ class Ids:
 def slot_of(run: int) -> int:
     """The slot of the process that made the id *run*."""
     return run >> 6 & 63
+
+
+def first_id(micros: int) -> int:
+    """The smallest id that is made in the millisecond of *micros*, which are microseconds since the epoch."""
+    return max(0, micros // 1000 - EPOCH) << 12
+
+
+def made_at(run: int) -> int:
+    """The millisecond in which the id *run* was made, in microseconds since the epoch."""
+    return (min(run >> 12, _LAST_MILLISECOND) + EPOCH) * 1000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -11,6 +11,7 @@ from binp.store.contract import FINISHED, Change, State, StoreError
 
 from ._export import TABLES, Table
 from ._file import File
+from ._index import renew
 from ._open_run import CODES
 
 __all__ = ["take_in"]
@@ -109,6 +110,8 @@ class _Taking:
             self._tell("run", row["id"], row["rev"], row.get("journal") is not None)
             row["state"] = CODES[State(row["state"])]
         known = list(here.keys() & news.keys())
+        if known:
+            renew(self._file, known)
         self._file.bulk("erase_labels", known)
         self._file.bulk("erase_runs", known)
         self._insert(table, list(news.values()))
@@ -117,8 +120,17 @@ class _Taking:
         self._file.newest = max(self._file.newest, *news)
 
     def _take_records(self, table: Table, rows: list[_Row]) -> None:
-        here = {id for id, _, _ in self._file.ask("find_revisions", list({row["run"] for row in rows}))}  # noqa: A001 - the column
-        self._insert(table, [row for row in rows if row["run"] in here])
+        found = self._file.ask("find_revisions", list({row["run"] for row in rows}))
+        states = {run: state for run, _, state in found}
+        self._renew_texts(states, [row for row in rows if row["run"] in states])
+        self._insert(table, [row for row in rows if row["run"] in states])
+
+    def _renew_texts(self, states: Mapping[int, int], rows: Sequence[_Row]) -> None:
+        """Let runs that have ended be found by what *rows* say, unless they say it already."""
+        keys = [[row["run"], row["seq"]] for row in rows]
+        missing = self._file.ask("find_missing_records", keys)
+        if ended := sorted(run for run in set(missing) if states[run] > CODES[State.RUNNING]):
+            renew(self._file, ended)
 
     def _take_keys(self, table: Table, rows: list[_Row]) -> None:
         versions = dict.fromkeys(range(len(rows)), 0)

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import contextlib
-import heapq
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from binp.store.contract import RecordRow, Run, RunPage, RunQuery, ScheduleRow, ServiceRow, StepRow, Usage
+from binp.store.contract import RecordRow, Run, RunPage, RunQuery, ScheduleRow, ServiceRow, StepRow, Usage, as_datetime
 
 from ._connect import connect_reader, explain
+from ._ids import first_id, made_at
 from ._key_reads import KeyReads
-from ._open_run import CODES, STATES
-from ._statements import statements
+from ._open_run import STATES
+from ._scratch import Scratch
+from ._search import Budget, Children, Everything, Indexed, Looker, Source, Span, collect
+from ._statements import of_part, statements
 from ._text import clean_name
 from ._usage import read_usage
+from ._wanted import Lookup, wanted_of
 
 __all__ = ["Reader"]
 
 #: the largest integer of SQLite
 _LAST = 2**63 - 1
+
+#: seconds of work, and in all, after which a search stops and says how far it got
+_WORK, _PATIENCE = 0.05, 1.0
 
 #: runs on a page
 _MOST_RUNS = 200
@@ -45,11 +52,14 @@ class Reader:
     def __init__(self, path: Path, clock: Callable[[], int]) -> None:
         self._path = path
         self._sql = statements()
+        self._scratch: Scratch | None = None
         self.connection = connect_reader(path)
         self.keys = KeyReads(self._ask, self.connection.cursor(), clock)
 
     def close(self) -> None:
         """Let go of the file."""
+        if self._scratch is not None:
+            self._scratch.close()
         self.connection.close()
 
     def get_once(self, key: str) -> int | None:
@@ -123,128 +133,95 @@ class Reader:
 
     def find_runs(self, query: RunQuery) -> RunPage:
         """A page of runs, newest first."""
-        limit = _within(query.limit, _MOST_RUNS)
         # one transaction, so that a run is shown in the state that it was found by
         self.connection.execute("BEGIN")
         try:
-            walk = _Walk(self, query)
-            if query.after is None:
-                ids = walk.take(limit + 1)
-                has_more, ids = len(ids) > limit, ids[:limit]
-            else:
-                ids = walk.take(limit, ascending=True)[::-1]
-                has_more = bool(ids) and walk.has_older_than(ids[-1])
-            return RunPage(runs=tuple(self._runs(ids)), has_more=has_more)
+            return self._page(query)
         finally:
             with contextlib.suppress(sqlite3.Error):
                 self.connection.execute("COMMIT")
+
+    def _page(self, query: RunQuery) -> RunPage:
+        limit, skip = _within(query.limit, _MOST_RUNS), max(0, _bounded(query.offset))
+        budget = Budget(_WORK, _PATIENCE)
+        source = self._source(query, budget)
+        if source is None:
+            return RunPage(runs=(), has_more=False)
+        span = _span(query)
+        found = collect(source, span, skip, limit + 1, budget)
+        ids, is_partial = found.ids[:limit], found.stopped is not None
+        has_further = len(found.ids) > limit
+        has_more = is_partial or has_further
+        if span.ascending:
+            ids.reverse()
+            has_more = bool(ids) and self._has_older_than(query, ids[-1])
+        return RunPage(
+            runs=tuple(self._runs(ids)),
+            has_more=has_more,
+            has_newer=span.ascending and (has_further or is_partial),
+            stopped=found.stopped,
+            stopped_at=None if found.stopped is None else as_datetime(made_at(found.stopped)),
+            skipped=found.skipped,
+        )
+
+    def _has_older_than(self, query: RunQuery, run: int) -> bool:
+        budget = Budget(_WORK, _PATIENCE)
+        source = self._source(query, budget)
+        if source is None:
+            return False
+        found = collect(source, _span(replace(query, after=None, before=run)), 0, 1, budget)
+        return bool(found.ids) or found.stopped is not None
+
+    def _source(self, query: RunQuery, budget: Budget) -> Source | None:
+        """Where the ids of what fits come from; None if nothing can fit."""
+        if self._scratch is None:
+            self._scratch = Scratch()
+        wanted = wanted_of(query, Lookup(self._name, self._label, self._scratch.words))
+        if wanted.is_impossible:
+            return None
+        if wanted.is_everything:
+            return Everything(self._ask)
+        looker = Looker(self._ask, self._scratch, wanted)
+        if query.parent is not None:
+            return Children(self._ask, query.parent, looker)
+        return Indexed(self._ask, wanted, looker, budget)
+
+    def _name(self, text: str) -> int | None:
+        row = self._ask("find_name", (clean_name(text),)).fetchone()
+        return None if row is None else row[0]
+
+    def _label(self, text: str) -> int | None:
+        row = self._ask("find_label", (clean_name(text),)).fetchone()
+        return None if row is None else row[0]
 
     def _runs(self, ids: list[int]) -> list[Run]:
         found = {row[0]: _run(row) for row in self._ask("get_runs", (orjson.dumps(ids).decode(),))}
         return [found[id] for id in ids if id in found]  # noqa: A001 - the name of the column
 
-    def _ask(self, name: str, parameters: Any = (), *, ascending: bool = False) -> sqlite3.Cursor:
+    def _ask(
+        self, name: str, parameters: Any = (), *, ascending: bool = False, part: int | None = None
+    ) -> sqlite3.Cursor:
         sql = self._sql[name]
+        if ascending:
+            sql = sql.replace("DESC", "ASC")
+        if part is not None:
+            sql = of_part(sql, part)
         try:
-            return self.connection.execute(sql.replace("DESC", "ASC") if ascending else sql, parameters)
+            return self.connection.execute(sql, parameters)
         except sqlite3.Error as error:
             raise explain(error, self._path) from error
 
 
-class _Walk:
-    """Find ids by walking along the index that knows most of a query; what is left of it is looked at row by row."""
-
-    def __init__(self, reader: Reader, query: RunQuery) -> None:
-        self._reader = reader
-        self._query = query
-        codes = [CODES[state] for state in STATES if query.states is None or state in query.states]
-        operation, journal = self._name(query.operation), self._name(query.journal)
-        found = [self._name(label, "find_label") for label in dict.fromkeys(query.labels or ())]
-        self._labels = [label for label in found if label is not None]
-        # a state that is none, or a name that was never used
-        self._is_empty = (
-            not codes
-            or (query.operation is not None and operation is None)
-            or (query.journal is not None and journal is None)
-            or (bool(found) and not self._labels)
-        )
-        self._parameters: dict[str, Any] = {
-            "operation": operation,
-            "journal": journal,
-            "journaled": query.journaled or query.journal is not None,
-            "parent": None if query.parent is None else _bounded(query.parent),
-            "states": sum(1 << code for code in codes),
-            **{f"s{code}": code if code in codes else None for code in range(len(STATES))},
-        }
-
-    def take(self, limit: int, *, ascending: bool = False) -> list[int]:
-        """Up to *limit* ids, newest first, or oldest first."""
-        before = _LAST if self._query.before is None else _bounded(self._query.before)
-        after = -1 if self._query.after is None else _bounded(self._query.after)
-        return self._between(before, after, _bounded(self._query.offset), limit, ascending)
-
-    def has_older_than(self, id: int) -> bool:  # noqa: A002 - the id of a run is called so everywhere
-        """Whether any run of the query is older than *id*."""
-        return bool(self._between(id, -1, 0, 1, ascending=False))
-
-    def _between(self, before: int, after: int, offset: int, limit: int, ascending: bool) -> list[int]:
-        if self._is_empty:
-            return []
-        bounds = {"before": before, "after": after, "offset": offset, "limit": limit}
-        parameters = self._parameters | bounds
-        if not self._labels and parameters["parent"] is None:
-            return [row[0] for row in self._ask(self._driver(), parameters, ascending=ascending)]
-        if not self._labels:
-            walks = [self._ids("walk_parent", parameters, ascending)]
-        else:
-            name = "walk_label_fitting" if self._has_conditions() else "walk_label"
-            walks = [self._ids(name, parameters | {"label": label}, ascending) for label in self._labels]
-        return _merge(walks, offset, limit, ascending)
-
-    def _driver(self) -> str:
-        query = self._query
-        journaled = query.journaled or query.journal is not None
-        if query.operation is not None:
-            return "walk_operation_journal" if journaled else "walk_operation"
-        if query.journal is not None:
-            return "walk_journal"
-        if journaled:
-            return "walk_journaled"
-        return "walk_all" if query.states is None else "walk_states"
-
-    def _has_conditions(self) -> bool:
-        query = self._query
-        wanted = (query.states, query.operation, query.journal, query.parent)
-        return query.journaled or any(condition is not None for condition in wanted)
-
-    def _name(self, text: str | None, statement: str = "find_name") -> int | None:
-        if text is None:
-            return None
-        row = self._ask(statement, (clean_name(text),)).fetchone()
-        return None if row is None else int(row[0])
-
-    def _ids(self, name: str, parameters: dict[str, Any], ascending: bool) -> Iterator[int]:
-        return (row[0] for row in self._ask(name, parameters, ascending=ascending))
-
-    def _ask(self, name: str, parameters: Any, *, ascending: bool = False) -> sqlite3.Cursor:
-        return self._reader._ask(name, parameters, ascending=ascending)  # noqa: SLF001 - a part of the reader
-
-
-def _merge(walks: list[Iterator[int]], offset: int, limit: int, ascending: bool) -> list[int]:
-    """The ids of several walks in one order, each once."""
-    found: list[int] = []
-    last = None
-    for id in heapq.merge(*walks, reverse=not ascending):  # noqa: A001 - the name of the column
-        if id == last:
-            continue
-        last = id
-        if offset:
-            offset -= 1
-        elif len(found) < limit:
-            found.append(id)
-        if len(found) >= limit:
-            break
-    return found
+def _span(query: RunQuery) -> Span:
+    """The ids that are asked for."""
+    before = _LAST if query.before is None else query.before
+    after = -1 if query.after is None else query.after
+    if query.since is not None:
+        after = max(after, first_id(query.since) - 1)
+    if query.until is not None:
+        # to the end of the millisecond, which ids cannot be told apart in
+        before = min(before, first_id(query.until + 999))
+    return Span(max(-1, _bounded(after)), _bounded(before), ascending=query.after is not None)
 
 
 def _run(row: tuple[Any, ...]) -> Run:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from importlib import resources
 
-__all__ = ["statements", "values_of"]
+__all__ = ["of_part", "statements", "values_of"]
 
 _HEAD = re.compile(r"^-- ([a-z_]+): (.*)$", re.MULTILINE)
 _VALUES = re.compile(r"VALUES (\([^()]*\))")
@@ -26,6 +26,11 @@ def values_of(sql: str) -> str:
     if found is None:
         raise ValueError(f"a statement without a row of values: {sql}")
     return found[1]
+
+
+def of_part(sql: str, number: int) -> str:
+    """A statement about the part *number* of the index of runs, of one about the first part."""
+    return sql.replace("search_0", f"search_{number}")
 
 
 def _named(text: str) -> Iterator[tuple[str, str]]:

@@ -18,6 +18,7 @@ from ._commit import Committer, FileTrouble
 from ._connect import explain
 from ._file import File
 from ._import import take_in
+from ._indexing import Indexing
 from ._nodes import BEAT, Join, Leave, Node, Silence
 from ._outbox import Outbox
 from ._people import People
@@ -77,6 +78,7 @@ class Writer:
         self._clock = clock
         self._people = People(self._file)
         self._committer = Committer(path, self._file, self._people, node.name, clock)
+        self._indexing = Indexing(self._file)
         self._first_changes: list[Change] = []
         #: when the file was first found not to take writes, in monotonic seconds; None if it does
         self._troubled: float | None = None
@@ -161,6 +163,7 @@ class Writer:
         try:
             while self._step():
                 pass
+            self._indexing.leave()
             self._say_goodbye()
             self._sync()
         finally:
@@ -179,6 +182,7 @@ class Writer:
         self._mark(time.monotonic())
         self._try(batch)
         self._mark(0.0)
+        self._indexing.expect()
         return True
 
     def _try(self, batch: list[Receipt]) -> bool:
@@ -245,6 +249,9 @@ class Writer:
     def _do_what_is_due(self) -> float:
         """Do what needs to be done by itself; returns the seconds until there is more of it."""
         waits = [max(0.0, self._next_beat - time.monotonic())]
+        self._indexing.step(is_idle=not self._outbox)
+        if self._indexing.due is not None:
+            waits.append(max(0.0, self._indexing.due - time.monotonic()))
         if self._file.unsynced is not None:
             left = self._file.unsynced + _ON_DISK - time.monotonic()
             if left > 0:

@@ -76,6 +76,101 @@ CREATE TABLE record (
     PRIMARY KEY (run, seq)
 ) STRICT, WITHOUT ROWID;
 
+-- What runs are searched by: their texts, and a token for each of their properties, written some time after a run has
+-- ended. The index is made of parts, "search_0", "search_1" and so on, which are made and dropped while the file is used;
+-- it merges what is in them in small steps, between the commits of others.
+CREATE VIRTUAL TABLE search_0 USING fts5 (
+    text, content = '', columnsize = 0, detail = none, tokenize = 'unicode61 remove_diacritics 2'
+);
+INSERT INTO search_0 (search_0, rank) VALUES ('automerge', 0);
+
+-- A part holds runs from the id "first" on, up to the next part. Of the "documents" that got into it some are stale: runs
+-- that were erased since (so many, as far as is known), and those beyond its end, which the next part holds now. "merged":
+-- 0 not at all, 1 begun, 2 done.
+CREATE TABLE search_part (
+    number INTEGER PRIMARY KEY,
+    first INTEGER NOT NULL UNIQUE,
+    last INTEGER NOT NULL DEFAULT 0,
+    documents INTEGER NOT NULL DEFAULT 0,
+    erased INTEGER NOT NULL DEFAULT 0,
+    merged INTEGER NOT NULL DEFAULT 0
+) STRICT;
+INSERT INTO search_part (number, first) VALUES (0, 0);
+
+-- The runs that have ended and are not in the index yet.
+CREATE TABLE unindexed (
+    run INTEGER PRIMARY KEY
+) STRICT;
+CREATE TRIGGER run_begins_ended AFTER INSERT ON run WHEN new.state > 1
+BEGIN
+    INSERT OR IGNORE INTO unindexed (run) VALUES (new.id);
+END;
+CREATE TRIGGER run_ends AFTER UPDATE OF state ON run WHEN new.state > 1 AND old.state < 2
+BEGIN
+    INSERT INTO unindexed (run) VALUES (new.id);
+END;
+
+-- How many runs there are that came into being in an hour and have ended. Counted together with the index: what is not in
+-- there yet is not in here. "hour" is in hours since the epoch.
+CREATE TABLE tally (
+    hour INTEGER NOT NULL,
+    operation INTEGER NOT NULL,
+    state INTEGER NOT NULL,
+    runs INTEGER NOT NULL,
+    PRIMARY KEY (hour, operation, state)
+) STRICT, WITHOUT ROWID;
+
+-- What goes into the index for a run. A token is the character U+E000, a letter and the number of what it stands for.
+-- The character U+E001 stands between texts that are not one behind the other.
+CREATE VIEW document AS
+SELECT
+    run.id AS id,
+    char(57344) || 's' || run.state
+        || ' ' || char(57344) || 'o' || run.operation
+        || iif(run.journal IS NULL, '', ' ' || char(57344) || iif(run.journal = run.operation, 'j', 'k'))
+        || iif(run.journal = run.operation, '', coalesce(' ' || char(57344) || 'i' || run.journal, ''))
+        || ' ' || char(57344) || 'g' || run.trigger
+        || ' ' || char(57344) || 'n' || run.node
+        || coalesce(' ' || char(57344) || 'a' || run.actor, '')
+        || coalesce(' ' || char(57344) || 'p' || run.parent, '')
+        || coalesce((
+            SELECT group_concat(' ' || char(57344) || 'l' || label.id, '')
+            FROM json_each(run.labels) AS found CROSS JOIN label ON label.text = found.value
+        ), '') AS tokens,
+    replace(
+        (SELECT text FROM name WHERE id = run.operation)
+            || iif(run.journal = run.operation, '', coalesce(
+                char(57345) || (SELECT text FROM name WHERE id = run.journal), ''))
+            || coalesce(char(57345) || (SELECT group_concat(value, char(57345)) FROM json_each(run.labels)), '')
+            || coalesce(char(57345) || run.error_type, '')
+            || coalesce(char(57345) || CAST(substr(CAST(run.error AS BLOB), 1, 16384) AS TEXT), '')
+            || coalesce(char(57345) || (
+                SELECT group_concat(
+                    iif(typeof(key) = 'text', key || ' ', '')
+                    || CASE type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE coalesce(atom, '') END,
+                    char(57345)
+                )
+                FROM json_tree(iif(length(run.arguments) < 65536 AND json_valid(run.arguments), run.arguments, NULL))
+            ), '')
+            || coalesce(char(57345) || (
+                SELECT group_concat(
+                    CAST(substr(CAST(message AS BLOB), 1, 16384) AS TEXT)
+                    || coalesce(char(57345) || (
+                        SELECT group_concat(
+                            iif(typeof(key) = 'text', key || ' ', '')
+                            || CASE type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE coalesce(atom, '') END,
+                            char(57345)
+                        )
+                        FROM json_tree(iif(length(fields) < 65536 AND json_valid(fields), fields, NULL))
+                    ), ''),
+                    char(57345)
+                )
+                FROM (SELECT message, fields FROM record WHERE record.run = run.id AND seq <= 1000 ORDER BY seq)
+            ), ''),
+        char(57344), ' '
+    ) AS words
+FROM run;
+
 CREATE TABLE kv (
     namespace TEXT NOT NULL,
     key TEXT NOT NULL,

@@ -1,81 +1,54 @@
--- Which runs: the walks name the newest first; read with ASC in place of DESC they go the other way.
--- Open runs (state < 2) are few and have one index, ended ones (state > 1) have the others: a condition says it in the
--- words of the index, or it is not used.
+-- Which runs: the walks name the newest first; read with ASC in place of DESC they go the other way. What has ended is
+-- found in the index, what is not in there is looked at one by one. Runs that have not ended (state < 2) are few and have
+-- an index of their own: a condition says it in the words of that index, or it is not used.
 
 -- walk_all: ids of runs
-SELECT id FROM run WHERE id < :before AND id > :after ORDER BY id DESC LIMIT :limit OFFSET :offset;
+SELECT id FROM run WHERE id < :before AND id > :after ORDER BY id DESC LIMIT :limit;
 
--- walk_states: ids of runs in any of up to seven states (NULL for one that is not wanted)
-SELECT id FROM run WHERE state = :s0 AND state < 2 AND id < :before AND id > :after UNION ALL
-SELECT id FROM run WHERE state = :s1 AND state < 2 AND id < :before AND id > :after UNION ALL
-SELECT id FROM run WHERE state = :s2 AND state > 1 AND id < :before AND id > :after UNION ALL
-SELECT id FROM run WHERE state = :s3 AND state > 1 AND id < :before AND id > :after UNION ALL
-SELECT id FROM run WHERE state = :s4 AND state > 1 AND id < :before AND id > :after UNION ALL
-SELECT id FROM run WHERE state = :s5 AND state > 1 AND id < :before AND id > :after UNION ALL
-SELECT id FROM run WHERE state = :s6 AND state > 1 AND id < :before AND id > :after
-ORDER BY id DESC LIMIT :limit OFFSET :offset;
+-- walk_parent: ids of the runs that were started inside a run
+SELECT id FROM run WHERE parent = :parent AND id < :before AND id > :after ORDER BY id DESC LIMIT :limit;
 
--- walk_journaled: ids of journaled runs in any of up to seven states
-SELECT id FROM run WHERE journal IS NOT NULL AND state = :s0 AND state < 2 AND id < :before AND id > :after UNION ALL
-SELECT id FROM run WHERE journal IS NOT NULL AND state = :s1 AND state < 2 AND id < :before AND id > :after UNION ALL
-SELECT id FROM run WHERE journal IS NOT NULL AND state = :s2 AND state > 1 AND id < :before AND id > :after UNION ALL
-SELECT id FROM run WHERE journal IS NOT NULL AND state = :s3 AND state > 1 AND id < :before AND id > :after UNION ALL
-SELECT id FROM run WHERE journal IS NOT NULL AND state = :s4 AND state > 1 AND id < :before AND id > :after UNION ALL
-SELECT id FROM run WHERE journal IS NOT NULL AND state = :s5 AND state > 1 AND id < :before AND id > :after UNION ALL
-SELECT id FROM run WHERE journal IS NOT NULL AND state = :s6 AND state > 1 AND id < :before AND id > :after
-ORDER BY id DESC LIMIT :limit OFFSET :offset;
+-- walk_fresh: ids of runs that have not ended, or are not in the index yet
+SELECT id FROM run WHERE state = 0 AND state < 2 AND id < :before AND id > :after UNION ALL
+SELECT id FROM run WHERE state = 1 AND state < 2 AND id < :before AND id > :after UNION ALL
+SELECT run FROM unindexed WHERE run < :before AND run > :after
+ORDER BY 1 DESC LIMIT :limit;
 
--- walk_journal: ids of runs journaled under a name, in any of up to seven states
-SELECT id FROM run WHERE journal = :journal AND state = :s0 AND state < 2 AND id < :before AND id > :after UNION ALL
-SELECT id FROM run WHERE journal = :journal AND state = :s1 AND state < 2 AND id < :before AND id > :after UNION ALL
-SELECT id FROM run WHERE journal = :journal AND state = :s2 AND state > 1 AND id < :before AND id > :after UNION ALL
-SELECT id FROM run WHERE journal = :journal AND state = :s3 AND state > 1 AND id < :before AND id > :after UNION ALL
-SELECT id FROM run WHERE journal = :journal AND state = :s4 AND state > 1 AND id < :before AND id > :after UNION ALL
-SELECT id FROM run WHERE journal = :journal AND state = :s5 AND state > 1 AND id < :before AND id > :after UNION ALL
-SELECT id FROM run WHERE journal = :journal AND state = :s6 AND state > 1 AND id < :before AND id > :after
-ORDER BY id DESC LIMIT :limit OFFSET :offset;
+-- walk_index: ids of runs in a part of the index that fit an expression, and are still there
+SELECT search_0.rowid FROM search_0
+WHERE search_0 MATCH :expression AND search_0.rowid < :before AND search_0.rowid > :after
+    AND EXISTS (SELECT 1 FROM run WHERE run.id = search_0.rowid)
+ORDER BY search_0.rowid DESC LIMIT :limit;
 
--- walk_operation: ids of runs of an operation, in any of up to seven states
-SELECT id FROM run WHERE operation = :operation AND state = :s0 AND state < 2 AND id < :before AND id > :after UNION ALL
-SELECT id FROM run WHERE operation = :operation AND state = :s1 AND state < 2 AND id < :before AND id > :after UNION ALL
-SELECT id FROM run WHERE operation = :operation AND state = :s2 AND state > 1 AND id < :before AND id > :after UNION ALL
-SELECT id FROM run WHERE operation = :operation AND state = :s3 AND state > 1 AND id < :before AND id > :after UNION ALL
-SELECT id FROM run WHERE operation = :operation AND state = :s4 AND state > 1 AND id < :before AND id > :after UNION ALL
-SELECT id FROM run WHERE operation = :operation AND state = :s5 AND state > 1 AND id < :before AND id > :after UNION ALL
-SELECT id FROM run WHERE operation = :operation AND state = :s6 AND state > 1 AND id < :before AND id > :after
-ORDER BY id DESC LIMIT :limit OFFSET :offset;
+-- list_parts: the parts of the index
+SELECT number, first FROM search_part ORDER BY first;
 
--- walk_operation_journal: like walk_operation, of those that are journaled (under a name, if one is given)
-SELECT id FROM run WHERE operation = :operation AND state = :s0 AND state < 2 AND id < :before AND id > :after
-    AND coalesce(journal = :journal, journal IS NOT NULL AND :journal IS NULL) UNION ALL
-SELECT id FROM run WHERE operation = :operation AND state = :s1 AND state < 2 AND id < :before AND id > :after
-    AND coalesce(journal = :journal, journal IS NOT NULL AND :journal IS NULL) UNION ALL
-SELECT id FROM run WHERE operation = :operation AND state = :s2 AND state > 1 AND id < :before AND id > :after
-    AND coalesce(journal = :journal, journal IS NOT NULL AND :journal IS NULL) UNION ALL
-SELECT id FROM run WHERE operation = :operation AND state = :s3 AND state > 1 AND id < :before AND id > :after
-    AND coalesce(journal = :journal, journal IS NOT NULL AND :journal IS NULL) UNION ALL
-SELECT id FROM run WHERE operation = :operation AND state = :s4 AND state > 1 AND id < :before AND id > :after
-    AND coalesce(journal = :journal, journal IS NOT NULL AND :journal IS NULL) UNION ALL
-SELECT id FROM run WHERE operation = :operation AND state = :s5 AND state > 1 AND id < :before AND id > :after
-    AND coalesce(journal = :journal, journal IS NOT NULL AND :journal IS NULL) UNION ALL
-SELECT id FROM run WHERE operation = :operation AND state = :s6 AND state > 1 AND id < :before AND id > :after
-    AND coalesce(journal = :journal, journal IS NOT NULL AND :journal IS NULL)
-ORDER BY id DESC LIMIT :limit OFFSET :offset;
+-- get_tokens: the properties of runs as they are searched by
+SELECT document.id, CAST(document.tokens AS BLOB)
+FROM json_each(?) AS wanted CROSS JOIN document ON document.id = wanted.value;
 
--- walk_parent: ids of the runs that were started inside a run, with the conditions of "fits"
-SELECT id FROM run
-WHERE parent = :parent AND id < :before AND id > :after
-    AND :states & (1 << state) AND (:operation IS NULL OR operation = :operation)
-    AND (:journal IS NULL OR journal = :journal) AND (NOT :journaled OR journal IS NOT NULL)
-ORDER BY id DESC;
+-- get_documents: the properties and texts of runs as they are searched by
+SELECT document.id, CAST(document.tokens || ' ' || replace(document.words, char(57345), ' ' || char(57345) || ' ') AS BLOB)
+FROM json_each(?) AS wanted CROSS JOIN document ON document.id = wanted.value;
 
--- walk_label: ids of runs that have a label
-SELECT run AS id FROM run_label WHERE label = :label AND run < :before AND run > :after ORDER BY run DESC;
+-- The rest is asked of an index in memory, which also keeps where the words stand.
 
--- walk_label_fitting: ids of runs that have a label, with conditions
-SELECT run_label.run AS id FROM run_label CROSS JOIN run ON run.id = run_label.run
-WHERE run_label.label = :label AND run_label.run < :before AND run_label.run > :after
-    AND :states & (1 << state) AND (:operation IS NULL OR operation = :operation)
-    AND (:journal IS NULL OR journal = :journal) AND (NOT :journaled OR journal IS NOT NULL)
-    AND (:parent IS NULL OR parent = :parent)
-ORDER BY run_label.run DESC;
+-- scratch_make: the index
+CREATE VIRTUAL TABLE IF NOT EXISTS search USING fts5 (
+    text, content = '', columnsize = 0, detail = full, tokenize = 'unicode61 remove_diacritics 2'
+);
+
+-- scratch_make_words: its words
+CREATE VIRTUAL TABLE IF NOT EXISTS search_word USING fts5vocab (search, instance);
+
+-- scratch_insert: a text gets into it
+INSERT INTO search (rowid, text) VALUES (?, CAST(? AS TEXT));
+
+-- scratch_words: the words of a text, and where they stand
+SELECT offset, term FROM search_word;
+
+-- scratch_match: what fits an expression
+SELECT rowid FROM search WHERE search MATCH ?;
+
+-- scratch_clear: all of it goes
+INSERT INTO search (search) VALUES ('delete-all');

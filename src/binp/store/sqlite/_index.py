@@ -1,0 +1,158 @@
+"""Write the index of runs, in parts: what has ended gets into it, and a part goes when most of its runs are erased."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import orjson
+
+from ._file import File
+
+__all__ = ["SLICE", "merge", "put_in", "renew", "take_out"]
+
+#: runs that get into the index at a time: others wait for the file meanwhile
+SLICE = 256
+#: runs of a part, after which the next one begins
+_FULL = 65_536
+#: stale ones in a part, above which it goes if they are most of it
+_STALE = 256
+#: pages that are brought together at a time
+_MERGED = 64
+#: runs that are moved for each that is erased, so that a part goes soon and no erasing takes long
+_MOVED = 4
+#: how far a part is merged
+_LOOSE, _MERGING, _TIGHT = range(3)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    number: int
+    first: int
+    last: int
+    documents: int
+    erased: int
+    merged: int
+
+    @property
+    def is_stale(self) -> bool:
+        return self.erased > max(_STALE, self.documents // 2)
+
+
+def put_in(file: File) -> int:
+    """Put some runs that have ended into the index, and count them; returns how many. A transaction is open."""
+    runs = file.json("waiting", (SLICE,))
+    if runs:
+        _index(file, _parts(file), runs)
+        file.bulk("tally_runs", runs)
+        file.bulk("stop_waiting", runs)
+        newest = _parts(file)[-1]
+        _merge_part(file, newest, _MERGED)
+        if newest.documents >= _FULL:
+            _begin(file, newest)
+    return len(runs)
+
+
+def take_out(file: File, runs: Sequence[int]) -> None:
+    """Take *runs*, which have ended and are about to be erased, out of the index. A transaction is open."""
+    for part, inside in _by_part(_parts(file), _forget(file, runs)):
+        file.run("empty_part", {"number": part.number, "erased": len(inside)})
+    _shrink(file, len(runs) * _MOVED)
+
+
+def renew(file: File, runs: Sequence[int]) -> None:
+    """Let *runs*, which have ended and are about to change, get into the index anew. A transaction is open."""
+    for part, inside in _by_part(_parts(file), _forget(file, runs)):
+        # what it consists of is as it was when it got there
+        file.run_in_part(part.number, "withdraw_runs", (orjson.dumps(inside).decode(),))
+        file.run("fill_part", {"number": part.number, "last": 0, "documents": -len(inside)})
+    file.bulk("wait_again", runs)
+
+
+def _forget(file: File, runs: Sequence[int]) -> list[int]:
+    """*runs* wait for nothing and are not counted any more; returns those that are in the index."""
+    waiting = set(file.json("are_waiting", (orjson.dumps(list(runs)).decode(),)))
+    if waiting:
+        file.bulk("stop_waiting", list(waiting))
+    inside = [run for run in runs if run not in waiting]
+    if inside:
+        file.bulk("untally_runs", inside)
+        file.bulk("drop_tallies", inside)
+    return inside
+
+
+def merge(file: File) -> bool:
+    """Bring some of what is in the index together; returns whether there was anything to do. A transaction is open."""
+    parts = _parts(file)
+    if _merge_part(file, parts[-1], _MERGED):
+        return True
+    for part in parts[:-1]:
+        if part.merged != _TIGHT:
+            # nothing, or little, is going to be added to it: one list for each word
+            changed = _merge_part(file, part, _MERGED if part.merged else -_MERGED)
+            file.run("set_merged", {"number": part.number, "merged": _MERGING if changed else _TIGHT})
+            return True
+    return False
+
+
+def _merge_part(file: File, part: _Part, pages: int) -> bool:
+    before = file.connection.total_changes
+    file.run_in_part(part.number, "merge_part", (pages,))
+    # the command itself is one change
+    return file.connection.total_changes - before > 1
+
+
+def _parts(file: File) -> list[_Part]:
+    return [_Part(*row) for row in file.run("get_parts").fetchall()]
+
+
+def _by_part(parts: Sequence[_Part], runs: Sequence[int]) -> list[tuple[_Part, list[int]]]:
+    ends = [part.first for part in parts[1:]]
+    found: dict[int, list[int]] = {}
+    place = 0
+    for run in sorted(runs):
+        while place < len(ends) and run >= ends[place]:
+            place += 1
+        found.setdefault(place, []).append(run)
+    return [(parts[place], inside) for place, inside in found.items()]
+
+
+def _index(file: File, parts: Sequence[_Part], runs: Sequence[int]) -> None:
+    for part, inside in _by_part(parts, runs):
+        file.run_in_part(part.number, "index_runs", (orjson.dumps(inside).decode(),))
+        file.run("fill_part", {"number": part.number, "last": inside[-1], "documents": len(inside)})
+
+
+def _begin(file: File, newest: _Part) -> _Part:
+    """A further part, behind all that is in the newest one."""
+    # after a part was emptied into a newer one, the last one has not the largest number
+    number = max(part.number for part in _parts(file)) + 1
+    made = _Part(number, newest.last + 1, 0, 0, 0, _LOOSE)
+    for name in ("make_part", "prepare_part"):
+        file.run_in_part(number, name)
+    file.run("add_part", (made.number, made.first))
+    return made
+
+
+def _shrink(file: File, most: int) -> None:
+    """Move some of what is left of a part that is mostly stale into the next one; drop it when nothing is left.
+
+    The next part begins earlier each time: what of the old one lies behind that is not looked at any more.
+    """
+    parts = _parts(file)
+    if len(parts) == 1 and parts[0].is_stale:
+        parts.append(_begin(file, parts[0]))
+    for part, following in pairwise(parts):
+        if part.is_stale:
+            bounds = {"first": part.first, "before": following.first, "most": min(most, SLICE * _MOVED)}
+            moved = file.json("last_indexed", bounds)
+            if moved:
+                _index(file, [following], moved)
+                first = min(moved)
+            else:
+                first = part.first
+                file.run("forget_part", (part.number,))
+                file.run_in_part(part.number, "drop_part")
+            file.run("move_part", {"number": following.number, "first": first})
+            return

@@ -1,0 +1,82 @@
+"""Decide when the index of runs is written: when nobody waits for the file, or very much waits for the index."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+import time
+
+from ._connect import is_about_the_file
+from ._file import File
+from ._index import SLICE, merge, put_in
+
+__all__ = ["Indexing"]
+
+_logger = logging.getLogger("binp.store")
+
+#: seconds after which a run that has ended gets into the index, when there is nothing else to do
+_SOON = 0.5
+#: runs that may wait for it while there is: above that they come first
+_MANY = 20_000
+#: seconds after which it is tried again when it could not be written
+_AGAIN = 30.0
+#: seconds that are spent on it when the file is closed
+_LEAVING = 0.25
+
+
+class Indexing:
+    """What the writer does for the index between two batches. What waits is found nevertheless, by looking at each.
+
+    Args:
+        file: The file, when no transaction is open.
+    """
+
+    def __init__(self, file: File) -> None:
+        self._file = file
+        #: when there is something to do next, in monotonic seconds; None if there is nothing
+        self.due: float | None = time.monotonic() + _SOON
+        #: what is in the index could be brought together
+        self._is_loose = True
+
+    def expect(self) -> None:
+        """Something was committed: runs may have ended."""
+        if self.due is None:
+            self.due = time.monotonic() + _SOON
+
+    def step(self, *, is_idle: bool) -> None:
+        """Write a slice if it is time: at once if nobody else writes, else only if very many wait for it."""
+        if self.due is None or time.monotonic() < self.due:
+            return
+        if not is_idle and self._waiting(_MANY) < _MANY:
+            self.due = time.monotonic() + _SOON
+        else:
+            self._write()
+
+    def leave(self) -> None:
+        """Before the file is closed: leave no more behind than is quickly looked through."""
+        end = time.monotonic() + _LEAVING
+        while time.monotonic() < end and self._waiting(SLICE) == SLICE and self._write():
+            pass
+
+    def _waiting(self, most: int) -> int:
+        return int(self._file.one("count_waiting", (most,))[0])
+
+    def _write(self) -> bool:
+        file = self._file
+        try:
+            has_more = self._waiting(1) > 0
+            if has_more or self._is_loose:
+                file.begin(durable=False, keeps=True)
+                self._is_loose = bool(put_in(file)) if has_more else merge(file)
+                file.commit()
+        except Exception as error:
+            # what waits stays found, only not as quickly
+            is_ours = not is_about_the_file(error)
+            _logger.warning("the index of runs could not be written: %s", error, exc_info=is_ours)
+            with contextlib.suppress(sqlite3.Error):
+                file.roll_back()
+            self.due = time.monotonic() + _AGAIN
+            return False
+        self.due = time.monotonic() if has_more or self._is_loose else None
+        return True

@@ -1,0 +1,211 @@
+"""Find the runs that fit a query: in the index, and among those that are not in it yet, a bounded step at a time."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+
+from ._scratch import Scratch
+from ._wanted import Wanted
+
+__all__ = ["Ask", "Budget", "Children", "Everything", "Found", "Indexed", "Looker", "Source", "Span", "collect"]
+
+#: runs that are looked at one by one in a step: at first, at most
+_LOOKED, _MOST_LOOKED = 32, 256
+#: ids in a step, at least and at most
+_LEAST, _MANY = 64, 10_000
+
+Ask = Callable[..., sqlite3.Cursor]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Ids between two others, and from which side they are walked through."""
+
+    after: int
+    before: int
+    ascending: bool = False
+
+    def from_(self, position: int) -> Span:
+        """What is left of it when everything up to *position* was looked at."""
+        if self.ascending:
+            return Span(position, self.before, ascending=True)
+        return Span(self.after, position)
+
+    def to(self, position: int | None) -> Span:
+        """What of it lies before *position*, which is included."""
+        if position is None:
+            return self
+        if self.ascending:
+            return Span(self.after, position + 1, ascending=True)
+        return Span(position - 1, self.before)
+
+
+class Budget:
+    """The work that a question may take. What the thread waits for, for the processor above all, is no work of its.
+
+    Args:
+        work: Seconds of work.
+        patience: Seconds in all.
+    """
+
+    def __init__(self, work: float, patience: float) -> None:
+        self._work = time.thread_time() + work
+        self._patience = time.monotonic() + patience
+
+    @property
+    def is_spent(self) -> bool:
+        """Nothing further is to be begun."""
+        return time.thread_time() > self._work or time.monotonic() > self._patience
+
+
+#: ids of a step in their order, and up to where everything was looked at; None for the end
+Step = tuple[list[int], int | None]
+
+
+class Source(Protocol):
+    """Where ids come from."""
+
+    def step(self, span: Span, most: int) -> Step:
+        """The first ids in *span* that fit, about *most* of them: more is looked at in the next step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found."""
+
+    ids: list[int]
+    #: so many before them were left out, as was wished
+    skipped: int
+    #: up to where everything was looked at, if it ended before enough were found; the rest is not known
+    stopped: int | None
+
+
+def collect(source: Source, span: Span, skip: int, need: int, budget: Budget) -> Found:
+    """The first *need* ids of *source* in *span* behind *skip* others, as far as *budget* reaches."""
+    ids: list[int] = []
+    skipped = 0
+    while True:
+        found, reached = source.step(span, max(_LEAST, skip - skipped + need - len(ids)))
+        left_out = min(skip - skipped, len(found))
+        skipped += left_out
+        ids += found[left_out:]
+        if len(ids) >= need or reached is None:
+            return Found(ids[:need], skipped, None)
+        if budget.is_spent:
+            return Found(ids, skipped, reached)
+        span = span.from_(reached)
+
+
+class Everything:
+    """All runs."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+
+    def step(self, span: Span, most: int) -> Step:
+        """The next ids."""
+        return _walk(self._ask, "walk_all", span, most)
+
+
+class Looker:
+    """Looks at single runs."""
+
+    def __init__(self, ask: Ask, scratch: Scratch, wanted: Wanted) -> None:
+        self._ask = ask
+        self._scratch = scratch
+        self._statement = "get_documents" if wanted.has_words else "get_tokens"
+        self._expression = wanted.expression
+
+    def fitting(self, ids: Sequence[int]) -> list[int]:
+        """Those of *ids* that fit."""
+        if not ids:
+            return []
+        documents = self._ask(self._statement, (orjson.dumps(ids).decode(),))
+        fitting = self._scratch.fitting(documents, self._expression)
+        return [run for run in ids if run in fitting]
+
+
+class Children:
+    """The runs that were started inside a run, of which there are few."""
+
+    def __init__(self, ask: Ask, parent: int, looker: Looker | None) -> None:
+        self._ask = ask
+        self._parent = parent
+        self._looker = looker
+
+    def step(self, span: Span, most: int) -> Step:
+        """The next ids."""
+        if self._looker is not None:
+            most = min(most, _MOST_LOOKED)
+        ids, reached = _walk(self._ask, "walk_parent", span, most, parent=self._parent)
+        return (ids if self._looker is None else self._looker.fitting(ids)), reached
+
+
+class Indexed:
+    """The runs in the index, together with those that are not in it yet."""
+
+    def __init__(self, ask: Ask, wanted: Wanted, looker: Looker, budget: Budget) -> None:
+        self._ask = ask
+        self._wanted = wanted
+        self._looker = looker
+        self._budget = budget
+        self._looked = _LOOKED
+        #: number and first id of each part of the index
+        self._parts: list[tuple[int, int]] = ask("list_parts").fetchall()
+
+    def step(self, span: Span, most: int) -> Step:
+        """The next ids."""
+        found, reached = self._step_in_index(span, most)
+        fresh, fresh_reached = _walk(self._ask, "walk_fresh", span.to(reached), self._looked)
+        if fresh_reached is not None:
+            self._looked = min(2 * self._looked, _MOST_LOOKED)
+            reached = fresh_reached
+            found = [run for run in found if (run <= reached if span.ascending else run >= reached)]
+        fitting = self._looker.fitting(fresh)
+        return (sorted([*found, *fitting], reverse=not span.ascending) if fitting else found), reached
+
+    def _step_in_index(self, span: Span, most: int) -> Step:
+        wanted = self._wanted
+        if wanted.is_unended:
+            return [], None
+        if not wanted.is_rough:
+            return self._find(span, most)
+        found, reached = self._find(span, min(most, self._looked))
+        self._looked = min(2 * self._looked, _MOST_LOOKED)
+        return self._looker.fitting(found), reached
+
+    def _find(self, span: Span, most: int) -> Step:
+        """The first ids in the index that fit. What is asked of one part cannot be interrupted, so each is a step."""
+        place = self._place(span.after + 1 if span.ascending else span.before - 1)
+        while True:
+            number, first = self._parts[place]
+            further = place + 1 if span.ascending else place - 1
+            if span.ascending:
+                end = self._parts[further][1] - 1 if further < len(self._parts) else None
+                is_last = end is None or end >= span.before - 1
+            else:
+                end, is_last = first, further < 0 or first <= span.after + 1
+            within = span if is_last else span.to(end)
+            found, reached = _walk(self._ask, "walk_index", within, most, part=number, expression=self._wanted.indexed)
+            if found or is_last or end is None or self._budget.is_spent:
+                return found, (None if is_last else end) if reached is None else reached
+            place, span = further, span.from_(end)
+
+    def _place(self, run: int) -> int:
+        """Which part holds *run*."""
+        return max(0, bisect_right(self._parts, run, key=lambda part: part[1]) - 1)
+
+
+def _walk(ask: Ask, name: str, span: Span, most: int, part: int | None = None, **given: Any) -> Step:
+    """Up to *most* ids that the statement *name* knows."""
+    most = min(most, _MANY)
+    bounds = {"before": span.before, "after": span.after, "limit": most}
+    ids = [row[0] for row in ask(name, bounds | given, ascending=span.ascending, part=part)]
+    return ids, ids[-1] if len(ids) >= most > 0 else None

@@ -1,0 +1,84 @@
+-- The index of runs as it is written, and what is counted together with it. "search_0" stands for any part of it.
+
+-- waiting: runs that have ended and are not in the index, up to so many, [id, ...]
+SELECT json_group_array(run) FROM (SELECT run FROM unindexed ORDER BY run LIMIT ?);
+
+-- are_waiting: those of runs that are not in the index, [id, ...]
+SELECT json_group_array(run) FROM unindexed WHERE run IN (SELECT value FROM json_each(?));
+
+-- count_waiting: how many have ended and are not in the index, up to so many
+SELECT count(*) FROM (SELECT 1 FROM unindexed LIMIT ?);
+
+-- stop_waiting: runs are in the index, or gone
+DELETE FROM unindexed WHERE run IN (SELECT value FROM json_each(?));
+
+-- tally_runs: runs are counted by the hour in which they came into being (the id begins with the milliseconds since 2024)
+INSERT INTO tally (hour, operation, state, runs)
+SELECT (run.id / 4096 + 1704067200000) / 3600000, run.operation, run.state, 1
+FROM json_each(?) AS wanted CROSS JOIN run ON run.id = wanted.value WHERE true
+ON CONFLICT (hour, operation, state) DO UPDATE SET runs = runs + 1;
+
+-- untally_runs: runs are not counted any more
+INSERT INTO tally (hour, operation, state, runs)
+SELECT (run.id / 4096 + 1704067200000) / 3600000, run.operation, run.state, -1
+FROM json_each(?) AS wanted CROSS JOIN run ON run.id = wanted.value WHERE true
+ON CONFLICT (hour, operation, state) DO UPDATE SET runs = runs - 1;
+
+-- drop_tallies: of the hours of runs, what nothing is left of
+DELETE FROM tally
+WHERE hour IN (SELECT (value / 4096 + 1704067200000) / 3600000 FROM json_each(?)) AND runs = 0;
+
+-- wait_again: runs are to get into the index
+INSERT INTO unindexed (run) SELECT value FROM json_each(?);
+
+-- get_parts: the parts of the index
+SELECT number, first, last, documents, erased, merged FROM search_part ORDER BY first;
+
+-- make_part: an empty part
+CREATE VIRTUAL TABLE IF NOT EXISTS search_0 USING fts5 (
+    text, content = '', columnsize = 0, detail = none, tokenize = 'unicode61 remove_diacritics 2'
+);
+
+-- prepare_part: it merges only when it is told to
+INSERT INTO search_0 (search_0, rank) VALUES ('automerge', 0);
+
+-- drop_part: a part is not needed any more
+DROP TABLE IF EXISTS search_0;
+
+-- add_part: a part begins
+INSERT INTO search_part (number, first) VALUES (?, ?);
+
+-- fill_part: so many more got into a part
+UPDATE search_part SET last = max(last, :last), documents = documents + :documents, merged = 0 WHERE number = :number;
+
+-- empty_part: so many of a part were erased
+UPDATE search_part SET erased = erased + :erased WHERE number = :number;
+
+-- move_part: a part begins with another id
+UPDATE search_part SET first = :first WHERE number = :number;
+
+-- set_merged: how far a part is merged
+UPDATE search_part SET merged = :merged WHERE number = :number;
+
+-- forget_part: a part is gone
+DELETE FROM search_part WHERE number = ?;
+
+-- index_runs: runs get into a part of the index
+INSERT INTO search_0 (rowid, text)
+SELECT document.id, document.tokens || ' ' || replace(document.words, char(57345), ' ')
+FROM json_each(?) AS wanted CROSS JOIN document ON document.id = wanted.value;
+
+-- withdraw_runs: runs get out of a part of the index again, as long as they are as they were
+INSERT INTO search_0 (search_0, rowid, text)
+SELECT 'delete', document.id, document.tokens || ' ' || replace(document.words, char(57345), ' ')
+FROM json_each(?) AS wanted CROSS JOIN document ON document.id = wanted.value;
+
+-- merge_part: bring what is in a part together, about so many pages of it; of a negative number: all that is in it
+INSERT INTO search_0 (search_0, rank) VALUES ('merge', ?);
+
+-- last_indexed: the last runs between two ids that are in the index, [id, ...]
+SELECT json_group_array(id) FROM (
+    SELECT id FROM run
+    WHERE id >= :first AND id < :before AND state > 1 AND NOT EXISTS (SELECT 1 FROM unindexed WHERE unindexed.run = run.id)
+    ORDER BY id DESC LIMIT :most
+);

@@ -1,0 +1,276 @@
+"""The index of runs: written in parts when nobody waits, found before that, and gone with what was erased."""
+
+import asyncio
+import sqlite3
+from dataclasses import replace
+
+import pytest
+
+from binp.store import open_store
+from binp.store.contract import Condition, Key, RunQuery, State
+from binp.store.sqlite import _index, _indexing
+from binp.store.sqlite._connect import connect_writer
+from binp.store.sqlite._erase import erase
+from binp.store.sqlite._file import File
+from binp.store.sqlite._index import SLICE, merge, put_in
+from binp.store.sqlite._indexing import Indexing
+
+
+def saying(text, **given):
+    return RunQuery(where=(Condition(Key.TEXT, (text,)),), **given)
+
+
+def look(path, sql):
+    connection = sqlite3.connect(path)
+    try:
+        return connection.execute(sql).fetchall()
+    finally:
+        connection.close()
+
+
+async def indexed(path, runs):
+    """Wait until so many *runs* are in the index and none waits for it."""
+    async with asyncio.timeout(40):
+        while look(path, "SELECT sum(documents), (SELECT count(*) FROM unindexed) FROM search_part") != [(runs, 0)]:
+            await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+def opened(path):
+    """Open the file as its writer does, when no store has it."""
+    made = []
+
+    def open_file():
+        made.append(connect_writer(path, "OFF"))
+        return File(made[-1], path)
+
+    yield open_file
+    for connection in made:
+        connection.close()
+
+
+async def run_of(store, writes, message, state=State.SUCCEEDED, **given):
+    """A run that said *message* and ended."""
+    begun = writes.begin(**given)
+    store.write(begun)
+    store.write(writes.record(begun.id, 1, message, fields='{"order": 4711}'))
+    if state is not State.RUNNING:
+        await store.write(writes.end(begun.id, state))
+    return begun.id
+
+
+async def test_what_ended_is_found_at_once_and_gets_into_the_index(store, writes, path):
+    """A run is found as soon as its end is committed, and just so when it is in the index, which happens by itself."""
+    run = await run_of(store, writes, "card declined")
+    assert [found.id for found in (await store.find_runs(saying("declined"))).runs] == [run]
+
+    await indexed(path, 1)
+
+    assert [found.id for found in (await store.find_runs(saying("declined"))).runs] == [run]
+    assert [found.id for found in (await store.find_runs(saying("order 4711"))).runs] == [run]
+    assert look(path, "SELECT state, runs FROM tally") == [(2, 1)]
+
+
+async def test_what_goes_on_is_found_by_what_it_said_so_far(store, writes):
+    """A run that goes on is found by its records, and by its state."""
+    run = await run_of(store, writes, "still fetching", state=State.RUNNING)
+    await store.write(writes.record(run, 2, "committed"))
+
+    running = frozenset({State.RUNNING})
+    assert [found.id for found in (await store.find_runs(saying("fetching", states=running))).runs] == [run]
+    assert (await store.find_runs(saying("fetching", states=frozenset({State.FAILED})))).runs == ()
+
+
+async def test_what_was_not_indexed_when_the_process_died_gets_in_later(path, writes_of):
+    """What waits for the index stands in the file with the end of the run: a next opening goes on with it."""
+    store = open_store(str(path), synchronous="OFF")
+    await store.open()
+    run = await run_of(store, writes_of(store), "hello")
+    await store.close()
+    assert look(path, "SELECT run FROM unindexed") == [(run,)]
+
+    await store.open()
+    await indexed(path, 1)
+    assert [found.id for found in (await store.find_runs(saying("hello"))).runs] == [run]
+    await store.close()
+
+
+async def test_an_interrupted_run_is_indexed_as_such(path, writes_of):
+    """A run whose process died gets into the index with the state that the next one gave it."""
+    store = open_store(str(path), synchronous="OFF")
+    await store.open()
+    run = await run_of(store, writes_of(store), "hello", state=State.RUNNING)
+    await store.write(writes_of(store).record(run, 2))
+    await store.close()
+    await store.open()
+    await indexed(path, 1)
+
+    query = RunQuery(states=frozenset({State.INTERRUPTED}))
+    assert [found.id for found in (await store.find_runs(query)).runs] == [run]
+    await store.close()
+
+
+async def test_a_file_that_is_closed_leaves_no_more_than_is_quickly_looked_through(path, writes_of):
+    """Short programs that never have a quiet moment do not pile up what waits for the index."""
+    store = open_store(str(path), synchronous="OFF")
+    await store.open()
+    writes = writes_of(store)
+    await asyncio.gather(*(run_of(store, writes, "hello") for _ in range(2 * SLICE)))
+    await store.close()
+
+    [(waiting,)] = look(path, "SELECT count(*) FROM unindexed")
+    assert waiting <= 2 * SLICE
+    file = File(connect_writer(path, "OFF"), path)
+    Indexing(file).leave()
+    assert file.one("count_waiting", (9999,))[0] < SLICE
+    file.connection.close()
+
+
+async def test_very_much_that_waits_comes_before_other_writes(path, opened, writes_of, monkeypatch):
+    """While others write, the index is left alone until very many runs wait for it."""
+    store = open_store(str(path), synchronous="OFF")
+    await store.open()
+    await run_of(store, writes_of(store), "hello")
+    await store.close()
+    file = opened()
+    indexing = Indexing(file)
+
+    indexing.due = 0.0
+    indexing.step(is_idle=False)
+    assert file.one("count_waiting", (9,))[0] == 1
+    assert indexing.due > 0
+    monkeypatch.setattr(_indexing, "_MANY", 1)
+    indexing.due = 0.0
+    indexing.step(is_idle=False)
+    assert file.one("count_waiting", (9,))[0] == 0
+
+
+async def test_an_index_that_cannot_be_written_is_tried_again_later(path, opened, writes_of, caplog):
+    """What goes wrong with the index is logged and harms nothing else."""
+    store = open_store(str(path), synchronous="OFF")
+    await store.open()
+    await run_of(store, writes_of(store), "hello")
+    await store.close()
+    file = opened()
+    indexing = Indexing(file)
+    file.connection.execute("ALTER TABLE search_part RENAME TO elsewhere")
+
+    indexing.due = 0.0
+    indexing.step(is_idle=True)
+
+    assert "the index of runs could not be written" in caplog.text
+    assert not file.connection.in_transaction
+    assert indexing.due > 20
+    file.connection.execute("ALTER TABLE elsewhere RENAME TO search_part")
+    indexing.due = 0.0
+    indexing.step(is_idle=True)
+    assert file.one("count_waiting", (9,))[0] == 0
+
+
+def parts(file):
+    return file.connection.execute("SELECT number, documents, erased FROM search_part ORDER BY first").fetchall()
+
+
+def tables(file):
+    found = file.connection.execute("SELECT name FROM sqlite_schema WHERE sql LIKE '%USING fts5%' ORDER BY name")
+    return [name for (name,) in found]
+
+
+async def test_parts_go_when_their_runs_are_erased(path, opened, writes_of, monkeypatch):
+    """The oldest part is emptied into the next one and dropped when most of its runs are gone; all others are found."""
+    monkeypatch.setattr(_index, "_FULL", 10)
+    monkeypatch.setattr(_index, "_STALE", 1)
+    monkeypatch.setattr(_index, "SLICE", 5)
+    store = open_store(str(path), synchronous="OFF")
+    await store.open()
+    writes = writes_of(store)
+    runs = [await run_of(store, writes, f"hello number{number}") for number in range(35)]
+    await store.close()
+    file = opened()
+    file.begin()
+    while put_in(file):
+        pass
+    assert [documents for _, documents, _ in parts(file)] == [10, 10, 10, 5]
+    assert tables(file) == ["search_0", "search_1", "search_2", "search_3"]
+
+    assert erase(file, runs[:5]) == runs[:5]
+    assert parts(file)[0] == (0, 10, 5)
+    assert erase(file, [runs[5]]) == [runs[5]]
+    assert parts(file)[:2] == [(0, 10, 6), (1, 14, 0)]
+    erase(file, [runs[30]])
+    assert parts(file) == [(1, 14, 0), (2, 10, 0), (3, 5, 1)]
+    assert tables(file) == ["search_1", "search_2", "search_3"]
+    file.commit()
+    file.connection.close()
+
+    await store.open()
+    page = await store.find_runs(saying("hello", limit=200))
+    left = [run for run in reversed(runs) if run not in {*runs[:6], runs[30]}]
+    assert [run.id for run in page.runs] == left
+    for number in (6, 9, 10, 34):
+        assert [run.id for run in (await store.find_runs(saying(f"number{number}"))).runs] == [runs[number]]
+    assert (await store.find_runs(saying("number5"))).runs == ()
+    await store.close()
+
+
+async def test_the_only_part_goes_as_well(path, opened, writes_of, monkeypatch):
+    """A file with one part gets a second one, so that the first can go; numbers of parts are never used twice."""
+    monkeypatch.setattr(_index, "_STALE", 1)
+    store = open_store(str(path), synchronous="OFF")
+    await store.open()
+    runs = [await run_of(store, writes_of(store), "hello") for number in range(9)]
+    await store.close()
+    file = opened()
+    file.begin()
+    put_in(file)
+    for run in runs[:7]:
+        erase(file, [run])
+    file.commit()
+
+    assert tables(file) == ["search_1"]
+    assert parts(file) == [(1, 4, 2)]
+    assert file.connection.execute("SELECT sum(runs) FROM tally").fetchone() == (2,)
+
+
+async def test_parts_are_merged_until_there_is_nothing_to_do(path, opened, writes_of, monkeypatch):
+    """In quiet moments each part but the last becomes one list for each word."""
+    monkeypatch.setattr(_index, "_FULL", 20)
+    monkeypatch.setattr(_index, "SLICE", 4)
+    store = open_store(str(path), synchronous="OFF")
+    await store.open()
+    writes = writes_of(store)
+    for number in range(50):
+        await run_of(store, writes, f"hello number{number}")
+    await store.close()
+    file = opened()
+    file.begin()
+    while put_in(file):
+        file.commit()
+        file.begin()
+    while merge(file):
+        file.commit()
+        file.begin()
+    for number in (0, 1):
+        segments = file.connection.execute(f"SELECT count(DISTINCT segid) FROM search_{number}_idx").fetchone()
+        assert segments == (1,)
+        file.connection.execute(f"INSERT INTO search_{number}(search_{number}) VALUES ('integrity-check')")
+    file.commit()
+
+
+async def test_odd_texts_do_not_keep_the_index_from_being_written(store, writes, path):
+    """Whatever a run says, is called or fails with, the index takes it; what marks a property in it cannot be said."""
+    odd = "\0 \ud800 \ue000s3 \ue001 " + "x" * 70_000 + " behind"
+    begun = writes.begin("o\ue000s3", labels=("l\0x", "\ue000l1"), arguments='{"a": [1, {"b": null}], "c": 1e999}')
+    store.write(begun)
+    store.write(writes.record(begun.id, 1, odd, fields='{"a": "\\ud800", "b": "\\u0000", "c": {"d": [true, 0.5]}}'))
+    store.write(writes.record(begun.id, 2, "no JSON", fields="{"))
+    await store.write(writes.end(begun.id, State.CANCELLED, error="e" * 20_000))
+    for _ in range(2):
+        for text in ("no JSON", "d true", "d", "0.5", "ud800", "x", "\ue000s3"):
+            found = await store.find_runs(saying(text))
+            assert len(found.runs) == (text != "d true"), text
+        for text in ("\ue000s4", "behind"):
+            assert (await store.find_runs(saying(text))).runs == (), text
+        assert (await store.find_runs(RunQuery(states=frozenset({State.FAILED})))).runs == ()
+        assert len((await store.find_runs(replace(saying("no"), labels=("l\0x",)))).runs) == 1
+        await indexed(path, 1)
