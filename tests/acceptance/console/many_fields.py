@@ -115,6 +115,12 @@ async def alone(pause: float = 0) -> None:
     await asyncio.sleep(pause)
 
 
+@binp.action
+async def tune(pitch: float = 440.0, seconds: float | None = None) -> int:
+    """Write a key."""
+    return await binp.kv.select("music").put("a/pitch", pitch, ttl=seconds)
+
+
 # what comes once a year comes into nobody's way
 @binp.schedule("30 2 25-31 3 *", tz="Europe/Berlin", args={"name": "spring"}, name="greet/spring", missed="skip")
 @binp.schedule("0 0 1 1 *", args={"times": 2}, name="greet rarely", overlap="queue")

@@ -99,6 +99,27 @@ def test_a_schedule_is_paused_by_keys_alone(visit: Any) -> None:
     expect(page.get_by_role("button", name="Pause greet rarely")).to_be_focused()
 
 
+def test_a_key_is_written_by_keys_alone(visit: Any, site: Any) -> None:
+    """A key is found with the slash, opened, edited with a letter, and saved with Tab and Enter."""
+    site.call("/internal/kv/value?namespace=keyboard&key=tempo", "slow", method="PUT")
+    page = visit("keys?namespace=keyboard")
+    expect(page.get_by_role("link", name="tempo")).to_be_visible()
+    page.keyboard.press("/")
+    page.keyboard.type("te")
+    tab_to(page, "tempo")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
+    expect(page.get_by_role("button", name="Edit")).to_be_visible()
+    page.keyboard.press("e")
+    expect(page.get_by_label("JSON")).to_be_focused()
+    page.keyboard.press("Control+A")
+    page.keyboard.type('"fast"')
+    tab_to(page, "Save")
+    page.keyboard.press("Enter")
+
+    expect(page.get_by_role("region", name="Value", exact=True).first).to_contain_text('"fast"')
+
+
 def test_letters_in_a_field_are_letters(visit: Any) -> None:
     """Who types into a field goes nowhere; the question mark shows the keys, Escape hides them."""
     page = visit("actions/greet")
@@ -108,10 +129,10 @@ def test_letters_in_a_field_are_letters(visit: Any) -> None:
     expect(page).to_have_url(re.compile("actions/greet$"))
     page.get_by_role("heading", level=1).focus()
     page.keyboard.press("?")
-    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    expect(page.get_by_role("dialog", name="Shortcuts")).to_be_visible()
     page.keyboard.press("Escape")
 
-    expect(page.get_by_role("dialog", name="Keys")).to_be_hidden()
+    expect(page.get_by_role("dialog", name="Shortcuts")).to_be_hidden()
 
 
 def test_the_first_tab_skips_to_the_content(visit: Any) -> None:
@@ -132,22 +153,21 @@ def test_axe_finds_nothing(visit: Any, axe: Any, site: Any, size: str, scheme: s
     """WCAG 2.2 AA as far as a program can tell, on every page, and on one full of errors."""
     failed = site.call("/internal/runs?state=failed")["runs"][0]["id"]
     long = site.call("/internal/runs?label=stairs&state=succeeded")["runs"][0]["id"]
+    site.call("/internal/kv/value?key=axe&ttl=86400", {"on": list(range(40))}, method="PUT")
     page = visit(size=size, scheme=scheme)
     found = []
-    paths = [
-        "",
-        "actions/deploy",
-        f"actions/long%2Fone?run={long}",
-        "runs?state=succeeded&label=stairs",
-        f"runs/{failed}",
-    ]
-    for path in [*paths, f"runs/{long}", "services", "schedules", "nowhere", "runs?label=none"]:
+    lists = ["", "runs?state=succeeded&label=stairs", "runs?label=none", "services", "schedules", "keys"]
+    single = ["actions/deploy", f"actions/long%2Fone?run={long}", f"runs/{failed}", f"runs/{long}", "keys/default/axe"]
+    for path in [*lists, *single, "nowhere"]:
         page.goto(f"{site.url}/static/index.html#/{path}")
         page.wait_for_timeout(400)
         expect(page.locator(".bones")).to_have_count(0)
         if path == "actions/deploy":
             page.get_by_role("button", name="Run").click()
             page.locator("[aria-invalid=true]").first.wait_for()
+        if path == "keys/default/axe":
+            page.get_by_role("button", name="Edit").click()
+            page.get_by_label("JSON").wait_for()
         found += axe(page, path)
 
     assert found == []
@@ -157,8 +177,8 @@ def test_axe_finds_nothing(visit: Any, axe: Any, site: Any, size: str, scheme: s
 def test_axe_finds_nothing_in_the_dialogs(visit: Any, axe: Any, scheme: str) -> None:
     """The sheet of keys, and the one that asks for a login, keep the same rules."""
     page = visit("services", scheme=scheme)
-    page.get_by_role("button", name="Keys").click()
-    found = axe(page, "keys")
+    page.get_by_role("button", name="Shortcuts").click()
+    found = axe(page, "shortcuts")
     page.keyboard.press("Escape")
     page.context.clear_cookies()
     page.get_by_role("button", name="Stop steady").click()

@@ -167,7 +167,19 @@ def test_services_are_started_and_stopped(visit: Any, size: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["", "actions/deploy", "actions/long%2Fone", "runs", "services", "schedules", "nowhere", "runs/1"]
+    "path",
+    [
+        "",
+        "actions/deploy",
+        "actions/long%2Fone",
+        "runs",
+        "services",
+        "schedules",
+        "keys",
+        "keys/a/b",
+        "nowhere",
+        "runs/1",
+    ],
 )
 def test_nothing_sticks_out(visit: Any, size: str, path: str) -> None:
     """No page is wider than the screen, also where there is nothing to show; each has a heading and a title."""
@@ -182,7 +194,7 @@ def test_320_pixels_are_enough(visit: Any, size: str) -> None:
     """On the narrowest of screens nothing has to be pushed sideways."""
     page = visit("actions/deploy", size=size)
     page.set_viewport_size({"width": 320, "height": 640})
-    for path in ("", "actions/deploy", "runs", "services", "schedules"):
+    for path in ("", "actions/deploy", "runs", "services", "schedules", "keys", "keys/a/b"):
         page.goto(f"{page.url.split('#')[0]}#/{path}")
         page.wait_for_timeout(200)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path

@@ -10,20 +10,27 @@ export type RunList = Schemas["RunList"];
 export type RecordInfo = Schemas["RecordInfo"];
 export type ServiceInfo = Schemas["Info"];
 export type ScheduleInfo = Schemas["ScheduleInfo"];
+export type KeyInfo = Schemas["Key"];
+export type KeyDetail = Schemas["KeyDetail"];
+export type KeyState = Schemas["KeyState"];
 export type State = Schemas["State"];
 
-type Method = "get" | "post" | "put";
+type Method = "get" | "post" | "put" | "delete";
 type PathsWith<M extends Method> = { [P in keyof paths]: paths[P] extends Record<M, object> ? P : never }[keyof paths];
 type Operation<P extends keyof paths, M extends Method> = M extends keyof paths[P] ? paths[P][M] : never;
 type Part<O, K extends string> = O extends { parameters: { [N in K]?: infer T } } ? T : never;
 type Body<O> = O extends { requestBody?: { content: { "application/json": infer T } } } ? T : never;
 type Content<R> = R extends { content: { "application/json": infer T } } ? T : undefined;
-type Answer<O> = O extends { responses: infer R } ? Content<R[keyof R & (200 | 202)]> : never;
+type Answer<O> = O extends { responses: infer R } ? Content<R[keyof R & (200 | 202 | 204)]> : never;
 
 interface Options<O> {
   path?: Part<O, "path">;
   query?: Part<O, "query">;
   body?: Body<O>;
+  /** the body as the text of JSON, which may hold what is no value of JavaScript */
+  text?: string;
+  /** the version that must be there; 0 if there must be none */
+  version?: number;
   /** sent again with the same one, a start starts nothing further */
   key?: string;
   signal?: AbortSignal;
@@ -89,7 +96,10 @@ async function send<P extends keyof paths, M extends Method>(
     // also without a body: by its type the door tells a program from a form on a page of somebody else
     init.headers = { ...init.headers, "content-type": "application/json" };
     if (options.key) init.headers = { ...init.headers, "idempotency-key": options.key };
-    if (options.body !== undefined) init.body = JSON.stringify(options.body);
+    if (options.version) init.headers = { ...init.headers, "if-match": `"${options.version}"` };
+    else if (options.version === 0) init.headers = { ...init.headers, "if-none-match": "*" };
+    if (options.text !== undefined) init.body = options.text;
+    else if (options.body !== undefined) init.body = JSON.stringify(options.body);
   }
   const response = await fetch(url, init);
   if (!response.ok) throw await problemOf(response);
@@ -107,5 +117,6 @@ export async function problemOf(response: Response): Promise<Problem> {
 export const api = {
   get: <P extends PathsWith<"get">>(path: P, options: Options<Operation<P, "get">> = {}) => send("get", path, options),
   post: <P extends PathsWith<"post">>(path: P, options: Options<Operation<P, "post">> = {}) => send("post", path, options),
+  remove: <P extends PathsWith<"delete">>(path: P, options: Options<Operation<P, "delete">> = {}) => send("delete", path, options),
   put: <P extends PathsWith<"put">>(path: P, options: Options<Operation<P, "put">> = {}) => send("put", path, options),
 };

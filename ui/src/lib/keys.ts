@@ -7,15 +7,17 @@ export const SHORTCUTS: readonly (readonly [keys: string, what: string])[] = [
   ["g r", "runs"],
   ["g s", "services"],
   ["g t", "schedules"],
+  ["g k", "keys"],
   ["j  k", "next, previous"],
   ["Enter", "open"],
   ["/", "search or filter"],
   ["c", "cancel the run"],
   ["r", "run it again"],
-  ["?", "these keys"],
+  ["e", "edit the value"],
+  ["?", "this list"],
 ];
 
-const PAGES: Record<string, string> = { a: "", r: "runs", s: "services", t: "schedules" };
+const PAGES: Record<string, string> = { a: "", r: "runs", s: "services", t: "schedules", k: "keys" };
 
 /** milliseconds in which the second key of two must follow */
 const PATIENCE = 1200;

@@ -3,12 +3,19 @@ import type { Component } from "svelte";
 
 import Actions from "../pages/Actions.svelte";
 
-type Page = Promise<{ default: Component<{ name: string }> }>;
+/** What a page is about. */
+export interface Names {
+  /** of an action or a key, the number of a run */
+  name: string;
+  /** the namespace of a key */
+  within: string;
+}
+
+type Page = Promise<{ default: Component<Names> }>;
 
 interface View {
   load: () => Page;
-  /** what the page is about: the name of an action, the number of a run */
-  name: string;
+  names: Names;
 }
 
 const PAGES = {
@@ -18,22 +25,25 @@ const PAGES = {
   run: () => import("../pages/Run.svelte"),
   services: () => import("../pages/Services.svelte"),
   schedules: () => import("../pages/Schedules.svelte"),
+  keys: () => import("../pages/Keys.svelte"),
+  key: () => import("../pages/Key.svelte"),
   missing: () => import("../pages/Missing.svelte"),
 };
 
-/** By the first part of the path: the page of all, and the page of one. */
-const PAGES_AT: Record<string, readonly (() => Promise<object>)[]> = {
+/** By the first part of the path, and how many there are behind it. */
+const PAGES_AT: Record<string, readonly ((() => Promise<object>) | null)[]> = {
   "": [PAGES.actions],
   actions: [PAGES.actions, PAGES.action],
   runs: [PAGES.runs, PAGES.run],
   services: [PAGES.services],
   schedules: [PAGES.schedules],
+  keys: [PAGES.keys, null, PAGES.key],
 };
 
 /** The view at a path. */
-export function viewOf([head = "", name = ""]: readonly string[]): View {
-  const found = Object.hasOwn(PAGES_AT, head) ? PAGES_AT[head]?.[name ? 1 : 0] : undefined;
-  return { load: (found ?? PAGES.missing) as () => Page, name };
+export function viewOf([head = "", ...names]: readonly string[]): View {
+  const found = Object.hasOwn(PAGES_AT, head) ? PAGES_AT[head]?.[names.length] : undefined;
+  return { load: (found ?? PAGES.missing) as () => Page, names: { name: names.at(-1) ?? "", within: names[0] ?? "" } };
 }
 
 /** Fetch the others once there is nothing better to do, so that going there takes no time. */

@@ -1,6 +1,6 @@
 // Where the reader is: path and query behind the # of the address, so that every view can be linked, and Back works.
 interface Route {
-  /** decoded segments: #/actions/a%2Fb is ["actions", "a/b"] */
+  /** decoded segments: #/actions/a%2Fb is ["actions", "a/b"]; one may be empty, as the name of a key */
   path: string[];
   query: URLSearchParams;
 }
@@ -9,7 +9,7 @@ type Patch = Record<string, string | string[] | null>;
 
 function read(): Route {
   const [path = "", query = ""] = location.hash.replace(/^#\/?/, "").split("?", 2);
-  return { path: path.split("/").filter(Boolean).map(decode), query: new URLSearchParams(query) };
+  return { path: path ? path.split("/").map(decode) : [], query: new URLSearchParams(query) };
 }
 
 function decode(text: string): string {

@@ -4,7 +4,7 @@ import { address, problemOf } from "./api.ts";
 
 /** Something changed; whoever shows it reads it anew. */
 export interface Change {
-  topic: "run" | "record" | "service" | "schedule";
+  topic: "run" | "record" | "service" | "schedule" | "kv";
   id: number | string;
   rev: number;
 }
@@ -34,7 +34,7 @@ export async function readStream(
   const silence = new AbortController();
   let timer = setTimeout(() => silence.abort(), SILENCE);
   try {
-    const url = address("/internal/events?topics=run,record,service,schedule");
+    const url = address("/internal/events?topics=run,record,service,schedule,kv");
     const headers: Record<string, string> = { accept: "text/event-stream" };
     if (last) headers["last-event-id"] = last;
     const response = await fetch(url, { headers, cache: "no-store", signal: AbortSignal.any([signal, silence.signal]) });

@@ -1,0 +1,26 @@
+// The text of a JSON value, a line for each item: nothing but white space is changed, so that 1.0 and large numbers stay.
+const TOKENS = /"(?:\\.|[^"\\])*"|[[\]{},:]|[^\s[\]{},:"]+/g;
+
+/** Lay out a text of JSON; one that is short stays on its line. */
+export function pretty(text: string, width = 60): string {
+  if (text.length <= width) return text;
+  const tokens = text.match(TOKENS) ?? [];
+  let found = "";
+  let depth = 0;
+  for (const [index, token] of tokens.entries()) {
+    const next = tokens[index + 1];
+    const isEmpty = (token === "{" && next === "}") || (token === "[" && next === "]");
+    const closes = token === "}" || token === "]";
+    const wasEmpty = closes && /[[{]$/.test(found);
+    if (closes && !wasEmpty) found += line(--depth);
+    found += token;
+    if (token === ":") found += " ";
+    else if (token === ",") found += line(depth);
+    else if ((token === "{" || token === "[") && !isEmpty) found += line(++depth);
+  }
+  return found;
+}
+
+function line(depth: number): string {
+  return `\n${"  ".repeat(depth)}`;
+}
