@@ -10,7 +10,7 @@ from binp.store.contract import FINISHED
 
 from ._models import Again, RecordInfo, RunDetail, Started
 from ._platform import MAX_INTEGER, By, Here, Opened
-from ._search_models import RunFilter, RunList
+from ._search_models import RunChart, RunFilter, RunList, RunNumbers
 
 __all__ = ["router"]
 
@@ -24,6 +24,12 @@ Seq = Annotated[int, Query(ge=0, le=MAX_INTEGER)]
 async def list_runs(home: Opened, wanted: Annotated[RunFilter, Query()]) -> RunList:
     """Runs for which all given conditions hold, newest first."""
     return RunList.of(await home.store.find_runs(wanted.query()))
+
+
+@router.get("/runs/counts", operation_id="countRuns")
+async def count_runs(home: Opened, wanted: Annotated[RunChart, Query()]) -> RunNumbers:
+    """How many runs there are for which all given conditions hold, by time, action and state."""
+    return RunNumbers.of(await home.store.count_runs(wanted.query(), buckets=wanted.buckets))
 
 
 @router.get("/runs/{run_id}", operation_id="getRun")

@@ -7,17 +7,17 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from binp.store.contract import RunPage, RunQuery, State
+from binp.store.contract import RunBucket, RunCounts, RunPage, RunQuery, State, as_datetime
 from binp.store.query import parse
 
 from ._models import RunInfo
 from ._platform import MAX_INTEGER
 
-__all__ = ["RunFilter", "RunList"]
+__all__ = ["Bucket", "Facet", "RunChart", "RunChoice", "RunFilter", "RunList", "RunNumbers"]
 
 
-class RunFilter(BaseModel):
-    """Which runs are wanted: all given conditions hold."""
+class RunChoice(BaseModel):
+    """Which runs are meant: all given conditions hold."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -27,9 +27,6 @@ class RunFilter(BaseModel):
     label: list[str] = Field([], description="with at least one of these labels")
     journaled: bool = Field(False, description="of journaled functions alone")
     parent: int | None = Field(None, ge=0, le=MAX_INTEGER, description="started inside of this run")
-    before: int | None = Field(None, ge=0, le=MAX_INTEGER, description="older than this run")
-    after: int | None = Field(None, ge=0, le=MAX_INTEGER, description="newer than this run: the oldest of them")
-    limit: int = Field(20, ge=1, le=200)
 
     def query(self) -> RunQuery:
         """What a store is asked for.
@@ -44,10 +41,23 @@ class RunFilter(BaseModel):
             states=frozenset(self.state) or None,
             labels=tuple(self.label) or None,
             parent=self.parent,
-            before=self.before,
-            after=self.after,
-            limit=self.limit,
         )
+
+
+class RunFilter(RunChoice):
+    """Which runs are wanted, and which page of them."""
+
+    before: int | None = Field(None, ge=0, le=MAX_INTEGER, description="older than this run")
+    after: int | None = Field(None, ge=0, le=MAX_INTEGER, description="newer than this run: the oldest of them")
+    limit: int = Field(20, ge=1, le=200)
+
+    def query(self) -> RunQuery:
+        """What a store is asked for.
+
+        Raises:
+            BadQuery: ``q`` cannot be understood.
+        """
+        return replace(super().query(), before=self.before, after=self.after, limit=self.limit)
 
 
 class RunList(BaseModel):
@@ -72,4 +82,65 @@ class RunList(BaseModel):
             has_newer=page.has_newer,
             stopped=page.stopped,
             stopped_at=page.stopped_at,
+        )
+
+
+class RunChart(RunChoice):
+    """Which runs are counted, and how finely."""
+
+    buckets: int = Field(60, ge=1, le=200, description="at most so many parts of the time that is asked for")
+
+
+class Bucket(BaseModel):
+    """How many runs came into being within some time, by the state that they are in."""
+
+    #: when it begins
+    at: datetime
+    queued: int
+    running: int
+    succeeded: int
+    failed: int
+    cancelled: int
+    interrupted: int
+    skipped: int
+
+    @classmethod
+    def of(cls, bucket: RunBucket) -> Bucket:
+        """From the bucket of a store."""
+        return cls(at=as_datetime(bucket.at), **{state.value: bucket.states[state] for state in State})
+
+
+class Facet(BaseModel):
+    """How many of the runs have this action, or this state."""
+
+    name: str
+    count: int
+
+
+class RunNumbers(BaseModel):
+    """How many runs there are for which all given conditions hold."""
+
+    #: all of them, the oldest first, up to now
+    buckets: list[Bucket]
+    #: how long each bucket is
+    seconds: int
+    #: the most frequent first, at most 100; journals and services as well
+    actions: list[Facet]
+    states: list[Facet]
+    total: int
+    #: nothing is missing; otherwise counting took too long, and there may be more than this up to ``stopped_at``
+    is_complete: bool
+    stopped_at: datetime | None
+
+    @classmethod
+    def of(cls, counts: RunCounts) -> RunNumbers:
+        """From the counts of a store."""
+        return cls(
+            buckets=[Bucket.of(bucket) for bucket in counts.buckets],
+            seconds=counts.seconds,
+            actions=[Facet(name=name, count=runs) for name, runs in counts.operations],
+            states=[Facet(name=state.value, count=runs) for state, runs in counts.states],
+            total=sum(runs for _, runs in counts.states),
+            is_complete=counts.stopped_at is None,
+            stopped_at=counts.stopped_at,
         )

@@ -230,3 +230,27 @@ async def test_a_run_is_started_again(served: Any, binp: Any) -> None:
     wrong = await served.http.post(f"/internal/runs/{first}/rerun", json={"arguments": {"x": "many"}})
     assert wrong.status_code == 422
     assert (await served.http.post("/internal/runs/5/rerun")).status_code == 404
+
+
+async def test_counts(runs: Any) -> None:
+    """Runs are counted by time, action and state, as a query finds them."""
+
+    async def counted(**params: Any) -> dict[str, Any]:
+        answer = await runs.get("/internal/runs/counts", params=params)
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    everything = await counted()
+    assert everything["actions"] == [{"name": "talk", "count": 3}, {"name": "fail", "count": 1}]
+    assert everything["states"] == [{"name": "succeeded", "count": 3}, {"name": "failed", "count": 1}]
+    assert (everything["total"], everything["is_complete"], everything["stopped_at"]) == (4, True, None)
+    assert everything["seconds"] == 60
+    for state, number in (("succeeded", 3), ("failed", 1), ("running", 0)):
+        assert sum(bucket[state] for bucket in everything["buckets"]) == number
+    week = await counted(q="since:7d", buckets=200)
+    assert (len(week["buckets"]) in (169, 170), week["seconds"], week["total"]) == (True, 3600, 4)
+    assert (await counted(q="luck"))["actions"] == [{"name": "fail", "count": 1}]
+    assert (await counted(label="odd"))["total"] == 0
+    assert (await runs.get("/internal/runs/counts", params={"q": "a:b"})).status_code == 422
+    assert (await runs.get("/internal/runs/counts", params={"limit": 1})).status_code == 422

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -119,6 +120,32 @@ class RunQuery:
     offset: int = 0
     #: at most 200
     limit: int = 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunBucket:
+    """The runs that came into being within some time."""
+
+    #: when it begins; microseconds since the epoch
+    at: int
+    #: how many there are in each state
+    states: Mapping[State, int]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunCounts:
+    """How many runs fit a query."""
+
+    #: how long each bucket is
+    seconds: int
+    #: all of them, the oldest first
+    buckets: tuple[RunBucket, ...]
+    #: operations that have any, the most frequent first, at most 100, and how many
+    operations: tuple[tuple[str, int], ...]
+    #: states that have any, and how many
+    states: tuple[tuple[State, int], ...]
+    #: counting took too long: there may be more than this that came into being up to then; None: that is all
+    stopped_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

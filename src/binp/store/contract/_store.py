@@ -14,6 +14,7 @@ from ._rows import (
     KeyVersion,
     RecordRow,
     Run,
+    RunCounts,
     RunPage,
     RunQuery,
     ScheduleRow,
@@ -149,6 +150,12 @@ class Store(Protocol):
 
     async def find_runs(self, query: RunQuery) -> RunPage:
         """A page of runs."""
+
+    async def count_runs(self, query: RunQuery, *, buckets: int = 60) -> RunCounts:
+        """How many runs fit *query*, in up to so many *buckets* of time (at most 200), which cover what it asks for.
+
+        ``before``, ``after``, ``offset`` and ``limit`` of the query play no part.
+        """
 
     async def get_services(self) -> list[ServiceRow]:
         """Every service that was ever seen or wanted, by name."""

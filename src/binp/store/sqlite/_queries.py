@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from binp.store.contract import RecordRow, Run, RunPage, RunQuery, ScheduleRow, ServiceRow, StepRow, Usage, as_datetime
+from binp.store.contract import (
+    RecordRow,
+    Run,
+    RunCounts,
+    RunPage,
+    RunQuery,
+    ScheduleRow,
+    ServiceRow,
+    StepRow,
+    Usage,
+    as_datetime,
+)
 
 from ._connect import connect_reader, explain
+from ._counts import Scale, Tally, Totals, count_each, is_tallied
 from ._ids import first_id, made_at
 from ._key_reads import KeyReads
 from ._open_run import STATES
@@ -34,6 +46,10 @@ _WORK, _PATIENCE = 0.05, 1.0
 
 #: runs on a page
 _MOST_RUNS = 200
+#: parts of a chart
+_MOST_BUCKETS = 200
+#: microseconds; how finely runs are counted beforehand
+_HOUR = 3_600_000_000
 #: records in one answer
 _MOST_RECORDS = 10_000
 
@@ -51,6 +67,7 @@ class Reader:
 
     def __init__(self, path: Path, clock: Callable[[], int]) -> None:
         self._path = path
+        self._clock = clock
         self._sql = statements()
         self._scratch: Scratch | None = None
         self.connection = connect_reader(path)
@@ -133,10 +150,41 @@ class Reader:
 
     def find_runs(self, query: RunQuery) -> RunPage:
         """A page of runs, newest first."""
-        # one transaction, so that a run is shown in the state that it was found by
+        # so that a run is shown in the state that it was found by
+        with self._still():
+            return self._page(query)
+
+    def count_runs(self, query: RunQuery, buckets: int) -> RunCounts:
+        """How many runs there are, in up to so many *buckets* of time."""
+        with self._still():
+            return self._count(replace(query, before=None, after=None), buckets)
+
+    def _count(self, query: RunQuery, buckets: int) -> RunCounts:
+        oldest = self._ask("oldest_id").fetchone()[0]
+        newest = max(self._clock(), made_at(self.newest_run())) + 1
+        start = made_at(oldest or 0) if query.since is None else max(query.since, made_at(0))
+        scale = Scale.of(
+            newest - 1 if oldest is None and query.since is None else start,
+            newest if query.until is None else min(query.until, newest),
+            max(1, min(buckets, _MOST_BUCKETS)),
+        )
+        totals, span = Totals(scale), _span(query)
+        if is_tallied(query):
+            tally = Tally(self._ask, query, self._name)
+            if scale.width >= _HOUR and tally.count(span, query, totals, _share):
+                return totals.result(self._names)
+        budget = _share()
+        source = self._source(query, budget)
+        if source is not None:
+            count_each(self._ask, source, span, totals, budget)
+        return totals.result(self._names)
+
+    @contextlib.contextmanager
+    def _still(self) -> Iterator[None]:
+        """A transaction: what others write meanwhile is not seen."""
         self.connection.execute("BEGIN")
         try:
-            return self._page(query)
+            yield
         finally:
             with contextlib.suppress(sqlite3.Error):
                 self.connection.execute("COMMIT")
@@ -190,6 +238,9 @@ class Reader:
         row = self._ask("find_name", (clean_name(text),)).fetchone()
         return None if row is None else row[0]
 
+    def _names(self, ids: Collection[int]) -> dict[int, str]:
+        return dict(self._ask("get_names", (orjson.dumps(list(ids)).decode(),)).fetchall())
+
     def _label(self, text: str) -> int | None:
         row = self._ask("find_label", (clean_name(text),)).fetchone()
         return None if row is None else row[0]
@@ -210,6 +261,10 @@ class Reader:
             return self.connection.execute(sql, parameters)
         except sqlite3.Error as error:
             raise explain(error, self._path) from error
+
+
+def _share() -> Budget:
+    return Budget(_WORK, _PATIENCE)
 
 
 def _span(query: RunQuery) -> Span:

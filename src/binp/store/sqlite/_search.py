@@ -14,7 +14,19 @@ import orjson
 from ._scratch import Scratch
 from ._wanted import Wanted
 
-__all__ = ["Ask", "Budget", "Children", "Everything", "Found", "Indexed", "Looker", "Source", "Span", "collect"]
+__all__ = [
+    "Ask",
+    "Budget",
+    "Children",
+    "Everything",
+    "Found",
+    "Fresh",
+    "Indexed",
+    "Looker",
+    "Source",
+    "Span",
+    "collect",
+]
 
 #: runs that are looked at one by one in a step: at first, at most
 _LOOKED, _MOST_LOOKED = 32, 256
@@ -112,6 +124,17 @@ class Everything:
     def step(self, span: Span, most: int) -> Step:
         """The next ids."""
         return _walk(self._ask, "walk_all", span, most)
+
+
+class Fresh:
+    """All runs that have not ended, or are not in the index yet."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+
+    def step(self, span: Span, most: int) -> Step:
+        """The next ids."""
+        return _walk(self._ask, "walk_fresh", span, most)
 
 
 class Looker:

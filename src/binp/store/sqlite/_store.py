@@ -21,6 +21,7 @@ from binp.store.contract import (
     Retention,
     Role,
     Run,
+    RunCounts,
     RunPage,
     RunQuery,
     ScheduleRow,
@@ -259,6 +260,10 @@ class SqliteStore:
     async def find_runs(self, query: RunQuery) -> RunPage:
         """A page of runs."""
         return await self._aside(lambda reader: reader.find_runs(query))
+
+    async def count_runs(self, query: RunQuery, *, buckets: int = 60) -> RunCounts:
+        """How many runs fit *query*, in up to so many *buckets* of time, which cover what it asks for."""
+        return await self._aside(lambda reader: reader.count_runs(query, buckets))
 
     async def get_services(self) -> list[ServiceRow]:
         """Every service that was ever seen or wanted, by name."""

@@ -31,6 +31,20 @@ FROM json_each(?) AS wanted CROSS JOIN document ON document.id = wanted.value;
 SELECT document.id, CAST(document.tokens || ' ' || replace(document.words, char(57345), ' ' || char(57345) || ' ') AS BLOB)
 FROM json_each(?) AS wanted CROSS JOIN document ON document.id = wanted.value;
 
+-- get_kinds: operation and state of runs
+SELECT run.id, run.operation, run.state FROM json_each(?) AS wanted CROSS JOIN run ON run.id = wanted.value;
+
+-- get_names: texts that are kept once
+SELECT id, text FROM name WHERE id IN (SELECT value FROM json_each(?));
+
+-- oldest_id: the smallest id of a run
+SELECT min(id) FROM run;
+
+-- walk_tally: how many runs there are of hours, operations and states, the last of these first
+SELECT hour, operation, state, runs FROM tally
+WHERE (hour, operation, state) < (:hour, :operation, :state) AND hour >= :first
+ORDER BY hour DESC, operation DESC, state DESC LIMIT :limit;
+
 -- The rest is asked of an index in memory, which also keeps where the words stand.
 
 -- scratch_make: the index

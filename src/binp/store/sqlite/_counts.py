@@ -1,0 +1,198 @@
+"""Count the runs that fit a query, by time, operation and state: from what is counted already, or one by one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+
+import orjson
+
+from binp.store.contract import Key, RunBucket, RunCounts, RunQuery, State, as_datetime
+
+from ._ids import first_id, made_at
+from ._open_run import CODES, STATES
+from ._search import Ask, Budget, Everything, Fresh, Source, Span
+
+__all__ = ["Scale", "Tally", "Totals", "count_each", "is_tallied"]
+
+_SECOND, _MINUTE, _HOUR, _DAY = 1_000_000, 60_000_000, 3_600_000_000, 86_400_000_000
+#: widths of buckets in microseconds; wider ones are whole days
+_WIDTHS = (_MINUTE, 5 * _MINUTE, 15 * _MINUTE, 30 * _MINUTE, _HOUR, 3 * _HOUR, 6 * _HOUR, 12 * _HOUR, _DAY)
+#: runs, or rows of the tally, that are counted in a step
+_STEP = 2000
+#: operations that are named
+_MOST_NAMED = 100
+_BEYOND = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Buckets of time."""
+
+    #: microseconds since the epoch, a multiple of the width
+    first: int
+    width: int
+    number: int
+
+    @classmethod
+    def of(cls, start: int, end: int, most: int) -> Scale:
+        """At most so many, as narrow as possible, from *start* up to *end*, which is not included."""
+        if end <= start:
+            return cls(start, _MINUTE, 0)
+        days = (end - start) // _DAY // most
+        # a bucket more than fits between them may be begun and not filled
+        for width in (*_WIDTHS, *(_DAY * (days + more) for more in (1, 2))):
+            first = start // width
+            number = (end - 1) // width - first + 1
+            if number <= most:
+                return cls(first * width, width, number)
+        # a single one: from the first moment on, in whole seconds
+        return cls(start, -(-(end - start) // _SECOND) * _SECOND, 1)
+
+    def place(self, at: int) -> int:
+        """Which bucket holds the moment *at*; what lies outside is counted in the nearest."""
+        return max(0, min((at - self.first) // self.width, self.number - 1))
+
+
+@dataclass(slots=True)
+class Totals:
+    """What was counted so far."""
+
+    scale: Scale
+    cells: Counter[tuple[int, int]] = field(default_factory=Counter)
+    operations: Counter[int] = field(default_factory=Counter)
+    #: up to where something was counted that is not known behind it: the newest such id
+    stopped: int | None = None
+
+    def add(self, at: int, operation: int, state: int, runs: int = 1) -> None:
+        """So many runs more."""
+        self.cells[self.scale.place(at), state] += runs
+        self.operations[operation] += runs
+
+    def stop(self, at: int | None) -> None:
+        """Behind this id not all is known; None: it is."""
+        if at is not None:
+            self.stopped = at if self.stopped is None else max(at, self.stopped)
+
+    def result(self, names: Callable[[Collection[int]], dict[int, str]]) -> RunCounts:
+        """All of it."""
+        scale = self.scale
+        buckets = [dict.fromkeys(STATES, 0) for _ in range(scale.number)]
+        states: Counter[State] = Counter()
+        for (place, code), runs in self.cells.items():
+            states[STATES[code]] += runs
+            if buckets:
+                buckets[place][STATES[code]] += runs
+        most = sorted(self.operations.items(), key=lambda item: (-item[1], item[0]))[:_MOST_NAMED]
+        named = names([operation for operation, _ in most])
+        return RunCounts(
+            seconds=scale.width // _SECOND,
+            buckets=tuple(
+                RunBucket(at=scale.first + place * scale.width, states=states) for place, states in enumerate(buckets)
+            ),
+            operations=tuple((named[operation], runs) for operation, runs in most),
+            states=tuple((state, states[state]) for state in STATES if states[state]),
+            stopped_at=None if self.stopped is None else as_datetime(made_at(self.stopped)),
+        )
+
+
+def is_tallied(query: RunQuery) -> bool:
+    """Whether operation and state of a run tell if it fits *query*."""
+    is_plain = not (query.journaled or query.journal is not None or query.labels or query.parent is not None)
+    return is_plain and all(condition.key in (Key.ACTION, Key.STATE) for condition in query.where)
+
+
+def count_each(ask: Ask, source: Source, span: Span, totals: Totals, budget: Budget) -> None:
+    """Count the runs of *source* in *span*, the newest first, as far as *budget* reaches."""
+    _count(ask, source, span, totals, budget, lambda operation, state: True)
+
+
+def _count(
+    ask: Ask, source: Source, span: Span, totals: Totals, budget: Budget, fits: Callable[[int, int], bool]
+) -> None:
+    while span.before - span.after > 1:
+        ids, reached = source.step(span, _STEP)
+        for run, operation, state in ask("get_kinds", (orjson.dumps(ids).decode(),)) if ids else ():
+            if fits(operation, state):
+                totals.add(made_at(run), operation, state)
+        if reached is None:
+            return
+        if budget.is_spent:
+            totals.stop(reached)
+            return
+        span = span.from_(reached)
+
+
+class Tally:
+    """What is counted already: how many runs there are of an hour, an operation and a state.
+
+    Args:
+        ask: Executes a statement.
+        query: What is asked for; :func:`is_tallied`.
+        name: The id of a text that is kept once.
+    """
+
+    def __init__(self, ask: Ask, query: RunQuery, name: Callable[[str], int | None]) -> None:
+        self._ask = ask
+        states = set(State) if query.states is None else set(query.states)
+        self._operations: set[int] | None = None if query.operation is None else _known((query.operation,), name)
+        self._refused: set[int] = set()
+        for condition in query.where:
+            if condition.key is Key.STATE:
+                named = {state for state in State if state.value in condition.values}
+                states = states - named if condition.negated else states & named
+            elif condition.negated:
+                self._refused |= _known(condition.values, name)
+            else:
+                found = _known(condition.values, name)
+                self._operations = found if self._operations is None else self._operations & found
+        self._states = {CODES[state] for state in states}
+
+    def count(self, span: Span, query: RunQuery, totals: Totals, work: Callable[[], Budget]) -> bool:
+        """Count what *span* holds: whole hours at once, what lies before and behind them one by one.
+
+        Returns:
+            Whether there is a whole hour in it; nothing is counted otherwise.
+        """
+        first = 0 if query.since is None else -(-query.since // _HOUR)
+        end = _BEYOND // _HOUR if query.until is None else query.until // _HOUR
+        if first >= end:
+            return False
+        whole = Span(
+            span.after if query.since is None else max(span.after, first_id(first * _HOUR) - 1),
+            span.before if query.until is None else min(span.before, first_id(end * _HOUR)),
+        )
+        self._count_hours(first, end, totals, work())
+        budget = work()
+        everything = Everything(self._ask)
+        _count(self._ask, everything, Span(whole.before - 1, span.before), totals, budget, self._fits)
+        _count(self._ask, everything, Span(span.after, whole.after + 1), totals, budget, self._fits)
+        _count(self._ask, Fresh(self._ask), whole, totals, work(), self._fits)
+        return True
+
+    def _count_hours(self, first: int, end: int, totals: Totals, budget: Budget) -> None:
+        key = (end, -1, -1)
+        while True:
+            given = {"hour": key[0], "operation": key[1], "state": key[2], "first": first, "limit": _STEP}
+            rows = self._ask("walk_tally", given).fetchall()
+            for hour, operation, state, runs in rows:
+                if self._fits(operation, state):
+                    totals.add(hour * _HOUR, operation, state, runs)
+            if len(rows) < _STEP:
+                return
+            key = rows[-1][:3]
+            if budget.is_spent:
+                totals.stop(first_id((key[0] + 1) * _HOUR))
+                return
+
+    def _fits(self, operation: int, state: int) -> bool:
+        return (
+            state in self._states
+            and operation not in self._refused
+            and (self._operations is None or operation in self._operations)
+        )
+
+
+def _known(texts: Sequence[str], name: Callable[[str], int | None]) -> set[int]:
+    return {found for text in texts if (found := name(text)) is not None}
