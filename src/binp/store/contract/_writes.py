@@ -13,6 +13,9 @@ T_co = TypeVar("T_co", covariant=True)
 class State(enum.StrEnum):
     """The state of a run."""
 
+    # that of the text, to which it is equal; the one of enumerations is neither that nor quick
+    __hash__ = str.__hash__
+
     #: waits to be started
     QUEUED = "queued"
     #: its function is being executed, or its end is being written

@@ -8,6 +8,7 @@ together, with one statement for each table.
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -46,6 +47,8 @@ __all__ = ["Batch"]
 #: a change of its fields: there is at least one for each write
 _change: Callable[[tuple[Any, ...]], Change] = functools.partial(tuple.__new__, Change)
 
+_kind_of = operator.attrgetter("kind")
+
 _QUEUED, _INTERRUPTED = CODES[State.QUEUED], CODES[State.INTERRUPTED]
 
 
@@ -70,7 +73,7 @@ class Batch:
 
     def apply(self) -> list[Any]:
         """Do all of the writes in their order; returns what each is acknowledged with."""
-        if not KEY_KINDS.isdisjoint({write.kind for write in self._writes}):
+        if not KEY_KINDS.isdisjoint(map(_kind_of, self._writes)):
             self._keys.load(self._writes)
         handlers = self._HANDLERS
         results = [handlers[write.kind](self, write) for write in self._writes]

@@ -92,11 +92,19 @@ class File:
 
         Many rows go into one execution, which holds the interpreter's lock only once. Returns how many were changed.
         """
-        return sum(self.connection.execute(sql, part).rowcount for sql, part in self._parts(name, values))
+        if not values:
+            return 0
+        execute = self.connection.execute
+        changed = 0
+        for sql, part in self._parts(name, values):
+            changed += execute(sql, part).rowcount
+        return changed
 
     def look_up(self, name: str, values: list[Any]) -> list[Any]:
         """What the question *name*, which takes one row and answers in JSON, has to say of all rows of *values*."""
         found: list[Any] = []
+        if not values:
+            return found
         for sql, part in self._parts(name, values):
             found += orjson.loads(self.connection.execute(sql, part).fetchone()[0])
         return found
@@ -200,8 +208,6 @@ class File:
 
     def _parts(self, name: str, values: list[Any]) -> Iterator[tuple[str, list[Any]]]:
         """Statements made of *name* that take several rows each, and the values that go into them."""
-        if not values:
-            return
         width = self._widths.get(name) or self._width_of(name)
         start = 0
         left = len(values) // width

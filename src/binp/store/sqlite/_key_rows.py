@@ -83,6 +83,8 @@ class Keys:
         self._file = file
         self._now = now
         self._keys: dict[tuple[str, str], Key] = {}
+        #: the same by their names as they are written in writes
+        self._given: dict[tuple[str, str], Key] = {}
 
     def load(self, writes: Sequence[Write]) -> None:
         """Read the versions of the keys that *writes* are about."""
@@ -90,13 +92,19 @@ class Keys:
 
     def load_names(self, names: Iterable[tuple[str, str]]) -> None:
         """Read the versions of keys, which are pairs of namespace and name."""
+        known, floor = self._given, self._file.keys.floor
         for given in names:
-            pair = clean(given[0]), clean(given[1])
-            if pair not in self._keys:
-                self._keys[pair] = Key(*pair, self._file.keys.floor)
+            if given not in known:
+                pair = clean(given[0]), clean(given[1])
+                key = self._keys.get(pair)
+                if key is None:
+                    key = self._keys[pair] = Key(*pair, floor)
+                known[given] = key
         wanted = list(self._keys.values())
         for statement in ("find_versions", "find_removed"):
-            values = [each for place, key in enumerate(wanted) for each in (place, key.namespace, key.name)]
+            values: list[Any] = []
+            for place, key in enumerate(wanted):
+                values += (place, key.namespace, key.name)
             for place, version, keep, exists, expires in self._file.look_up(statement, values):
                 key = wanted[place]
                 key.version = key.filed = version
@@ -106,7 +114,7 @@ class Keys:
 
     def find(self, namespace: str, name: str) -> Key:
         """The key, whether it exists or not."""
-        return self._keys[clean(namespace), clean(name)]
+        return self._given[namespace, name]
 
     def expire(self, key: Key) -> bool:
         """Remove the key if it has expired; whether it has."""

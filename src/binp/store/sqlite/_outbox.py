@@ -124,25 +124,28 @@ class Outbox:
         """
         write = receipt.write
         kind = write.kind
-        measure = _SIZES.get(kind)
-        try:
-            size = 0 if measure is None else measure(write)
-        except (TypeError, ValueError):
-            # something in it is no text: that is found out, and said, where it is written
-            size = 0
+        size = 0
+        if kind in _SIZES:
+            try:
+                size = _SIZES[kind](write)
+            except (TypeError, ValueError):
+                # something in it is no text: that is found out, and said, where it is written
+                size = 0
         receipt.size = size
+        is_leisurely = kind in LEISURELY
         with self._lock:
             if self._closed:
                 raise StoreClosed("the store is not open: nothing was written", fix="write while it is open")
-            is_leisurely = kind in LEISURELY
-            queued, characters = len(self._queue) + self._taken, self._characters + self._taken_characters
-            if is_bounded and (queued >= _MOST or characters >= _MOST_CHARACTERS):
-                failure = self._refuse(kind, is_leisurely, queued, characters)
-                if failure is not None:
-                    return failure
-            if not self._queue:
+            queue = self._queue
+            if is_bounded:
+                queued, characters = len(queue) + self._taken, self._characters + self._taken_characters
+                if queued >= _MOST or characters >= _MOST_CHARACTERS:
+                    failure = self._refuse(kind, is_leisurely, queued, characters)
+                    if failure is not None:
+                        return failure
+            if not queue:
                 self._first = time.monotonic()
-            self._queue.append(receipt)
+            queue.append(receipt)
             self._characters += size
             if is_leisurely:
                 receipt.hurry = self
@@ -276,7 +279,10 @@ _SIZES: dict[str, Callable[[Any], int]] = {
     SetObserved.kind: lambda write: len(write.status),
     AddRecord.kind: lambda write: len(write.message) + len(write.fields or ""),
     Import.kind: lambda write: sum(map(len, write.lines)),
-    SetKeys.kind: lambda write: sum(len(value) for _, value in write.items),
+    # most are of one key, which needs no loop
+    SetKeys.kind: lambda write: (
+        len(write.items[0][1]) if len(write.items) == 1 else sum(len(value) for _, value in write.items)
+    ),
     PutKey.kind: lambda write: len(write.value or ""),
     EndRun.kind: lambda write: len(write.result or "") + len(write.traceback or ""),
 }

@@ -148,7 +148,7 @@ class Runs:
             write.at,
             *self._file.names((write.level, write.source)),
             message if message.isascii() else clean(message),
-            None if fields is None else clean_text(fields),
+            fields if fields is None or (fields.isascii() and "\0" not in fields) else clean_text(fields),
         )
 
     def label(self, run: OpenRun, labels: Sequence[str]) -> bool:
@@ -180,6 +180,11 @@ class Runs:
 
     def store(self) -> None:
         """Put it all into the file."""
+        if self._changed:
+            self._store_changed()
+        self._forget()
+
+    def _store_changed(self) -> None:
         file = self._file
         begun: list[Any] = []
         whole: list[Any] = []
@@ -209,7 +214,6 @@ class Runs:
             labels = file.labels({label for label, _ in self._labels})
             file.put("insert_labels", [part for label, run in self._labels for part in (labels[label], run)])
         self._store_records()
-        self._forget()
 
     def _load(self) -> None:
         """Read what the file has of the runs that this batch is about, as far as it is not known."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import operator
 import secrets
 import sqlite3
 import threading
@@ -34,6 +35,7 @@ _BATCH = 4096
 
 _COMING_OR_GOING = frozenset({Join.kind, Leave.kind, Silence.kind})
 _ALONE = _COMING_OR_GOING | TENDING | {Import.kind}
+_kind_of = operator.attrgetter("write.kind")
 
 #: seconds for which writes wait for a file that does not take any, and between two attempts
 PATIENCE, _PROBE = 10.0, 1.0
@@ -291,7 +293,7 @@ class Writer:
 
     def _work(self, batch: list[Receipt]) -> None:
         """Commit *batch*; coming, going and what is done for the file itself are transactions of their own."""
-        if _ALONE.isdisjoint({receipt.write.kind for receipt in batch}):
+        if _ALONE.isdisjoint(map(_kind_of, batch)):
             self._commit(batch)
             return
         start = 0
@@ -314,9 +316,7 @@ class Writer:
 
     def _settle(self, batch: list[Receipt], outcomes: list[Any], changes: list[Change]) -> None:
         self.seq += len(changes)
-        awaited: list[Awaited] = []
-        for receipt, outcome in zip(batch, outcomes, strict=True):
-            awaited += receipt.settle(outcome)
+        awaited = Receipt.settle_all(batch, outcomes)
         self._outbox.settled(len(batch))
         self._post(awaited, changes)
 
