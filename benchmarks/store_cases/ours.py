@@ -51,8 +51,8 @@ class Contestant:
 
     async def get(self) -> object:
         """A key is read."""
-        found = await self.store.get_key(*key())
-        return None if found is None else json.loads(found.value)
+        found = await self.store.get_value(*key())
+        return None if found is None else json.loads(found)
 
     async def close(self) -> None:
         """Close the file."""

@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from store_cases.sql import KEYS
+
 #: seconds between two looks at how late the loop is, and for which a callback of a busy loop computes
 LOOK, BUSY = 0.001, 0.0002
 
@@ -98,6 +100,14 @@ def measure(loop: asyncio.AbstractEventLoop, opened: Any, asked: str) -> dict[st
     }
 
 
+def fill(loop: asyncio.AbstractEventLoop, opened: Any) -> None:
+    """Give every key a value: what is read is there."""
+    for _ in range(KEYS):
+        done = opened.put()
+        if inspect.isawaitable(done):
+            loop.run_until_complete(done)
+
+
 def main() -> None:
     """Serve rounds until standard input ends."""
     loop = asyncio.new_event_loop()
@@ -108,8 +118,12 @@ def main() -> None:
     if inspect.isawaitable(opened):
         opened = loop.run_until_complete(opened)
     print("ready", flush=True)
+    is_filled = False
     for line in sys.stdin:
         try:
+            if json.loads(line)[0] == "get" and not is_filled:
+                fill(loop, opened)
+                is_filled = True
             answer: object = measure(loop, opened, line)
         except Exception as error:  # noqa: BLE001 - the reason is printed beside the name
             print(json.dumps({"failed": f"{type(error).__name__}: {error}"}), flush=True)
