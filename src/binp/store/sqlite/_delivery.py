@@ -25,6 +25,8 @@ _logger = logging.getLogger("binp.store")
 _LATE = 0.001
 #: changes on their way to a loop that does not come to them, above which it is only told that there were some
 _MOST_CHANGES = 100_000
+#: seconds between two looks at whether the loop is busy while it is not
+_LOOK = 0.005
 #: seconds for which the loop lets go of the lock, and between two times: first, and after a while
 _PAUSE, _SOON, _LATER = 0.0001, 0.0002, 0.002
 
@@ -196,7 +198,7 @@ class Delivery:
             self._nudge_in(_SOON if self._nudges < 50 else _LATER)
         else:
             self._nudges = 0
-            self._nudge_in(_LATE if since else 0.01)
+            self._nudge_in(_LOOK)
 
     def _is_busy(self) -> bool:
         """Whether the loop has not waited for anything since the last look."""

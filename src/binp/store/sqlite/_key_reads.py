@@ -37,9 +37,9 @@ class KeyReads:
 
     def value(self, namespace: str, key: str) -> str | None:
         """The JSON text of one key, or None."""
-        names = clean(namespace), clean(key)
+        # without all that can be left out: this takes a few microseconds, and is done very often
+        names = namespace if namespace.isascii() else clean(namespace), key if key.isascii() else clean(key)
         try:
-            # without all that can be left out: this takes a few microseconds, and is done very often
             row = self._execute(self._get_value, names).fetchone()
         except sqlite3.Error:
             row = self._ask("get_value", names).fetchone()

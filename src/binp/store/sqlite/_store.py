@@ -217,7 +217,10 @@ class SqliteStore:
 
     async def get_value(self, namespace: str, key: str) -> str | None:
         """The JSON text of one key, or None. Read at once as well, and nothing is read that is not needed."""
-        return self._opened().keys.value(namespace, key)
+        point = self._point
+        if point is None or self._is_forked:
+            point = self._opened()
+        return point.keys.value(namespace, key)
 
     async def get_key_history(self, namespace: str, key: str, *, after: int = 0, limit: int = 100) -> list[KeyVersion]:
         """What is kept of the versions of a key behind *after*, the newest first; at most 1,000."""
