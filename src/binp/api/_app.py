@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 from starlette.routing import Route
 
-from . import _actions, _database, _journals, _kv, _runs, _schedules, _services, _sockets
+from . import _about, _actions, _database, _journals, _kv, _runs, _schedules, _services, _sockets
 from ._events import EventStream
 from ._platform import Platform
 from ._problems import handle_problems
@@ -24,7 +24,7 @@ def create_app(platform: Platform) -> FastAPI:
         app.add_route(path, lambda request: reference(app, request), include_in_schema=False)
     app.state.platform = platform
     handle_problems(app)
-    for module in (_actions, _journals, _services, _schedules, _runs, _kv, _database, _sockets):
+    for module in (_actions, _journals, _services, _schedules, _runs, _kv, _database, _about, _sockets):
         app.include_router(module.router)
     stream = EventStream(platform.home.ring)
     app.router.routes.append(Route("/events", stream, methods=None, name="events", include_in_schema=False))

@@ -10,6 +10,9 @@ export type RunList = Schemas["RunList"];
 export type RecordInfo = Schemas["RecordInfo"];
 export type ServiceInfo = Schemas["Info"];
 export type ScheduleInfo = Schemas["ScheduleInfo"];
+export type Health = Schemas["DatabaseHealth"];
+export type Retention = Schemas["RetentionInfo"];
+export type Keeping = Schemas["Keeping"];
 export type KeyInfo = Schemas["Key"];
 export type KeyDetail = Schemas["KeyDetail"];
 export type KeyState = Schemas["KeyState"];
@@ -49,10 +52,10 @@ export class Problem extends Error {
   readonly fix: string | null;
   readonly errors: FieldError[];
 
-  constructor(status: number, detail: string, fix: string | null = null, errors: FieldError[] = []) {
+  constructor(status: number, detail: string, fix: string | null | undefined = null, errors: FieldError[] = []) {
     super(detail);
     this.status = status;
-    this.fix = fix;
+    this.fix = fix ?? null;
     this.errors = errors;
   }
 
@@ -72,6 +75,13 @@ const listeners = new Set<() => void>();
 /** Call *listener* whenever the server says that nobody is logged in. */
 export function onLoggedOut(listener: () => void): void {
   listeners.add(listener);
+}
+
+const watchers = new Set<() => void>();
+
+/** Call *watcher* whenever the server says that it cannot do what it was asked for at present. */
+export function onUnavailable(watcher: () => void): void {
+  watchers.add(watcher);
 }
 
 /** Make the address of something below the root of the application, wherever that is mounted. */
@@ -109,6 +119,7 @@ async function send<P extends keyof paths, M extends Method>(
 /** What a refusal says. */
 export async function problemOf(response: Response): Promise<Problem> {
   if (response.status === 401) for (const listener of listeners) listener();
+  if (response.status === 503) for (const watcher of watchers) watcher();
   const said = (await response.json().catch(() => ({}))) as { detail?: unknown; fix?: string; errors?: FieldError[] };
   const detail = typeof said.detail === "string" ? said.detail : `${response.status} ${response.statusText}`;
   return new Problem(response.status, detail, said.fix ?? null, said.errors ?? []);
