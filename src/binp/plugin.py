@@ -200,10 +200,10 @@ async def _live(
             waiting.cancel()
     finally:
         presence.withdraw()
-        await _shut_down(server, serving, home)
+        await _shut_down(server, serving, home, cancel)
 
 
-async def _shut_down(server: uvicorn.Server, serving: asyncio.Task[None], home: Home) -> None:
+async def _shut_down(server: uvicorn.Server, serving: asyncio.Task[None], home: Home, cancel: Cancel) -> None:
     # a home that is being closed has forgotten its settings
     grace = home.settings.grace
     for each in getattr(server, "servers", ()):
@@ -211,6 +211,7 @@ async def _shut_down(server: uvicorn.Server, serving: asyncio.Task[None], home: 
     _logger.info("shutdown: listener closed")
     await _hear_out(server, grace * _FIRST_WORD)
     home.begin_shutdown()
+    cancel.extend(home.patience)
     server.config.timeout_graceful_shutdown = grace * _REQUESTS  # type: ignore[assignment]  # asyncio takes any number
     server.should_exit = True
     try:

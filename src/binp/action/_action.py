@@ -79,6 +79,7 @@ class Action:
         when_full: Literal["queue", "skip", "replace"] = "queue",
         confirm: str | Callable[..., str] | None = None,
         keep: timedelta | int | None = None,
+        grace: float | timedelta | str | None = None,
     ) -> Callable[[Function], Function]: ...
 
     def __call__(
@@ -99,6 +100,7 @@ class Action:
         when_full: Literal["queue", "skip", "replace"] = "queue",
         confirm: str | Callable[..., str] | None = None,
         keep: timedelta | int | None = None,
+        grace: float | timedelta | str | None = None,
     ) -> Any:
         """Make an action of a function.
 
@@ -120,6 +122,9 @@ class Action:
             confirm: What is asked before somebody starts it by hand: a text, or a function of its arguments.
             keep: For how long its runs are kept after their end, or how many, the newest. By default the settings
                 decide, ``[binp.retention]``, as they do where they name this action.
+            grace: How long a shutdown waits for its runs, from its first signal: seconds, or as ``"3h"``, ``"90min"``.
+                The process goes on for them alone, and leaves the database to the next one meanwhile. By default as
+                long as for all others, within the setting of the same name.
 
         These rules hold for what is started; a direct call of the function is just that call.
 
@@ -135,6 +140,7 @@ class Action:
             when_full=when_full,
             confirm=confirm,
             keep=keep,
+            grace=grace,
         )
         if function is None:
             return lambda given: self._add(given, name, description, policy)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -10,6 +12,11 @@ from binp.operations import Concurrency, Policy, Retry, WhenFull
 from buvar.names import did_you_mean
 
 __all__ = ["policy_of"]
+
+#: seconds of the units that a time can be written in
+_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(d|h|min|m|s)")
+_SPAN = re.compile(rf"(?:{_PART.pattern})+")
 
 
 def policy_of(
@@ -22,6 +29,7 @@ def policy_of(
     when_full: str,
     confirm: str | Callable[..., str] | None,
     keep: timedelta | int | None,
+    grace: float | timedelta | str | None,
 ) -> Policy:
     """The policy that the options of ``@binp.action`` say.
 
@@ -44,7 +52,25 @@ def policy_of(
         concurrency=_concurrency(places, per, when_full),
         confirm=confirm,
         keep=keep,
+        grace=_seconds(grace),
     )
+
+
+def _seconds(grace: object) -> float | None:
+    seconds: object = grace
+    if isinstance(grace, timedelta):
+        seconds = grace.total_seconds()
+    elif isinstance(grace, str) and (found := _SPAN.fullmatch(grace.replace(" ", ""))) and found.group():
+        seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(found.group()))
+    if seconds is None:
+        return None
+    is_time = isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 < seconds < math.inf
+    if not is_time:
+        raise BinpError(
+            f"grace={grace!r} does not say how long a shutdown waits",
+            fix='write seconds, as grace=600, or grace="3h", "90min", "1h30min", or a timedelta, or leave it out',
+        )
+    return float(seconds)  # type: ignore[arg-type]  # looked at above
 
 
 def _check_keep(keep: object) -> None:

@@ -73,7 +73,7 @@ class _Serving:
         turn = self._turn
         try:
             binp = self._order.load()
-            binp.home.has_schedules = False
+            binp.home.has_schedules = binp.home.has_patience = False
             self._config = None if binp.home.config is None else str(binp.home.config)
             turn.watch(self._files())
             status, _ = serve(binp, bind=self._bind, signals=turn.signals, plugins=(self._keep_watch,))

@@ -67,6 +67,8 @@ class Home:
         self.has_app = False
         #: where it is served, runs start by the clock; not while its file is being written
         self.has_schedules = True
+        #: a shutdown waits for what asked for that; not while its file is being written
+        self.has_patience = True
         #: path of the configuration file
         self.config = config
         #: the database that its parts are bound to; None for the setting
@@ -141,6 +143,11 @@ class Home:
     def is_hurried(self) -> bool:
         """Whether what was in flight was told to end at once."""
         return self._life is not None and self._life.hurried.is_set()
+
+    @property
+    def patience(self) -> float:
+        """Seconds that a shutdown may go on for runs that asked for it, longer than for all others."""
+        return 0.0 if self._life is None else self._life.patience
 
     @property
     def settings(self) -> Settings:

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from binp.runs import (
+    ActiveRun,
     LogCapture,
     OutputCapture,
     Runs,
@@ -19,6 +20,7 @@ from binp.runs import (
     current_journal,
     current_run,
     drain,
+    in_words,
 )
 from binp.store.contract import Change, Role, Store
 from buvar import config, context, di
@@ -39,6 +41,10 @@ _DRAIN, _CANCEL, _SERVICES = 0.6, 0.75, 0.95
 _SHORT_GRACE = 2.0
 #: seconds for threads to end that have nothing left to do, and between two looks at them
 _THREADS, _TICK = 0.2, 0.002
+#: seconds that a run has to end when its own grace is over
+_LAST = 5.0
+#: why a run is cancelled
+_REASON = "cancelled: the process was shut down"
 
 
 class Life:
@@ -73,6 +79,8 @@ class Life:
         #: says what blocks the loop, while the app is served
         self._watchdog: Watchdog | None = None
         self._grace = self._deadline = 0.0
+        #: runs that it was said of that they are waited for
+        self._told: set[int] = set()
         self._steps: dict[str, asyncio.Task[None]] = {}
         home.ring.open(store.feed)
         self._captures = (OutputCapture(), LogCapture())
@@ -156,7 +164,7 @@ class Life:
             # the last writes of a home that is being closed: everybody who would want to know has been told of the end
             return
         ring = self._home.ring
-        if ring.feed != self.store.feed:
+        if ring.feed != self.store.feed and not self.is_ending:
             # another process has taken the database over, and counts anew: readers are told of a gap
             ring.open(self.store.feed)
         ring.publish(changes)
@@ -188,6 +196,12 @@ class Life:
         self._say("streams ended")
         self.runs.stop_accepting()
         self._say("claiming stopped")
+        for run in self._awaited():
+            if run.grace is not None:
+                self.loop.call_later(run.grace, run.cancel, f"{_REASON}, and its grace is over")
+        if self._awaited():
+            # the next one may come from here on
+            self.store.expect_heir()
 
     async def wind_down(self) -> None:
         """Drain, cancel what is left, and stop the services: nothing runs any more, the store is still open."""
@@ -213,15 +227,9 @@ class Life:
         # else all that is the parent's, and the store refuses to be used
 
     async def _drain(self) -> None:
-        drained = asyncio.ensure_future(drain(self.runs, self._left(_DRAIN)))
-        hurry = asyncio.ensure_future(self.hurried.wait())
-        try:
-            await asyncio.wait({drained, hurry}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            drained.cancel()
-            hurry.cancel()
+        await self._drained(self._hasty, self._left(_DRAIN))
         self._say("drained")
-        left = await cancel_all(self.runs, "cancelled: the process was shut down", max(0.5, self._left(_CANCEL)))
+        left = await cancel_all(self.runs, self._hasty, _REASON, max(0.5, self._left(_CANCEL)))
         self._say(f"cancelled what was left: {len(left)} did not stop" if left else "cancelled what was left")
 
     async def _wind_down(self) -> None:
@@ -236,6 +244,61 @@ class Life:
             except Exception:
                 _logger.exception("%r could not be shut down", part)
         self._say("services stopped")
+        await self._taken("outlast", self._outlast)
+
+    async def _drained(self, pending: Callable[[], list[ActiveRun]], timeout: float) -> None:
+        """Wait until none are *pending*, or a second signal comes."""
+        drained = asyncio.ensure_future(drain(pending, timeout))
+        hurry = asyncio.ensure_future(self.hurried.wait())
+        try:
+            await asyncio.wait({drained, hurry}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            drained.cancel()
+            hurry.cancel()
+
+    async def _outlast(self) -> None:
+        """Everything else has ended: leave the database to the next process, and wait for what asked for it."""
+        if not self._awaited():
+            return
+        self.store.hand_over()
+        self._say("the database is left to the next process")
+        while self._awaited():
+            self._tell_awaited()
+            # what they start meanwhile is told of as well
+            await self._drained(self._awaited, 1.0)
+        await cancel_all(self.runs, lambda: self.runs.ending, _REASON, _LAST)
+        self._say("ended what was waited for")
+
+    @property
+    def patience(self) -> float:
+        """Seconds from now until the grace of the last run that is waited for is over, and it had time to end."""
+        graces = [run.grace for run in self._awaited() if run.grace is not None]
+        return max(graces) - self._waited() + _LAST + 1.0 if graces else 0.0
+
+    def _waited(self) -> float:
+        """Seconds since the shutdown began."""
+        return self.loop.time() - (self._deadline - self._grace)
+
+    def _awaited(self) -> list[ActiveRun]:
+        """The runs that asked to be waited for, as long as that may be."""
+        if not self.is_serving or not self._home.has_patience or self.hurried.is_set():
+            return []
+        waited = self._waited()
+        return [run for run in self.runs.ending if run.grace is not None and run.grace > waited and not run.is_queued]
+
+    def _hasty(self) -> list[ActiveRun]:
+        """The runs that are to end with everything else."""
+        awaited = self._awaited()
+        return [run for run in self.runs.ending if run not in awaited]
+
+    def _tell_awaited(self) -> None:
+        for run in self._awaited():
+            if run.id not in self._told and run.grace is not None:
+                self._told.add(run.id)
+                left = in_words(run.grace - self._waited())
+                # also said where nobody listens to what is of no importance
+                text = "shutdown: waiting up to %s for run %s of action %s; SIGTERM again to cancel it now"
+                _logger.warning(text, left, run.id, run.operation)
 
     async def _close(self) -> None:
         await self.wind_down()

@@ -71,5 +71,7 @@ class Policy:
     concurrency: Concurrency | None = None
     #: what is asked before it is started by hand: a text, or a function of its arguments that gives one
     confirm: str | Callable[..., str] | None = None
+    #: seconds that a shutdown waits for its runs; None for as long as for all others
+    grace: float | None = None
     #: for how long its runs are kept after their end, or how many; None for what the settings say
     keep: timedelta | int | None = None

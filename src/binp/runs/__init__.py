@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ._active import Acknowledged, ActiveRun, Kept, current_journal, current_run, entered, now, quietly
-from ._drain import cancel_all, drain
+from ._drain import cancel_all, drain, in_words
 from ._errors import AlreadyStarted, TooManyRuns
 from ._handle import RunCancelled, RunHandle, RunLost, RunSkipped
 from ._life import Outcome, RunTimedOut, Trigger, settle, text_of
@@ -44,6 +44,7 @@ __all__ = [
     "current_run",
     "drain",
     "entered",
+    "in_words",
     "now",
     "quietly",
     "settle",

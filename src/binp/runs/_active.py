@@ -158,6 +158,7 @@ class ActiveRun:
         again: Run | None = None,
         tracing: Tracing | None = None,
         masks: Masks | None = None,
+        grace: float | None = None,
     ) -> None:
         self.id = id
         self.operation = operation
@@ -167,6 +168,8 @@ class ActiveRun:
         self.actor = actor
         #: it is the life of a service, or belongs to one: it ends when that is stopped, not by itself
         self.in_service = in_service
+        #: seconds that a shutdown waits for it; None for as long as for all others
+        self.grace = grace
         #: the innermost function that the platform started this run for; its own journal adopts the run once
         self.adoptable: Callable[..., Any] | None = None
         self.started = time.monotonic_ns()

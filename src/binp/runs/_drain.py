@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from binp.store.contract import State
@@ -13,13 +14,16 @@ from ._life import Outcome
 if TYPE_CHECKING:
     from ._runs import Runs
 
-__all__ = ["cancel_all", "drain"]
+__all__ = ["cancel_all", "drain", "in_words"]
+
+#: the runs that are to end now
+Pending = Callable[[], list[ActiveRun]]
 
 
-async def drain(runs: Runs, timeout: float) -> bool:
-    """Wait up to *timeout* seconds until the runs in flight have ended, services aside. False if some have not."""
+async def drain(pending: Pending, timeout: float) -> bool:
+    """Wait up to *timeout* seconds until there are none that are *pending*. False if there are some."""
     deadline = asyncio.get_running_loop().time() + timeout
-    while runs.ending:
+    while pending():
         left = deadline - asyncio.get_running_loop().time()
         if left <= 0:
             return False
@@ -27,22 +31,32 @@ async def drain(runs: Runs, timeout: float) -> bool:
     return True
 
 
-async def cancel_all(runs: Runs, reason: str, timeout: float) -> list[ActiveRun]:
-    """Cancel every run in flight and wait for their ends. What does not end in time is recorded as cancelled.
+async def cancel_all(runs: Runs, pending: Pending, reason: str, timeout: float) -> list[ActiveRun]:
+    """Cancel every run that is *pending* and wait for their ends. What does not end in time is recorded as cancelled.
 
     Returns:
         The runs that did not end when they were asked to: their functions swallow it, or are in threads.
     """
-    for run in runs.ending:
+    for run in pending():
         # what waits is let go by its queue, and goes on in the next process
         if not run.is_queued:
             run.cancel(reason)
-    await drain(runs, timeout)
-    left = runs.ending
+    await drain(pending, timeout)
+    left = pending()
     for run in left:
         if run.task is not None:
             run.task.cancel()
-    await drain(runs, 1.0)
-    for run in runs.ending:
+    await drain(pending, 1.0)
+    for run in pending():
         runs.finish(run, Outcome(State.CANCELLED, message=f"{reason}; its function could not be stopped"))
     return left
+
+
+def in_words(seconds: float) -> str:
+    """A time as one says it: ``2 h 59 min``, ``4 min``, ``30 s``."""
+    whole = max(1, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    hours, minutes = divmod(whole // 60, 60)
+    parts = [f"{hours} h"] * bool(hours) + [f"{minutes} min"] * bool(minutes)
+    return " ".join(parts)

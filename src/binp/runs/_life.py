@@ -11,14 +11,14 @@ from typing import Any
 
 from binp.errors import BinpError
 from binp.operations import as_text, is_async, shorten
-from binp.store.contract import Ack, EndRun, State
+from binp.store.contract import Ack, EndRun, State, StoreError
 from buvar import di
 
 from ._active import MESSAGE_LIMIT, Acknowledged, ActiveRun, now
 from ._threads import Threads, call_function
 from ._traceback import traceback_of
 
-__all__ = ["Outcome", "RunTimedOut", "Trigger", "end_of", "execute", "outcome_of", "settle", "text_of"]
+__all__ = ["Outcome", "RunTimedOut", "Trigger", "end_of", "execute", "missing", "outcome_of", "settle", "text_of"]
 
 #: seconds that the teardown of injected dependencies may take
 TEARDOWN_LIMIT = 30.0
@@ -98,6 +98,12 @@ def end_of(run: ActiveRun, outcome: Outcome) -> EndRun:
         attempt=run.attempt if run.attempt > 1 else None,
         journal=run.journal,
     )
+
+
+def missing(run: ActiveRun, error: StoreError) -> None:
+    """Say that the row of *run* could not be written."""
+    text = "the run of %r is missing in the history; it is executed all the same"
+    _logger.error(text, run.operation, exc_info=error)
 
 
 async def settle(ack: Ack[Any] | Acknowledged) -> Any:

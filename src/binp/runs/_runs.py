@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any
 
 from binp.operations import BoundCall, Operation, Operations
@@ -16,14 +16,14 @@ from ._dispatch import Dispatch
 from ._errors import AlreadyStarted, TooManyRuns
 from ._execution import Execution, carry_out
 from ._handle import RunCancelled, RunHandle
-from ._life import Outcome, Trigger, end_of, outcome_of, settle
+from ._life import Outcome, Trigger, end_of, missing, outcome_of, settle
 from ._logs import refresh
 from ._masks import MASKED, Masks
 from ._queue import Queue
 from ._threads import Threads
 from ._tracing import Tracing
 from ._version import Versions
-from ._watch import Watch
+from ._watch import Watch, cancel_asked
 
 __all__ = ["Runs"]
 
@@ -95,6 +95,8 @@ class Runs:
         journal = operation if operation.kind == "journal" else self._operations.find("journal", operation.function)
         refresh()
         masks = Masks.of(secrets, parent.masks if parent else None)
+        # whoever waits for a run waits for what it needs
+        graces = (operation.policy.grace, parent.grace if parent else None)
         run = ActiveRun(
             store=self.store,
             id=self.store.new_id(),
@@ -106,6 +108,7 @@ class Runs:
             again=again,
             tracing=self._tracing,
             masks=masks,
+            grace=max((one for one in graces if one is not None), default=None),
         )
         ack = self.store.write(
             BeginRun(
@@ -208,6 +211,7 @@ class Runs:
             epoch=row.epoch,
             seq=row.records,
             tracing=self._tracing,
+            grace=operation.policy.grace,
         )
         run.is_queued, run.origin, run.attempt = True, row.origin, row.attempt
         self._active[run.id] = run
@@ -262,6 +266,9 @@ class Runs:
                 run = self._active.get(change.id)
                 if run is not None:
                     run.cancel("cancelled")
+        if not changes and self._active:
+            # what was asked for in between was not told
+            self._task(cancel_asked(self.store, self.active), "binp cancel", self.context())
         self.watch.obey(changes)
         self._queue.obey(changes)
         self._dispatch.obey(changes)
@@ -291,9 +298,10 @@ class Runs:
         execution: Execution,
         context: contextvars.Context,
     ) -> asyncio.Task[None]:
-        live = self._live(run, handle, ack, execution)
-        name = f"run {run.id} {run.operation}"
-        task = asyncio.get_running_loop().create_task(live, name=name, context=context)
+        return self._task(self._live(run, handle, ack, execution), f"run {run.id} {run.operation}", context)
+
+    def _task(self, work: Coroutine[Any, Any, None], name: str, context: contextvars.Context) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work, name=name, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -315,7 +323,7 @@ class Runs:
                 # whoever started it gets the error from the same acknowledgement
                 self._forget(run, handle, Outcome(State.FAILED, error=error, message=error.what))
                 return
-            self._missing(run, error)
+            missing(run, error)
             outcome = await carry_out(run, execution, self.threads)
         else:
             outcome = await self._execute_in_turn(run, execution)
@@ -358,7 +366,7 @@ class Runs:
         try:
             await ack
         except StoreError as error:
-            self._missing(run, error)
+            missing(run, error)
         except asyncio.CancelledError as error:
             return outcome_of(run, error)
         return await carry_out(run, execution, self.threads)
@@ -378,10 +386,6 @@ class Runs:
                 await asyncio.wait([task])
             raise
 
-    def _missing(self, run: ActiveRun, error: StoreError) -> None:
-        text = "the run of %r is missing in the history; it is executed all the same"
-        _logger.error(text, run.operation, exc_info=error)
-
     async def _write_end(self, run: ActiveRun, outcome: Outcome) -> None:
         try:
             written = await settle(self.finish(run, outcome))
@@ -392,6 +396,5 @@ class Runs:
             return
         # one that was cancelled while it waited had its end written with that
         if not written and not run.is_queued:
-            _logger.warning(
-                "run %s of %r had been ended by somebody else before it %s", run.id, run.operation, outcome.state
-            )
+            text = "run %s of %r had been ended by somebody else before it %s"
+            _logger.warning(text, run.id, run.operation, outcome.state)

@@ -1,15 +1,16 @@
-"""Wait for the end of runs, wherever they are executed."""
+"""Look after runs by what the history says: wait for their ends, and see who asked for them to be cancelled."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
 
-from binp.store.contract import FINISHED, Change, Run, Store
+from binp.store.contract import FINISHED, Change, Run, Store, StoreError
 
+from ._active import ActiveRun
 from ._handle import RunLost
 
-__all__ = ["Watch"]
+__all__ = ["Watch", "cancel_asked"]
 
 #: seconds after which it is looked again, although no change was told
 _LOOK = 5.0
@@ -61,3 +62,15 @@ class Watch:
         for run in [run for run in self._waiting if run in runs]:
             for one in self._waiting[run]:
                 one.set()
+
+
+async def cancel_asked(store: Store, active: Sequence[ActiveRun]) -> None:
+    """Cancel those of the *active* runs that somebody asked for, by what their rows say."""
+    for run in active:
+        try:
+            row = await store.get_run(run.id)
+        except StoreError:
+            # it is closed: nothing is in flight any more
+            return
+        if row is not None and row.cancel_requested:
+            run.cancel("cancelled")

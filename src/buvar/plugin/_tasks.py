@@ -26,10 +26,12 @@ _log = logging.getLogger("buvar.plugin")
 class Watch:
     """Whether a task, or a task that it started, looks at a `Cancel`."""
 
-    __slots__ = ("cancel", "seen")
+    __slots__ = ("cancel", "more", "seen")
 
     def __init__(self, cancel: asyncio.Event) -> None:
         self.cancel = cancel
+        #: seconds that it asked for beside those that everybody has
+        self.more = 0.0
         # an event of another class tells nobody who looks at it, so everybody is trusted to
         self.seen = not isinstance(cancel, Cancel)
 
@@ -51,10 +53,22 @@ class Cancel(asyncio.Event):
         self._note()
         return await super().wait()
 
-    def _note(self) -> None:
+    def extend(self, seconds: float) -> None:
+        """Give the task that calls this *seconds* more to end by itself than others have.
+
+        It is to be called before its time is over; what counts is the longest that was asked for. A task that knows
+        what it waits for asks for as long as that may take; a second signal cancels it all the same.
+        """
+        watch = self._note()
+        if watch is not None:
+            watch.more = max(watch.more, seconds)
+
+    def _note(self) -> Watch | None:
         watch = watching.get()
-        if watch is not None and watch.cancel is self:
-            watch.seen = True
+        if watch is None or watch.cancel is not self:
+            return None
+        watch.seen = True
+        return watch
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -214,7 +228,12 @@ class TaskRunner:
         tasks = self._pending()
         if tasks:
             await asyncio.wait(tasks, timeout=max(0.0, deadline - now()))
-        await self._cancel_in_order(self._jobs)
+        await self._cancel_in_order([job for job in self._jobs if not job.watch.more])
+        # what asked for more time ends last, each when its own is over
+        for job in sorted(self._jobs, key=lambda one: one.watch.more):
+            if job.task is not None and not job.task.done():
+                await asyncio.wait({job.task}, timeout=max(0.0, deadline + job.watch.more - now()))
+                await self._cancel_in_order([job])
 
     async def _cancel_in_order(self, jobs: Iterable[Job]) -> None:
         now = asyncio.get_running_loop().time

@@ -429,6 +429,13 @@ async def test_what_a_killed_process_queued_is_executed_by_another(tmp_path):
         ({"concurrency": 0}, "lets nothing run"),
         ({"per": "room"}, "say how many with concurrency=1"),
         ({"concurrency": 1, "when_full": "skp"}, "did you mean 'skip'?"),
+        ({"grace": 0}, "grace=0 does not say how long a shutdown waits"),
+        ({"grace": -1.5}, "write seconds, as grace=600"),
+        ({"grace": True}, "grace=True"),
+        ({"grace": float("nan")}, "grace=nan"),
+        ({"grace": "soon"}, "grace='soon'"),
+        ({"grace": ""}, "grace=''"),
+        ({"grace": "3 h x"}, "grace='3 h x'"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, text):
@@ -436,3 +443,27 @@ def test_options_that_make_no_sense_are_refused(options, text):
     with pytest.raises(BinpError) as caught:
         BINP().action(**options)
     assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("grace", "seconds"),
+    [
+        (None, None),
+        (600, 600.0),
+        (0.5, 0.5),
+        (timedelta(hours=3), 10800.0),
+        ("3h", 10800.0),
+        ("90min", 5400.0),
+        ("1h 30m", 5400.0),
+        ("1.5 s", 1.5),
+        ("1d", 86400.0),
+    ],
+)
+def test_grace_is_written_in_many_ways(binp, grace, seconds):
+    """How long a shutdown waits is seconds, a timedelta, or a text with units."""
+
+    @binp.action(grace=grace)
+    def work() -> None:
+        """Does nothing."""
+
+    assert binp.action.find(work).policy.grace == seconds

@@ -135,6 +135,28 @@ async def test_grace_ends():
     assert isinstance(result, asyncio.CancelledError)
 
 
+async def test_a_task_that_asks_for_more_time_has_it():
+    """PLG-08: `Cancel.extend` gives the task that calls it, and no other, more seconds to end by itself."""
+    cancel, order = plugin.Cancel(), []
+
+    async def waits(name, more, event):
+        await cancel.wait()
+        cancel.extend(more)
+        try:
+            await event.wait()
+        finally:
+            order.append(name)
+
+    never, ready = asyncio.Event(), asyncio.Event()
+    asyncio.get_running_loop().call_later(0.01, cancel.set)
+    asyncio.get_running_loop().call_later(1.0, ready.set)
+    jobs = [waits("patient", 100, ready), waits("brief", 0.2, never), waits("usual", 0, never)]
+    results = await plugin.run(jobs, evt_cancel=cancel, cancel_timeout=0.1)
+
+    assert [type(result) for result in results] == [type(None), asyncio.CancelledError, asyncio.CancelledError]
+    assert order == ["usual", "brief", "patient"]
+
+
 async def test_a_cancel_of_someone_else_does_not_count():
     """PLG-08: grace is for those who look at this stage's Cancel, not at another."""
     cancel, other = plugin.Cancel(), plugin.Cancel()

@@ -72,6 +72,23 @@ class Store(Protocol):
             StoreError: it cannot be opened; the message says why.
         """
 
+    def expect_heir(self) -> None:
+        """This process is about to end: who opens the database from here on waits for it, and is not refused.
+
+        Raises:
+            StoreClosed: the store is not open.
+        """
+
+    def hand_over(self) -> None:
+        """Leave the database to whoever opens it from here on, in whatever group; go on as a client of that process.
+
+        What waits and what is written meanwhile is written through that one. As long as nobody comes, and when that one
+        goes first, this process is the owner. Nothing but :meth:`close` ends it.
+
+        Raises:
+            StoreClosed: the store is not open.
+        """
+
     async def close(self) -> None:
         """Commit what is queued, acknowledge it, and let go of files, threads and sockets. Idempotent."""
 

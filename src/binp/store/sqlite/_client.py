@@ -48,7 +48,7 @@ class Succession(Protocol):
     """What decides on the role of this process."""
 
     def take_over(self) -> bool:
-        """Take the role of the owner if it has become free."""
+        """Take the role of the owner if it has become free, and nobody else is to have it."""
 
     def owner_socket(self) -> str | None:
         """Where the owner listens, if there is one for this process."""
@@ -68,9 +68,12 @@ class Client:
         outbox: What is to be written.
         delivery: Where results and changes go.
         succession: Decides on the role.
+        before: What this process was as a client before: its writes are numbered on.
     """
 
-    def __init__(self, node: Node, outbox: Outbox, delivery: Delivery, succession: Succession) -> None:
+    def __init__(
+        self, node: Node, outbox: Outbox, delivery: Delivery, succession: Succession, before: Client | None = None
+    ) -> None:
         self._node = node
         self._outbox = outbox
         self._delivery = delivery
@@ -80,11 +83,16 @@ class Client:
         #: characters in it
         self._characters = 0
         self._landing = threading.Condition()
-        self._number = 0
-        self._heard = 0
+        self._number = 0 if before is None else before.sent
+        self._heard = self._number
         self._is_lost = False
         self._receiver: threading.Thread | None = None
         self._thread = threading.Thread(target=self._run, name="binp-store-send", daemon=True)
+
+    @property
+    def sent(self) -> int:
+        """Number of the last write that was sent."""
+        return self._number
 
     def start(self, place: str) -> None:
         """Connect to the owner that listens at *place*, and begin to send.
@@ -93,6 +101,12 @@ class Client:
             Gone: nobody answers there.
         """
         self._connect(place)
+        self._thread.start()
+
+    def seek(self) -> None:
+        """Begin without an owner: look for one, or become it."""
+        self._is_lost = True
+        self._outbox.interrupt()
         self._thread.start()
 
     def join(self) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from binp.store.contract import Change, Health, Retention, Role
+from binp.store.contract import Change, Health, Retention, Role, StoreClosed
 
 from ._care import Care
 from ._client import Client, Gone
@@ -18,18 +20,26 @@ from ._ids import Ids
 from ._migrate import migrate, shipped
 from ._nodes import Node
 from ._outbox import Outbox
-from ._owner import OwnerLock, owned_error
+from ._owner import HeirLock, OwnerLock, owned_error
 from ._receipt import Awaited
 from ._server import Server
 from ._writer import Writer
 
 __all__ = ["Engine"]
 
+_logger = logging.getLogger("binp.store")
+
 #: seconds for which a file that changes hands is tried to be claimed
 _CHANGE_OF_HANDS = 0.3
 
 #: seconds for which a process waits for an owner of its group to listen: it may be migrating
 _SIBLING = 60.0
+
+#: seconds between two looks for somebody who waits to be the owner
+_LOOK = 0.1
+
+#: seconds for which a process that has let go of the role leaves it to others of its group
+_WAY = 0.3
 
 
 class Engine:
@@ -71,7 +81,16 @@ class Engine:
         self._server: Server | None = None
         self._client: Client | None = None
         self._care: Care | None = None
+        #: where the server listens
+        self._place: str | None = None
         self._changing = threading.Lock()
+        #: this process ends, and owns the file only as long as nobody else wants to
+        self._is_leaving = False
+        #: until then, in monotonic seconds, it does not take the role
+        self._gives_way_until = 0.0
+        #: nothing changes any more, and nothing is waited for
+        self._is_ending = threading.Event()
+        self._looking: threading.Thread | None = None
 
     @property
     def commits(self) -> int:
@@ -83,21 +102,54 @@ class Engine:
 
         Raises:
             StoreOwned: another process has the file, and does not share it with this one.
+            StoreClosed: it was told to give up while it waited for the file.
             StoreError: it cannot be opened.
         """
         check_place(self._path)
         self._delivery = delivery
         self._outbox.open()
         began = time.monotonic()
-        while not self._lock.take():
-            if self._become_client():
-                return
-            owner = self._lock.read()
-            is_sibling = self._group is not None and owner.get("group") in {self._group, None}
-            if time.monotonic() - began > (_SIBLING if is_sibling else _CHANGE_OF_HANDS):
-                raise owned_error(self._path, owner)
-            time.sleep(0.02)
-        self._become_owner()
+        heir = HeirLock(self._path)
+        is_told = False
+        try:
+            while not self._lock.take():
+                if self._become_client():
+                    return
+                owner = self._lock.read()
+                if owner.get("leaving"):
+                    # that it waits for the role is known by its lock, also whether it is still there
+                    is_told = is_told or self._tell_wait(owner)
+                    heir.hold()
+                    began = time.monotonic()
+                is_sibling = self._group is not None and owner.get("group") in {self._group, None}
+                if time.monotonic() - began > (_SIBLING if is_sibling else _CHANGE_OF_HANDS):
+                    raise owned_error(self._path, owner)
+                if self._is_ending.wait(0.02):
+                    raise StoreClosed("this process was told to end while it waited for the database")
+            self._become_owner()
+        finally:
+            heir.release()
+
+    def give_up(self) -> None:
+        """Do not wait for the file any more."""
+        self._is_ending.set()
+
+    def expect_heir(self) -> None:
+        """This process ends: who opens the file from here on waits until it lets go, and is not refused."""
+        with self._changing:
+            self._is_leaving = True
+            if self.role is Role.OWNER:
+                self._note()
+
+    def hand_over(self) -> None:
+        """Let go of the role of the owner for whoever opens the file, and go on as a client of that one.
+
+        As long as nobody comes this process remains the owner; it is so again when the other one goes before it.
+        """
+        self.expect_heir()
+        if self._looking is None:
+            self._looking = threading.Thread(target=self._look_for_heirs, name="binp-store-heir", daemon=True)
+            self._looking.start()
 
     def retain(self, retention: Retention) -> None:
         """Take care of the file from here on, if this process owns it."""
@@ -120,6 +172,9 @@ class Engine:
 
     def stop(self) -> None:
         """Wait until everything is committed after the outbox was closed, and let go of all. Blocks."""
+        self._is_ending.set()
+        if self._looking is not None:
+            self._looking.join()
         if self._client is not None:
             # it may take the role of the owner on its way out
             self._client.join()
@@ -144,6 +199,9 @@ class Engine:
 
     def take_over(self) -> bool:
         """Take the role of the owner if it has become free; called by the thread of the client."""
+        # whoever waits for the role gets it first, as do others of the group where this process ends
+        if time.monotonic() < self._gives_way_until or HeirLock(self._path).is_held():
+            return False
         with self._changing:
             if not self._lock.take():
                 return False
@@ -157,11 +215,11 @@ class Engine:
         return True
 
     def owner_socket(self) -> str | None:
-        """Where the owner listens, if it takes in processes of this group."""
-        if self._group is None:
+        """Where the owner listens, if it takes in processes of this group, or what it has taken over from this one."""
+        if self._group is None and not self._is_leaving:
             return None
         note = self._lock.read()
-        return note.get("socket") if note.get("group") == self._group else None
+        return note.get("socket") if self._is_leaving or note.get("group") == self._group else None
 
     def follow(self, feed: str, slot: int, newest: int) -> None:
         """The client found an owner, for the first time or another one."""
@@ -207,13 +265,53 @@ class Engine:
             self._delivery.post_health(Health())
             self._client.give_back(numbered, refused)
             self._delivery.reset()
-        socket = None
-        if self._group is not None:
+        self._place = None
+        # others may be there although this process shares with none: one that ends, and still has runs
+        if self._group is not None or writer.has_company:
             self._server = Server(self._path, self._outbox, writer.feed)
-            socket = self._server.start()
-        self._lock.note(self._node, self._group, socket)
+            self._place = self._server.start()
+        self._note()
         self.role = Role.OWNER
         writer.start(self._post, self._delivery.mark, self._tell_health, self._lock.touch)
+
+    def _note(self) -> None:
+        self._lock.note(self._node, self._group, self._place, is_leaving=self._is_leaving)
+
+    def _tell_wait(self, owner: dict[str, Any]) -> bool:
+        _logger.info("process %s ends and hands the database over: waiting for it", owner.get("pid"))
+        return True
+
+    def _look_for_heirs(self) -> None:
+        """Step down whenever somebody waits for the role, and once for the others of this group."""
+        heir = HeirLock(self._path)
+        is_first = True
+        while not self._is_ending.is_set():
+            server = self._server
+            if self.role is Role.OWNER and (heir.is_held() or (is_first and server is not None and server.has_guests)):
+                try:
+                    self._step_down()
+                except Exception:
+                    _logger.exception("the role of the owner could not be handed over")
+            is_first = False
+            self._is_ending.wait(_LOOK)
+
+    def _step_down(self) -> None:
+        """From the owner to a client of whoever is the owner next."""
+        assert self._delivery is not None  # noqa: S101 - set by start
+        self.rest()
+        with self._changing:
+            if self._writer is None or self._is_ending.is_set():
+                return
+            if self._server is not None:
+                # first: what others have sent is committed or sent again, and nothing more comes
+                self._server.stop()
+            self._writer.leave()
+            self._server = None
+            self._gives_way_until = time.monotonic() + _WAY
+            self._client = Client(self._node, self._outbox, self._delivery, self, self._client)
+            self.role = Role.CLIENT
+            self._lock.release()
+            self._client.seek()
 
     def _post(self, awaited: Sequence[Awaited], changes: Sequence[Change]) -> None:
         if self._delivery is not None:

@@ -18,7 +18,7 @@ from binp.store.contract import StoreError, StoreOwned
 
 from ._nodes import Node
 
-__all__ = ["OwnerLock", "claim", "owned_error", "unclaim"]
+__all__ = ["HeirLock", "OwnerLock", "claim", "owned_error", "unclaim"]
 
 # files that are open here, and by which process: a second opening would have to close its own, which drops the locks of
 # the first; and a child of a process that has a file open inherits what SQLite believes to have locked
@@ -105,8 +105,8 @@ class OwnerLock:
                     return True
             os.close(file)
 
-    def note(self, node: Node, group: str | None, socket: str | None) -> None:
-        """Write down who holds it."""
+    def note(self, node: Node, group: str | None, socket: str | None, *, is_leaving: bool = False) -> None:
+        """Write down who holds it, and whether it lets go of it for the next one who comes."""
         assert self._file is not None  # noqa: S101 - only called by the holder
         note = {
             "pid": node.pid,
@@ -116,6 +116,7 @@ class OwnerLock:
             "node": node.name,
             "group": group,
             "socket": socket,
+            "leaving": is_leaving,
         }
         # on a full disk nobody can be told, which is no reason not to go on
         with contextlib.suppress(OSError):
@@ -154,6 +155,32 @@ class OwnerLock:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+class HeirLock(OwnerLock):
+    """The lock ``<database>.heir``: whoever holds it is the next owner, and waits for the present one to let go.
+
+    Args:
+        path: The database file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._path = path.with_name(path.name + ".heir")
+
+    def hold(self) -> bool:
+        """Take the lock if nobody holds it; true as well if this process does."""
+        return self._file is not None or self.take()
+
+    def is_held(self) -> bool:
+        """Whether another process holds it."""
+        if not self._path.exists():
+            return False
+        if not self.take():
+            return True
+        # left behind by one that died, or made this moment by one who tries again
+        self.release()
+        return False
 
 
 def owned_error(path: Path, owner: dict[str, Any]) -> StoreOwned:

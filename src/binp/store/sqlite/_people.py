@@ -120,6 +120,10 @@ class People:
             self._file.bulk("interrupt_runs", ended)
         return told.changes
 
+    def is_company(self, name: str) -> bool:
+        """Whether other processes than *name* are noted as being here."""
+        return any(row[0] != name for row in self._file.run("here_nodes").fetchall())
+
     def _here(self, sign: int) -> list[Any]:
         """Those that are here: one that has died without saying so is noted as gone."""
         here = []

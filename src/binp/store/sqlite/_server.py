@@ -131,6 +131,11 @@ class Server:
         self._directory: Path | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def has_guests(self) -> bool:
+        """Whether other processes write through this one."""
+        return bool(self._sessions)
+
     def start(self) -> str:
         """Listen; returns the path of the socket."""
         place, self._directory = _place(self._path)

@@ -147,10 +147,22 @@ class SqliteStore:
         enroll(self)
         opening = asyncio.get_running_loop().run_in_executor(self._thread, self._start, self._engine)
         try:
-            await _to_the_end(opening)
+            await _to_the_end(opening, self._engine.give_up)
         except BaseException:
             await self.close()
             raise
+
+    def expect_heir(self) -> None:
+        """This process is about to end: who opens the database from here on waits for it, and is not refused."""
+        self._opened()
+        if self._engine is not None:
+            self._engine.expect_heir()
+
+    def hand_over(self) -> None:
+        """Leave the database to whoever opens it from here on; this process writes through that one then."""
+        self._opened()
+        if self._engine is not None:
+            self._engine.hand_over()
 
     async def close(self) -> None:
         """Commit what is queued, acknowledge it, and let go of files, threads and sockets. Idempotent."""
@@ -361,11 +373,13 @@ class SqliteStore:
         return read(self._lists)
 
 
-async def _to_the_end(work: asyncio.Future[None]) -> None:
-    """Wait for *work* to its end even when cancelled meanwhile; the cancellation is raised afterwards."""
+async def _to_the_end(work: asyncio.Future[None], hurry: Callable[[], None] | None = None) -> None:
+    """Wait for *work* to its end even when cancelled meanwhile, which calls *hurry*, and is raised afterwards."""
     try:
         await asyncio.shield(work)
     except asyncio.CancelledError:
+        if hurry is not None:
+            hurry()
         while not work.done():
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait([work])

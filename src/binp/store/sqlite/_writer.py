@@ -92,6 +92,10 @@ class Writer:
         self._tell_health: Callable[[Health], None] = lambda _health: None
         self._beat: Callable[[], None] = lambda: None
         self._next_beat = 0.0
+        #: it ends although the outbox is open: somebody else writes from then on
+        self._is_leaving = False
+        #: other processes that write here were alive when this one came
+        self.has_company = False
         self._thread: threading.Thread | None = None
 
     @property
@@ -127,6 +131,7 @@ class Writer:
             sign = min(last_sign, now)
             entry = self._people.join(self._node, now, sign)
             changes = self._people.interrupt_gone(self.seq, sign)
+            self.has_company = self._people.is_company(self._node.name)
             self._file.commit()
         except sqlite3.Error as error:
             self._committer.roll_back()
@@ -161,12 +166,21 @@ class Writer:
         if self._thread is not None:
             self._thread.join()
 
+    def leave(self) -> None:
+        """Commit what is queued, and end without saying goodbye: another process writes from then on. Blocks."""
+        self._is_leaving = True
+        self._outbox.interrupt()
+        self.join()
+
     def _run(self) -> None:
         try:
-            while self._step():
+            while not self._is_leaving and self._step():
                 pass
-            self._indexing.leave()
-            self._say_goodbye()
+            if self._is_leaving:
+                self._hand_on()
+            else:
+                self._indexing.leave()
+                self._say_goodbye()
             self._sync()
         finally:
             self._file.connection.close()
@@ -186,6 +200,13 @@ class Writer:
         self._mark(0.0)
         self._indexing.expect()
         return True
+
+    def _hand_on(self) -> None:
+        """Commit what is queued; of what cannot be committed, the next writer gets what is this process's own."""
+        batch = self._outbox.take_all()
+        if batch and not self._try(batch):
+            # whoever sent the others sends them again
+            self._outbox.put_back([receipt for receipt in self._outbox.take_all() if receipt.sender is None])
 
     def _try(self, batch: list[Receipt]) -> bool:
         """Commit *batch*, or put back what cannot be committed now; whether the file takes writes."""
