@@ -41,12 +41,25 @@ def list_services(as_json: bool, **where: Any) -> None:
         show_json(services)
         return
     show_table(
-        ("name", "status", "restarts", "error"),
+        ("name", "status", "health", "restarts", "error"),
         [
-            (one["name"], one["status"], str(one["restarts"]), (one["error"] or "").partition("\n")[0])
+            (
+                one["name"],
+                _doing(one),
+                {None: "-", True: "ok", False: "failing"}[one["healthy"]],
+                str(one["restarts"]),
+                (one["health_error"] or one["error"] or "").partition("\n")[0],
+            )
             for one in services
         ],
     )
+
+
+def _doing(one: dict[str, Any]) -> str:
+    """What a service is doing, in words."""
+    if one["status"] == "stopped" and not one["enabled"]:
+        return "disabled"
+    return f"waiting for {', '.join(one['waits_for'])}" if one["waits_for"] else str(one["status"])
 
 
 @service.command()
@@ -81,6 +94,8 @@ def _settled(client: Client, name: str, running: bool) -> str:
     while True:
         found = next((one for one in client.get("/internal/services/") if one["name"] == name), None)
         status = "gone" if found is None else str(found["status"])
-        if found is None or status in _SETTLED[running] or time.monotonic() > end:
+        if found is None or status in _SETTLED[running]:
             return status
+        if time.monotonic() > end:
+            return _doing(found)
         time.sleep(_TICK)

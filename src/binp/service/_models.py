@@ -25,3 +25,13 @@ class Info(BaseModel):
     error: str | None = None
     #: how often it was restarted since it was started
     restarts: int = 0
+    #: False: it is started by hand alone, wherever that was decided
+    enabled: bool = True
+    #: those that are ready before it is started
+    after: tuple[str, ...] = ()
+    #: those of them that are not ready, while it is ``waiting``
+    waits_for: tuple[str, ...] = ()
+    #: what its last check found; None before the first one of a life, and without checks
+    healthy: bool | None = None
+    #: why the last check failed, None if it did not
+    health_error: str | None = None

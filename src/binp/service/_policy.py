@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import enum
 import random
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from binp.errors import BinpError
 from buvar.names import did_you_mean
 
-__all__ = ["Policy", "Restart", "restart_of"]
+__all__ = ["Check", "Policy", "Restart", "restart_of"]
+
+#: looks whether a service is healthy: it is not when this raises or gives False
+Check = Callable[[], Awaitable[object]]
 
 #: seconds: the least delay before a restart, however small the service wants it
 _FLOOR = 0.05
@@ -28,7 +32,7 @@ class Restart(enum.StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Policy:
-    """When a service is started and restarted."""
+    """When a service is started, well, and restarted."""
 
     autostart: bool = True
     restart: Restart = Restart.ALWAYS
@@ -45,6 +49,17 @@ class Policy:
     healthy: float = 60.0
     #: seconds that it may take to stop before it is ``stuck``
     patience: float = 10.0
+    #: it says itself when it is ready, within *start_timeout* seconds; 0 for ever
+    ready: bool = False
+    start_timeout: float = 60.0
+    #: looked at every *health_every* seconds, and answered after as many failures in a row
+    health: Check | None = None
+    health_every: float = 30.0
+    health_failures: int = 3
+    #: names of those that are ready before it is started, and are stopped after it
+    after: tuple[str, ...] = ()
+    #: whether it is started without being asked where it is deployed; a function is asked when services are started
+    enabled: bool | Callable[[], bool] = True
 
     def wait(self, failures: int) -> float:
         """Seconds before the next start, after so many failures in a row; grown delays vary by a tenth."""

@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import logging
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any
 
 from binp.events import Emitter
 from binp.home import Home
@@ -14,10 +14,13 @@ from binp.operations import Operation, Operations, check_callable, default_descr
 from binp.runs import now
 from binp.store.contract import Change, Role, ServiceRow, SetDesired, SetObserved, StoreError, Write
 
+from ._define import Defining
 from ._life import begin_life
-from ._policy import Policy, Restart, restart_of
+from ._order import check_circle, check_known, in_order
+from ._policy import Policy, Restart
 from ._stop import stop_all
 from ._supervisor import Supervisor
+from ._vigil import current_vigil
 from ._wishes import Wishes
 
 if TYPE_CHECKING:
@@ -25,12 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Service"]
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-
 _logger = logging.getLogger("Service")
 
 
-class Service:
+class Service(Defining):
     """The background services of one BINP.
 
     ``@binp.service`` registers a function and returns it unchanged. It runs as a task of the platform: from the start
@@ -79,72 +80,6 @@ class Service:
         for name in tuple(other._names):
             name.__dict__ = self.__dict__
 
-    @overload
-    def __call__(self, function: Function, /) -> Function: ...
-
-    @overload
-    def __call__(
-        self,
-        /,
-        *,
-        name: str | None = None,
-        description: str | None = None,
-        restart: bool | Literal["always", "on-failure", "never"] = True,
-        autostart: bool = True,
-        restart_delay: float = 3,
-        max_delay: float = 60,
-        max_restarts: int = 0,
-        window: float = 300,
-        stop_timeout: float = 10,
-    ) -> Callable[[Function], Function]: ...
-
-    def __call__(
-        self,
-        function: Callable[..., Any] | None = None,
-        /,
-        *,
-        name: str | None = None,
-        description: str | None = None,
-        restart: bool | Literal["always", "on-failure", "never"] = True,
-        autostart: bool = True,
-        restart_delay: float = 3,
-        max_delay: float = 60,
-        max_restarts: int = 0,
-        window: float = 300,
-        stop_timeout: float = 10,
-    ) -> Any:
-        """Make a service of a function.
-
-        Args:
-            function: Async, or sync: that is called in a thread, and cannot be stopped before it returns.
-            name: What it is listed as; the qualified name of the function by default. The latest of a name wins.
-            description: What it says of itself; the docstring by default.
-            restart: Call it again when it ends: True or ``always`` also when it just returned, ``on-failure`` when it
-                raised, False or ``never`` not at all.
-            autostart: Start it without being asked.
-            restart_delay: Seconds before it is called again; doubles with each failure in a row.
-            max_delay: Seconds that the delay grows to.
-            max_restarts: How often it is restarted within *window* before it is given up as ``failed``, until somebody
-                starts it; 0 for ever.
-            window: Seconds in which restarts are counted.
-            stop_timeout: Seconds that it may take to stop before it is ``stuck``.
-
-        Raises:
-            BinpError: it is no function, or a generator function, or an option makes no sense.
-        """
-        policy = Policy(
-            autostart=autostart,
-            restart=restart_of(restart),
-            max_restarts=max_restarts,
-            window=window,
-            delay=restart_delay,
-            max_delay=max_delay,
-            patience=stop_timeout,
-        )
-        if function is None:
-            return lambda given: self._add(given, name, description, policy)
-        return self._add(function, name, description, policy)
-
     def _add(
         self,
         function: Callable[..., Any],
@@ -160,6 +95,7 @@ class Service:
             function=function,
             description=default_description(function) if description is None else description,
         )
+        check_circle(operation.name, {**self._after(), operation.name: policy.after})
         self._operations.add(operation, logger=_logger)
         supervisor = self._supervisors.get(operation.name)
         if supervisor is None:
@@ -169,6 +105,7 @@ class Service:
                 live=lambda latest: begin_life(latest, self._home),
                 context=self._context,
                 changed=self._state_changed,
+                ahead=self._not_ready,
             )
         else:
             supervisor.redefine(operation, policy)
@@ -200,6 +137,9 @@ class Service:
         Args:
             name: Which one.
             actor: Who wants that, as far as is known.
+
+        Raises:
+            BinpError: it comes after something that is no service.
         """
         self._command(name, running=True, actor=actor)
 
@@ -215,10 +155,21 @@ class Service:
         """
         self._command(name, running=False, actor=actor)
 
+    def ready(self) -> None:
+        """Say that the service in which this is called is ready: with ``ready=True`` it is ``running`` from here on.
+
+        From its function, what that calls, or a thread of it. Nothing happens anywhere else, and the second time.
+        """
+        vigil = current_vigil.get()
+        if vigil is not None:
+            vigil.ready()
+
     def _command(self, name: str, *, running: bool, actor: str | None) -> None:
         supervisor = self._supervisors.get(name)
         if supervisor is None:
             return
+        if running:
+            check_known([name], self._after())
         if self._home is not None and not self._is_here:
             self._home.store.write(SetDesired(name=name, running=running, actor=actor, at=now()))
             return
@@ -259,18 +210,25 @@ class Service:
         self._joined = self._home is not None and self._home.store.role is not Role.OWNER
 
     def lead(self) -> None:
-        """Start what shall run without being asked; after a takeover, what ran there or was wanted meanwhile."""
+        """Start what shall run without being asked; after a takeover, what ran there or was wanted meanwhile.
+
+        Raises:
+            BinpError: a service comes after something that is no service. Nothing was started.
+        """
         if self._leads:
             return
+        if not self._joined:
+            check_known(self._supervisors, self._after())
         self._leads = True
+        wanted = {name: self._decide(supervisor) for name, supervisor in self._supervisors.items()}
         if self._joined:
             self._taking_over = True
             self._begin_to_obey()
             return
-        for supervisor in self._supervisors.values():
+        for name, supervisor in self._supervisors.items():
             # what was wanted before nobody served is over, also for those who take over from here
-            self._keep_wish(supervisor.operation.name, supervisor.policy.autostart)
-            self._lead_one(supervisor, supervisor.policy.autostart)
+            self._keep_wish(name, wanted[name])
+            self._lead_one(supervisor, wanted[name])
 
     def _lead_one(self, supervisor: Supervisor, running: bool) -> None:
         if running:
@@ -312,7 +270,7 @@ class Service:
     def _heed(self, supervisor: Supervisor, row: ServiceRow | None, is_takeover: bool) -> None:
         if row is None or row.desired is None:
             if is_takeover:
-                self._lead_one(supervisor, supervisor.policy.autostart)
+                self._lead_one(supervisor, supervisor.policy.autostart and supervisor.is_enabled)
         elif self._wishes.is_news(row.name, row.desired_at):
             if is_takeover:
                 self._lead_one(supervisor, row.desired)
@@ -320,7 +278,9 @@ class Service:
                 self._apply(supervisor, row.desired)
 
     async def shut_down(self, timeout: float) -> None:
-        """Stop every service, the last defined first, and wait *timeout* seconds for their ends.
+        """Stop every service before those that it comes after, else the last defined first.
+
+        Their ends are waited for, *timeout* seconds in all.
 
         Each has its part of the time before the next one is told; what is left when all were told is for all of them.
         """
@@ -329,7 +289,8 @@ class Service:
             if self._obeying is not None:
                 self._obeying.cancel()
                 await asyncio.wait({self._obeying})
-            known = [one for latest in reversed(self._supervisors.values()) for one in (latest, *latest.formers)]
+            latest = [self._supervisors[name] for name in reversed(in_order(self._after()))]
+            known = [one for supervisor in latest for one in (supervisor, *supervisor.formers)]
             await stop_all([supervisor for supervisor in known if supervisor.is_alive], timeout)
         finally:
             self._shut = self._home is not None
@@ -344,7 +305,8 @@ class Service:
         except RuntimeError:
             return
         if self._leads or self._home is None or supervisor.is_alive:
-            self._start(supervisor)
+            if self._decide(supervisor):
+                self._start(supervisor)
             return
         # a server may be importing this file inside its loop: then the app is asked for right after the import
         self._early.add(supervisor.operation.name)
@@ -354,8 +316,24 @@ class Service:
         name = supervisor.operation.name
         is_wanted = name in self._early and self._supervisors.get(name) is supervisor
         self._early.discard(name)
-        if is_wanted and supervisor.policy.autostart and (self._leads or self._home is None or not self._home.has_app):
+        is_here = self._leads or self._home is None or not self._home.has_app
+        if is_wanted and is_here and self._decide(supervisor):
             self._start(supervisor)
+
+    def _decide(self, supervisor: Supervisor) -> bool:
+        """Whether it is started without being asked."""
+        is_wanted = supervisor.decide()
+        if supervisor.is_passed_over:
+            self._meet(supervisor)
+        return is_wanted
+
+    def _after(self) -> dict[str, tuple[str, ...]]:
+        return {name: supervisor.policy.after for name, supervisor in self._supervisors.items()}
+
+    def _not_ready(self, names: Sequence[str]) -> list[str]:
+        """Those of *names* that are to be waited for: one that is not wanted here at all is not."""
+        found = [(name, self._supervisors.get(name)) for name in names]
+        return [name for name, one in found if one is None or not (one.is_ready or one.is_passed_over)]
 
     def _context(self) -> contextvars.Context:
         return contextvars.copy_context() if self._home is None else self._home.context()
@@ -364,6 +342,13 @@ class Service:
         if self._supervisors.get(supervisor.operation.name) is supervisor:
             self._observe(supervisor)
             self.service_changed.emit(_info(supervisor))
+            if supervisor.is_ready:
+                self._meet(supervisor)
+
+    def _meet(self, ready: Supervisor) -> None:
+        """Nobody needs to wait for it any more."""
+        for supervisor in self._supervisors.values():
+            supervisor.meet(ready.operation.name)
 
     def _observe(self, supervisor: Supervisor) -> None:
         if self._home is None or not self._home.is_open:
@@ -393,4 +378,9 @@ def _info(supervisor: Supervisor) -> Info:
         restart_delay=supervisor.policy.delay,
         error=supervisor.error,
         restarts=supervisor.restarts,
+        enabled=supervisor.is_enabled,
+        after=supervisor.policy.after,
+        waits_for=supervisor.waits_for,
+        healthy=supervisor.healthy,
+        health_error=supervisor.health_error,
     )

@@ -12,9 +12,11 @@ class Status(enum.StrEnum):
 
     #: it does not run, and nobody wants it to
     STOPPED = "stopped"
-    #: it is about to run
+    #: it is about to run, or has not said yet that it is ready
     STARTING = "starting"
-    #: its function is being executed
+    #: it is to run, once those are ready that it comes after
+    WAITING = "waiting"
+    #: its function is being executed, and it is ready
     RUNNING = "running"
     #: its function ended, and is called again after a delay
     RESTARTING = "restarting"

@@ -6,15 +6,16 @@ import asyncio
 import contextvars
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from binp.operations import Operation
-from binp.runs import Outcome, text_of
+from binp.runs import Outcome
 from binp.store.contract import State
 
 from ._policy import Policy, Restart
 from ._status import Status
+from ._vigil import Vigil, current_vigil, failure_text
 
 __all__ = ["Handler", "Life", "Supervisor"]
 
@@ -52,6 +53,7 @@ class Supervisor:
         live: Begins a life, just before the function is called; may wait for what the service needs.
         context: Makes the context of the task.
         changed: Called with each new state; does not raise.
+        ahead: Which of some services are not ready, so that they are waited for.
     """
 
     def __init__(
@@ -62,17 +64,30 @@ class Supervisor:
         live: Callable[[Operation], Awaitable[Life]],
         context: Callable[[], contextvars.Context],
         changed: Callable[[Supervisor], None],
+        ahead: Callable[[Sequence[str]], Iterable[str]] = lambda after: (),
     ) -> None:
         self.operation = operation
         self.policy = policy
         self.status = Status.STOPPED
         self.error: str | None = None
         self.restarts = 0
+        #: whether it is started without being asked, as far as that is decided
+        self.is_enabled = policy.enabled is not False
+        #: those that it comes after and that are not ready, while it waits for them
+        self.waits_for: tuple[str, ...] = ()
+        #: what the last check of this life has found
+        self.healthy: bool | None = None
+        self.health_error: str | None = None
         #: those of the same service elsewhere, whose ends are awaited before it runs here
         self.formers: list[Supervisor] = []
         self._live = live
         self._context = context
         self._changed = changed
+        self._ahead = ahead
+        self._met = asyncio.Event()
+        self._vigil: Vigil | None = None
+        #: why this life shall end as a failure
+        self._verdict: str | None = None
         self._task: asyncio.Task[None] | None = None
         self._life: Life | None = None
         self._failures = 0
@@ -90,6 +105,16 @@ class Supervisor:
     def is_alive(self) -> bool:
         """Whether its task has not ended."""
         return self._task is not None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether those that come after it may start."""
+        return self.status in (Status.RUNNING, Status.COMPLETED)
+
+    @property
+    def is_passed_over(self) -> bool:
+        """Whether it is disabled and nobody has started it: then those that come after it do not wait for it."""
+        return not self.is_enabled and self._task is None
 
     def start(self) -> None:
         """Want it to run. Needs a running loop; returns at once, in state ``starting`` unless a copy has not ended."""
@@ -110,9 +135,8 @@ class Supervisor:
             return
         if not self._stopping:
             self._stopping = True
-            patience = self.policy.patience
-            loop = self._task.get_loop()
-            self._overdue = loop.call_later(patience, self._be_stuck, patience, context=self._context())
+            self._end_vigil()
+            self._start_clock()
         elif not (insist and is_repeated):
             return
         if self._task.cancel():
@@ -121,7 +145,49 @@ class Supervisor:
     def redefine(self, operation: Operation, policy: Policy) -> None:
         """Be another service from the next start on; what runs is told to stop."""
         self.operation, self.policy = operation, policy
+        self.is_enabled = policy.enabled is not False
         self.stop()
+
+    def decide(self) -> bool:
+        """Decide whether it is started without being asked."""
+        enabled = self.policy.enabled
+        try:
+            self.is_enabled = bool(enabled() if callable(enabled) else enabled)
+        except Exception as error:
+            # the others are started all the same
+            _logger.exception("service %r is not started: enabled= failed", self.operation.name)
+            self.is_enabled, self.error = False, f"enabled= failed: {failure_text(error)}"
+        return self.is_enabled and self.policy.autostart
+
+    def meet(self, name: str) -> None:
+        """The service *name* need not be waited for any more."""
+        if name in self.waits_for:
+            self.waits_for = tuple(one for one in self.waits_for if one != name)
+            self._met.set()
+
+    def be_ready(self) -> None:
+        """It says that it is ready."""
+        if self._verdict is None:
+            self._set(Status.RUNNING)
+
+    def be_checked(self, problem: str | None) -> None:
+        """A check has found *problem*, or none."""
+        if problem and not self.health_error:
+            _logger.warning("service %r is not healthy: %s", self.operation.name, problem)
+        found = problem is None, problem
+        if found != (self.healthy, self.health_error):
+            self.healthy, self.health_error = found
+            self._changed(self)
+
+    def condemn(self, reason: str) -> None:
+        """End this life, as a failure for *reason*."""
+        if self._task is None or self._stopping:
+            return
+        self._verdict = reason
+        if self._overdue is None:
+            self._start_clock()
+        if self._task.cancel():
+            self._cancels += 1
 
     async def stopped(self, timeout: float | None = None) -> bool:
         """Wait for its end, *timeout* seconds at most. False if it has not ended."""
@@ -139,6 +205,18 @@ class Supervisor:
         if self._life is not None:
             self._life.ended(Outcome(State.CANCELLED, message=f"{_STOPPED}; it did not stop"))
 
+    def _start_clock(self) -> None:
+        self._stop_clock()
+        patience = self.policy.patience
+        # it may be stopped from outside of its loop
+        loop = asyncio.get_running_loop() if self._task is None else self._task.get_loop()
+        self._overdue = loop.call_later(patience, self._be_stuck, patience, context=self._context())
+
+    def _end_vigil(self) -> None:
+        if self._vigil is not None:
+            self._vigil.end()
+            self._vigil = self.healthy = self.health_error = None
+
     def _stop_clock(self) -> None:
         if self._overdue is not None:
             self._overdue.cancel()
@@ -154,17 +232,18 @@ class Supervisor:
         self._cancels = self._failures = self.restarts = 0
         self._restarts.clear()
         self._final = Status.STOPPED
-        self.error = None
+        self.error = self._verdict = None
         self._set(Status.STARTING)
         self._task = loop.create_task(self._run(), name=f"service {self.operation.name}", context=self._context())
         self._task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._task = self._life = None
+        self.waits_for = ()
         self._stop_clock()
         if not task.cancelled() and (error := task.exception()) is not None:
             _logger.error("the supervision of service %r failed", self.operation.name, exc_info=error)
-            self.error = _text(error)
+            self.error = failure_text(error)
             self._again = False
         if self._again:
             self._spawn()
@@ -176,12 +255,32 @@ class Supervisor:
             while self.formers:
                 if await self.formers[0].stopped():
                     del self.formers[0]
+            await self._wait_for_others()
             while await self._live_once():
                 await asyncio.sleep(self.policy.wait(self._failures))
                 self.restarts += 1
         finally:
             if self._is_closing():
                 self._again = False
+
+    async def _wait_for_others(self) -> None:
+        self.waits_for = tuple(self._ahead(self.policy.after))
+        while self.waits_for:
+            self.status = Status.WAITING
+            self._changed(self)
+            self._met.clear()
+            await self._met.wait()
+        if self.status is Status.WAITING:
+            self._set(Status.STARTING)
+
+    def _begin_vigil(self) -> None:
+        if self.policy.ready or self.policy.health:
+            self._vigil = Vigil(self.policy, self, self._context())
+        current_vigil.set(self._vigil)
+        if not self.policy.ready:
+            self._set(Status.RUNNING)
+        elif self.status is not Status.STARTING:
+            self._set(Status.STARTING)
 
     async def _live_once(self) -> bool:
         """Live one life. Returns whether there shall be another one, after a delay."""
@@ -192,7 +291,7 @@ class Supervisor:
             if self._stopping:
                 # whatever it waited for may have swallowed that
                 raise asyncio.CancelledError
-            self._set(Status.RUNNING)
+            self._begin_vigil()
             began = loop.time()
             value = await life.body()
         except (KeyboardInterrupt, GeneratorExit):
@@ -201,6 +300,10 @@ class Supervisor:
             outcome = self._outcome_of(error)
         else:
             outcome = Outcome(State.SUCCEEDED, value)
+            if self._verdict is not None and not self._stopping:
+                # it swallowed its cancellation
+                outcome = Outcome(State.FAILED, message=self._verdict)
+        self._end_vigil()
         is_told = self._stopping or self._is_closing()
         is_last = is_told or not self._shall_restart(outcome)
         if is_told:
@@ -208,7 +311,8 @@ class Supervisor:
         self._conclude(outcome, is_last)
         if is_last:
             return False
-        self._life = None
+        self._life = self._verdict = None
+        self._stop_clock()
         self._take_back_cancels()
         if loop.time() - began >= self.policy.healthy:
             self._failures = min(self._failures, 1)
@@ -216,11 +320,13 @@ class Supervisor:
 
     def _outcome_of(self, error: BaseException) -> Outcome:
         if not isinstance(error, asyncio.CancelledError):
-            return Outcome(State.FAILED, None, error, _text(error))
+            return Outcome(State.FAILED, None, error, failure_text(error))
         if self._stopping or self._is_closing():
             return Outcome(State.CANCELLED, None, error, _STOPPED)
         if self._life is not None and self._life.cancelled is not None:
             return Outcome(State.CANCELLED, None, error, self._life.cancelled)
+        if self._verdict is not None:
+            return Outcome(State.FAILED, None, error, self._verdict)
         text = "CancelledError: raised inside, although nobody stopped the service"
         return Outcome(State.FAILED, None, error, text)
 
@@ -273,8 +379,3 @@ class Supervisor:
         if status is not self.status or status is Status.STARTING:
             self.status = status
             self._changed(self)
-
-
-def _text(error: BaseException) -> str:
-    # a file name that is no Unicode comes as half surrogate pairs, which JSON does not know
-    return text_of(error).encode("utf-8", "backslashreplace").decode()

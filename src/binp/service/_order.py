@@ -1,0 +1,66 @@
+"""Which services come after which others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from binp.errors import BinpError
+from buvar.names import did_you_mean
+
+__all__ = ["check_circle", "check_known", "in_order"]
+
+
+def in_order(after: Mapping[str, Sequence[str]]) -> list[str]:
+    """The names so that each stands behind all that it comes after; else in the order given."""
+    placed: dict[str, None] = {}
+    for name in after:
+        _place(name, after, placed, set())
+    return list(placed)
+
+
+def _place(name: str, after: Mapping[str, Sequence[str]], placed: dict[str, None], seen: set[str]) -> None:
+    if name in seen or name in placed or name not in after:
+        return
+    seen.add(name)
+    for other in after[name]:
+        _place(other, after, placed, seen)
+    placed[name] = None
+
+
+def check_circle(name: str, after: Mapping[str, Sequence[str]]) -> None:
+    """Look whether *name* comes after itself.
+
+    Raises:
+        BinpError: it does.
+    """
+    circle = _path(name, name, after, set())
+    if circle is not None:
+        raise BinpError(
+            f"service {name!r} would wait for itself: {' after '.join(circle)}", fix="take one of them out of after="
+        )
+
+
+def _path(start: str, end: str, after: Mapping[str, Sequence[str]], seen: set[str]) -> list[str] | None:
+    for other in after.get(start, ()):
+        if other == end:
+            return [start, end]
+        if other not in seen:
+            seen.add(other)
+            rest = _path(other, end, after, seen)
+            if rest is not None:
+                return [start, *rest]
+    return None
+
+
+def check_known(names: Iterable[str], after: Mapping[str, Sequence[str]]) -> None:
+    """Look whether all are defined that *names* come after.
+
+    Raises:
+        BinpError: one is not.
+    """
+    for name in names:
+        for other in after[name]:
+            if other not in after:
+                near = did_you_mean(other, after)
+                fix = f"did you mean {near!r}?" if near else f"name one of {', '.join(map(repr, sorted(after)))}"
+                raise BinpError(f"service {name!r} comes after {other!r}, which is no service", fix=fix)
