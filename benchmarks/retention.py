@@ -18,7 +18,9 @@ from common import Claim, options, report, table, versions
 from binp.store.contract import Keep, Retention, SetKeys, Store
 from binp.store.sqlite import SqliteStore
 from binp.store.sqlite._connect import connect_writer
+from binp.store.sqlite._file import File
 from binp.store.sqlite._ids import EPOCH
+from binp.store.sqlite._index import put_in
 from binp.store.sqlite._migrate import migrate, shipped
 
 #: the age of what is erased, in microseconds
@@ -37,7 +39,8 @@ def fill(path: Path, count: int) -> None:
     connection.execute("INSERT INTO name VALUES (1, 'work'), (2, 'call'), (3, 'gone'), (4, 'info'), (5, 'record')")
     connection.execute(
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100)"
-        " INSERT INTO label SELECT i, 'label-' || i FROM n"
+        " INSERT INTO label SELECT i, 'label-' || i, ? / 50 FROM n",
+        (count,),
     )
     numbers = f"WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})"
     connection.execute(
@@ -47,14 +50,15 @@ def fill(path: Path, count: int) -> None:
         ' \'{"host":"127.0.0.1","port":8000}\' FROM n',
         (first, at, at),
     )
-    for start in (1, 51):
-        connection.execute(f"{numbers} INSERT INTO run_label SELECT {start} + i % 50, ? + i * 4096 FROM n", (first,))
     for seq in (1, 2):
         connection.execute(
             f"{numbers} INSERT INTO record SELECT ? + i * 4096, {seq}, ?, 4, 5, 'said: ' || hex(randomblob(30)), NULL"
             " FROM n",
             (first, at),
         )
+    file = File(connection, path)
+    while put_in(file):
+        pass
     connection.execute("COMMIT")
     connection.close()
 

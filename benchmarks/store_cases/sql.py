@@ -17,7 +17,7 @@ BEGIN = (
     " rev) VALUES (?, ?, ?, ?, 1, ?, 1, 1, ?, ?, 0, 1)"
 )
 RECORD = "INSERT INTO record (run, seq, at, level, source, message, fields) VALUES (?, ?, ?, ?, ?, ?, ?)"
-LABEL = "INSERT INTO run_label (label, run) VALUES (?, ?) ON CONFLICT (label, run) DO NOTHING"
+LABEL = "UPDATE label SET runs = runs + 1 WHERE id = ?"
 END = "UPDATE run SET state = 2, ended = ?, duration = ?, records = ?, labels = ?, rev = rev + 2 WHERE id = ?"
 PUT = (
     "INSERT INTO kv (namespace, key, value, version, updated) VALUES (?, ?, ?, 1, ?) ON CONFLICT (namespace, key) "
@@ -63,7 +63,7 @@ def steps() -> list[tuple[str, tuple[object, ...]]]:
     fields = json.dumps({"number": run, "kind": "blue"})
     records = [(run, seq, now(), name["info"], name["record"], "a line", fields) for seq in (1, 2)]
     end = (now(), now() - began, 2, '["blue"]', run)
-    return [(BEGIN, begin), (RECORD, records[0]), (RECORD, records[1]), (LABEL, (BLUE, run)), (END, end)]
+    return [(BEGIN, begin), (RECORD, records[0]), (RECORD, records[1]), (LABEL, (BLUE,)), (END, end)]
 
 
 def put() -> tuple[str, tuple[object, ...]]:

@@ -102,14 +102,13 @@ class Care:
         try:
             self._connection = connect_reader(self._path)
             try:
-                finder = Finder(self._connection)
-                while True:
-                    self._wake.clear()
-                    # it is told to stop before it is woken up
-                    if self._stopped:
-                        return
-                    self._try_round(finder)
-                    self._wake.wait(_ROUND)
+                with contextlib.closing(Finder(self._connection, self._go_on)) as finder:
+                    while True:
+                        self._wake.clear()
+                        # it is told to stop before it is woken up
+                        self._go_on()
+                        self._try_round(finder)
+                        self._wake.wait(_ROUND)
             finally:
                 self._connection.close()
         except (_Stopped, StoreClosed):
@@ -245,8 +244,7 @@ class Care:
         return done.count
 
     def _do(self, write: Write) -> Tended:
-        if self._stopped:
-            raise _Stopped
+        self._go_on()
         receipt = Receipt(write)
         failure = self._outbox.put(receipt)
         if failure is not None:
@@ -254,6 +252,10 @@ class Care:
         done: Tended = receipt.wait()
         self.longest = max(self.longest, done.seconds)
         return done
+
+    def _go_on(self) -> None:
+        if self._stopped:
+            raise _Stopped
 
     def _pause(self, seconds: float) -> None:
         """Leave the file to others for twice as long as it was kept from them."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+
+import orjson
 
 from ._file import File
 from ._index import take_out
 
-__all__ = ["KEPT_RECORDS", "erase", "thin"]
+__all__ = ["KEPT_RECORDS", "erase", "release_labels", "thin"]
 
 #: the first records of a run, which go with it and not before it: whatever else is kept of its records is made of these
 KEPT_RECORDS = 1000
@@ -21,18 +24,25 @@ def erase(file: File, ids: Sequence[int]) -> list[int]:
     Returns:
         The ids of those that were deleted.
     """
-    found = [run for run, _ in file.ask("find_erasable", ids)]
+    # each once: it is counted what goes
+    found = [run for run, _ in file.ask("find_erasable", list(dict.fromkeys(ids)))]
     if found:
         # what it consists of has to be there still
         take_out(file, found)
-        # the labels first: which they are stands in the runs
-        labels = {label for (label,) in file.bulk("erase_labels", found).fetchall()}
-        if labels:
-            file.forget_labels(text for (text,) in file.bulk("drop_labels", list(labels)).fetchall())
+        release_labels(file, found)
         file.bulk("erase_records", found)
         file.bulk("erase_steps", found)
         file.bulk("erase_runs", found)
     return found
+
+
+def release_labels(file: File, runs: Sequence[int]) -> None:
+    """The labels of *runs*, which are about to go, are labels of so many runs less; those of none go as well."""
+    labels = Counter(label for text in file.ask("get_labels", runs) for label in orjson.loads(text))
+    if labels:
+        left = file.bulk("release_labels", list(labels.items())).fetchall()
+        unused = [label for label, number in left if number <= 0]
+        file.forget_labels(text for (text,) in file.bulk("drop_labels", unused).fetchall())
 
 
 def thin(file: File, run: int, most: int) -> int:

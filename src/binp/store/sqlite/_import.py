@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import orjson
 
 from binp.store.contract import FINISHED, Change, State, StoreError
 
+from ._erase import release_labels
 from ._export import TABLES, Table
 from ._file import File
 from ._index import renew
@@ -104,19 +106,19 @@ class _Taking:
                 news[row["id"]] = _ended(row)
         if not news:
             return
-        labels: list[tuple[str, int]] = []
+        labels: Counter[str] = Counter()
         for row in news.values():
-            labels += [(label, row["id"]) for label in orjson.loads(row.get("labels") or "[]")]
+            labels.update(orjson.loads(row.get("labels") or "[]"))
             self._tell("run", row["id"], row["rev"], row.get("journal") is not None)
             row["state"] = CODES[State(row["state"])]
         known = list(here.keys() & news.keys())
         if known:
             renew(self._file, known)
-        self._file.bulk("erase_labels", known)
+            release_labels(self._file, known)
         self._file.bulk("erase_runs", known)
         self._insert(table, list(news.values()))
-        ids = self._file.labels({label for label, _ in labels})
-        self._insert_all("run_label", ("label", "run"), [[ids[label], run] for label, run in labels])
+        ids = self._file.labels(set(labels))
+        self._file.bulk("count_labels", [(ids[label], runs) for label, runs in labels.items()])
         self._file.newest = max(self._file.newest, *news)
 
     def _take_records(self, table: Table, rows: list[_Row]) -> None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from binp.store.contract import Keep, Retention, State
+from binp.store.contract import Keep, Retention, RunQuery, State
 
 from ._ids import EPOCH
 from ._open_run import STATES
-from ._statements import statements
+from ._scratch import Scratch
+from ._search import Budget, Everything, Indexed, Looker, Source, Span
+from ._statements import arranged, statements
+from ._wanted import Lookup, wanted_of
 
 __all__ = ["Finder", "Population", "moment"]
 
@@ -24,6 +28,10 @@ _DAY = 86_400_000_000
 
 #: runs that are looked at together
 _PAGE = 500
+#: seconds of work, and in all, for one page
+_WORK, _PATIENCE = 0.05, 1.0
+#: the largest integer of SQLite
+_LAST = 2**63 - 1
 
 _FAILED = frozenset({State.FAILED, State.CANCELLED, State.INTERRUPTED})
 
@@ -33,12 +41,9 @@ class Population:
     """The runs that one rule is for."""
 
     keep: Keep
-    #: statement that pages through them, and the one that counts them
-    page: str
-    count: str
-    #: id of the operation or the label; None for all runs
-    of: int | None
-    #: JSON: ids of operations and labels that have rules of their own, which win
+    #: what finds them; None for all runs
+    query: RunQuery | None
+    #: JSON: ids of operations, and labels, that have rules of their own, which win
     operations: str
     labels: str
     #: everything up to this run was looked at; what is left of it stays for now
@@ -53,39 +58,49 @@ class Finder:
 
     Args:
         connection: One that reads.
+        go_on: Called now and then; raises to end what takes long.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, go_on: Callable[[], None] = lambda: None) -> None:
         self._connection = connection
+        self._go_on = go_on
         self._sql = statements()
+        self._scratch: Scratch | None = None
+
+    def close(self) -> None:
+        """Let go of what it needs beside the connection."""
+        if self._scratch is not None:
+            self._scratch.close()
 
     def plan(self, retention: Retention) -> list[Population]:
         """The populations of *retention*, the general one last. Names that no run has are left out."""
         general = retention.general
-        labels = [(keep.within(general), self._id("find_label", text)) for text, keep in retention.labels.items()]
+        labels = [(keep.within(general), text) for text, keep in retention.labels.items()]
         found: list[Population] = []
-        stronger: list[int] = []
+        stronger: list[str] = []
         # of the rules for several labels of a run that one counts which keeps longest
         for keep, label in sorted(labels, key=_length, reverse=True):
-            if label is not None:
-                found.append(Population(keep, "page_of_label", "count_label", label, "[]", _json(stronger)))
+            if self._id("find_label", label) is not None:
+                found.append(Population(keep, RunQuery(labels=(label,)), "[]", _json(stronger)))
                 stronger.append(label)
         known: list[int] = []
         for name, keep in retention.operations.items():
             operation = self._id("find_name", name)
             if operation is not None:
                 known.append(operation)
-                filled = keep.within(general)
-                found.append(
-                    Population(filled, "page_of_operation", "count_operation", operation, "[]", _json(stronger))
-                )
-        return [*found, Population(general, "page_of_all", "count_all", None, _json(known), _json(stronger))]
+                found.append(Population(keep.within(general), RunQuery(operation=name), "[]", _json(stronger)))
+        return [*found, Population(general, None, _json(known), _json(stronger))]
 
     def number(self, population: Population) -> int:
-        """How many runs *population* has. Only what came since the last time is counted."""
+        """How many runs *population* has. Only what came since the last time is counted, where it has to be counted."""
+        if population.query is None:
+            (population.number,) = self.ask("count_all").fetchone()
+            return population.number
         (newest,) = self.ask("newest_run").fetchone()
-        (new,) = self.ask(population.count, _behind(population.counted, population.of)).fetchone()
-        population.number += new
+        after: int | None = population.counted
+        while after is not None:
+            page, after = self._page(population.query, after)
+            population.number += sum(run <= (newest or 0) for run in page)
         population.counted = max(population.counted, newest or 0)
         return population.number
 
@@ -104,15 +119,16 @@ class Finder:
         failed = old if keep.failed_days is None else min(old, moment(keep.failed_days))
         newest = _id_of(old)
         while surplus > 0 or population.floor < newest:
-            page = [run for (run,) in self.ask(population.page, _behind(population.floor, population.of))]
+            page, reached = self._page(population.query, population.floor)
             for run, code, ended, records in self._ended(page, population):
                 if surplus > 0 or ended < (failed if STATES[code] in _FAILED else old):
                     surplus -= 1
                     yield run, records
-            if not page:
-                return
+            end = max([population.floor, *page[-1:]]) if reached is None else reached
             # one that is not old enough yet will be
-            population.floor = page[-1] if surplus > 0 else min(page[-1], max(population.floor, newest))
+            population.floor = end if surplus > 0 else min(end, max(population.floor, newest))
+            if reached is None:
+                return
 
     def size(self) -> tuple[int, int, int]:
         """Bytes in use, free pages, and bytes of a page."""
@@ -121,9 +137,35 @@ class Finder:
         (size,) = self._connection.execute("PRAGMA page_size").fetchone()
         return (pages - free) * size, free, size
 
-    def ask(self, name: str, parameters: Mapping[str, Any] | tuple[Any, ...] = ()) -> sqlite3.Cursor:
+    def ask(
+        self, name: str, parameters: Any = (), *, ascending: bool = False, part: int | None = None
+    ) -> sqlite3.Cursor:
         """Execute the statement *name*."""
-        return self._connection.execute(self._sql[name], parameters)
+        return self._connection.execute(arranged(self._sql[name], ascending, part), parameters)
+
+    def _page(self, query: RunQuery | None, after: int) -> tuple[list[int], int | None]:
+        """Some runs behind *after*, the oldest first, and up to where that are all; None: to the end."""
+        self._go_on()
+        source = self._source(query)
+        if source is None:
+            return [], None
+        # the index is not rearranged meanwhile
+        self._connection.execute("BEGIN")
+        try:
+            return source().step(Span(after, _LAST, ascending=True), _PAGE)
+        finally:
+            self._connection.execute("COMMIT")
+
+    def _source(self, query: RunQuery | None) -> Callable[[], Source] | None:
+        if query is None:
+            return lambda: Everything(self.ask)
+        scratch = self._scratch = self._scratch or Scratch()
+        find_name, find_label = (functools.partial(self._id, name) for name in ("find_name", "find_label"))
+        wanted = wanted_of(query, Lookup(find_name, find_label, scratch.words))
+        if wanted.is_impossible:
+            return None
+        budget = Budget(_WORK, _PATIENCE)
+        return lambda: Indexed(self.ask, wanted, Looker(self.ask, scratch, wanted), budget)
 
     def _ended(self, page: list[int], population: Population) -> list[tuple[int, int, int, int]]:
         given = {"runs": _json(page), "operations": population.operations, "labels": population.labels}
@@ -144,16 +186,10 @@ def _id_of(at: int) -> int:
     return max(0, at // 1000 - EPOCH) << 12
 
 
-def _behind(run: int, of: int | None) -> dict[str, Any]:
-    """What the statements about a population are asked with: what is behind *run*."""
-    # without an upper bound SQLite chooses another index
-    return {"after": run, "before": 2**63 - 1, "of": of, "most": _PAGE}
-
-
-def _length(rule: tuple[Keep, int | None]) -> float:
+def _length(rule: tuple[Keep, str]) -> float:
     days = rule[0].days
     return math.inf if days is None else days
 
 
-def _json(ids: list[int]) -> str:
-    return orjson.dumps(ids).decode()
+def _json(values: Sequence[int | str]) -> str:
+    return orjson.dumps(values).decode()

@@ -31,7 +31,7 @@ from ._key_reads import KeyReads
 from ._open_run import STATES
 from ._scratch import Scratch
 from ._search import Budget, Children, Everything, Indexed, Looker, Source, Span, collect
-from ._statements import of_part, statements
+from ._statements import arranged, statements
 from ._text import clean_name
 from ._usage import read_usage
 from ._wanted import Lookup, wanted_of
@@ -252,13 +252,8 @@ class Reader:
     def _ask(
         self, name: str, parameters: Any = (), *, ascending: bool = False, part: int | None = None
     ) -> sqlite3.Cursor:
-        sql = self._sql[name]
-        if ascending:
-            sql = sql.replace("DESC", "ASC")
-        if part is not None:
-            sql = of_part(sql, part)
         try:
-            return self.connection.execute(sql, parameters)
+            return self.connection.execute(arranged(self._sql[name], ascending, part), parameters)
         except sqlite3.Error as error:
             raise explain(error, self._path) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -69,7 +70,8 @@ class Runs:
         self._past: list[int] = []
         #: columns of the new records, one behind the other
         self._records: list[Any] = []
-        self._labels: list[tuple[str, int]] = []
+        #: how many more runs have each
+        self._labels: Counter[str] = Counter()
 
     def find(self, id: int) -> OpenRun | None:  # noqa: A002 - the id of a run is called so everywhere
         """The run *id*, or None."""
@@ -157,8 +159,7 @@ class Runs:
         if new:
             self._touch(run)
             run.labels += new
-            for label in new:
-                self._labels.append((label, run.id))
+            self._labels.update(new)
         return bool(new)
 
     def move(self, run: OpenRun, value: float | None, total: float | None, message: str | None) -> None:
@@ -211,8 +212,8 @@ class Runs:
         self._store_rare()
         file.put("end_runs", ended)
         if self._labels:
-            labels = file.labels({label for label, _ in self._labels})
-            file.put("insert_labels", [part for label, run in self._labels for part in (labels[label], run)])
+            labels = file.labels(set(self._labels))
+            file.bulk("count_labels", [(labels[label], runs) for label, runs in self._labels.items()])
         self._store_records()
 
     def _load(self) -> None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from importlib import resources
 
-__all__ = ["of_part", "statements", "values_of"]
+__all__ = ["arranged", "of_part", "statements", "values_of"]
 
 _HEAD = re.compile(r"^-- ([a-z_]+): (.*)$", re.MULTILINE)
 _VALUES = re.compile(r"VALUES (\([^()]*\))")
@@ -31,6 +31,12 @@ def values_of(sql: str) -> str:
 def of_part(sql: str, number: int) -> str:
     """A statement about the part *number* of the index of runs, of one about the first part."""
     return sql.replace("search_0", f"search_{number}")
+
+
+def arranged(sql: str, ascending: bool, part: int | None) -> str:
+    """A statement, in the other direction if *ascending*, and about a *part* of the index if one is named."""
+    sql = sql.replace("DESC", "ASC") if ascending else sql
+    return sql if part is None else of_part(sql, part)
 
 
 def _named(text: str) -> Iterator[tuple[str, str]]:

@@ -20,7 +20,7 @@ def read_usage(connection: sqlite3.Connection, path: Path) -> Usage:
     used, free, size = finder.size()
     oldest = finder.ask("oldest_run").fetchone()
     erased = finder.ask("get_erased").fetchone() or (0, None)
-    (runs,) = finder.ask("count_all", {"after": -1}).fetchone()
+    (runs,) = finder.ask("count_all").fetchone()
     log = 0
     with contextlib.suppress(FileNotFoundError):
         log = path.with_name(path.name + "-wal").stat().st_size

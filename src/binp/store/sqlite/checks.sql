@@ -3,25 +3,33 @@
 -- records_without_run: records that belong to no run
 SELECT count(*) FROM record WHERE run NOT IN (SELECT id FROM run);
 
--- labels_without_run: labels of runs that are not there
-SELECT count(*) FROM run_label WHERE run NOT IN (SELECT id FROM run);
-
--- labels_without_text: labels whose text is not there
-SELECT count(*) FROM run_label WHERE label NOT IN (SELECT id FROM label);
-
 -- labels_not_findable: runs that cannot be found by one of their labels
 SELECT count(*) FROM run CROSS JOIN json_each(run.labels) AS given
 LEFT JOIN label ON label.text = given.value
-LEFT JOIN run_label ON run_label.label = label.id AND run_label.run = run.id
-WHERE run_label.run IS NULL;
+WHERE label.id IS NULL;
 
--- labels_not_given: labels by which a run is found that has them not
-SELECT count(*) FROM run_label CROSS JOIN run ON run.id = run_label.run
-WHERE run_label.label IN (SELECT id FROM label)
-    AND NOT EXISTS (
-        SELECT 1 FROM json_each(run.labels) AS given CROSS JOIN label ON label.text = given.value
-        WHERE label.id = run_label.label
-    );
+-- labels_miscounted: labels that more or fewer runs have than is counted
+SELECT count(*) FROM (
+    SELECT text, runs FROM label
+    EXCEPT SELECT given.value, count(*) FROM run CROSS JOIN json_each(run.labels) AS given GROUP BY given.value
+);
+
+-- runs_miscounted: hours, actions and states of which more or fewer runs are there than is counted
+SELECT count(*) FROM (
+    SELECT hour, operation, state, runs FROM tally
+    EXCEPT SELECT (id / 4096 + 1704067200000) / 3600000, operation, state, count(*)
+    FROM run WHERE state > 1 AND id NOT IN (SELECT run FROM unindexed) GROUP BY 1, 2, 3
+);
+
+-- runs_not_counted: runs that have ended and are neither counted nor waiting for it
+SELECT count(*) FROM run
+WHERE state > 1 AND id NOT IN (SELECT run FROM unindexed) AND NOT EXISTS (
+    SELECT 1 FROM tally
+    WHERE hour = (run.id / 4096 + 1704067200000) / 3600000 AND operation = run.operation AND tally.state = run.state
+);
+
+-- waiting_without_run: runs that wait to be counted and are not there, or go on
+SELECT count(*) FROM unindexed WHERE run NOT IN (SELECT id FROM run WHERE state > 1);
 
 -- runs_without_name: runs of operations, nodes or triggers whose names are not there
 SELECT count(*) FROM run

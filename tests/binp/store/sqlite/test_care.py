@@ -40,7 +40,8 @@ def fill(path, count, *, days=30, size=200):
     connection.execute("INSERT INTO name VALUES (1, 'work'), (2, 'call'), (3, 'gone'), (4, 'info'), (5, 'record')")
     connection.execute(
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100)"
-        " INSERT INTO label SELECT i, 'label-' || i FROM n"
+        " INSERT INTO label SELECT i, 'label-' || i, ? / 50 FROM n",
+        (count,),
     )
     numbers = f"WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})"
     connection.execute(
@@ -49,8 +50,6 @@ def fill(path, count, *, days=30, size=200):
         " 2, json_array('label-' || (1 + i % 50), 'label-' || (51 + i % 50)) FROM n",
         (first, at, at),
     )
-    connection.execute(f"{numbers} INSERT INTO run_label SELECT 1 + i % 50, ? + i * 4096 FROM n", (first,))
-    connection.execute(f"{numbers} INSERT INTO run_label SELECT 51 + i % 50, ? + i * 4096 FROM n", (first,))
     connection.execute(
         f"{numbers} INSERT INTO record SELECT ? + i * 4096, 1, ?, 4, 5, hex(randomblob(?)), NULL FROM n",
         (first, at, size // 2),
@@ -182,8 +181,7 @@ async def test_the_file_shrinks_while_others_write(path, caplog):
     await store.close()
     check = sqlite3.connect(path)
     assert check.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    for table in ("record", "run_label"):
-        assert check.execute(f"SELECT count(*) FROM {table} WHERE run NOT IN (SELECT id FROM run)").fetchone() == (0,)
+    assert check.execute("SELECT count(*) FROM record WHERE run NOT IN (SELECT id FROM run)").fetchone() == (0,)
     check.close()
 
 

@@ -53,10 +53,12 @@ async def test_one_that_is_in_use(store, past, path):
     ("statement", "problem"),
     [
         ("DELETE FROM run WHERE state = 3", "2 records that belong to no run"),
-        ("DELETE FROM run WHERE state = 3", "2 labels of runs that are not there"),
-        ("DELETE FROM label WHERE text = 'a'", "6 labels whose text is not there"),
-        ("DELETE FROM run_label WHERE run = (SELECT min(id) FROM run)", "2 runs that cannot be found"),
-        ("UPDATE run SET labels = NULL WHERE state = 3", "2 labels by which a run is found that has them not"),
+        ("DELETE FROM run WHERE state = 3", "2 labels that more or fewer runs have than is counted"),
+        ("DELETE FROM label WHERE text = 'a'", "6 runs that cannot be found"),
+        ("UPDATE run SET labels = NULL WHERE state = 3", "2 labels that more or fewer runs have than is counted"),
+        ("DELETE FROM unindexed", "6 runs that have ended and are neither counted nor waiting for it"),
+        ("INSERT INTO unindexed VALUES (7)", "1 runs that wait to be counted and are not there, or go on"),
+        ("INSERT INTO tally VALUES (7, 1, 2, 1)", "1 hours, actions and states of which more or fewer runs"),
         ("DELETE FROM name WHERE text = 'work'", "runs of operations, nodes or triggers whose names are not there"),
         ("DELETE FROM name WHERE text = 'info'", "records whose level or source is not there"),
         ("UPDATE run SET records = 1 WHERE state = 3", "1 runs that have more records than they say"),
@@ -98,8 +100,8 @@ def test_damaged_pages(filled, path, thorough):
 
 def test_an_index_that_contradicts_its_table(filled, path):
     """What only a thorough look finds: an index without an entry."""
-    other = "replace(sql, 'operation, state', 'operation, node')"
-    filled("PRAGMA writable_schema = 1", f"UPDATE sqlite_schema SET sql = {other} WHERE name = 'run_operation'")
+    other = "replace(sql, '(state)', '(node)')"
+    filled("PRAGMA writable_schema = 1", f"UPDATE sqlite_schema SET sql = {other} WHERE name = 'run_open'")
 
     assert "pages" not in problems(path)
     assert problems(path, thorough=True)["indexes and pages"]

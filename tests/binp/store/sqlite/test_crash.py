@@ -133,7 +133,8 @@ class Ledger:
                 "integrity": connection.execute("PRAGMA integrity_check").fetchall() != [("ok",)],
                 "record without run": set(lines) - set(runs),
                 "label without run": connection.execute(
-                    "SELECT run FROM run_label WHERE run NOT IN (SELECT id FROM run)"
+                    "SELECT text, runs FROM label EXCEPT SELECT given.value, count(*)"
+                    " FROM run CROSS JOIN json_each(run.labels) AS given GROUP BY given.value"
                 ).fetchall(),
                 "open": [run for run, state in runs.items() if state < 2],
             }

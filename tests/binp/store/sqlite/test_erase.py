@@ -7,7 +7,7 @@ from binp.store.sqlite._connect import connect_writer
 from binp.store.sqlite._erase import KEPT_RECORDS, erase, thin
 from binp.store.sqlite._file import File
 
-TABLES = ("run", "record", "run_label")
+TABLES = ("run", "record", "label")
 
 
 @pytest.fixture
@@ -51,14 +51,15 @@ async def test_all_that_belongs_to_a_run_goes_with_it(store, writes, opened):
 
     file = opened()
     file.begin()
-    assert erase(file, [gone, 12345]) == [gone]
+    assert erase(file, [gone, 12345, gone]) == [gone]
     file.commit()
 
     assert [count(file, table) for table in TABLES] == [1, 3, 3]
-    for table, column in (("run", "id"), ("record", "run"), ("run_label", "run")):
+    for table, column in (("run", "id"), ("record", "run")):
         assert file.connection.execute(f"SELECT DISTINCT {column} FROM {table}").fetchall() == [(stays,)]
     assert erase(file, [gone]) == []
     assert texts(file, "label") == {"a", "b", "späť"}
+    assert file.connection.execute("SELECT DISTINCT runs FROM label").fetchall() == [(1,)]
 
 
 async def test_a_label_goes_with_the_last_run_that_has_it(store, writes, opened):

@@ -1,5 +1,6 @@
 """Which runs are not to be kept any longer."""
 
+import contextlib
 import math
 
 import pytest
@@ -14,7 +15,8 @@ WEEK = Retention(general=Keep(days=7))
 @pytest.fixture
 def finder(path, store):
     connection = connect_reader(path)
-    yield Finder(connection)
+    with contextlib.closing(Finder(connection)) as made:
+        yield made
     connection.close()
 
 

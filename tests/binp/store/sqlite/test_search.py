@@ -27,6 +27,7 @@ from binp.store.contract import (
 )
 from binp.store.sqlite import _queries, _search, _wanted
 from binp.store.sqlite._batch import Batch
+from binp.store.sqlite._check import check as look_after
 from binp.store.sqlite._connect import connect_writer
 from binp.store.sqlite._erase import erase
 from binp.store.sqlite._file import File
@@ -113,6 +114,7 @@ class World:
     """A file, and all that is done to it, without a thread that does anything by itself."""
 
     def __init__(self, path):
+        self.path = path
         self.connection = connect_writer(path, "OFF")
         migrate(self.connection, path, shipped())
         self.file = File(self.connection, path)
@@ -337,6 +339,8 @@ def compare(steps, wanted, step, work):
             with patch.multiple(_queries, _WORK=work):
                 for query in wanted:
                     check(world, query, step)
+            found = [problem for finding in look_after(world.path) for problem in finding.problems]
+            assert [problem for problem in found if "count" in problem or "found" in problem] == []
             indexed = sum(
                 part[3] for part in world.connection.execute("SELECT number, first, last, documents FROM search_part")
             )

@@ -44,7 +44,7 @@ def test_the_log_is_not_emptied_under_a_reader(file, path):
     reader = connect_reader(path)
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM kv").fetchone()
-    file.connection.execute("INSERT INTO label VALUES (1, 'x')")
+    file.connection.execute("INSERT INTO label (id, text) VALUES (1, 'x')")
     file.connection.execute("PRAGMA busy_timeout = 60000")
 
     done = tend(file, Truncate())

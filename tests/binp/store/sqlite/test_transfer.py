@@ -32,7 +32,7 @@ from binp.store.sqlite import export
 from binp.store.sqlite._export import TABLES
 
 #: what follows from the rest, or is about processes that are here
-NOT_EXPORTED = {"name", "label", "run_label", "node", "migration", "erased", "kv_past"}
+NOT_EXPORTED = {"name", "label", "node", "migration", "erased", "kv_past"}
 NOT_EXPORTED |= {"search_part", "unindexed", "tally"}
 
 
@@ -265,7 +265,7 @@ async def test_what_was_taken_in_is_told(store, past, other):
         ("{", "this is no line of an export: '{'"),
         ("[1]", "this is no line of an export: '[1]'"),
         ('{"id": 1}', """this is no line of an export: '{"id": 1}'"""),
-        ('{"kind": "run_label"}', "a line of an export is of the kind 'run_label', which is not known here"),
+        ('{"kind": "label"}', "a line of an export is of the kind 'label', which is not known here"),
         (
             '{"kind": "once", "key": "k", "at": 1, "new": 2}',
             "a line of the kind 'once' has new, which is not known here",

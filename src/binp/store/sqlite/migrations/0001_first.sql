@@ -7,10 +7,11 @@ CREATE TABLE name (
     text TEXT NOT NULL UNIQUE
 ) STRICT;
 
--- Labels may be of any number, so one that no run has any more goes.
+-- Labels may be of any number, so one that no run has any more goes. "runs" is how many have it.
 CREATE TABLE label (
     id INTEGER PRIMARY KEY,
-    text TEXT NOT NULL UNIQUE
+    text TEXT NOT NULL UNIQUE,
+    runs INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- state: 0 queued, 1 running, 2 succeeded, 3 failed, 4 cancelled, 5 interrupted, 6 skipped
@@ -48,22 +49,12 @@ CREATE TABLE run (
     traceback TEXT
 ) STRICT;
 
--- The id is the last column of every index, so each is a walk in order of time.
--- Open runs are few: they have one index, and come into the others when they have ended, which is half the work.
+-- The id is the last column of every index, so each is a walk in order of time. Runs that have ended are found by the
+-- index of all their properties below; those that have not are few.
 CREATE INDEX run_open ON run (state) WHERE state < 2;
-CREATE INDEX run_state ON run (state) WHERE state > 1;
-CREATE INDEX run_operation ON run (operation, state) WHERE state > 1;
-CREATE INDEX run_journal ON run (journal, state) WHERE journal IS NOT NULL AND state > 1;
-CREATE INDEX run_journaled ON run (state) WHERE journal IS NOT NULL AND state > 1;
 CREATE INDEX run_parent ON run (parent) WHERE parent IS NOT NULL;
 CREATE INDEX run_slot ON run (slot) WHERE slot IS NOT NULL AND state = 1;
 CREATE INDEX run_origin ON run (origin) WHERE origin IS NOT NULL;
-
-CREATE TABLE run_label (
-    label INTEGER NOT NULL,
-    run INTEGER NOT NULL,
-    PRIMARY KEY (label, run)
-) STRICT, WITHOUT ROWID;
 
 CREATE TABLE record (
     run INTEGER NOT NULL,

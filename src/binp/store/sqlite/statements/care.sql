@@ -5,20 +5,17 @@ SELECT json_group_array(json_array(run.id, run.records))
 FROM json_each(?) AS wanted CROSS JOIN run ON run.id = wanted.value
 WHERE run.state > 1 AND NOT EXISTS (SELECT 1 FROM run AS child WHERE child.parent = run.id AND child.state IN (0, 1));
 
--- erase_labels: the labels of runs; which they are stands in the runs
-DELETE FROM run_label WHERE (label, run) IN (
-    SELECT label.id, run.id
-    FROM json_each(?) AS wanted
-    CROSS JOIN run ON run.id = wanted.value
-    CROSS JOIN json_each(run.labels) AS found
-    CROSS JOIN label ON label.text = found.value
-)
-RETURNING label;
+-- get_labels: the labels of those of runs that have any, ["[label, ...]", ...]
+SELECT json_group_array(run.labels)
+FROM json_each(?) AS wanted CROSS JOIN run ON run.id = wanted.value WHERE run.labels IS NOT NULL;
+
+-- release_labels: so many runs less have labels, [[text, number], ...]
+UPDATE label SET runs = runs - json_extract(new.value, '$[1]')
+FROM json_each(?) AS new WHERE label.text = json_extract(new.value, '$[0]')
+RETURNING label.id, label.runs;
 
 -- drop_labels: labels that no run has any more
-DELETE FROM label
-WHERE id IN (SELECT value FROM json_each(?)) AND NOT EXISTS (SELECT 1 FROM run_label WHERE run_label.label = label.id)
-RETURNING text;
+DELETE FROM label WHERE id IN (SELECT value FROM json_each(?)) RETURNING text;
 
 -- erase_steps: what is remembered for further attempts of runs
 DELETE FROM step WHERE origin IN (SELECT value FROM json_each(?));
@@ -51,46 +48,20 @@ DELETE FROM once WHERE key IN (SELECT key FROM once WHERE at < :before ORDER BY 
 -- forget_nodes: processes that have been gone for a long time
 DELETE FROM node WHERE gone < :before;
 
--- page_of_all: ids of runs behind one, oldest first
-SELECT id FROM run WHERE id > :after ORDER BY id LIMIT :most;
-
--- page_of_operation: ids of the runs of an operation that have ended, oldest first
-SELECT id FROM run WHERE operation = :of AND state = 2 AND state > 1 AND id > :after AND id < :before UNION ALL
-SELECT id FROM run WHERE operation = :of AND state = 3 AND state > 1 AND id > :after AND id < :before UNION ALL
-SELECT id FROM run WHERE operation = :of AND state = 4 AND state > 1 AND id > :after AND id < :before UNION ALL
-SELECT id FROM run WHERE operation = :of AND state = 5 AND state > 1 AND id > :after AND id < :before UNION ALL
-SELECT id FROM run WHERE operation = :of AND state = 6 AND state > 1 AND id > :after AND id < :before
-ORDER BY id LIMIT :most;
-
--- page_of_label: ids of runs that have a label, oldest first
-SELECT run FROM run_label WHERE label = :of AND run > :after ORDER BY run LIMIT :most;
-
 -- find_ended: those of runs that could be erased and are under no rule of these operations and labels, in their order
 SELECT run.id, run.state, coalesce(run.ended, run.started), run.records
 FROM json_each(:runs) AS wanted CROSS JOIN run ON run.id = wanted.value
 WHERE run.state > 1
     AND run.operation NOT IN (SELECT value FROM json_each(:operations))
     AND NOT EXISTS (
-        SELECT 1 FROM json_each(:labels) AS found
-        CROSS JOIN run_label ON run_label.label = found.value AND run_label.run = run.id
+        SELECT 1 FROM json_each(run.labels) AS found WHERE found.value IN (SELECT value FROM json_each(:labels))
     )
     AND NOT EXISTS (SELECT 1 FROM run AS child WHERE child.parent = run.id AND child.state IN (0, 1));
 
--- count_all: number of runs behind one; those that go on have an index of their own
-SELECT (SELECT count(*) FROM run WHERE state IN (2, 3, 4, 5, 6) AND state > 1 AND id > :after)
-    + (SELECT count(*) FROM run WHERE state IN (0, 1) AND state < 2 AND id > :after);
-
--- count_operation: number of runs of an operation behind one
-SELECT
-    (SELECT count(*) FROM run WHERE state IN (0, 1) AND state < 2 AND operation = :of AND id > :after)
-    + (SELECT count(*) FROM run WHERE operation = :of AND state = 2 AND state > 1 AND id > :after AND id < :before)
-    + (SELECT count(*) FROM run WHERE operation = :of AND state = 3 AND state > 1 AND id > :after AND id < :before)
-    + (SELECT count(*) FROM run WHERE operation = :of AND state = 4 AND state > 1 AND id > :after AND id < :before)
-    + (SELECT count(*) FROM run WHERE operation = :of AND state = 5 AND state > 1 AND id > :after AND id < :before)
-    + (SELECT count(*) FROM run WHERE operation = :of AND state = 6 AND state > 1 AND id > :after AND id < :before);
-
--- count_label: number of runs behind one that have a label
-SELECT count(*) FROM run_label WHERE label = :of AND run > :after;
+-- count_all: number of runs: those that are counted, those that wait for it, and those that go on
+SELECT (SELECT coalesce(sum(runs), 0) FROM tally)
+    + (SELECT count(*) FROM unindexed)
+    + (SELECT count(*) FROM run WHERE state IN (0, 1) AND state < 2);
 
 -- oldest_run: when the oldest run began
 SELECT started FROM run WHERE id = (SELECT min(id) FROM run);

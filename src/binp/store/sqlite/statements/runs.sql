@@ -85,8 +85,9 @@ WHERE id IN (SELECT value FROM json_each(?));
 INSERT INTO record (run, seq, at, level, source, message, fields) VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (run, seq) DO NOTHING;
 
--- insert_labels: that a run has a label, or several
-INSERT INTO run_label (label, run) VALUES (?, ?) ON CONFLICT (label, run) DO NOTHING;
+-- count_labels: so many more runs have labels, [[id, number], ...]
+UPDATE label SET runs = runs + json_extract(new.value, '$[1]')
+FROM json_each(?) AS new WHERE label.id = json_extract(new.value, '$[0]');
 
 -- get_runs: runs by their ids, in no order
 SELECT
