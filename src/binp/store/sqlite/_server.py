@@ -290,6 +290,9 @@ class Server:
             session.heard = message["heard"]
             for number, kind, content in message["writes"]:
                 self._outbox.put(_RemoteReceipt(decode_write(kind, content), number, session), is_bounded=False)
+            if message["writes"]:
+                # they have waited there for as long as they may, or somebody waits for them
+                self._outbox.hasten()
             while self._outbox.is_full:
                 await asyncio.sleep(0.01)
                 session.hear()

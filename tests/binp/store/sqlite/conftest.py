@@ -1,6 +1,7 @@
 """Stores in files, and other processes that use the same."""
 
 import itertools
+import pickle
 import subprocess
 import sys
 import time
@@ -133,6 +134,31 @@ def worker():
     for one in started:
         if one.process.poll() is None:
             one.kill()
+
+
+class There:
+    """Another process that does with the file what it is told; see ``model_process.py``."""
+
+    def __init__(self):
+        program = Path(__file__).with_name("model_process.py")
+        self.process = subprocess.Popen([sys.executable, program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def ask(self, *command):
+        pickle.dump(command, self.process.stdin)
+        self.process.stdin.flush()
+        return pickle.load(self.process.stdout)
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait(60)
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def there():
+    process = There()
+    yield process
+    process.end()
 
 
 class Told:

@@ -1,0 +1,124 @@
+"""Two processes on one file: clocks that are wrong, and changes of the same thing at once."""
+
+import asyncio
+import time
+
+import pytest
+
+from binp.kv import KV
+from binp.store import open_store
+from binp.store.contract import AddRecord, BeginRun, RunQuery
+from binp.store.sqlite import _outbox
+
+HOUR = 3600.0
+
+
+@pytest.fixture
+async def here(path):
+    store = open_store(str(path), group="g", synchronous="OFF")
+    yield store
+    await store.close()
+
+
+def ask(there, *command):
+    return asyncio.to_thread(there.ask, *command)
+
+
+async def until(condition):
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize("first", ["here", "there"])
+async def test_a_clock_is_set_back(path, here, there, first):
+    """A clock goes back an hour, with restarts and two processes: no id comes twice, no follower misses a run."""
+    made = {"here": [], "there": []}
+    told = []
+
+    async def begin(count=20):
+        for where, node in (("here", here.node), ("there", "other")):
+            ids = [here.new_id() for _ in range(count)] if where == "here" else await ask(there, "ids", count)
+            writes = [BeginRun(id=id, operation="o", trigger="call", node=node, at=1) for id in ids]
+            if where == "here":
+                assert [await here.write(write) for write in writes] == [True] * count
+            else:
+                assert await ask(there, "write", writes) == [True] * count
+            made[where] += ids
+
+    if first == "there":
+        await ask(there, "open", str(path))
+    await here.open()
+    stop = here.listen(lambda changes: told.extend(change.id for change in changes if change.topic == "run"))
+    if first == "here":
+        await ask(there, "open", str(path))
+    await begin()
+    await ask(there, "skew", -HOUR)
+    await begin()
+    # what was written last is the newest, whatever the clock says
+    assert made["there"] == sorted(made["there"])
+    if first == "here":
+        await ask(there, "close")
+        await ask(there, "open", str(path))
+        await begin()
+        everything = {*made["here"], *made["there"]}
+        await until(lambda: everything <= set(told))
+        stop()
+        await here.close()
+        await here.open()
+    await ask(there, "skew", -2 * HOUR)
+    await begin()
+
+    everything = [*made["here"], *made["there"]]
+    assert len(set(everything)) == len(everything)
+    for where in made.values():
+        assert where == sorted(where)
+    if first == "there":
+        await until(lambda: set(everything) <= set(told))
+    found, before = [], None
+    while page := (await here.find_runs(RunQuery(before=before, limit=7))).runs:
+        found += [run.id for run in page]
+        before = found[-1]
+    assert found == sorted(everything, reverse=True)
+    stop()
+
+
+async def test_a_restart_with_a_clock_that_is_behind(path, there):
+    """After a restart with a clock that is an hour behind new runs are newer than all that there are."""
+    await ask(there, "open", str(path))
+    first = await ask(there, "ids", 3)
+    await ask(there, "write", [BeginRun(id=id, operation="o", trigger="call", node="n", at=1) for id in first])
+    await ask(there, "close")
+    await ask(there, "skew", -HOUR)
+    await ask(there, "open", str(path))
+
+    assert min(await ask(there, "ids", 3)) > max(first)
+
+
+async def test_updates_of_two_processes_lose_nothing(path, here, there):
+    """Of the updates that two processes make of one key at once none is lost."""
+    await here.open()
+    await ask(there, "open", str(path))
+    kv = KV("n", db=here)
+    other = asyncio.create_task(ask(there, "update", "x", 100))
+    await asyncio.gather(*(kv.update("x", lambda number: number + 1, default=0) for _ in range(100)))
+    await other
+
+    entry = await kv.entry("x")
+    assert (entry.value, entry.version) == (200, 200)
+
+
+async def test_what_another_process_waits_for_is_written_at_once(path, here, there, monkeypatch):
+    """A record that a process awaits does not wait in the owner for others to come along."""
+    monkeypatch.setattr(_outbox, "PATIENCE", 3600.0)
+    await here.open()
+    await ask(there, "open", str(path))
+    (run,) = await ask(there, "ids", 1)
+    await ask(there, "write", [BeginRun(id=run, operation="o", trigger="call", node="n", at=1)])
+
+    began = time.monotonic()
+    for seq in (1, 2, 3, 4):
+        assert await ask(there, "write", [AddRecord(run=run, seq=seq, at=1, message="said")]) == [True]
+    # without being told it would look every few seconds what there is
+    assert time.monotonic() - began < 10
