@@ -50,6 +50,11 @@ class Scale:
         # a single one: from the first moment on, in whole seconds
         return cls(start, -(-(end - start) // _SECOND) * _SECOND, 1)
 
+    @property
+    def has_days(self) -> bool:
+        """Whether each day is within one bucket."""
+        return self.number == 1 or self.width % _DAY == 0
+
     def place(self, at: int) -> int:
         """Which bucket holds the moment *at*; what lies outside is counted in the nearest."""
         return max(0, min((at - self.first) // self.width, self.number - 1))
@@ -163,7 +168,9 @@ class Tally:
             span.after if query.since is None else max(span.after, first_id(first * _HOUR) - 1),
             span.before if query.until is None else min(span.before, first_id(end * _HOUR)),
         )
-        self._count_hours(first, end, totals, work())
+        budget = work()
+        for hours, begin, stop in _units(first, end, by_days=totals.scale.has_days):
+            self._count_hours(hours, begin, stop, totals, budget)
         budget = work()
         everything = Everything(self._ask)
         _count(self._ask, everything, Span(whole.before - 1, span.before), totals, budget, self._fits)
@@ -171,11 +178,11 @@ class Tally:
         _count(self._ask, Fresh(self._ask), whole, totals, work(), self._fits)
         return True
 
-    def _count_hours(self, first: int, end: int, totals: Totals, budget: Budget) -> None:
+    def _count_hours(self, hours: int, first: int, end: int, totals: Totals, budget: Budget) -> None:
         key = (end, -1, -1)
         while True:
-            given = {"hour": key[0], "operation": key[1], "state": key[2], "first": first, "limit": _STEP}
-            rows = self._ask("walk_tally", given).fetchall()
+            given = {"hour": key[0], "operation": key[1], "state": key[2], "limit": _STEP}
+            rows = self._ask("walk_tally", given | {"hours": hours, "first": first}).fetchall()
             for hour, operation, state, runs in rows:
                 if self._fits(operation, state):
                     totals.add(hour * _HOUR, operation, state, runs)
@@ -183,7 +190,7 @@ class Tally:
                 return
             key = rows[-1][:3]
             if budget.is_spent:
-                totals.stop(first_id((key[0] + 1) * _HOUR))
+                totals.stop(first_id((key[0] + hours) * _HOUR))
                 return
 
     def _fits(self, operation: int, state: int) -> bool:
@@ -192,6 +199,14 @@ class Tally:
             and operation not in self._refused
             and (self._operations is None or operation in self._operations)
         )
+
+
+def _units(first: int, end: int, *, by_days: bool) -> list[tuple[int, int, int]]:
+    """The hours from *first* up to *end* as hours and whole days, the last ones first: (1 or 24, from, up to)."""
+    begin, stop = -(-first // 24) * 24, end // 24 * 24
+    if not by_days or begin >= stop:
+        return [(1, first, end)]
+    return [(1, stop, end), (24, begin, stop), (1, first, begin)]
 
 
 def _known(texts: Sequence[str], name: Callable[[str], int | None]) -> set[int]:

@@ -43,6 +43,8 @@ _LAST = 2**63 - 1
 
 #: seconds of work, and in all, after which a search stops and says how far it got
 _WORK, _PATIENCE = 0.05, 1.0
+#: the same for each part of counting: of what is counted already, and what is not
+_COUNTING = 0.1
 
 #: runs on a page
 _MOST_RUNS = 200
@@ -259,7 +261,7 @@ class Reader:
 
 
 def _share() -> Budget:
-    return Budget(_WORK, _PATIENCE)
+    return Budget(_COUNTING, _PATIENCE)
 
 
 def _span(query: RunQuery) -> Span:

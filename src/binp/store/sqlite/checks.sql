@@ -16,16 +16,22 @@ SELECT count(*) FROM (
 
 -- runs_miscounted: hours, actions and states of which more or fewer runs are there than is counted
 SELECT count(*) FROM (
-    SELECT hour, operation, state, runs FROM tally
+    SELECT hour, operation, state, runs FROM tally WHERE hours = 1
     EXCEPT SELECT (id / 4096 + 1704067200000) / 3600000, operation, state, count(*)
     FROM run WHERE state > 1 AND id NOT IN (SELECT run FROM unindexed) GROUP BY 1, 2, 3
+);
+
+-- days_miscounted: days, actions and states of which more or fewer runs are counted than of their hours
+SELECT count(*) FROM (
+    SELECT hour, operation, state, runs FROM tally WHERE hours = 24
+    EXCEPT SELECT hour / 24 * 24, operation, state, sum(runs) FROM tally WHERE hours = 1 GROUP BY 1, 2, 3
 );
 
 -- runs_not_counted: runs that have ended and are neither counted nor waiting for it
 SELECT count(*) FROM run
 WHERE state > 1 AND id NOT IN (SELECT run FROM unindexed) AND NOT EXISTS (
     SELECT 1 FROM tally
-    WHERE hour = (run.id / 4096 + 1704067200000) / 3600000 AND operation = run.operation AND tally.state = run.state
+    WHERE hours = 1 AND hour = (run.id / 4096 + 1704067200000) / 3600000 AND operation = run.operation AND tally.state = run.state
 );
 
 -- waiting_without_run: runs that wait to be counted and are not there, or go on

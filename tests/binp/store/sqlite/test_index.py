@@ -68,7 +68,7 @@ async def test_what_ended_is_found_at_once_and_gets_into_the_index(store, writes
 
     assert [found.id for found in (await store.find_runs(saying("declined"))).runs] == [run]
     assert [found.id for found in (await store.find_runs(saying("order 4711"))).runs] == [run]
-    assert look(path, "SELECT state, runs FROM tally") == [(2, 1)]
+    assert look(path, "SELECT state, runs FROM tally WHERE hours = 1") == [(2, 1)]
 
 
 async def test_what_goes_on_is_found_by_what_it_said_so_far(store, writes):
@@ -229,7 +229,7 @@ async def test_the_only_part_goes_as_well(path, opened, writes_of, monkeypatch):
 
     assert tables(file) == ["search_1"]
     assert parts(file) == [(1, 4, 2)]
-    assert file.connection.execute("SELECT sum(runs) FROM tally").fetchone() == (2,)
+    assert file.connection.execute("SELECT sum(runs) FROM tally WHERE hours = 24").fetchone() == (2,)
 
 
 async def test_parts_are_merged_until_there_is_nothing_to_do(path, opened, writes_of, monkeypatch):

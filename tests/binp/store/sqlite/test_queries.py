@@ -34,7 +34,7 @@ SMALL = {
 MATCH = re.compile(r"SCAN (search|search_0) VIRTUAL TABLE INDEX \d+:M")
 #: read up to a bound that stands in the statement, or whole in memory
 BOUNDED = {
-    "count_all": {"tally", "unindexed"},
+    "count_all": {"unindexed"},
     "waiting": {"unindexed"},
     "count_waiting": {"unindexed"},
     "scratch_words": {"search_word"},

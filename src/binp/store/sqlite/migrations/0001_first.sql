@@ -101,14 +101,15 @@ BEGIN
     INSERT INTO unindexed (run) VALUES (new.id);
 END;
 
--- How many runs there are that came into being in an hour and have ended. Counted together with the index: what is not in
--- there yet is not in here. "hour" is in hours since the epoch.
+-- How many runs there are that came into being in an hour and have ended, and how many in a day ("hours" is 1 or 24).
+-- Counted together with the index: what is not in there yet is not in here. "hour" is in hours since the epoch.
 CREATE TABLE tally (
+    hours INTEGER NOT NULL,
     hour INTEGER NOT NULL,
     operation INTEGER NOT NULL,
     state INTEGER NOT NULL,
     runs INTEGER NOT NULL,
-    PRIMARY KEY (hour, operation, state)
+    PRIMARY KEY (hours, hour, operation, state)
 ) STRICT, WITHOUT ROWID;
 
 -- What goes into the index for a run. A token is the character U+E000, a letter and the number of what it stands for.

@@ -59,7 +59,7 @@ WHERE run.state > 1
     AND NOT EXISTS (SELECT 1 FROM run AS child WHERE child.parent = run.id AND child.state IN (0, 1));
 
 -- count_all: number of runs: those that are counted, those that wait for it, and those that go on
-SELECT (SELECT coalesce(sum(runs), 0) FROM tally)
+SELECT (SELECT coalesce(sum(runs), 0) FROM tally WHERE hours = 24)
     + (SELECT count(*) FROM unindexed)
     + (SELECT count(*) FROM run WHERE state IN (0, 1) AND state < 2);
 

@@ -12,21 +12,25 @@ SELECT count(*) FROM (SELECT 1 FROM unindexed LIMIT ?);
 -- stop_waiting: runs are in the index, or gone
 DELETE FROM unindexed WHERE run IN (SELECT value FROM json_each(?));
 
--- tally_runs: runs are counted by the hour in which they came into being (the id begins with the milliseconds since 2024)
-INSERT INTO tally (hour, operation, state, runs)
-SELECT (run.id / 4096 + 1704067200000) / 3600000, run.operation, run.state, 1
-FROM json_each(?) AS wanted CROSS JOIN run ON run.id = wanted.value WHERE true
-ON CONFLICT (hour, operation, state) DO UPDATE SET runs = runs + 1;
+-- tally_runs: runs are counted by the hour, and the day, in which they came into being (the id begins with the
+-- milliseconds since 2024)
+INSERT INTO tally (hours, hour, operation, state, runs)
+SELECT found.value, (run.id / 4096 + 1704067200000) / 3600000 / found.value * found.value, run.operation, run.state, 1
+FROM json_each(?) AS wanted CROSS JOIN run ON run.id = wanted.value CROSS JOIN json_each('[1, 24]') AS found WHERE true
+ON CONFLICT (hours, hour, operation, state) DO UPDATE SET runs = runs + 1;
 
 -- untally_runs: runs are not counted any more
-INSERT INTO tally (hour, operation, state, runs)
-SELECT (run.id / 4096 + 1704067200000) / 3600000, run.operation, run.state, -1
-FROM json_each(?) AS wanted CROSS JOIN run ON run.id = wanted.value WHERE true
-ON CONFLICT (hour, operation, state) DO UPDATE SET runs = runs - 1;
+INSERT INTO tally (hours, hour, operation, state, runs)
+SELECT found.value, (run.id / 4096 + 1704067200000) / 3600000 / found.value * found.value, run.operation, run.state, -1
+FROM json_each(?) AS wanted CROSS JOIN run ON run.id = wanted.value CROSS JOIN json_each('[1, 24]') AS found WHERE true
+ON CONFLICT (hours, hour, operation, state) DO UPDATE SET runs = runs - 1;
 
--- drop_tallies: of the hours of runs, what nothing is left of
+-- drop_tallies: of the hours and days of runs, what nothing is left of
 DELETE FROM tally
-WHERE hour IN (SELECT (value / 4096 + 1704067200000) / 3600000 FROM json_each(?)) AND runs = 0;
+WHERE (hours, hour) IN (
+    SELECT found.value, (wanted.value / 4096 + 1704067200000) / 3600000 / found.value * found.value
+    FROM json_each(?) AS wanted CROSS JOIN json_each('[1, 24]') AS found
+) AND runs = 0;
 
 -- wait_again: runs are to get into the index
 INSERT INTO unindexed (run) SELECT value FROM json_each(?);

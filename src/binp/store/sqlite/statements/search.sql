@@ -40,9 +40,9 @@ SELECT id, text FROM name WHERE id IN (SELECT value FROM json_each(?));
 -- oldest_id: the smallest id of a run
 SELECT min(id) FROM run;
 
--- walk_tally: how many runs there are of hours, operations and states, the last of these first
+-- walk_tally: how many runs there are of hours or days, operations and states, the last of these first
 SELECT hour, operation, state, runs FROM tally
-WHERE (hour, operation, state) < (:hour, :operation, :state) AND hour >= :first
+WHERE hours = :hours AND (hour, operation, state) < (:hour, :operation, :state) AND hour >= :first
 ORDER BY hour DESC, operation DESC, state DESC LIMIT :limit;
 
 -- The rest is asked of an index in memory, which also keeps where the words stand.
