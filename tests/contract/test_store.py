@@ -64,14 +64,15 @@ async def test_a_run_is_begun_once_for_a_key(store, writes):
 
 
 async def test_a_run_that_a_rule_left_out_says_why(store, writes):
-    """A tick that was not started is a run that has ended, without error, whose record says why."""
-    run = await begun(store, writes, "tick", state=State.SKIPPED, at=1_000, due=900, reason="missed: nobody was there")
+    """A tick that was not started is a run that has ended, and says why: to lists, and in its record."""
+    why = "missed: nobody was there"
+    run = await begun(store, writes, "tick", state=State.SKIPPED, at=1_000, due=900, reason=why)
 
     left = await store.get_run(run)
     assert (left.state, left.started, left.ended, left.duration) == (State.SKIPPED, 1_000, 1_000, 0)
-    assert (left.due, left.error, left.records) == (900, None, 1)
+    assert (left.due, left.error, left.records) == (900, why, 1)
     (record,) = await store.get_records(run)
-    assert (record.seq, record.message) == (1, "missed: nobody was there")
+    assert (record.seq, record.message) == (1, why)
 
 
 async def test_a_schedule_is_moved_and_paused(store):

@@ -241,7 +241,12 @@ class Action:
         return await home.runs.start(operation, call, trigger=Trigger("call", parent.actor if parent else None))
 
     async def rerun(
-        self, run: int, arguments: Mapping[str, Any] | None = None, *, trigger: Trigger | None = None
+        self,
+        run: int,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        trigger: Trigger | None = None,
+        once: str | None = None,
     ) -> RunHandle:
         """Start an action again with the arguments that a run of it had.
 
@@ -252,8 +257,10 @@ class Action:
             run: Its id.
             arguments: Those that shall differ. What was secret has to be among them, for that was not kept.
             trigger: What started it, and who.
+            once: Key for which it is started again once, ever.
 
         Raises:
+            AlreadyStarted: it was started again for the key *once* before.
             RunLost: there is no such run.
             UnknownOperation: there is no such action any more.
             InvalidArguments: the arguments do not fit its form. No run was made.
@@ -281,6 +288,7 @@ class Action:
             call,
             trigger=trigger or Trigger("call", parent.actor if parent else None),
             again=row if is_attempt else None,
+            once=None if once is None else f"rerun {run} {once}",
         )
 
     async def _call(self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Header, HTTPException, Request, Response
+from fastapi import APIRouter, Body, Request, Response
 from fastapi.responses import JSONResponse
 
 from binp.action import ActionInfo
@@ -15,6 +15,7 @@ from binp.runs import AlreadyStarted, RunHandle, Trigger
 from binp.store.contract import EndRun, Run, State
 
 from ._models import ActionForm, InvokeResult, Question, Started
+from ._once import Key, first_run
 from ._platform import By, Here, Opened, Platform
 from ._problems import answer
 
@@ -23,14 +24,6 @@ __all__ = ["router"]
 router = APIRouter(tags=["actions"])
 
 Arguments = Annotated[dict[str, Any] | None, Body(description="arguments by name")]
-Key = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        max_length=200,
-        description="sent again with the same key, a request starts nothing and is answered with the first run",
-    ),
-]
 
 
 @router.get("/actions/", operation_id="listActions")
@@ -113,7 +106,4 @@ async def _start(
     try:
         return await home.runs.start(operation, call, trigger=by, once=once)
     except AlreadyStarted as error:
-        run = None if error.run is None else await home.store.get_run(error.run)
-        if run is None or run.arguments != call.recorded:
-            raise HTTPException(409, f"the key {key!r} was used for another start of {operation.name!r}") from None
-        return run
+        return await first_run(home, key, error)

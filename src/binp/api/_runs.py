@@ -6,9 +6,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 
-from binp.store.contract import FINISHED
+from binp.runs import AlreadyStarted, RunHandle
+from binp.store.contract import FINISHED, Run
 
 from ._models import Again, RecordInfo, RunDetail, Started
+from ._once import Key, first_run
 from ._platform import MAX_INTEGER, By, Here, Opened
 from ._search_models import RunChart, RunFilter, RunList, RunNumbers
 
@@ -54,17 +56,28 @@ async def list_records(
 
 @router.post("/runs/{run_id}/rerun", operation_id="rerun", status_code=202)
 async def rerun(
-    platform: Here, by: By, request: Request, response: Response, run_id: RunId, again: Again | None = None
+    platform: Here,
+    home: Opened,
+    by: By,
+    request: Request,
+    response: Response,
+    run_id: RunId,
+    again: Again | None = None,
+    key: Key = None,
 ) -> Started:
     """Start an action again with the arguments of a run, or with others in their place.
 
     With the same arguments, a run that did not succeed is followed by a further attempt, which need not do the steps
     again that are done.
     """
-    handle = await platform.action.rerun(run_id, again.arguments if again else None, trigger=by)
-    url = f"{request.scope.get('root_path', '')}/runs/{handle.id}"
+    started: RunHandle | Run
+    try:
+        started = await platform.action.rerun(run_id, again.arguments if again else None, trigger=by, once=key)
+    except AlreadyStarted as error:
+        started = await first_run(home, key, error)
+    url = f"{request.scope.get('root_path', '')}/runs/{started.id}"
     response.headers["location"] = url
-    return Started(run=handle.id, url=url)
+    return Started(run=started.id, url=url)
 
 
 @router.post("/runs/{run_id}/cancel", operation_id="cancelRun", status_code=202)

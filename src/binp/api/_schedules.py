@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
+from binp.runs import AlreadyStarted, RunHandle
 from binp.schedule import ScheduleInfo
+from binp.store.contract import Run
 
 from ._models import ScheduleControl, Started
-from ._platform import By, Here
+from ._once import Key, first_run
+from ._platform import By, Here, Opened
 
 __all__ = ["router"]
 
@@ -30,9 +33,15 @@ async def manage_schedule(platform: Here, by: By, name: str, control: ScheduleCo
 
 
 @router.post("/schedule/{name:path}/runs", operation_id="fireSchedule", status_code=202)
-async def fire_schedule(platform: Here, by: By, request: Request, response: Response, name: str) -> Started:
+async def fire_schedule(
+    platform: Here, home: Opened, by: By, request: Request, response: Response, name: str, key: Key = None
+) -> Started:
     """Start what a schedule starts, now and out of turn, also if it is paused."""
-    handle = await platform.schedule.fire(name, trigger=by)
-    url = f"{request.scope.get('root_path', '')}/runs/{handle.id}"
+    started: RunHandle | Run
+    try:
+        started = await platform.schedule.fire(name, trigger=by, once=key)
+    except AlreadyStarted as error:
+        started = await first_run(home, key, error)
+    url = f"{request.scope.get('root_path', '')}/runs/{started.id}"
     response.headers["location"] = url
-    return Started(run=handle.id, url=url)
+    return Started(run=started.id, url=url)

@@ -92,8 +92,7 @@ def end_of(run: ActiveRun, outcome: Outcome) -> EndRun:
         duration=0 if is_skipped else run.duration,
         result=run.json_of(outcome.value, RESULT_LIMIT) if has_result else None,
         error_type=None if error is None else type(error).__qualname__,
-        # what a rule left out did not fail; its record says why
-        error=None if message is None or is_skipped else shorten(run.hide(message), MESSAGE_LIMIT),
+        error=None if message is None else shorten(run.hide(message), MESSAGE_LIMIT),
         traceback=None if error is None or outcome.state is not State.FAILED else traceback_of(error, run),
         attempt=run.attempt if run.attempt > 1 else None,
         journal=run.journal,

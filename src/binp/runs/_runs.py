@@ -196,7 +196,7 @@ class Runs:
         execution = Execution(operation, operation.function, call.args, call.kwargs, must_begin=True, slot=slot)
         self._spawn(run, handle, ack, execution, self.context(run))
         if not await settle(ack) and once is not None:
-            raise AlreadyStarted(operation.name, once, await self.store.get_once(once))
+            raise AlreadyStarted(operation.name, once, await self.store.get_once(once), call.recorded)
         return handle
 
     def resume(self, row: Run, operation: Operation, call: BoundCall) -> None:

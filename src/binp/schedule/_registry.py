@@ -184,10 +184,16 @@ class Schedule:
         """
         await self._set_paused(name, False, actor)
 
-    async def fire(self, name: str, *, trigger: Trigger | None = None) -> RunHandle:
+    async def fire(self, name: str, *, trigger: Trigger | None = None, once: str | None = None) -> RunHandle:
         """Start it now, out of turn, with its arguments; also one that is paused.
 
+        Args:
+            name: Which one.
+            trigger: What started it, and who.
+            once: Key for which it is started out of turn once, ever.
+
         Raises:
+            AlreadyStarted: it was started for the key *once* before.
             UnknownOperation: there is no such schedule.
             InvalidArguments: its arguments do not fit the function.
             TooManyRuns: so many runs are in flight that no further one is taken.
@@ -200,6 +206,7 @@ class Schedule:
             operation,
             operation.form.bind(entry.arguments),
             trigger=trigger or Trigger("call", parent.actor if parent else None),
+            once=None if once is None else f"fire {name} {once}",
         )
 
     async def _set_paused(self, name: str, paused: bool, actor: str | None) -> None:

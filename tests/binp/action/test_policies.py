@@ -264,8 +264,22 @@ async def test_places_per_value(binp, gated):
     gated.gate.set()
 
 
+async def test_what_is_skipped_has_not_failed(binp, gated):
+    """Decision 19: whoever knows the two fields of the original alone sees no error of one that was skipped."""
+    gated(concurrency=1, when_full="skip")
+    binp.journal(binp.action.find("work").function)
+    await binp.action.start("work")
+    await until(lambda: gated.inside)
+    second = await binp.action.start("work")
+    with pytest.raises(RunSkipped):
+        await second.result()
+    (found,) = [one for one in await binp.journal.history() if one.id == second.id]
+    assert (found.state, found.error, bool(found.finished_at)) == (State.SKIPPED, None, True)
+    gated.gate.set()
+
+
 async def test_what_has_no_place_is_skipped(binp, gated):
-    """With when_full="skip" it is kept as skipped, without an error, with the reason."""
+    """With when_full="skip" it is kept as skipped, with the reason where lists show it."""
     gated(concurrency=1, when_full="skip")
     await binp.action.start("work")
     await until(lambda: gated.inside)
@@ -273,8 +287,9 @@ async def test_what_has_no_place_is_skipped(binp, gated):
     with pytest.raises(RunSkipped, match="1 is running, and there may be no more"):
         await second.result()
     run = await run_of(second)
-    assert (run.state, run.error) == (State.SKIPPED, None)
-    assert await messages(binp, second.id) == ["skipped: 1 is running, and there may be no more"]
+    why = "skipped: 1 is running, and there may be no more"
+    assert (run.state, run.error) == (State.SKIPPED, why)
+    assert await messages(binp, second.id) == [why]
     gated.gate.set()
 
 

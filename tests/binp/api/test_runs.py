@@ -232,6 +232,27 @@ async def test_a_run_is_started_again(served: Any, binp: Any) -> None:
     assert (await served.http.post("/internal/runs/5/rerun")).status_code == 404
 
 
+async def test_it_is_started_again_once(served: Any, binp: Any) -> None:
+    """Sent again with its key, a rerun starts nothing: it is answered with the first; other arguments are a 409."""
+
+    @binp.action(name="twice")
+    async def twice(x: int) -> int:
+        return 2 * x
+
+    first = (await served.http.post("/internal/action/twice", json={"x": 4})).json()["run"]
+    url, headers = f"/internal/runs/{first}/rerun", {"idempotency-key": "k"}
+    again = await served.http.post(url, headers=headers)
+    same = await served.http.post(url, headers=headers)
+    assert (same.status_code, same.json(), same.headers["location"]) == (202, again.json(), again.json()["url"])
+    other = await served.http.post(url, headers=headers, json={"arguments": {"x": 5}})
+    assert (other.status_code, other.json()["detail"]) == (409, "the key 'k' was used for another start of 'twice'")
+    fresh = await served.http.post(url, headers={"idempotency-key": "k2"})
+    assert fresh.json()["run"] not in (first, again.json()["run"])
+    # the key of a press is another one
+    press = await served.http.post("/internal/action/twice", json={"x": 6}, headers=headers)
+    assert (press.status_code, press.json()["result"]) == (200, 12)
+
+
 async def test_counts(runs: Any) -> None:
     """Runs are counted by time, action and state, as a query finds them."""
 

@@ -51,6 +51,15 @@ async def test_fire(night: Any) -> None:
     assert answer.headers["location"] == answer.json()["url"]
 
 
+async def test_fire_once(night: Any) -> None:
+    """Sent again with its key, nothing is started: the answer is the first run."""
+    url, headers = "/internal/schedule/at/night/runs", {"idempotency-key": "k"}
+    first = await night.http.post(url, headers=headers)
+    same = await night.http.post(url, headers=headers)
+    assert (same.status_code, same.json()) == (202, first.json())
+    assert (await night.http.post(url)).json()["run"] != first.json()["run"]
+
+
 async def test_unknown(night: Any) -> None:
     """An unknown schedule is a 404 with a suggestion; an unknown field is refused."""
     for answer in (

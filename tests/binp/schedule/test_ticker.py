@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from binp.store.contract import RunQuery, State
+from binp.store.query import parse
 
 MINUTE = timedelta(minutes=1)
 
@@ -63,6 +64,19 @@ async def test_a_pause_of_the_process_is_made_up_for_once(hand, ran, noon):
     assert await hand.reasons() == [
         "missed: nothing was there to start it in time: 4 ticks from 2026-11-21 12:01:00 to 2026-11-21 12:04:00 UTC"
     ]
+
+
+async def test_what_a_schedule_has_started_is_found(hand, ran, noon):
+    """The runs of a schedule are found by its name, those that were left out as well; others are not."""
+    await hand.look()
+    await hand.look(minutes=5)
+    await ended(hand)
+    binp = hand.binp
+    await (await binp.schedule.fire("ran.<locals>.sweep")).result()
+    query = parse('trigger:schedule by:"ran.<locals>.sweep"')
+    found = (await binp.home.store.find_runs(query)).runs
+    assert {run.state for run in found} == {State.SUCCEEDED, State.SKIPPED}
+    assert len(found) == len(await hand.runs()) - 1
 
 
 async def test_a_clock_that_is_set_back_starts_nothing_twice(hand, ran, noon):

@@ -94,7 +94,7 @@ class BeginRun(Write):
     due: int | None = None
     #: the first run of which this is a further attempt
     origin: int | None = None
-    #: why it is SKIPPED; kept as its first record
+    #: why it is SKIPPED; kept as its error and its first record
     reason: str | None = None
     #: what it needs a place in while it is RUNNING; one that does is begun QUEUED, and taken
     slot: str | None = None

@@ -115,7 +115,7 @@ class Runs:
             self.label(run, write.labels)
         if run.is_finished:
             # by a rule, before it ran
-            self.end(run, EndRun(id=run.id, state=write.state, at=write.at, duration=0))
+            self.end(run, EndRun(id=run.id, state=write.state, at=write.at, duration=0, error=write.reason))
         return run
 
     def take(self, run: OpenRun, write: TakeRun) -> None:
