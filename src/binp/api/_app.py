@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from starlette.routing import Route
 
 from . import _about, _actions, _database, _journals, _kv, _runs, _schedules, _services, _sockets
+from ._direct import Direct
 from ._events import EventStream
 from ._platform import Platform
 from ._problems import handle_problems
@@ -24,6 +25,7 @@ def create_app(platform: Platform) -> FastAPI:
         app.add_route(path, lambda request: reference(app, request), include_in_schema=False)
     app.state.platform = platform
     handle_problems(app)
+    app.add_middleware(Direct, owner=app)
     for module in (_actions, _journals, _services, _schedules, _runs, _kv, _database, _about, _sockets):
         app.include_router(module.router)
     stream = EventStream(platform.home.ring)

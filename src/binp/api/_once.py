@@ -10,13 +10,16 @@ from binp.home import Home
 from binp.runs import AlreadyStarted
 from binp.store.contract import Run
 
-__all__ = ["Key", "first_run"]
+__all__ = ["KEY_LIMIT", "Key", "first_run"]
+
+#: characters of a key
+KEY_LIMIT = 200
 
 Key = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",
-        max_length=200,
+        max_length=KEY_LIMIT,
         description="sent again with the same key, a request starts nothing and is answered with the first run",
     ),
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import FastAPI
@@ -35,8 +35,9 @@ def handle_problems(app: FastAPI) -> None:
         app.add_exception_handler(kind, _handler(make))
 
 
-def _handler(make: Callable[[Any], Problem]) -> Callable[[Request, Exception], Response]:
-    def handle(request: Request, error: Exception) -> Response:
+def _handler(make: Callable[[Any], Problem]) -> Callable[[Request, Exception], Awaitable[Response]]:
+    # a plain function would be called in a thread
+    async def handle(request: Request, error: Exception) -> Response:
         problem = make(error)
         headers = dict(getattr(error, "headers", None) or {})
         if problem.status == 503:
