@@ -58,16 +58,19 @@ class RunHandle:
         self.operation = operation
         self._runs = runs
         self._end: EndRun | None = None
-        self._done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._outcome: Outcome | None = None
+        #: who waits for it: each has a future of its own, so that one who gives up leaves the others alone
+        self._waiters: set[asyncio.Future[None]] = set()
+        self._callbacks: list[Callable[[], None]] = []
 
     def __repr__(self) -> str:
-        state = self._done.result().state if self._done.done() else State.RUNNING
+        state = State.RUNNING if self._outcome is None else self._outcome.state
         return f"<RunHandle {self.id} {self.operation} {state}>"
 
     @property
     def done(self) -> bool:
         """Whether it has ended, and its end is committed."""
-        return self._done.done()
+        return self._outcome is not None
 
     async def result(self) -> Any:
         """Wait for the end and give what the function returned. Cancelling the wait does not cancel the run.
@@ -77,7 +80,7 @@ class RunHandle:
             RunSkipped: a rule left it out, or it waits on for the next process.
             Exception: what the function raised.
         """
-        outcome = await asyncio.shield(self._done)
+        outcome = await self._wait()
         if outcome.state is State.SUCCEEDED:
             return outcome.value
         if outcome.error is not None and not isinstance(outcome.error, asyncio.CancelledError):
@@ -93,12 +96,12 @@ class RunHandle:
 
         That is quicker than :meth:`wait`, which reads the run.
         """
-        await asyncio.shield(self._done)
+        await self._wait()
         return self._end
 
     async def wait(self) -> Run:
         """Wait for the end and give the run as it is in the history, however it ended."""
-        await asyncio.shield(self._done)
+        await self._wait()
         run = await self._runs.store.get_run(self.id)
         if run is None:
             raise RunLost(f"run {self.id} of {self.operation!r} is not in the history any more")
@@ -113,9 +116,29 @@ class RunHandle:
 
     def on_done(self, callback: Callable[[], None]) -> None:
         """Call *callback* on the loop when it has ended."""
-        self._done.add_done_callback(lambda _: callback())
+        if self._outcome is None:
+            self._callbacks.append(callback)
+        else:
+            asyncio.get_running_loop().call_soon(callback)
+
+    async def _wait(self) -> Outcome:
+        while self._outcome is None:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.add(waiter)
+            try:
+                await waiter
+            finally:
+                self._waiters.discard(waiter)
+        return self._outcome
 
     def _settle(self, outcome: Outcome, end: EndRun | None = None) -> None:
-        if not self._done.done():
-            self._end = end
-            self._done.set_result(outcome)
+        if self._outcome is not None:
+            return
+        self._end = end
+        self._outcome = outcome
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        for callback in self._callbacks:
+            asyncio.get_running_loop().call_soon(callback)
+        self._callbacks.clear()

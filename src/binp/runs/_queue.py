@@ -7,10 +7,11 @@ from collections import deque
 from collections.abc import Sequence
 
 from binp.operations import Concurrency, WhenFull
-from binp.store.contract import Change, RequestCancel, State, Store, TakeRun
+from binp.store.contract import Change, RequestCancel, State, Store, StoreError, TakeRun
 
 from ._active import ActiveRun, now
-from ._life import Outcome, settle
+from ._execution import Execution
+from ._life import Outcome, outcome_of, settle
 
 __all__ = ["Queue"]
 
@@ -32,7 +33,19 @@ class Queue:
         self._lines: dict[str, deque[asyncio.Event]] = {}
         self._closed = asyncio.Event()
 
-    async def enter(
+    async def turn_of(self, run: ActiveRun, execution: Execution) -> Outcome | None:
+        """Wait until it is the turn of *run*, which is queued; what became of it if it does not come to that."""
+        try:
+            left_out = await self._enter(run, execution.slot, execution.policy.concurrency, orphaned=execution.orphaned)
+        except asyncio.CancelledError as error:
+            return outcome_of(run, error)
+        except StoreError as error:
+            return Outcome(State.FAILED, error=error, message=error.what)
+        if left_out is not None and left_out.state is State.SKIPPED:
+            run.record(left_out.message, {})
+        return left_out
+
+    async def _enter(
         self, run: ActiveRun, slot: str | None, concurrency: Concurrency | None, *, orphaned: bool = False
     ) -> Outcome | None:
         """Take *run*, which is queued, when there is a place for it.

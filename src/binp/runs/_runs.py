@@ -194,8 +194,14 @@ class Runs:
         run.in_service = False
         handle = RunHandle(self, run.id, operation.name)
         execution = Execution(operation, operation.function, call.args, call.kwargs, must_begin=True, slot=slot)
-        self._spawn(run, handle, ack, execution, self.context(run))
-        if not await settle(ack) and once is not None:
+        try:
+            is_new = await settle(ack)
+        except (asyncio.CancelledError, StoreError):
+            # the run goes on without whoever started it, or finds out by itself that it has no row
+            self._spawn(run, handle, ack, execution)
+            raise
+        self._spawn(run, handle, ack, execution)
+        if not is_new and once is not None:
             raise AlreadyStarted(operation.name, once, await self.store.get_once(once), call.recorded)
         return handle
 
@@ -216,10 +222,9 @@ class Runs:
         run.is_queued, run.origin, run.attempt = True, row.origin, row.attempt
         self._active[run.id] = run
         slot = operation.slot(call)
-        execution = Execution(
-            operation, operation.function, call.args, call.kwargs, must_begin=True, slot=slot, orphaned=True
-        )
-        self._spawn(run, RunHandle(self, run.id, operation.name), Acknowledged(True), execution, self.context(run))
+        given = operation.function, call.args, call.kwargs
+        execution = Execution(operation, *given, must_begin=True, slot=slot, orphaned=True)
+        self._spawn(run, RunHandle(self, run.id, operation.name), Acknowledged(True), execution)
 
     def lead(self) -> None:
         """What processes that are gone have left queued is executed here from now on."""
@@ -237,9 +242,8 @@ class Runs:
         actor = parent.actor if parent else None
         given = operation.form.record_direct(args, kwargs)
         secrets = operation.form.secrets(args, kwargs)
-        run, ack = self.begin(
-            operation, trigger=Trigger("call", actor), arguments=given, parent=parent, secrets=secrets
-        )
+        trigger = Trigger("call", actor)
+        run, ack = self.begin(operation, trigger=trigger, arguments=given, parent=parent, secrets=secrets)
         execution = Execution(operation, function, args, kwargs, must_begin=False)
         if operation.form.injected - kwargs.keys():
             return await self._trace_apart(run, ack, execution)
@@ -296,8 +300,9 @@ class Runs:
         handle: RunHandle,
         ack: Ack[Any] | Acknowledged,
         execution: Execution,
-        context: contextvars.Context,
+        context: contextvars.Context | None = None,
     ) -> asyncio.Task[None]:
+        context = self.context(run) if context is None else context
         return self._task(self._live(run, handle, ack, execution), f"run {run.id} {run.operation}", context)
 
     def _task(self, work: Coroutine[Any, Any, None], name: str, context: contextvars.Context) -> asyncio.Task[None]:
@@ -326,7 +331,8 @@ class Runs:
             missing(run, error)
             outcome = await carry_out(run, execution, self.threads)
         else:
-            outcome = await self._execute_in_turn(run, execution)
+            left_out = await self._queue.turn_of(run, execution) if run.is_queued else None
+            outcome = left_out or await carry_out(run, execution, self.threads)
         if outcome.state is State.QUEUED:
             self._forget(run, handle, outcome)
             return
@@ -345,22 +351,6 @@ class Runs:
         self._active.pop(run.id, None)
         run.close()
         handle._settle(outcome)  # noqa: SLF001 - made together
-
-    async def _execute_in_turn(self, run: ActiveRun, execution: Execution) -> Outcome:
-        if run.is_queued:
-            try:
-                left_out = await self._queue.enter(
-                    run, execution.slot, execution.policy.concurrency, orphaned=execution.orphaned
-                )
-            except asyncio.CancelledError as error:
-                return outcome_of(run, error)
-            except StoreError as error:
-                return Outcome(State.FAILED, error=error, message=error.what)
-            if left_out is not None:
-                if left_out.state is State.SKIPPED:
-                    run.record(left_out.message, {})
-                return left_out
-        return await carry_out(run, execution, self.threads)
 
     async def _trace_here(self, run: ActiveRun, ack: Ack[Any], execution: Execution) -> Outcome:
         try:
