@@ -113,9 +113,10 @@ class Journals:
             if run is not None and run.adoptable is operation.base:
                 # the platform has begun this very run
                 run.adoptable = None
-                if in_thread:
-                    # what was injected into it must not be closed under a thread that cannot be stopped
-                    run.shield()
+                if not in_thread:
+                    return await function(*args, **kwargs)
+                # what was injected into it must not be closed under a thread that cannot be stopped
+                run.shield()
                 return await call_function(function, args, kwargs, self._home.runs.threads)
             home = await self._home.ensure()
             return await home.runs.trace(operation, function, args, kwargs)

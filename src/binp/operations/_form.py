@@ -16,7 +16,7 @@ from buvar.names import did_you_mean
 from buvar.secret import MASK, Secret
 
 from ._base import base_of
-from ._json import as_json
+from ._json import as_json, cut_json
 from ._secrets import is_foreign, mentions_secret
 
 if TYPE_CHECKING:
@@ -248,8 +248,13 @@ class Form:
             yield {"loc": list(problem["loc"]), "msg": message, "type": problem["type"]}
 
     def _record(self, values: BaseModel) -> str:
+        # a default that was never validated may not fit its type, which does not matter here
         try:
-            # a default that was never validated may not fit its type, which does not matter here
+            text = values.model_dump_json(by_alias=True, fallback=as_json_value, warnings=False)
+            return cut_json(text, ARGUMENTS_LIMIT)
+        except Exception:  # noqa: BLE001, S110 - half a character, bytes that are no text, a user's serializer: the slower way
+            pass
+        try:
             plain = values.model_dump(mode="json", by_alias=True, fallback=as_json_value, warnings=False)
         except Exception:  # noqa: BLE001 - a user's serializer may raise anything; history must not break on it
             plain = {

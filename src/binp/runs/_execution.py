@@ -45,10 +45,12 @@ async def carry_out(run: ActiveRun, execution: Execution, threads: Threads) -> O
     Each failed attempt but the last leaves a record with its traceback.
     """
     retry = execution.policy.retry
+    if retry is None:
+        return await _attempt(run, execution, threads)
     while True:
         outcome = await _attempt(run, execution, threads)
         error = outcome.error
-        if outcome.state is not State.FAILED or retry is None or run.attempt > retry.limit:
+        if outcome.state is not State.FAILED or run.attempt > retry.limit:
             return outcome
         if isinstance(error, KeyboardInterrupt | SystemExit):
             return outcome

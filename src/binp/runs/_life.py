@@ -148,6 +148,8 @@ async def execute(
     """
     if not injected or all(name in kwargs for name in injected):
         try:
+            if timeout is None and is_async(function):
+                return Outcome(State.SUCCEEDED, await function(*args, **kwargs))
             return Outcome(State.SUCCEEDED, await _call(run, function, args, kwargs, threads, timeout))
         except GeneratorExit:
             # the coroutine is thrown away: nothing can be awaited any more, not even an end

@@ -50,7 +50,8 @@ class Runs:
         self._tracing = tracing
         self._versions = Versions(operations)
         self._active: dict[int, ActiveRun] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        #: the loop alone would let them be collected
+        self._tasks: set[asyncio.Task[Any] | None] = set()
         self._accepting = True
         self.watch = Watch(store)
         self._queue = Queue(store)
@@ -308,7 +309,6 @@ class Runs:
     def _task(self, work: Coroutine[Any, Any, None], name: str, context: contextvars.Context) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work, name=name, context=context)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
         return task
 
     async def _live(
@@ -340,6 +340,7 @@ class Runs:
             await self._write_end(run, outcome)
         finally:
             handle._settle(outcome, run.end)  # noqa: SLF001 - made together
+            self._tasks.discard(run.task)
         if outcome.state is State.FAILED:
             with quietly():
                 _logger.warning("run %s of %r failed: %s", run.id, run.operation, outcome.message)
@@ -351,6 +352,7 @@ class Runs:
         self._active.pop(run.id, None)
         run.close()
         handle._settle(outcome)  # noqa: SLF001 - made together
+        self._tasks.discard(run.task)
 
     async def _trace_here(self, run: ActiveRun, ack: Ack[Any], execution: Execution) -> Outcome:
         try:
