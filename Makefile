@@ -27,6 +27,8 @@ setup: ## .venv with everything for development
 	@$(ENVIRONMENT) dev
 	@$(CONSOLE)
 
+# when make began, for the start message to tell how long it took; expanded before anything is done
+run: export BINP_BEGAN := $(shell date +%s.%N)
 run: ## serve examples/quickstart.py; Ctrl-C ends it
 	@$(ENVIRONMENT) run
 	@$(CONSOLE) || echo "The console is missing; everything else is served. CONSOLE_NODE=none make run does not try."

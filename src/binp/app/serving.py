@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +24,10 @@ def url_of(host: str, port: int, *, secure: bool = False) -> str:
     name = host.strip("[]")
     name = _EVERYWHERE.get(name, name)
     return f"{'https' if secure else 'http'}://{f'[{name}]' if ':' in name else name}:{port}"
+
+
+#: seconds above which it is not believed that a start took so long
+_DAY = 24 * 3600
 
 
 class Presence:
@@ -71,6 +77,8 @@ class Presence:
         lines = [f"database  {self._database}"]
         if self._url is not None:
             lines.insert(0, f"open      {self._link(self._url)}")
+        if (took := _took()) is not None:
+            lines.append(f"ready     in {took:.1f} s")
         print("\n".join(lines), flush=True)  # noqa: T201 - it is for the person who started the server
         sys.stdout.flush()
 
@@ -78,6 +86,18 @@ class Presence:
         if self._home.settings.auth == "none":
             return f"{url}/"
         return make_link(f"{url}/", read_or_create_token(token_path(self._home.store.url)))
+
+
+def _took() -> float | None:
+    """Seconds since the moment that whoever started this tells of; told once, not to what this process starts."""
+    try:
+        # without fractions ``date`` leaves the letter behind that stands for them
+        began = float(os.environ.pop("BINP_BEGAN", "").removesuffix("N"))
+    except ValueError:
+        return None
+    took = time.time() - began
+    # the clock was set meanwhile, or that is no moment at all: also what is no number fails this
+    return took if 0 <= took < _DAY else None
 
 
 def _path_of(url: str) -> Path:

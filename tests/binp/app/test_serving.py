@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,21 @@ async def test_an_unknown_address_is_not_told(home: Any, tmp_path: Path, capsys:
 
     assert capsys.readouterr().out == f"database  {tmp_path / 'data.db'}\n"
     assert not (tmp_path / "data.db.serving").exists()
+
+
+async def test_how_long_it_took_is_told(home: Any, tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+    """Who says when the start began is told how long it took, once; nonsense is not."""
+    said = []
+    for began in (str(time.time() - 2.5), f"{int(time.time())}.N", "", "x", "nan", "inf", "0", str(time.time() + 3600)):
+        monkeypatch.setenv("BINP_BEGAN", began)
+        for _ in range(2):
+            Presence(home, None).announce()
+            said.append(capsys.readouterr().out.splitlines()[1:])
+
+    assert re.fullmatch(r"ready     in \d+\.\d s", said[0][0])
+    assert float(said[0][0].split()[2]) >= 2.5
+    assert len(said[2]) == 1
+    assert [one for index, one in enumerate(said) if index not in (0, 2)] == [[]] * 14
 
 
 async def test_without_authentication_there_is_no_ticket(home: Any, tmp_path: Path, capsys: Any) -> None:
