@@ -195,13 +195,15 @@ class Runs:
         run.in_service = False
         handle = RunHandle(self, run.id, operation.name)
         execution = Execution(operation, operation.function, call.args, call.kwargs, must_begin=True, slot=slot)
+        # what it starts with is what there is now
+        context = self.context(run)
         try:
             is_new = await settle(ack)
         except (asyncio.CancelledError, StoreError):
             # the run goes on without whoever started it, or finds out by itself that it has no row
-            self._spawn(run, handle, ack, execution)
+            self._spawn(run, handle, ack, execution, context)
             raise
-        self._spawn(run, handle, ack, execution)
+        self._spawn(run, handle, ack, execution, context)
         if not is_new and once is not None:
             raise AlreadyStarted(operation.name, once, await self.store.get_once(once), call.recorded)
         return handle
@@ -225,7 +227,7 @@ class Runs:
         slot = operation.slot(call)
         given = operation.function, call.args, call.kwargs
         execution = Execution(operation, *given, must_begin=True, slot=slot, orphaned=True)
-        self._spawn(run, RunHandle(self, run.id, operation.name), Acknowledged(True), execution)
+        self._spawn(run, RunHandle(self, run.id, operation.name), Acknowledged(True), execution, self.context(run))
 
     def lead(self) -> None:
         """What processes that are gone have left queued is executed here from now on."""
@@ -273,7 +275,8 @@ class Runs:
                     run.cancel("cancelled")
         if not changes and self._active:
             # what was asked for in between was not told
-            self._task(cancel_asked(self.store, self.active), "binp cancel", self.context())
+            asking = self._task(cancel_asked(self.store, self.active), "binp cancel", self.context())
+            asking.add_done_callback(self._tasks.discard)
         self.watch.obey(changes)
         self._queue.obey(changes)
         self._dispatch.obey(changes)
@@ -301,9 +304,8 @@ class Runs:
         handle: RunHandle,
         ack: Ack[Any] | Acknowledged,
         execution: Execution,
-        context: contextvars.Context | None = None,
+        context: contextvars.Context,
     ) -> asyncio.Task[None]:
-        context = self.context(run) if context is None else context
         return self._task(self._live(run, handle, ack, execution), f"run {run.id} {run.operation}", context)
 
     def _task(self, work: Coroutine[Any, Any, None], name: str, context: contextvars.Context) -> asyncio.Task[None]:
