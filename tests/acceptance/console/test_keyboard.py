@@ -156,7 +156,15 @@ def test_axe_finds_nothing(visit: Any, axe: Any, site: Any, size: str, scheme: s
     site.call("/internal/kv/value?key=axe&ttl=86400", {"on": list(range(40))}, method="PUT")
     page = visit(size=size, scheme=scheme)
     found = []
-    lists = ["", "runs?state=succeeded&label=stairs", "runs?label=none", "services", "schedules", "keys"]
+    lists = [
+        "",
+        "runs?q=state:succeeded+label:stairs",
+        "runs?q=label:none",
+        "runs?q=stat:x",
+        "services",
+        "schedules",
+        "keys",
+    ]
     single = ["actions/deploy", f"actions/long%2Fone?run={long}", f"runs/{failed}", f"runs/{long}", "keys/default/axe"]
     for path in [*lists, *single, "nowhere"]:
         page.goto(f"{site.url}/static/index.html#/{path}")

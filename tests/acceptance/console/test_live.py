@@ -71,7 +71,7 @@ def test_eight_tabs_are_live_over_one_stream(enter: Any, site: Any, wait_live: A
     pages = []
     for _ in range(8):
         page = context.new_page()
-        page.goto(f"{site.url}/static/index.html#/runs?action=greet")
+        page.goto(f"{site.url}/static/index.html#/runs?q=action:greet")
         wait_live(page)
         pages.append(page)
 

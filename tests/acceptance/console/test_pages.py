@@ -85,32 +85,9 @@ def test_runs_inside_of_a_run_are_shown(visit: Any, size: str) -> None:
     expect(page.get_by_role("region", name="Facts")).to_contain_text("Inside of")
 
 
-def test_runs_are_filtered_and_the_address_says_so(visit: Any, size: str) -> None:
-    """Filters by state, action and label stand in the address, survive a reload, and Back undoes them."""
-    page = visit("runs", size=size)
-    rows = page.get_by_role("list", name="Runs").get_by_role("listitem")
-    expect(rows).to_have_count(25)
-    page.get_by_role("button", name="failed").click()
-    page.get_by_label("Action", exact=True).select_option("stumble")
-    expect(rows.first).to_contain_text("stumble")
-    expect(rows.filter(has_text="succeeded")).to_have_count(0)
-    assert page.url.endswith("#/runs?state=failed&action=stumble")
-
-    page.reload()
-    expect(page.get_by_role("button", name="failed")).to_have_attribute("aria-pressed", "true")
-    page.go_back()
-    expect(page.get_by_label("Action", exact=True)).to_have_value("")
-    page.get_by_role("button", name="Clear").click()
-    page.get_by_label("Label", exact=True).fill("stairs")
-    page.keyboard.press("Enter")
-    expect(rows.first).to_contain_text("long/one")
-    expect(rows.filter(has_text="greet")).to_have_count(0)
-    assert page.url.endswith("#/runs?label=stairs")
-
-
 def test_older_runs_come_page_by_page(visit: Any, size: str) -> None:
     """Pages go on behind the last run and back again; none is shown twice, none is left out."""
-    page = visit("runs?action=greet", size=size)
+    page = visit("runs?q=action:greet", size=size)
     rows = page.get_by_role("list", name="Runs").get_by_role("link")
     expect(rows).to_have_count(25)
     first = rows.evaluate_all(NUMBERS)
@@ -143,7 +120,7 @@ def test_a_run_is_watched_and_cancelled(visit: Any, site: Any, size: str) -> Non
 
 def test_a_new_run_appears_by_itself(visit: Any, site: Any, size: str) -> None:
     """The list of runs is live: a run that begins appears at its top and its state follows."""
-    page = visit("runs?action=long%2Fone", size=size)
+    page = visit("runs?q=action:long/one", size=size)
     run = site.start_run("long%2Fone", steps=3000)
     row = page.locator(f"li:has(a[href$='/{run}'])")
 

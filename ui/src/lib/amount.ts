@@ -1,4 +1,4 @@
-// Amounts as people say them: bytes, days, and what is kept of the runs.
+// Amounts as people say them: bytes, days, and what is kept of runs.
 import type { Keeping } from "./api.ts";
 
 const whole = new Intl.NumberFormat();
@@ -15,6 +15,12 @@ export function bytes(number: number): string {
   let unit = 0;
   for (; number >= 999.5 && unit < UNITS.length - 1; unit++) number /= 1000;
   return `${short.format(number)} ${UNITS[unit]}`;
+}
+
+/** Whole minutes, hours or days, in the largest unit of which they are so many. */
+export function stretch(seconds: number): string {
+  if (seconds % 86_400 === 0) return `${seconds / 86_400} d`;
+  return seconds % 3600 === 0 ? `${seconds / 3600} h` : `${Math.round(seconds / 60)} min`;
 }
 
 /** What a rule keeps. */

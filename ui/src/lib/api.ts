@@ -7,6 +7,7 @@ export type ActionForm = Schemas["ActionForm"];
 export type RunInfo = Schemas["RunInfo"];
 export type RunDetail = Schemas["RunDetail"];
 export type RunList = Schemas["RunList"];
+export type RunNumbers = Schemas["RunNumbers"];
 export type RecordInfo = Schemas["RecordInfo"];
 export type ServiceInfo = Schemas["Info"];
 export type ScheduleInfo = Schemas["ScheduleInfo"];
@@ -51,6 +52,8 @@ export class Problem extends Error {
   readonly status: number;
   readonly fix: string | null;
   readonly errors: FieldError[];
+  /** where in what was sent it is wrong, in characters */
+  place?: { start: number; stop: number };
 
   constructor(status: number, detail: string, fix: string | null | undefined = null, errors: FieldError[] = []) {
     super(detail);
@@ -120,9 +123,11 @@ async function send<P extends keyof paths, M extends Method>(
 export async function problemOf(response: Response): Promise<Problem> {
   if (response.status === 401) for (const listener of listeners) listener();
   if (response.status === 503) for (const watcher of watchers) watcher();
-  const said = (await response.json().catch(() => ({}))) as { detail?: unknown; fix?: string; errors?: FieldError[] };
+  const said = (await response.json().catch(() => ({}))) as { detail?: unknown; fix?: string; errors?: FieldError[]; start?: number; stop?: number };
   const detail = typeof said.detail === "string" ? said.detail : `${response.status} ${response.statusText}`;
-  return new Problem(response.status, detail, said.fix ?? null, said.errors ?? []);
+  const problem = new Problem(response.status, detail, said.fix, said.errors);
+  if (said.start !== undefined && said.stop !== undefined) problem.place = { start: said.start, stop: said.stop };
+  return problem;
 }
 
 export const api = {

@@ -46,12 +46,15 @@ export function viewOf([head = "", ...names]: readonly string[]): View {
   return { load: (found ?? PAGES.missing) as () => Page, names: { name: names.at(-1) ?? "", within: names[0] ?? "" } };
 }
 
+/** The sheet about the platform. */
+export const loadAbout = () => import("../parts/About.svelte");
+
 /** Fetch the others once there is nothing better to do, so that going there takes no time. */
 export function preload(): void {
   // Safari knows no idle callback
   const later = globalThis.requestIdleCallback ?? ((work: () => void) => setTimeout(work, 500));
   later(() => {
     // one that cannot be had now is asked for again when it is needed
-    for (const load of Object.values(PAGES)) load().catch(() => undefined);
+    for (const load of [...Object.values(PAGES), loadAbout]) load().catch(() => undefined);
   });
 }

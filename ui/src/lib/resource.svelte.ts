@@ -4,7 +4,7 @@ import { untrack } from "svelte";
 import { Problem } from "./api.ts";
 import { connection, subscribe, type Change } from "./live.svelte.ts";
 
-/** milliseconds between two readings, however much changes */
+/** milliseconds between two readings, where nothing else is said */
 const PAUSE = 250;
 
 export interface Resource<T> {
@@ -23,10 +23,12 @@ export interface Resource<T> {
  *
  * @param read Reads it. What it looks at before its first await decides when it is another thing, read at once.
  * @param concerns Whether a change may have changed it.
+ * @param pause Milliseconds between two readings, however much changes.
  */
 export function resource<T>(
   read: (signal: AbortSignal) => Promise<T>,
   concerns: (change: Change) => boolean,
+  pause = PAUSE,
 ): Resource<T> {
   let value = $state.raw<T>();
   let problem = $state.raw<Problem>();
@@ -57,7 +59,7 @@ export function resource<T>(
       timer = setTimeout(() => {
         isBusy = false;
         if (isDirty) want();
-      }, PAUSE);
+      }, pause);
     }
 
     // nobody looks at a hidden page: it catches up when it is shown
