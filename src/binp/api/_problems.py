@@ -16,7 +16,7 @@ from binp.errors import BinpError
 from binp.kv import KeyConflict
 from binp.operations import InvalidArguments, UnknownOperation
 from binp.runs import RunLost, TooManyRuns
-from binp.store.contract import StoreError
+from binp.store.contract import BadLine, StoreError
 from binp.store.query import BadQuery
 
 __all__ = ["answer", "handle_problems"]
@@ -80,6 +80,10 @@ def _conflict(error: KeyConflict) -> Problem:
     return Problem(status=412, code="conflict", detail=error.what, fix="read it again, and decide anew", extra=extra)
 
 
+def _bad_line(error: BadLine) -> Problem:
+    return Problem(status=422, code="bad-line", detail=error.what, fix=error.fix, extra={"line": error.line})
+
+
 def _busy(error: BinpError) -> Problem:
     return Problem(status=503, code="unavailable", detail=error.what, fix=error.fix)
 
@@ -106,6 +110,7 @@ _MAKERS: dict[type[Exception], Callable[[Any], Problem]] = {
     RunLost: _lost,
     KeyConflict: _conflict,
     TooManyRuns: _busy,
+    BadLine: _bad_line,
     StoreError: _busy,
     BinpError: _ours,
     Exception: _unexpected,

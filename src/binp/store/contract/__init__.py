@@ -12,7 +12,7 @@ datetimes. Everything that is JSON travels as text.
 
 from __future__ import annotations
 
-from ._errors import BadStoreUrl, SchemaTooNew, StoreClosed, StoreError, StoreOwned
+from ._errors import BadLine, BadStoreUrl, SchemaTooNew, StoreClosed, StoreError, StoreOwned
 from ._retention import Keep, Retention, Usage
 from ._rows import (
     Change,
@@ -64,6 +64,7 @@ __all__ = [
     "Ack",
     "AddLabels",
     "AddRecord",
+    "BadLine",
     "BadStoreUrl",
     "BeginRun",
     "Change",

@@ -23,6 +23,18 @@ class BadStoreUrl(StoreError, UsageError):
         self.url = url
 
 
+class BadLine(StoreError):
+    """A line that was to be taken in is none that a store exported, or one of a newer version. Nothing was taken in.
+
+    Attributes:
+        line: Its place among those that were given, from 1 on; None if it is not known which one it is.
+    """
+
+    def __init__(self, what: str, line: int | None = None, *, fix: str | None = None) -> None:
+        super().__init__(what, where=None if line is None else f"line {line} of those given", fix=fix)
+        self.line = line
+
+
 class StoreClosed(StoreError):
     """The store is not open: nothing was written."""
 

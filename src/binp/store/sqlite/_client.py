@@ -20,7 +20,17 @@ from ._delivery import Delivery
 from ._nodes import BEAT, Node
 from ._outbox import Outbox
 from ._receipt import Awaited, Failure, Receipt
-from ._wire import HEAD, decode_changes, decode_outcome, encode_node, encode_write, frame, health_of, size_of
+from ._wire import (
+    HEAD,
+    decode_changes,
+    decode_failure,
+    decode_outcome,
+    encode_node,
+    encode_write,
+    frame,
+    health_of,
+    size_of,
+)
 
 __all__ = ["Client", "Gone", "Succession"]
 
@@ -296,7 +306,7 @@ class Client:
                     raise ValueError(f"expected the result of write {receipt.number}, got that of {number}")
                 self._heard = number
                 outcome = decode_outcome(receipt.write, value)
-                awaited += receipt.settle(outcome if failure is None else Failure(StoreError(failure)))
+                awaited += receipt.settle(outcome if failure is None else Failure(decode_failure(failure)))
             if message["results"]:
                 self._landing.notify_all()
             is_done = not self._flight
@@ -316,7 +326,7 @@ class Client:
                 if receipt.number in not_true:
                     failure, value = not_true[receipt.number]
                     outcome = decode_outcome(receipt.write, value)
-                    awaited += receipt.settle(outcome if failure is None else Failure(StoreError(failure)))
+                    awaited += receipt.settle(outcome if failure is None else Failure(decode_failure(failure)))
                 else:
                     awaited += receipt.settle(True)
             self._landing.notify_all()

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from binp.store.contract import FINISHED, Change, State, StoreError
+from binp.store.contract import FINISHED, BadLine, Change, State
 
 from ._erase import release_labels
 from ._export import TABLES, Table
@@ -36,27 +36,28 @@ def take_in(file: File, lines: Iterable[str], seq: int) -> tuple[int, list[Chang
         How many rows were taken in, and the changes, numbered after *seq*.
 
     Raises:
-        StoreError: a line is none of ours.
+        BadLine: a line is none of ours.
     """
     taking = _Taking(file, seq)
     rows: dict[str, list[_Row]] = {}
-    for line in lines:
-        kind, row = _read(line)
+    for number, line in enumerate(lines, 1):
+        kind, row = _read(line, number)
         rows.setdefault(kind, []).append(row)
+        taking.numbers[id(row)] = number
     for table in TABLES:
         if table.name in rows:
             taking.take(table, rows[table.name])
     return taking.count, taking.changes
 
 
-def _read(line: str) -> tuple[str, _Row]:
+def _read(line: str, number: int) -> tuple[str, _Row]:
     try:
         row = orjson.loads(line)
         kind = row.pop("kind")
     except (ValueError, AttributeError, TypeError, KeyError):
-        raise StoreError(f"this is no line of an export: {line[:80]!r}") from None
+        raise BadLine(f"this is no line of an export: {line[:80]!r}", number) from None
     if kind not in _TABLES:
-        raise StoreError(f"a line of an export is of the kind {kind!r}, which is not known here", fix=_NEWER)
+        raise BadLine(f"a line of an export is of the kind {kind!r}, which is not known here", number, fix=_NEWER)
     return kind, row
 
 
@@ -67,6 +68,8 @@ class _Taking:
     def __init__(self, file: File, seq: int) -> None:
         self.count = 0
         self.changes: list[Change] = []
+        #: the numbers of the lines, by the identities of their rows
+        self.numbers: dict[int, int] = {}
         self._file = file
         self._seq = seq
 
@@ -83,18 +86,21 @@ class _Taking:
         try:
             steps.get(table.name, self._insert)(table, rows)
         except (KeyError, ValueError, TypeError) as error:
-            raise StoreError(f"a line of the kind {table.name!r} makes no sense: {error!r}") from None
+            raise BadLine(f"a line of the kind {table.name!r} makes no sense: {error!r}") from None
 
     def _check(self, table: Table, rows: list[_Row]) -> None:
         known = {column[1] for column in self._file.connection.execute(f"PRAGMA table_info({table.name})")}
         for row in rows:
             if unknown := row.keys() - known:
-                raise StoreError(
+                raise BadLine(
                     f"a line of the kind {table.name!r} has {', '.join(sorted(unknown))}, which is not known here",
+                    self.numbers[id(row)],
                     fix=_NEWER,
                 )
             if any(row.get(column) is None for column in table.key):
-                raise StoreError(f"a line of the kind {table.name!r} has no {' or no '.join(table.key)}")
+                raise BadLine(
+                    f"a line of the kind {table.name!r} has no {' or no '.join(table.key)}", self.numbers[id(row)]
+                )
 
     def _take_runs(self, table: Table, rows: list[_Row]) -> None:
         here = {id: (rev, state) for id, rev, state in self._file.ask("find_revisions", [row["id"] for row in rows])}  # noqa: A001 - the column

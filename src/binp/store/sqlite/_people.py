@@ -14,6 +14,7 @@ from ._ids import SLOTS
 from ._nodes import Node
 from ._open_run import CODES
 from ._receipt import Failure, Receipt, Sender
+from ._wire import encode_failure
 
 __all__ = ["People"]
 
@@ -69,7 +70,7 @@ class People:
             if sender is not None:
                 last[sender] = receipt.number
                 if isinstance(outcome, Failure):
-                    refused.setdefault(sender, []).append([receipt.number, outcome.error.what, None])
+                    refused.setdefault(sender, []).append([receipt.number, encode_failure(outcome.error), None])
                 elif outcome is not True:
                     refused.setdefault(sender, []).append([receipt.number, None, outcome])
         for sender, number in last.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import enum
 import logging
 import threading
@@ -44,9 +45,8 @@ class Failure:
 
     def exception(self) -> StoreError:
         """A fresh exception for each that waits: one that is raised in two places mixes up their tracebacks."""
-        error = self.error
-        made = StoreError(*error.args, where=error.where, fix=error.fix)
-        made.__cause__ = error.__cause__
+        made = copy.copy(self.error)
+        made.__cause__ = self.error.__cause__
         return made
 
     def log(self, write: Write) -> None:

@@ -23,7 +23,7 @@ from ._guard import leak
 from ._nodes import Join, Leave, Node, Silence
 from ._outbox import Outbox
 from ._receipt import Awaited, Failure, Receipt
-from ._wire import HEAD, decode_write, encode_change, encode_health, frame, node_of, size_of
+from ._wire import HEAD, decode_write, encode_change, encode_failure, encode_health, frame, node_of, size_of
 
 __all__ = ["Server", "listen_at"]
 
@@ -86,8 +86,8 @@ class _RemoteReceipt(Receipt):
 
     def settle(self, outcome: Any) -> Sequence[Awaited]:
         """Leave the result for the next :meth:`Server.publish`, which follows at once."""
-        failed = isinstance(outcome, Failure)
-        self._session.results.append([self.number, None if failed else outcome, outcome.error.what if failed else None])
+        failure = encode_failure(outcome.error) if isinstance(outcome, Failure) else None
+        self._session.results.append([self.number, outcome if failure is None else None, failure])
         return ()
 
 

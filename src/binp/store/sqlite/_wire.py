@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from binp.store import contract
-from binp.store.contract import Change, Health, PutKey, State, Write, Written
+from binp.store.contract import BadLine, Change, Health, PutKey, State, StoreError, Write, Written
 
 from ._nodes import Node
 from ._text import clean
@@ -18,9 +18,11 @@ from ._text import clean
 __all__ = [
     "HEAD",
     "decode_changes",
+    "decode_failure",
     "decode_outcome",
     "decode_write",
     "encode_change",
+    "encode_failure",
     "encode_health",
     "encode_node",
     "encode_write",
@@ -101,6 +103,19 @@ def decode_write(kind: str, content: dict[str, Any]) -> Write:
 def decode_outcome(write: Write, outcome: Any) -> Any:
     """What *write* was acknowledged with, as it came over the wire."""
     return Written(**outcome) if isinstance(write, PutKey) and isinstance(outcome, dict) else outcome
+
+
+def encode_failure(error: StoreError) -> list[Any]:
+    """Why a write failed."""
+    if isinstance(error, BadLine):
+        return ["line", error.what, error.line, error.fix]
+    return ["", error.what, error.where, error.fix]
+
+
+def decode_failure(content: list[Any]) -> StoreError:
+    """The error that *content* tells of."""
+    kind, what, place, fix = content
+    return BadLine(what, place, fix=fix) if kind == "line" else StoreError(what, where=place, fix=fix)
 
 
 def encode_health(health: Health) -> dict[str, Any]:

@@ -388,7 +388,7 @@ class Writer:
             self._file.begin()
             self._people.leave(self._node.name, _now())
             self._file.commit()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             # the next owner finds out by itself that this process has gone
             self._committer.roll_back()
             _logger.warning("the store was closed without saying so: %s", explain(error, self._path))

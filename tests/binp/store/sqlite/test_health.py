@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -158,6 +159,17 @@ async def test_a_log_that_was_removed_takes_no_more_writes(path, store):
     with pytest.raises(StoreError, match="removed or replaced"):
         await store.write(key())
     assert store.health.is_degraded
+
+
+async def test_a_directory_that_was_removed(path, caplog):
+    """A store whose directory is gone is closed all the same, and says that it could not say so."""
+    store = open_store(str(path))
+    await store.open()
+    await store.write(SetKeys(namespace="n", items=(("k", "1"),), at=1, durable=False))
+    shutil.rmtree(path.parent)
+    await store.close()
+
+    assert any(record.levelname in {"WARNING", "ERROR"} for record in caplog.records if record.name == "binp.store")
 
 
 @pytest.fixture

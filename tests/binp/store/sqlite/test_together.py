@@ -7,7 +7,7 @@ import pytest
 
 from binp.kv import KV
 from binp.store import open_store
-from binp.store.contract import AddRecord, BeginRun, RunQuery
+from binp.store.contract import AddRecord, BadLine, BeginRun, EndRun, Import, RunQuery, State, StoreError
 from binp.store.sqlite import _outbox
 
 HOUR = 3600.0
@@ -122,3 +122,17 @@ async def test_what_another_process_waits_for_is_written_at_once(path, here, the
         assert await ask(there, "write", [AddRecord(run=run, seq=seq, at=1, message="said")]) == [True]
     # without being told it would look every few seconds what there is
     assert time.monotonic() - began < 10
+
+
+async def test_why_a_write_failed_is_told_to_another_process(path, here, there):
+    """What the owner refuses fails in the process that wanted it with the same class, text and remedy."""
+    await ask(there, "open", str(path))
+    await here.open()
+    with pytest.raises(BadLine) as caught:
+        await here.write(Import(lines=('{"kind":"cake"}',)))
+    with pytest.raises(StoreError) as other:
+        await here.write(EndRun(id=1, state=State.RUNNING, at=1, duration=1))
+
+    assert caught.value.line == 1
+    assert caught.value.fix == "take it in with the version that wrote it, or a newer one"
+    assert "a run cannot end as" in str(other.value)
