@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import re
@@ -12,6 +13,7 @@ from typing import Any
 
 from binp.errors import UsageError
 from buvar.config import ConfigSource
+from buvar.errors import BuvarError
 from buvar.secret import REDACTED
 
 __all__ = [
@@ -24,12 +26,16 @@ __all__ = [
     "TraceSettings",
     "is_loopback",
     "read_source",
+    "unread_variables",
 ]
 
 #: name of the section in a configuration file, and prefix of the environment variables
 SECTION = "binp"
 
 _AUTH = ("token", "none")
+
+#: variables of the commands that talk to a server
+_OTHERS = {"BINP_URL", "BINP_TOKEN"}
 
 #: levels of log lines, and the number below which one is none of them
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50, "off": 1000}
@@ -246,6 +252,25 @@ def is_loopback(host: str) -> bool:
         # reserved for that by RFC 6761; whatever else a name may look like, somebody decides what it stands for
         return name == "localhost" or name.endswith(".localhost")
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def unread_variables(environ: Mapping[str, str] | None = None) -> list[str]:
+    """What is wrong with environment variables that look like settings and are none: most likely they are misspelt.
+
+    Args:
+        environ: The environment; that of this process by default.
+    """
+    source = ConfigSource(env_prefix=SECTION, environ=environ)
+    kinds: dict[str | None, type] = {None: Settings, "retention": RetentionSettings, "trace": TraceSettings}
+    for name, kind in kinds.items():
+        # what is wrong with the others is said where they are used
+        with contextlib.suppress(BuvarError):
+            source.load(kind, name)
+    return [problem.message for problem in source.check_env() if not _is_used_elsewhere(problem.message)]
+
+
+def _is_used_elsewhere(message: str) -> bool:
+    return message.partition(" ")[0] in _OTHERS
 
 
 def read_source(config: str | os.PathLike[str] | None) -> ConfigSource:

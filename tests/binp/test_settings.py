@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from binp.settings import InvalidSetting, KeepSettings, RetentionSettings, Settings, is_loopback
+from binp.settings import InvalidSetting, KeepSettings, RetentionSettings, Settings, is_loopback, unread_variables
 from buvar.config import ConfigLoadError, ConfigSource
 
 OURS = ["localhost", "LOCALHOST", "ops.localhost", "127.0.0.1", "127.8.9.1", "::1", "[::1]", "0:0:0:0:0:0:0:1"]
@@ -104,3 +104,28 @@ def test_a_misspelt_limit_is_refused():
         Settings.load(source)
     for near in ("retention", "days", "runs"):
         assert f"did you mean '{near}'?" in str(caught.value) or f"did you mean {near}" in str(caught.value)
+
+
+def test_a_misspelt_variable_is_found():
+    """A variable that begins like a setting and is none is named with the setting that is closest."""
+    environ = {
+        "BINP_PROT": "8001",
+        "BINP_RETENTION_DAY": "3",
+        "BINP_PORT": "8001",
+        "BINP_GRACE_FILE": "/run/grace",
+        "BINP_TOKEN": "t",
+        "BINP_URL": "http://localhost",
+        "BINPORT": "1",
+    }
+
+    assert unread_variables(environ) == [
+        "BINP_PROT is read by nothing, did you mean BINP_PORT?",
+        "BINP_RETENTION_DAY is read by nothing, did you mean BINP_RETENTION_DAYS?",
+    ]
+
+
+def test_a_misspelt_variable_is_named_beside_a_wrong_one():
+    """A setting that cannot be read does not hide that another one is misspelt."""
+    assert unread_variables({"BINP_PORT": "eighty", "BINP_GRAZE": "1"}) == [
+        "BINP_GRAZE is read by nothing, did you mean BINP_GRACE?"
+    ]

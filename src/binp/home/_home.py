@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import os
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -12,7 +13,7 @@ from binp.errors import BinpError
 from binp.events import Ring
 from binp.operations import Operations
 from binp.runs import Runs
-from binp.settings import Settings, read_source
+from binp.settings import Settings, read_source, unread_variables
 from binp.store.contract import Change, Retention, Store, StoreClosed
 from buvar import config
 from buvar.components import Components
@@ -22,6 +23,8 @@ from ._retention import retention_of
 from ._stores import HomeClosed, name_of
 
 __all__ = ["DifferentDatabases", "Home", "Part"]
+
+_logger = logging.getLogger("binp")
 
 
 class DifferentDatabases(BinpError):
@@ -158,6 +161,8 @@ class Home:
             if isinstance(self.db, str):
                 overrides.setdefault("db", self.db)
             self._settings = Settings.load(source, overrides)
+            for problem in unread_variables():
+                _logger.warning("the environment variable %s", problem)
         return self._settings
 
     def source(self) -> config.ConfigSource:

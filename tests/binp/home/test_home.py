@@ -154,3 +154,12 @@ async def test_settings_of_the_original(tmp_path, monkeypatch):
     await binp.kv.set(x=1)
     await binp.home.close()
     assert (tmp_path / "two.db").exists()
+
+
+def test_a_misspelt_variable_is_told(monkeypatch, caplog):
+    """What looks like a setting and is none is logged when the settings are read."""
+    monkeypatch.setenv("BINP_GRAZE", "3")
+    assert BINP().home.settings.grace == 25.0
+
+    said = [record.getMessage() for record in caplog.records if record.name == "binp"]
+    assert said == ["the environment variable BINP_GRAZE is read by nothing, did you mean BINP_GRACE?"]
