@@ -156,7 +156,11 @@ def _want_states(wanted: Wanted, states: set[State]) -> None:
         wanted.is_impossible = True
     elif len(states) < len(STATES):
         wanted.is_unended = not states & FINISHED
-        wanted.need(_states(states))
+        if wanted.included and 2 * len(states) > len(STATES):
+            # only asked of what fits otherwise, where the lists of the many would all be walked along
+            wanted.refuse(_states(set(STATES) - states))
+        else:
+            wanted.need(_states(states))
 
 
 def _states(states: Collection[State]) -> str:
