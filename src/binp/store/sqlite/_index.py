@@ -20,7 +20,7 @@ _FULL = 65_536
 _STALE = 256
 #: pages that are brought together at a time
 _MERGED = 64
-#: runs that are moved for each that is erased, so that a part goes soon and no erasing takes long
+#: runs that are moved for each that is erased, up to a slice: a part goes soon, and no erasing takes long
 _MOVED = 4
 #: how far a part is merged
 _LOOSE, _MERGING, _TIGHT = range(3)
@@ -145,10 +145,12 @@ def _shrink(file: File, most: int) -> None:
         parts.append(_begin(file, parts[0]))
     for part, following in pairwise(parts):
         if part.is_stale:
-            bounds = {"first": part.first, "before": following.first, "most": min(most, SLICE * _MOVED)}
+            bounds = {"first": part.first, "before": following.first, "most": min(most, SLICE)}
             moved = file.json("last_indexed", bounds)
             if moved:
                 _index(file, [following], moved)
+                # otherwise all that was moved would be brought together at once some time
+                _merge_part(file, following, _MERGED)
                 first = min(moved)
             else:
                 first = part.first
