@@ -17,6 +17,7 @@ from binp.operations import (
     Retry,
     UnknownOperation,
     check_callable,
+    check_importable,
     default_description,
     default_name,
     is_async,
@@ -80,6 +81,7 @@ class Action:
         confirm: str | Callable[..., str] | None = None,
         keep: timedelta | int | None = None,
         grace: float | timedelta | str | None = None,
+        process: bool = False,
     ) -> Callable[[Function], Function]: ...
 
     def __call__(
@@ -101,6 +103,7 @@ class Action:
         confirm: str | Callable[..., str] | None = None,
         keep: timedelta | int | None = None,
         grace: float | timedelta | str | None = None,
+        process: bool = False,
     ) -> Any:
         """Make an action of a function.
 
@@ -125,6 +128,8 @@ class Action:
             grace: How long a shutdown waits for its runs, from its first signal: seconds, or as ``"3h"``, ``"90min"``.
                 The process goes on for them alone, and leaves the database to the next one meanwhile. By default as
                 long as for all others, within the setting of the same name.
+            process: Whether each attempt runs in a process of its own, which is killed where it does not end by itself.
+                Arguments and results go there and back as JSON.
 
         These rules hold for what is started; a direct call of the function is just that call.
 
@@ -141,6 +146,7 @@ class Action:
             confirm=confirm,
             keep=keep,
             grace=grace,
+            process=process,
         )
         if function is None:
             return lambda given: self._add(given, name, description, policy)
@@ -150,6 +156,8 @@ class Action:
         self, function: Callable[..., Any], name: str | None, description: str | None, policy: Policy
     ) -> Callable[..., Any]:
         check_callable(function, "@binp.action")
+        if policy.process:
+            check_importable(function)
         operation = Operation(
             kind="action",
             name=name or default_name(function),

@@ -30,6 +30,7 @@ def policy_of(
     confirm: str | Callable[..., str] | None,
     keep: timedelta | int | None,
     grace: float | timedelta | str | None,
+    process: bool,
 ) -> Policy:
     """The policy that the options of ``@binp.action`` say.
 
@@ -53,6 +54,7 @@ def policy_of(
         confirm=confirm,
         keep=keep,
         grace=_seconds(grace),
+        process=process,
     )
 
 

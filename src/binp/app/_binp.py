@@ -62,6 +62,7 @@ class BINP:
         object.__setattr__(self, "home", home)
         # the frame of __init__ is between; what calls it is the user's module
         object.__setattr__(self, "module", sys._getframe(2).f_globals.get("__name__", ""))  # noqa: SLF001 - documented
+        home.module = self.module
         self._bind(home)
 
     def _bind(self, home: Home) -> None:

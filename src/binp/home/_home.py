@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import logging
 import os
+import sys
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -72,6 +73,10 @@ class Home:
         self.has_schedules = True
         #: a shutdown waits for what asked for that; not while its file is being written
         self.has_patience = True
+        #: name of the module that made the BINP
+        self.module = ""
+        #: processes with which the database is shared; None for those of one server
+        self.group: str | None = None
         #: path of the configuration file
         self.config = config
         #: the database that its parts are bound to; None for the setting
@@ -146,6 +151,19 @@ class Home:
     def is_hurried(self) -> bool:
         """Whether what was in flight was told to end at once."""
         return self._life is not None and self._life.hurried.is_set()
+
+    def describe(self) -> dict[str, Any]:
+        """What another process needs to know to load the same program."""
+        module = sys.modules.get(self.module)
+        spec = getattr(module, "__spec__", None)
+        return {
+            # a program that was started with -m is known by another name
+            "module": spec.name if spec is not None else self.module,
+            "file": getattr(module, "__file__", None),
+            "argv": sys.argv,
+            "config": None if self.config is None else os.fspath(self.config),
+            "overrides": {name: value for name, value in self.overrides.items() if name != "db"},
+        }
 
     @property
     def patience(self) -> float:

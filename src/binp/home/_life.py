@@ -13,6 +13,7 @@ from binp.runs import (
     ActiveRun,
     LogCapture,
     OutputCapture,
+    Processes,
     Runs,
     Tracing,
     Watchdog,
@@ -64,6 +65,7 @@ class Life:
         #: what dependency injection finds
         self.components = components
         self.runs = Runs(store, home.operations, base, Tracing(home.settings.trace))
+        self.runs.processes = Processes(store, home.describe)
         #: the app is served: this process may lead, and the grace is that of the settings
         self.is_serving = False
         #: nothing new is taken
@@ -113,7 +115,7 @@ class Life:
             application = di.application(layers)
             await application.__aenter__()
         try:
-            store = await take_store(home.database)
+            store = await take_store(home.database, home.group)
         except BaseException:
             if application is not None:
                 await application.__aexit__(None, None, None)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ._base import JOURNALED, base_of, journal_of
 from ._form import BoundCall, Form, FormError, InvalidArguments
+from ._given import encode_given
 from ._json import CUT_KEY, REPR_KEY, as_json, as_text, cut_json, shorten
-from ._operation import Operation, check_callable, default_description, default_name, is_async
+from ._operation import Operation, check_callable, check_importable, default_description, default_name, is_async
 from ._policy import Concurrency, Policy, Retry, WhenFull
 from ._registry import Operations, UnknownOperation
 from ._secrets import mentions_secret
@@ -29,9 +30,11 @@ __all__ = [
     "as_text",
     "base_of",
     "check_callable",
+    "check_importable",
     "cut_json",
     "default_description",
     "default_name",
+    "encode_given",
     "is_async",
     "journal_of",
     "mentions_secret",

@@ -57,6 +57,8 @@ class BoundCall:
     kwargs: dict[str, Any] = field(repr=False)
     #: JSON object of all arguments, defaults included, secrets masked
     recorded: str
+    #: what was given, by name, as it came
+    given: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ class Form:
                 args.append(value)
             else:
                 kwargs[parameter.name] = value
-        return BoundCall(tuple(args), kwargs, self._record(values))
+        return BoundCall(tuple(args), kwargs, self._record(values), dict(arguments))
 
     def record_direct(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
         """JSON object of the arguments of a direct, unvalidated Python call; secrets masked. Never raises."""

@@ -18,6 +18,7 @@ from ._policy import Policy
 __all__ = [
     "Operation",
     "check_callable",
+    "check_importable",
     "default_description",
     "default_name",
     "is_async",
@@ -73,6 +74,21 @@ def check_callable(function: Callable[..., Any], decorator: str) -> None:
             f"{decorator} got the generator function {default_name(function)!r}",
             where=place(function),
             fix="return a value, and say what happens on the way with binp.journal.record(...)",
+        )
+
+
+def check_importable(function: Callable[..., Any]) -> None:
+    """Refuse what another process would not find when it imports the module.
+
+    Raises:
+        BinpError: *function* is defined inside another one.
+    """
+    if "<locals>" in default_name(function):
+        raise BinpError(
+            f"process=True needs a function that another process can import, and {default_name(function)!r} is inside "
+            "another one",
+            where=place(function),
+            fix="define it at the top of the module",
         )
 
 

@@ -73,5 +73,7 @@ class Policy:
     confirm: str | Callable[..., str] | None = None
     #: seconds that a shutdown waits for its runs; None for as long as for all others
     grace: float | None = None
+    #: each attempt runs in a process of its own
+    process: bool = False
     #: for how long its runs are kept after their end, or how many; None for what the settings say
     keep: timedelta | int | None = None

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from ._active import Acknowledged, ActiveRun, Kept, current_journal, current_run, entered, now, quietly
 from ._drain import cancel_all, drain, in_words
-from ._errors import AlreadyStarted, TooManyRuns
+from ._errors import AlreadyStarted, CallFailed, ProcessDied, TooManyRuns
 from ._handle import RunCancelled, RunHandle, RunLost, RunSkipped
-from ._life import Outcome, RunTimedOut, Trigger, settle, text_of
+from ._life import Outcome, RunTimedOut, Trigger, execute, settle, text_of
 from ._logs import LogCapture
 from ._masks import MASKED
 from ._output import OutputCapture
+from ._process import Processes
 from ._runs import Runs
 from ._steps import BadStep, Steps
 from ._threads import Threads, call_function
+from ._traceback import traceback_of
 from ._tracing import Tracing
 from ._watchdog import Watchdog
+from ._wire import Far, leave_with
 
 __all__ = [
     "MASKED",
@@ -22,10 +25,14 @@ __all__ = [
     "ActiveRun",
     "AlreadyStarted",
     "BadStep",
+    "CallFailed",
+    "Far",
     "Kept",
     "LogCapture",
     "Outcome",
     "OutputCapture",
+    "ProcessDied",
+    "Processes",
     "RunCancelled",
     "RunHandle",
     "RunLost",
@@ -44,9 +51,12 @@ __all__ = [
     "current_run",
     "drain",
     "entered",
+    "execute",
     "in_words",
+    "leave_with",
     "now",
     "quietly",
     "settle",
     "text_of",
+    "traceback_of",
 ]

@@ -1,10 +1,12 @@
-"""Why a run is not started."""
+"""Why a run is not started, or has failed outside of this process."""
 
 from __future__ import annotations
 
+import signal
+
 from binp.errors import BinpError
 
-__all__ = ["AlreadyStarted", "TooManyRuns"]
+__all__ = ["AlreadyStarted", "CallFailed", "ProcessDied", "TooManyRuns"]
 
 
 class TooManyRuns(BinpError):
@@ -28,3 +30,45 @@ class AlreadyStarted(BinpError):
         self.key = key
         self.run = run
         self.arguments = arguments
+
+
+class CallFailed(BinpError):
+    """A function that was called in a process of its own raised.
+
+    Attributes:
+        kind: Name of the type of what it raised.
+        trace: The traceback.
+    """
+
+    def __init__(self, kind: str, text: str, trace: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+        self.trace = trace
+
+
+class ProcessDied(CallFailed):
+    """The process that a function was called in ended before that returned.
+
+    Attributes:
+        status: Its exit status; negative for the signal that killed it, None where it is not known.
+    """
+
+    def __init__(self, status: int | None) -> None:
+        super().__init__("ProcessDied", _died(status), "")
+        self.status = status
+
+
+def _died(status: int | None) -> str:
+    if status is None or status >= 0:
+        return f"its process ended with status {status} before the function returned"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = f"signal {-status}"
+    hints = {
+        "SIGKILL": ": perhaps the system had too little memory",
+        "SIGSEGV": ": something in it that is not Python has crashed",
+        "SIGABRT": ": something in it that is not Python gave up",
+        "SIGBUS": ": something in it that is not Python has crashed",
+    }
+    return f"its process was killed by {name}{hints.get(name, '')}"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from binp.operations import Operation, Policy, journal_of
+from binp.operations import BoundCall, Operation, Policy, journal_of
 from binp.store.contract import State
 
 from ._active import ActiveRun
 from ._life import Outcome, execute, outcome_of
+from ._process import Processes
 from ._threads import Threads
 from ._traceback import traceback_of
 
@@ -32,6 +33,27 @@ class Execution:
     slot: str | None = None
     #: another process queued it, which is gone
     orphaned: bool = False
+    #: the arguments as they were given for the form
+    given: Mapping[str, Any] = field(default_factory=dict)
+    #: where it is executed if it is to have a process of its own
+    processes: Processes | None = None
+
+    @classmethod
+    def of(
+        cls, operation: Operation, call: BoundCall, processes: Processes | None, *, orphaned: bool = False
+    ) -> Execution:
+        """What is to be called where *operation* was started with *call*."""
+        return cls(
+            operation,
+            operation.function,
+            call.args,
+            call.kwargs,
+            must_begin=True,
+            slot=operation.slot(call),
+            orphaned=orphaned,
+            given=call.given,
+            processes=processes,
+        )
 
     @property
     def policy(self) -> Policy:
@@ -75,6 +97,14 @@ async def carry_out(run: ActiveRun, execution: Execution, threads: Threads) -> O
 async def _attempt(run: ActiveRun, execution: Execution, threads: Threads) -> Outcome:
     if run.cancel_requested:
         return Outcome(State.CANCELLED, message=run.cancel_reason)
+    processes = execution.processes
+    if execution.policy.process and processes is not None:
+
+        async def apart() -> Any:
+            return await processes.call(run, execution.operation, execution.given)
+
+        timeout = execution.policy.timeout
+        return await execute(run, apart, (), {}, injected=(), threads=threads, timeout=timeout)
     if execution.must_begin and journal_of(execution.function) is not None:
         # the function keeps history by itself: this is the run that it would begin
         run.adoptable = execution.operation.base

@@ -15,10 +15,22 @@ from binp.store.contract import Ack, EndRun, State, StoreError
 from buvar import di
 
 from ._active import MESSAGE_LIMIT, Acknowledged, ActiveRun, now
+from ._errors import CallFailed
 from ._threads import Threads, call_function
 from ._traceback import traceback_of
 
-__all__ = ["Outcome", "RunTimedOut", "Trigger", "end_of", "execute", "missing", "outcome_of", "settle", "text_of"]
+__all__ = [
+    "Outcome",
+    "RunTimedOut",
+    "Trigger",
+    "end_of",
+    "execute",
+    "kind_of",
+    "missing",
+    "outcome_of",
+    "settle",
+    "text_of",
+]
 
 #: seconds that the teardown of injected dependencies may take
 TEARDOWN_LIMIT = 30.0
@@ -64,6 +76,8 @@ class Outcome:
 
 def text_of(error: BaseException) -> str:
     """Type and text of an exception, for the history. Never raises."""
+    if isinstance(error, CallFailed):
+        return error.what
     kind = type(error).__name__
     text = error.what if isinstance(error, BinpError) else as_text(error)
     return f"{kind}: {text}" if text else kind
@@ -91,12 +105,17 @@ def end_of(run: ActiveRun, outcome: Outcome) -> EndRun:
         at=now(),
         duration=0 if is_skipped else run.duration,
         result=run.json_of(outcome.value, RESULT_LIMIT) if has_result else None,
-        error_type=None if error is None else type(error).__qualname__,
+        error_type=None if error is None else kind_of(error),
         error=None if message is None else shorten(run.hide(message), MESSAGE_LIMIT),
         traceback=None if error is None or outcome.state is not State.FAILED else traceback_of(error, run),
         attempt=run.attempt if run.attempt > 1 else None,
         journal=run.journal,
     )
+
+
+def kind_of(error: BaseException) -> str:
+    """Name of the type of an exception, for the history."""
+    return error.kind if isinstance(error, CallFailed) else type(error).__qualname__
 
 
 def missing(run: ActiveRun, error: StoreError) -> None:

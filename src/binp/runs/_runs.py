@@ -19,6 +19,7 @@ from ._handle import RunCancelled, RunHandle
 from ._life import Outcome, Trigger, end_of, missing, outcome_of, settle
 from ._logs import refresh
 from ._masks import MASKED, Masks
+from ._process import Processes
 from ._queue import Queue
 from ._threads import Threads
 from ._tracing import Tracing
@@ -43,6 +44,8 @@ class Runs:
     def __init__(self, store: Store, operations: Operations, base: contextvars.Context, tracing: Tracing) -> None:
         self.store = store
         self.threads = Threads()
+        #: where runs are executed that are to have a process of their own
+        self.processes: Processes | None = None
         self._operations = operations
         self._base = base
         #: largest number of runs in flight
@@ -194,7 +197,7 @@ class Runs:
         # it goes on by itself, whoever started it
         run.in_service = False
         handle = RunHandle(self, run.id, operation.name)
-        execution = Execution(operation, operation.function, call.args, call.kwargs, must_begin=True, slot=slot)
+        execution = Execution.of(operation, call, self.processes)
         # what it starts with is what there is now
         context = self.context(run)
         try:
@@ -224,9 +227,7 @@ class Runs:
         )
         run.is_queued, run.origin, run.attempt = True, row.origin, row.attempt
         self._active[run.id] = run
-        slot = operation.slot(call)
-        given = operation.function, call.args, call.kwargs
-        execution = Execution(operation, *given, must_begin=True, slot=slot, orphaned=True)
+        execution = Execution.of(operation, call, self.processes, orphaned=True)
         self._spawn(run, RunHandle(self, run.id, operation.name), Acknowledged(True), execution, self.context(run))
 
     def lead(self) -> None:

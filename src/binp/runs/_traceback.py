@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from ._errors import CallFailed
 from ._shown import show_locals
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ def traceback_of(error: BaseException, run: ActiveRun | None = None) -> str:
         error: What was raised; those that caused it, and those in a group, are part of it.
         run: In which it was: says whether variables are shown, and what must not be.
     """
+    if isinstance(error, CallFailed):
+        # it was written down where it was raised
+        return error.trace if run is None else run.hide(error.trace)
     try:
         shown = traceback.TracebackException.from_exception(error)
         if run is not None and run.tracing.settings.locals:

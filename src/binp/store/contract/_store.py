@@ -72,6 +72,13 @@ class Store(Protocol):
             StoreError: it cannot be opened; the message says why.
         """
 
+    def admit(self) -> str:
+        """Let in processes that this one starts; returns the group by which they open the database.
+
+        Raises:
+            StoreClosed: the store is not open.
+        """
+
     def expect_heir(self) -> None:
         """This process is about to end: who opens the database from here on waits for it, and is not refused.
 

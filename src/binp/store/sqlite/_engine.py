@@ -134,6 +134,18 @@ class Engine:
         """Do not wait for the file any more."""
         self._is_ending.set()
 
+    def admit(self) -> str:
+        """Let in processes of this one, whatever it shares the file with; the group by which they come."""
+        with self._changing:
+            if self._group is None:
+                self._group = self._node.name
+                if self.role is Role.OWNER and self._writer is not None:
+                    if self._server is None:
+                        self._server = Server(self._path, self._outbox, self.feed)
+                        self._place = self._server.start()
+                    self._note()
+            return self._group
+
     def expect_heir(self) -> None:
         """This process ends: who opens the file from here on waits until it lets go, and is not refused."""
         with self._changing:

@@ -152,6 +152,12 @@ class SqliteStore:
             await self.close()
             raise
 
+    def admit(self) -> str:
+        """Let in processes that this one starts; the group by which they open the database."""
+        self._opened()
+        assert self._engine is not None  # noqa: S101 - it is open
+        return self._engine.admit()
+
     def expect_heir(self) -> None:
         """This process is about to end: who opens the database from here on waits for it, and is not refused."""
         self._opened()

@@ -1,0 +1,48 @@
+"""Make JSON of arguments, secrets included, from which a form makes the same call again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from buvar.secret import Secret
+
+from ._form import InvalidArguments
+
+if TYPE_CHECKING:
+    from ._operation import Operation
+
+__all__ = ["encode_given"]
+
+
+def encode_given(operation: Operation, given: Mapping[str, Any]) -> str:
+    """The JSON of what was *given* for the form of *operation*. It holds secrets, and is for no other eyes.
+
+    Raises:
+        InvalidArguments: JSON cannot carry one of them.
+    """
+    encoded: dict[str, Any] = {}
+    for name, value in given.items():
+        try:
+            encoded[name] = orjson.Fragment(orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS))
+        except (TypeError, ValueError) as error:
+            what = f"cannot be handed to another process: {type(value).__name__} is no JSON"
+            problem = {"loc": [name], "msg": what, "type": "json"}
+            raise InvalidArguments(f"{operation.kind} {operation.name!r}", [problem]) from error
+    return orjson.dumps(encoded).decode()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Secret):
+        return value.reveal()
+    reveal = getattr(type(value), "get_secret_value", None)
+    if reveal is not None:
+        return reveal(value)
+    dump = getattr(type(value), "model_dump", None)
+    if dump is not None:
+        return dump(value, by_alias=True)
+    from pydantic_core import to_jsonable_python
+
+    return to_jsonable_python(value)

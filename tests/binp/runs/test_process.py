@@ -1,0 +1,432 @@
+"""Functions that are executed in a process of their own."""
+
+import asyncio
+import importlib
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from binp import BINP
+from binp.errors import BinpError
+from binp.operations import InvalidArguments
+from binp.runs import CallFailed, ProcessDied, RunCancelled, RunTimedOut, _process
+from binp.store.contract import State
+
+APART = """
+import asyncio, ctypes, logging, os, pathlib, signal, subprocess, sys
+from datetime import date, timedelta
+from pydantic import BaseModel
+from binp import BINP, Inject, Secret
+from buvar import context
+
+binp = BINP(db="{db}")
+HERE = pathlib.Path("{here}")
+
+
+class Item(BaseModel):
+    name: str
+    key: Secret[str]
+
+
+class Client:
+    number = 7
+
+
+async def prepare():
+    context.add(Client())
+
+
+@binp.service
+async def keeper():
+    (HERE / "keeper").touch()
+
+
+@binp.action(process=True, labels=["apart"])
+def add(a: int, b: float = 2.5, day: date = date(2026, 1, 1), wait: timedelta = timedelta(0)) -> dict:
+    print("adding")
+    binp.journal.record("summed", a=a)
+    binp.journal.progress(1, 2, "half")
+    binp.journal.labels("x")
+    logging.getLogger("mine").warning("careful")
+    return {{"sum": a + b, "day": day, "wait": wait.total_seconds(), "pid": os.getpid(), "run": binp.journal.current}}
+
+
+@binp.action(process=True)
+async def keys(n: int) -> int:
+    await binp.kv.set(n=n)
+    assert await binp.journal.record("kept") is True
+    return await binp.journal.step("double", lambda: 2 * n)
+
+
+@binp.action(process=True)
+def reveal(item: Item) -> str:
+    print("the key is", item.key.reveal())
+    binp.journal.record("it is", key=item.key.reveal())
+    raise ValueError("bad " + item.key.reveal())
+
+
+@binp.action(process=True)
+async def inject(client: Inject[Client], more: int = 0) -> int:
+    return client.number + more
+
+
+@binp.action(process=True)
+@binp.journal
+def above(n: int) -> int:
+    binp.journal.record("above", pid=os.getpid())
+    return n
+
+
+@binp.journal
+@binp.action(process=True)
+async def below(n: int) -> int:
+    binp.journal.record("below", pid=os.getpid())
+    return n
+
+
+@binp.action(process=True, timeout=0.5)
+def late() -> None:
+    while True:
+        pass
+
+
+@binp.action(process=True)
+def spin() -> None:
+    binp.journal.record("begun", pid=os.getpid())
+    try:
+        while True:
+            pass
+    finally:
+        binp.journal.record("put away")
+
+
+@binp.action(process=True)
+async def sleep() -> None:
+    binp.journal.record("begun", pid=os.getpid())
+    try:
+        await asyncio.sleep(600)
+    finally:
+        binp.journal.record("put away")
+
+
+@binp.action(process=True)
+def stubborn() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    binp.journal.record("begun", pid=os.getpid())
+    while True:
+        pass
+
+
+@binp.action(process=True)
+def die(how: str) -> None:
+    binp.journal.record("about to").wait()
+    if how == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if how == "crash":
+        ctypes.string_at(0)
+    if how == "exit":
+        os._exit(3)
+    sys.exit("out")
+
+
+@binp.action(process=True, retries=1, retry_delay=0)
+def second() -> int:
+    if not (HERE / "tried").exists():
+        (HERE / "tried").touch()
+        os._exit(1)
+    return 2
+
+
+@binp.action(process=True)
+def parent() -> int:
+    return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]).pid
+"""
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+async def apart(tmp_path, monkeypatch):
+    """A module with actions, imported here as a program would do."""
+    name = f"apart_{os.getpid()}_{next(_numbers)}"
+    (tmp_path / f"{name}.py").write_text(APART.format(db=tmp_path / "data.db", here=tmp_path))
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module(name)
+    # services belong to the app, which is not served here
+    module.binp.home.has_app = True
+    yield module.binp
+    await module.binp.home.close()
+    del sys.modules[name]
+
+
+async def ended(binp, action, **arguments):
+    """Start an action; its run when it has ended, its records and its handle."""
+    handle = await binp.action.start(action, **arguments)
+    run = await asyncio.wait_for(handle.wait(), 120)
+    return run, await binp.home.store.get_records(run.id), handle
+
+
+async def begun(binp, action, **arguments):
+    """Start an action; its handle and its process, when its function says that it has begun."""
+    handle = await binp.action.start(action, **arguments)
+    async with asyncio.timeout(120):
+        while not (found := await binp.home.store.get_records(handle.id)):
+            await asyncio.sleep(0.02)
+    return handle, json.loads(found[0].fields)["pid"]
+
+
+def is_alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0] != "Z"
+
+
+async def until_gone(pid):
+    async with asyncio.timeout(60):
+        while is_alive(pid):
+            await asyncio.sleep(0.02)
+
+
+async def test_arguments_go_there_and_results_come_back(apart):
+    """ACT-01: a call in another process is bound by the same form; what it says, prints and logs is in its run."""
+    run, records, handle = await ended(apart, "add", a="1", wait="PT1M30S")
+
+    result = await handle.result()
+    assert result == {"sum": 3.5, "day": "2026-01-01", "wait": 90.0, "pid": result["pid"], "run": run.id}
+    assert result["pid"] != os.getpid()
+    assert (run.state, set(run.labels), json.loads(run.result)) == (State.SUCCEEDED, {"apart", "x"}, result)
+    said = [(one.source, one.level, one.message) for one in records]
+    assert said == [("print", "info", "adding"), ("record", "info", "summed"), ("log", "warning", "careful")]
+    assert [one.seq for one in records] == [1, 2, 3]
+    assert (run.progress, run.progress_total, run.progress_message) == (1.0, 2.0, "half")
+    assert not is_alive(result["pid"])
+
+
+async def test_keys_and_steps(apart):
+    """The function has the same database: it keeps values and steps, and awaits that what it says is committed."""
+    run, records, _ = await ended(apart, "keys", n=4)
+
+    assert (run.state, run.result) == (State.SUCCEEDED, "8"), run.error
+    assert await apart.kv.get("n") == 4
+    assert [one.message for one in records] == ["kept", "step 'double' is done"]
+
+
+async def test_secrets_stay_secret(apart, capfd):
+    """ACT-09: what was given as a secret arrives, and is masked in all that is kept."""
+    run, records, handle = await ended(apart, "reveal", item={"name": "n", "key": "hunter2222"})
+
+    assert (run.state, run.error_type, run.error) == (State.FAILED, "ValueError", "ValueError: bad ***")
+    with pytest.raises(CallFailed) as caught:
+        await handle.result()
+    assert caught.value.kind == "ValueError"
+    assert "raise ValueError" in run.traceback
+    assert [one.message for one in records] == ["the key is ***", "it is"]
+    assert "hunter2222" not in repr((run, records))
+
+
+async def test_what_is_injected_is_made_there(apart):
+    """ACT-02: plugins are loaded in the other process where the function needs what they give."""
+    run, _, _ = await ended(apart, "inject", more=1)
+    assert (run.state, run.result) == (State.SUCCEEDED, "8"), run.error
+
+
+@pytest.mark.parametrize("action", ["above", "below"])
+async def test_with_a_journal(apart, action, tmp_path):
+    """The order of decorators does not matter: one run, executed in the other process; no service runs there."""
+    run, records, _ = await ended(apart, action, n=3)
+
+    assert (run.state, run.result, run.journal) == (State.SUCCEEDED, "3", action), run.error
+    assert [one.message for one in records] == [action]
+    assert json.loads(records[0].fields)["pid"] != os.getpid()
+    assert not (tmp_path / "keeper").exists()
+
+
+async def test_what_takes_too_long_is_ended(apart):
+    """A function that no thread could be freed of fails at its time-out, and its process is gone."""
+    run, _, handle = await ended(apart, "late")
+
+    assert (run.state, run.error) == (State.FAILED, "RunTimedOut: it took longer than 0.5 s")
+    with pytest.raises(RunTimedOut):
+        await handle.result()
+
+
+@pytest.mark.parametrize("action", ["spin", "sleep"])
+async def test_cancel(apart, action):
+    """EVT-02: one that is cancelled may put its things away, in a loop of Python as well as in one of events."""
+    handle, pid = await begun(apart, action)
+
+    await handle.cancel()
+
+    with pytest.raises(RunCancelled):
+        await asyncio.wait_for(handle.result(), 60)
+    assert [one.message for one in await apart.home.store.get_records(handle.id)] == ["begun", "put away"]
+    assert not is_alive(pid)
+
+
+async def test_what_does_not_end_is_killed(apart, monkeypatch):
+    """A process that ignores that it is asked to end is killed."""
+    monkeypatch.setattr(_process, "_STOP", 0.2)
+    handle, pid = await begun(apart, "stubborn")
+
+    await handle.cancel()
+
+    with pytest.raises(RunCancelled):
+        await asyncio.wait_for(handle.result(), 60)
+    assert not is_alive(pid)
+
+
+async def test_closing_the_home_ends_it(apart):
+    """N-11: nothing is left when the one who started it shuts down."""
+    handle, pid = await begun(apart, "spin")
+
+    await apart.home.close()
+
+    assert handle.done
+    assert not is_alive(pid)
+
+
+@pytest.mark.parametrize(
+    ("how", "text", "kind"),
+    [
+        ("kill", "its process was killed by SIGKILL: perhaps the system had too little memory", ProcessDied),
+        ("crash", "its process was killed by SIGSEGV: something in it that is not Python has crashed", ProcessDied),
+        ("exit", "its process ended with status 3 before the function returned", ProcessDied),
+        ("leave", "SystemExit: out", CallFailed),
+    ],
+)
+async def test_a_process_that_dies(apart, how, text, kind):
+    """N-13: the run has failed and says how; what was said before is kept, and the one who serves goes on."""
+    run, records, handle = await ended(apart, "die", how=how)
+
+    assert (run.state, run.error) == (State.FAILED, text)
+    assert [one.message for one in records] == ["about to"]
+    with pytest.raises(kind) as caught:
+        await handle.result()
+    assert type(caught.value) is kind
+
+
+async def test_it_is_tried_again(apart):
+    """Each attempt has a process of its own."""
+    run, records, _ = await ended(apart, "second")
+
+    assert (run.state, run.result, run.attempt) == (State.SUCCEEDED, "2", 2)
+    assert "attempt 1 failed" in records[0].message
+
+
+async def test_children_of_the_process_end_with_it(apart):
+    """What the function started and left behind is ended."""
+    run, _, handle = await ended(apart, "parent")
+    assert run.state is State.SUCCEEDED, run.error
+    await until_gone(await handle.result())
+
+
+async def test_what_json_cannot_carry_is_refused(apart):
+    """An argument that cannot go to another process is named, and no process is started."""
+    await apart.home.ensure()
+    operation = apart.action.find("inject")
+    with pytest.raises(InvalidArguments, match="more: cannot be handed to another process: object is no JSON"):
+        await apart.home.runs.processes.call(None, operation, {"more": object()})
+
+
+def test_a_function_inside_another_is_refused():
+    """What another process could not import is refused where it is written."""
+    binp = BINP()
+    with pytest.raises(BinpError, match="is inside another one"):
+
+        @binp.action(process=True)
+        def inside() -> None:
+            """Cannot be found."""
+
+
+SCRIPT = """
+import asyncio, os, sys, time
+from binp import BINP
+
+binp = BINP(db=sys.argv[1])
+
+@binp.action(process=True)
+def wait() -> None:
+    print("CHILD", os.getpid(), flush=True)
+    time.sleep(600)
+
+@binp.action(process=True)
+def add(a: int) -> int:
+    return a + 1
+
+async def main():
+    if sys.argv[2] == "add":
+        print("SUM", await (await binp.action.start("add", a=1)).result())
+    elif sys.argv[2] == "wait":
+        await (await binp.action.start("wait")).result()
+    else:
+        from binp.runs import CallFailed
+        try:
+            await (await binp.action.start("nowhere")).result()
+        except CallFailed as error:
+            print("SAID", error)
+    await binp.home.close()
+
+if __name__ == "__main__":
+    @binp.action(process=True)
+    def nowhere() -> None:
+        pass
+
+    asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def script(tmp_path):
+    """Run a program by its path, as a person does."""
+    place = tmp_path / "program.py"
+    place.write_text(textwrap.dedent(SCRIPT))
+    started = []
+
+    def run(what):
+        started.append(
+            subprocess.Popen(
+                [sys.executable, str(place), str(tmp_path / "data.db"), what], stdout=subprocess.PIPE, text=True
+            )
+        )
+        return started[-1]
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_a_script_is_imported_under_another_name(script):
+    """A program that is run by its path does not run a second time in the process of an action."""
+    assert script("add").communicate(timeout=120)[0] == "SUM 2\n"
+
+
+def test_an_action_that_is_not_there_is_told(script):
+    """An action that exists only while the program runs is not found, and the error says so."""
+    said = script("nowhere").communicate(timeout=120)[0]
+    assert "SAID BinpError: there is no action 'nowhere' in the module" in said
+    assert "when another process imports it" in said
+
+
+def test_nothing_is_left_when_the_parent_is_killed(script):
+    """N-13: no orphan stays behind one that was killed."""
+    program = script("wait")
+    pid = int(program.stdout.readline().split()[1])
+    assert is_alive(pid)
+
+    program.send_signal(signal.SIGKILL)
+
+    deadline = time.monotonic() + 60
+    while is_alive(pid):
+        assert time.monotonic() < deadline, "it is still there"
+        time.sleep(0.02)
