@@ -89,11 +89,13 @@ def test_a_bar_leads_to_its_part_of_time(visit: Any, site: Any, size: str) -> No
     )
 
     page.goto(f"{page.url.split('#')[0]}#/runs?q=since:1h")
-    expect(bars(page).last).to_have_attribute("href", re.compile("q=since"))
+    # an hour in parts of five minutes: the bars of the query before are gone
+    expect(bars(page).nth(11)).to_be_attached()
     expect(page.locator("svg [tabindex='0']")).to_have_count(1)
     bars(page).last.focus()
+    left = page.evaluate("document.activeElement.previousElementSibling.getAttribute('href')")
     page.keyboard.press("ArrowLeft")
-    expect(bars(page).nth(-2)).to_be_focused()
+    expect(page.locator("svg a:focus")).to_have_attribute("href", left)
     page.keyboard.press("Enter")
     expect(box).to_have_value(re.compile(r"^since:\S+T\S+ until:\S+T\S+$"))
 
