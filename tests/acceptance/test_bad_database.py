@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -251,3 +252,54 @@ def test_a_database_that_is_removed_while_it_is_served(tmp_path: Path, serve: Ca
 
     assert problem["detail"] == "the database file was removed or replaced while it was open"
     assert problem["fix"] == "restart the program; whatever took the place of the file must not"
+
+
+def test_a_disk_that_gets_full_while_it_is_served(
+    tmp_path: Path, disk: Callable[[str], Path], start: Callable[..., Any], binp: Run
+) -> None:
+    """What finds no space fails with words, in the shell as well, and goes on without a restart when there is some."""
+    (tmp_path / "ops.py").write_text(OPS)
+    place = disk("size=6m")
+    server = start("binp", "run", "ops.py", "--port", "0", "--db", "disk/data.db")
+    assert server.link
+    put = ("action", "invoke", "put", "--db", "disk/data.db", "value=" + "x" * 10_000)
+    assert binp(*put).returncode == 0
+    with contextlib.suppress(OSError), (place / "filler").open("wb", buffering=0) as filler:
+        while True:
+            filler.write(bytes(4096))
+    done = binp(*put)
+    while done.returncode == 0:
+        # what was reserved before is used up first
+        done = binp(*put)
+
+    assert "there is no space left for the database" in done.stderr
+    assert "free some space; nothing that was acknowledged is lost" in done.stderr
+    assert "Traceback" not in done.stderr
+    (place / "filler").unlink()
+    server.until(lambda: "takes writes again" in server.stderr, "end of the trouble")
+    assert binp(*put).returncode == 0
+    assert server.stop() == 0
+
+
+def test_a_lock_that_is_taken_while_it_is_served(tmp_path: Path, serve: Callable[..., Any], binp: Run) -> None:
+    """Writes wait for a foreign lock, fail with its cause when it stays, and go on when it is gone."""
+    (tmp_path / "ops.py").write_text(OPS)
+    server = serve()
+    server.ask("POST", "/internal/action/put", {"value": "1"})
+    foreign = sqlite3.connect(tmp_path / "data.db", isolation_level=None)
+    foreign.execute("BEGIN IMMEDIATE")
+    try:
+        problem = server.ask("POST", "/internal/action/put", {"value": "2"}, status=503)
+        assert problem["detail"].startswith("the database is locked by another program")
+        assert problem["fix"] == "end the program that holds it open for writing"
+        health = server.ask("GET", "/internal/health", status=503)
+        assert health["reason"].startswith("the database is locked by another program")
+        # what is there can be looked at meanwhile
+        assert [run["state"] for run in server.runs()] == ["succeeded"]
+    finally:
+        foreign.close()
+
+    server.until(lambda: "takes writes again" in server.stderr, "end of the trouble")
+    server.ask("POST", "/internal/action/put", {"value": "3"})
+    assert server.ask("GET", "/internal/kv/value?namespace=default&key=value")["value"] == "3"
+    assert server.stop() == 0
