@@ -11,16 +11,31 @@ if TYPE_CHECKING:
     from .action import Action
     from .api import create_app
     from .app import BINP
+    from .files import Accept, File
     from .journals import Journals
     from .kv import KV
     from .service import Service
 
-__all__ = ["BINP", "KV", "Action", "Inject", "Journals", "Secret", "Service", "__version__", "create_app"]
+__all__ = [
+    "BINP",
+    "KV",
+    "Accept",
+    "Action",
+    "File",
+    "Inject",
+    "Journals",
+    "Secret",
+    "Service",
+    "__version__",
+    "create_app",
+]
 
 _PLACES = {
     "BINP": "binp.app",
     "KV": "binp.kv",
+    "Accept": "binp.files",
     "Action": "binp.action",
+    "File": "binp.files",
     "Inject": "buvar.di",
     "Journals": "binp.journals",
     "Secret": "buvar.secret",

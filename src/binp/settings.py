@@ -19,12 +19,14 @@ from buvar.secret import REDACTED
 __all__ = [
     "LEVELS",
     "SECTION",
+    "FilesSettings",
     "InvalidSetting",
     "KeepSettings",
     "RetentionSettings",
     "Settings",
     "TraceSettings",
     "is_loopback",
+    "read_size",
     "read_source",
     "unread_variables",
 ]
@@ -83,15 +85,7 @@ class RetentionSettings:
         Raises:
             InvalidSetting: it cannot be read.
         """
-        found = _SIZE.fullmatch(self.size.strip())
-        if found is None:
-            raise InvalidSetting(
-                f"size is {self.size!r}",
-                where="[binp.retention] size or BINP_RETENTION_SIZE",
-                fix="write it like '500 MB' or '2 GiB', or '0' for any size",
-            )
-        number, unit, binary = found.groups()
-        return int(float(number) * (1024 if binary else 1000) ** " kmgt".index((unit or " ").lower()))
+        return read_size(self.size, "[binp.retention] size or BINP_RETENTION_SIZE", or_zero=", or '0' for any size")
 
     def check(self) -> None:
         """Refuse what makes no sense.
@@ -111,6 +105,39 @@ class RetentionSettings:
                         where=f"[binp.retention{path and f'.{path}'}] {name}",
                         fix="write a number above 0, or 0 to keep without limit",
                     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilesSettings:
+    """How much is kept of files that actions take and return, in a folder beside the database."""
+
+    #: bytes of one file, as ``100 MB``
+    size: str = "100 MB"
+    #: bytes of all files that come in and are in use, and of all that runs returned; the oldest results make room
+    total: str = "2 GiB"
+
+    @property
+    def bytes(self) -> tuple[int, int]:
+        """Size and total in bytes.
+
+        Raises:
+            InvalidSetting: one of them cannot be read, or leaves no room.
+        """
+        found = []
+        for name in ("size", "total"):
+            where = f"[binp.files] {name} or BINP_FILES_{name.upper()}"
+            found.append(read_size(getattr(self, name), where))
+            if found[-1] <= 0:
+                raise InvalidSetting(f"{name} is {getattr(self, name)!r}", where=where, fix="write it like '100 MB'")
+        return found[0], found[1]
+
+    def check(self) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            InvalidSetting: the message says which setting, and what to write instead.
+        """
+        _ = self.bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +207,8 @@ class Settings:
     kv_history: int = 100
     #: how long runs are kept
     retention: RetentionSettings = RetentionSettings()
+    #: how much is kept of files that actions take and return
+    files: FilesSettings = FilesSettings()
     #: what is kept of a run besides what it says itself
     trace: TraceSettings = TraceSettings()
 
@@ -232,6 +261,7 @@ class Settings:
                 fix="write a number from 1 to 1000",
             )
         self.retention.check()
+        self.files.check()
         self.trace.check()
         if self.auth == "none" and not self.is_loopback:
             raise InvalidSetting(
@@ -239,6 +269,19 @@ class Settings:
                 where="[binp] host and auth",
                 fix="leave auth='token', or listen on 127.0.0.1",
             )
+
+
+def read_size(text: str, where: str, *, or_zero: str = "") -> int:
+    """The bytes that *text* says, as ``500 MB`` or ``2 GiB``; *where* it stands, and what else may be written.
+
+    Raises:
+        InvalidSetting: it cannot be read.
+    """
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        raise InvalidSetting(f"size is {text!r}", where=where, fix=f"write it like '500 MB' or '2 GiB'{or_zero}")
+    number, unit, binary = found.groups()
+    return int(float(number) * (1024 if binary else 1000) ** " kmgt".index((unit or " ").lower()))
 
 
 def is_loopback(host: str) -> bool:

@@ -38,6 +38,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 _logger = logging.getLogger("Action")
 
+#: how JSON is made to be looked through
+_LOOSE: dict[str, Any] = {"ensure_ascii": False, "default": str}
+
 #: a run that ended so may be followed by a further attempt
 _UNDONE = frozenset({State.FAILED, State.CANCELLED, State.INTERRUPTED})
 
@@ -283,12 +286,14 @@ class Action:
         for name in operation.form.secret_names:
             given.pop(name, None)
         wanted = {**given, **(arguments or {})}
-        if masked := [name for name, value in wanted.items() if MASKED in json.dumps(value, ensure_ascii=False)]:
+        if masked := [
+            name for name, value in wanted.items() if MASKED in json.dumps(value, ensure_ascii=False, default=str)
+        ]:
             # a default, or the mask itself, would be something else than what it had
             what = "held a secret, which was not kept: give it again"
             problems = [{"loc": [name], "msg": what, "type": "missing"} for name in masked]
             raise InvalidArguments(f"action {operation.name!r}", problems)
-        call = operation.form.bind(wanted)
+        call = operation.form.bind(wanted, home.runs.files.shelf.find)
         is_attempt = row.state in _UNDONE and not arguments
         parent = current_run.get()
         return await home.runs.start(

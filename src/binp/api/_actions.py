@@ -22,6 +22,22 @@ __all__ = ["invoke_action", "router"]
 
 router = APIRouter(tags=["actions"])
 
+#: files come in a form: each under the name of its parameter, the others as fields, or as JSON in ``arguments``
+_FORM = {
+    "requestBody": {
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "description": "files and fields by the names of their parameters",
+                    "properties": {"arguments": {"type": "object", "description": "further arguments, as JSON"}},
+                    "additionalProperties": True,
+                }
+            }
+        }
+    }
+}
+
 Arguments = Annotated[dict[str, Any] | None, Body(description="arguments by name")]
 
 
@@ -31,7 +47,7 @@ async def list_actions(platform: Here) -> list[ActionInfo]:
     return platform.action.actions
 
 
-@router.post("/action/{name:path}", operation_id="invokeAction", response_model=InvokeResult)
+@router.post("/action/{name:path}", operation_id="invokeAction", response_model=InvokeResult, openapi_extra=_FORM)
 async def invoke_action(
     platform: Here, home: Opened, by: By, name: str, arguments: Arguments = None, key: Key = None
 ) -> Any:
@@ -72,13 +88,13 @@ async def get_action(platform: Here, name: str) -> ActionForm:
 
 
 @router.post("/actions/{name:path}/question", operation_id="askAction")
-async def ask_action(platform: Here, name: str, arguments: Arguments = None) -> Question:
+async def ask_action(platform: Here, home: Opened, name: str, arguments: Arguments = None) -> Question:
     """What is to be asked before the action is started by hand with these arguments. Nothing is started."""
     operation = platform.action.find(name)
-    return Question(question=operation.question(operation.form.bind(arguments or {})))
+    return Question(question=operation.question(operation.form.bind(arguments or {}, home.runs.files.shelf.find)))
 
 
-@router.post("/actions/{name:path}/runs", operation_id="startAction", status_code=202)
+@router.post("/actions/{name:path}/runs", operation_id="startAction", status_code=202, openapi_extra=_FORM)
 async def start_action(
     platform: Here,
     home: Opened,
@@ -101,7 +117,7 @@ async def _start(
 ) -> RunHandle | Run:
     """Start it; if that was done with the same key before, the run that was started then."""
     operation = platform.action.find(name)
-    call = operation.form.bind(arguments or {})
+    call = operation.form.bind(arguments or {}, home.runs.files.shelf.find)
     once = None if key is None else f"press {operation.name} {key}"
     try:
         return await home.runs.start(operation, call, trigger=by, once=once)

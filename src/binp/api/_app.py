@@ -11,6 +11,7 @@ from ._events import EventStream
 from ._platform import Platform
 from ._problems import handle_problems
 from ._reference import reference
+from ._uploads import Uploads
 
 __all__ = ["create_app"]
 
@@ -24,6 +25,7 @@ def create_app(platform: Platform) -> FastAPI:
     for path in ("/docs", "/redoc"):
         app.add_route(path, lambda request: reference(app, request), include_in_schema=False)
     app.state.platform = platform
+    app.add_middleware(Uploads, platform=platform)
     handle_problems(app)
     app.add_middleware(Direct, owner=app)
     for module in (_actions, _journals, _services, _schedules, _runs, _kv, _database, _about, _sockets):

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from binp.auth import Problem
 from binp.errors import BinpError
+from binp.files import FileGone, FilesFull, FileTooLarge
 from binp.kv import KeyConflict
 from binp.operations import InvalidArguments, UnknownOperation
 from binp.runs import RunLost, TooManyRuns
@@ -84,6 +85,14 @@ def _bad_line(error: BadLine) -> Problem:
     return Problem(status=422, code="bad-line", detail=error.what, fix=error.fix, extra={"line": error.line})
 
 
+def _large(error: FileTooLarge | FilesFull) -> Problem:
+    return Problem(status=413, code="too-large", detail=error.what, fix=error.fix, extra={"where": error.where})
+
+
+def _gone(error: FileGone) -> Problem:
+    return Problem(status=410, code="gone", detail=error.what, fix=error.fix, extra={"where": error.where})
+
+
 def _busy(error: BinpError) -> Problem:
     return Problem(status=503, code="unavailable", detail=error.what, fix=error.fix)
 
@@ -109,6 +118,9 @@ _MAKERS: dict[type[Exception], Callable[[Any], Problem]] = {
     UnknownOperation: _unknown,
     RunLost: _lost,
     KeyConflict: _conflict,
+    FileTooLarge: _large,
+    FilesFull: _large,
+    FileGone: _gone,
     TooManyRuns: _busy,
     BadLine: _bad_line,
     StoreError: _busy,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
+from fastapi.responses import FileResponse
 
+from binp.files import MARK, File
 from binp.runs import AlreadyStarted, RunHandle
 from binp.store.contract import FINISHED, Run
 
@@ -19,6 +23,9 @@ __all__ = ["router"]
 router = APIRouter(tags=["runs"])
 
 RunId = Annotated[int, Path(ge=0, le=MAX_INTEGER)]
+#: media types that a browser might execute: such a file is nothing but bytes
+_ACTIVE = re.compile("html|xml|script|svg|flash|pdf")
+
 Seq = Annotated[int, Query(ge=0, le=MAX_INTEGER)]
 
 
@@ -52,6 +59,24 @@ async def list_records(
     if not found and await home.store.get_run(run_id) is None:
         raise HTTPException(404, f"run {run_id} not found")
     return found
+
+
+@router.get("/runs/{run_id}/file", operation_id="downloadFile", response_class=FileResponse)
+async def download_file(home: Opened, run_id: RunId) -> FileResponse:
+    """The file that a run returned, to be saved; a part of it if a range is asked for."""
+    run = await home.store.get_run(run_id)
+    if run is None:
+        raise HTTPException(404, f"run {run_id} not found")
+    result = None if run.result is None else json.loads(run.result)
+    if not isinstance(result, dict) or MARK not in result:
+        raise HTTPException(404, f"run {run_id} has returned no file")
+    path = home.runs.files.shelf.result_of(run_id)
+    # made anew, so that nothing that a function returned becomes a header as it is
+    file = File(path, name=str(result[MARK]), type=str(result.get("type")))
+    kind = "application/octet-stream" if _ACTIVE.search(file.type) else file.type
+    return FileResponse(
+        path, media_type=kind, filename=file.name, headers={"content-security-policy": "sandbox; default-src 'none'"}
+    )
 
 
 @router.post("/runs/{run_id}/rerun", operation_id="rerun", status_code=202)

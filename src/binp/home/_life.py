@@ -64,7 +64,7 @@ class Life:
         self.base = base
         #: what dependency injection finds
         self.components = components
-        self.runs = Runs(store, home.operations, base, Tracing(home.settings.trace))
+        self.runs = Runs(store, home.operations, base, Tracing(home.settings.trace), home.settings.files.bytes)
         self.runs.processes = Processes(store, home.describe)
         #: the app is served: this process may lead, and the grace is that of the settings
         self.is_serving = False

@@ -7,10 +7,11 @@ import inspect
 import typing
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from binp.errors import BinpError
+from binp.files import File
 from buvar import di
 from buvar.names import did_you_mean
 from buvar.secret import MASK, Secret
@@ -59,6 +60,10 @@ class BoundCall:
     recorded: str
     #: what was given, by name, as it came
     given: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    #: the files among them, at any depth
+    files: tuple[File, ...] = field(default=(), repr=False)
+    #: writes them down anew, for what is known of a file only when it was kept
+    describe: Callable[[], str] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +113,14 @@ class Form:
         schema.setdefault("properties", {})
         return schema
 
-    def bind(self, arguments: Mapping[str, Any]) -> BoundCall:
+    def bind(
+        self, arguments: Mapping[str, Any], find: Callable[[Mapping[str, Any]], File | None] | None = None
+    ) -> BoundCall:
         """Validate *arguments* and make the call of them.
+
+        Args:
+            arguments: By name.
+            find: Gives the file that a description in JSON means.
 
         Raises:
             InvalidArguments: they do not fit; every problem is named.
@@ -118,8 +129,9 @@ class Form:
         from pydantic import ValidationError
 
         model = self._model
+        files: list[File] = []
         try:
-            values = model.model_validate(dict(arguments))
+            values = model.model_validate(dict(arguments), context={"files": files, "find": find})
         except ValidationError as error:
             raise InvalidArguments(self._owner, list(self._problems(error))) from None
         args = []
@@ -130,7 +142,8 @@ class Form:
                 args.append(value)
             else:
                 kwargs[parameter.name] = value
-        return BoundCall(tuple(args), kwargs, self._record(values), dict(arguments))
+        bound = BoundCall(tuple(args), kwargs, self._record(values), dict(arguments))
+        return replace(bound, files=tuple(files), describe=lambda: self._record(values)) if files else bound
 
     def record_direct(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
         """JSON object of the arguments of a direct, unvalidated Python call; secrets masked. Never raises."""

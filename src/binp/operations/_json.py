@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from binp.files import File
 from buvar.secret import MASK, Secret
 
 __all__ = ["CUT_KEY", "REPR_KEY", "as_json", "as_text", "cut_json", "shorten"]
@@ -76,6 +77,8 @@ def as_text(value: object) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, Secret):
         return MASK
+    if isinstance(value, File):
+        return value.described()
     if isinstance(value, set | frozenset):
         return sorted(value, key=_safe_repr)
     if isinstance(value, _TEXTS):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ._active import Acknowledged, ActiveRun, Kept, current_journal, current_run, entered, now, quietly
 from ._drain import cancel_all, drain, in_words
 from ._errors import AlreadyStarted, CallFailed, ProcessDied, TooManyRuns
+from ._files import RunFiles
 from ._handle import RunCancelled, RunHandle, RunLost, RunSkipped
 from ._life import Outcome, RunTimedOut, Trigger, execute, settle, text_of
 from ._logs import LogCapture
@@ -34,6 +35,7 @@ __all__ = [
     "ProcessDied",
     "Processes",
     "RunCancelled",
+    "RunFiles",
     "RunHandle",
     "RunLost",
     "RunSkipped",

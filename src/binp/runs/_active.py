@@ -181,6 +181,8 @@ class ActiveRun:
         self.task: asyncio.Task[Any] | None = None
         #: it waits, and has not been taken
         self.is_queued = False
+        #: there are files among its arguments
+        self.has_files = False
         #: 1 for the first
         self.attempt = 1 if again is None else again.attempt + 1
         #: the first run of which it is a further attempt

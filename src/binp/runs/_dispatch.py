@@ -100,7 +100,9 @@ class Dispatch:
         operation = self._find(row.operation)
         if operation.form.secret_names or MASKED in (row.arguments or ""):
             raise BinpError("a secret among its arguments was not kept")
-        return operation, operation.form.bind(json.loads(row.arguments or "{}"))
+        return operation, operation.form.bind(
+            json.loads(row.arguments or "{}"), self._runs.files.shelf.found_in(row.id)
+        )
 
     def _find(self, name: str) -> Operation:
         for kind in _KINDS:

@@ -6,7 +6,7 @@ import signal
 
 from binp.errors import BinpError
 
-__all__ = ["AlreadyStarted", "CallFailed", "ProcessDied", "TooManyRuns"]
+__all__ = ["AlreadyStarted", "CallFailed", "ProcessDied", "TooManyRuns", "admit"]
 
 
 class TooManyRuns(BinpError):
@@ -72,3 +72,15 @@ def _died(status: int | None) -> str:
         "SIGBUS": ": something in it that is not Python has crashed",
     }
     return f"its process was killed by {name}{hints.get(name, '')}"
+
+
+def admit(name: str, *, accepting: bool, active: int, limit: int) -> None:
+    """Refuse to start *name* where nothing is taken any more, or *active* runs are as many as there may be.
+
+    Raises:
+        TooManyRuns: it was not started.
+    """
+    if not accepting:
+        raise TooManyRuns(f"{name!r} was not started: this process is shutting down", fix="try again in a moment")
+    if active >= limit:
+        raise TooManyRuns(f"{name!r} was not started: {limit} runs are in flight", fix="wait until some have ended")

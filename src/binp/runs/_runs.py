@@ -13,8 +13,9 @@ from binp.store.contract import Ack, BeginRun, Change, RequestCancel, Run, State
 
 from ._active import Acknowledged, ActiveRun, current_journal, current_run, entered, now, quietly
 from ._dispatch import Dispatch
-from ._errors import AlreadyStarted, TooManyRuns
+from ._errors import AlreadyStarted, admit
 from ._execution import Execution, carry_out
+from ._files import RunFiles, shelf_of
 from ._handle import RunCancelled, RunHandle
 from ._life import Outcome, Trigger, end_of, missing, outcome_of, settle
 from ._logs import refresh
@@ -39,17 +40,20 @@ class Runs:
         operations: Tells which functions are journaled.
         base: Context variables that runs start with; never those of whoever happened to start one.
         tracing: What is kept of them besides what they say themselves.
+        files: Bytes of one file that they take or return, and of all.
     """
 
-    def __init__(self, store: Store, operations: Operations, base: contextvars.Context, tracing: Tracing) -> None:
+    def __init__(
+        self, store: Store, operations: Operations, base: contextvars.Context, tracing: Tracing, files: tuple[int, int]
+    ) -> None:
         self.store = store
+        self.files = RunFiles(shelf_of(store, files), store)
         self.threads = Threads()
         #: where runs are executed that are to have a process of their own
         self.processes: Processes | None = None
         self._operations = operations
         self._base = base
-        #: largest number of runs in flight
-        self._limit = 10_000
+        self._limit = 10_000  # runs in flight
         self._tracing = tracing
         self._versions = Versions(operations)
         self._active: dict[int, ActiveRun] = {}
@@ -180,7 +184,10 @@ class Runs:
             StoreError: the row could not be written; the function was not called.
         """
         parent = current_run.get()
-        self._admit(operation, parent)
+        is_open = self._accepting or (parent is not None and not parent.in_service)
+        admit(operation.name, accepting=is_open, active=len(self._active), limit=self._limit)
+        if call.files:
+            call = await self.files.keep(call)
         slot = operation.slot(call)
         run, ack = self.begin(
             operation,
@@ -194,6 +201,7 @@ class Runs:
             again=again,
             secrets=operation.form.secrets(call.args, call.kwargs),
         )
+        self.files.claim(call, run)
         # it goes on by itself, whoever started it
         run.in_service = False
         handle = RunHandle(self, run.id, operation.name)
@@ -225,7 +233,7 @@ class Runs:
             tracing=self._tracing,
             grace=operation.policy.grace,
         )
-        run.is_queued, run.origin, run.attempt = True, row.origin, row.attempt
+        run.is_queued, run.origin, run.attempt, run.has_files = True, row.origin, row.attempt, bool(call.files)
         self._active[run.id] = run
         execution = Execution.of(operation, call, self.processes, orphaned=True)
         self._spawn(run, RunHandle(self, run.id, operation.name), Acknowledged(True), execution, self.context(run))
@@ -233,6 +241,7 @@ class Runs:
     def lead(self) -> None:
         """What processes that are gone have left queued is executed here from now on."""
         self._dispatch.wake()
+        self.files.lead(self.context())
 
     async def trace(
         self, operation: Operation, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -287,17 +296,7 @@ class Runs:
         self._accepting = False
         self._queue.close()
         self._dispatch.close()
-
-    def _admit(self, operation: Operation, parent: ActiveRun | None) -> None:
-        if not self._accepting and (parent is None or parent.in_service):
-            raise TooManyRuns(
-                f"{operation.name!r} was not started: this process is shutting down", fix="try again in a moment"
-            )
-        if len(self._active) >= self._limit:
-            raise TooManyRuns(
-                f"{operation.name!r} was not started: {self._limit} runs are in flight",
-                fix="wait until some have ended",
-            )
+        self.files.close()
 
     def _spawn(
         self,
@@ -339,9 +338,11 @@ class Runs:
         if outcome.state is State.QUEUED:
             self._forget(run, handle, outcome)
             return
+        outcome = await self.files.keep_result(run, outcome)
         try:
             await self._write_end(run, outcome)
         finally:
+            self.files.release(run, outcome)
             handle._settle(outcome, run.end)  # noqa: SLF001 - made together
             self._tasks.discard(run.task)
         if outcome.state is State.FAILED:
@@ -354,6 +355,7 @@ class Runs:
         """*run* never came into being."""
         self._active.pop(run.id, None)
         run.close()
+        self.files.release(run, outcome)
         handle._settle(outcome)  # noqa: SLF001 - made together
         self._tasks.discard(run.task)
 

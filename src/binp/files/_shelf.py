@@ -1,0 +1,328 @@
+"""Where files are kept: a folder beside the database, within limits."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from binp.errors import BinpError
+
+from ._file import MARK, UPLOAD, File
+
+__all__ = ["Draft", "FileGone", "FileTooLarge", "FilesFull", "Limits", "Shelf"]
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+#: seconds after which nobody comes any more for a file that came in
+_FORGOTTEN = 3600.0
+#: bytes that are collected before a thread writes them
+_BATCH = 512 * 1024
+
+
+class FileTooLarge(BinpError):
+    """A file has more bytes than are taken.
+
+    Attributes:
+        name: What it is called.
+        limit: The most bytes.
+    """
+
+    def __init__(self, name: str, limit: int, *, where: str) -> None:
+        super().__init__(
+            f"{name} has more than {limit} bytes, which is the most that is taken",
+            where=where,
+            fix="send a smaller file, or raise the limit",
+        )
+        self.name = name
+        self.limit = limit
+
+
+class FilesFull(BinpError):
+    """There is no room for a further file.
+
+    Attributes:
+        limit: The most bytes of all files that wait, or are used by runs.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"the files that runs are using have {limit} bytes, and there is no room for more",
+            where="[binp.files] total or BINP_FILES_TOTAL",
+            fix="wait until some runs have ended, or raise the limit",
+        )
+        self.limit = limit
+
+
+class FileGone(BinpError):
+    """A run returned a file that is not kept any more.
+
+    Attributes:
+        run: Its id.
+    """
+
+    def __init__(self, run: int) -> None:
+        super().__init__(
+            f"the file of run {run} is not kept any more",
+            where="[binp.files] total or BINP_FILES_TOTAL",
+            fix="start the action again, or raise the limit for those to come",
+        )
+        self.run = run
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is kept."""
+
+    #: bytes of one file
+    size: int
+    #: bytes of all that come in, and of all that are returned
+    total: int
+
+
+class Draft:
+    """A file that is being written; its content goes to disk, and is never in memory as a whole."""
+
+    def __init__(self, file: File, path: Path, limit: Callable[[int], None]) -> None:
+        self.path = path
+        self._file = file
+        self._check = limit
+        self._size = 0
+        self._digest = hashlib.sha256()
+        self._waiting = bytearray()
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        self._out = os.fdopen(descriptor, "wb", buffering=0)
+
+    async def write(self, chunk: bytes) -> None:
+        """Take *chunk*.
+
+        Raises:
+            FileTooLarge: it has become too large.
+            FilesFull: there is no room for it.
+            OSError: it cannot be written.
+        """
+        if not isinstance(chunk, bytes | bytearray | memoryview):
+            raise BinpError(
+                f"{self._file.name} yields {chunk.__class__.__name__}, not bytes", fix="encode it: text.encode()"
+            )
+        self._size += len(chunk)
+        self._check(self._size)
+        self._waiting += chunk
+        if len(self._waiting) >= _BATCH:
+            await self._flush()
+
+    async def finish(self, token: str | None = None) -> File:
+        """The file, safely on disk."""
+        await self._flush()
+        await asyncio.to_thread(self._close)
+        return self._file.moved(self.path, size=self._size, sha256=self._digest.hexdigest(), token=token)
+
+    def discard(self) -> None:
+        """Take it away. Idempotent."""
+        self._out.close()
+        self.path.unlink(missing_ok=True)
+
+    async def _flush(self) -> None:
+        content, self._waiting = bytes(self._waiting), bytearray()
+        if content:
+            await asyncio.to_thread(self._put, content)
+
+    def _put(self, content: bytes) -> None:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[self._out.write(rest) :]
+        self._digest.update(content)
+
+    def _close(self) -> None:
+        os.fsync(self._out.fileno())
+        self._out.close()
+
+
+class Shelf:
+    """The files of one database: those that have just come in, those of runs, and those that runs returned.
+
+    Making one opens nothing; folders are made when the first file comes.
+
+    Args:
+        place: The folder.
+        limits: How much is kept.
+    """
+
+    def __init__(self, place: Path, limits: Limits) -> None:
+        self.limits = limits
+        self._new, self._in, self._out = place / "new", place / "in", place / "out"
+        self._uploads: dict[str, File] = {}
+
+    # -- what comes in -------------------------------------------------------------------------------------------
+
+    def receive(self, name: str | None, kind: str | None, most: int | None = None, where: str | None = None) -> Draft:
+        """Begin to take a file in.
+
+        Args:
+            name: What it is called.
+            kind: Its media type, as whoever sends it says.
+            most: Bytes that are taken, if that is less than the settings say.
+            where: What says so.
+
+        Raises:
+            OSError: no file can be made.
+        """
+        return self._draft(File(b"", name=name, type=kind), most, where)
+
+    async def take(self, draft: Draft) -> File:
+        """Have *draft* as an upload, which a form may be given by its token."""
+        token = draft.path.name
+        file = await draft.finish(token)
+        self._uploads[token] = file
+        return file
+
+    async def keep(self, file: File) -> File:
+        """A copy of *file* that came from Python.
+
+        Raises:
+            FileTooLarge: it has more bytes than the settings say.
+            FilesFull: there is no room for it.
+        """
+        draft = self._draft(file, None, None)
+        try:
+            async for chunk in file.chunks(asyncio.to_thread):
+                await draft.write(chunk)
+            return await self.take(draft)
+        except BaseException:
+            draft.discard()
+            raise
+
+    def find(self, described: Mapping[str, Any]) -> File | None:
+        """The upload that is meant, if it has not been taken yet."""
+        found = self._uploads.get(str(described.get(UPLOAD)))
+        return None if found is None else found.copied()
+
+    def found_in(self, run: int) -> Callable[[Mapping[str, Any]], File | None]:
+        """Finds what was given to *run*, by what is kept of it in the history."""
+
+        def find(described: Mapping[str, Any]) -> File | None:
+            digest = str(described.get("sha256"))
+            path = self._in / f"{run}.{digest}"
+            if not _DIGEST.fullmatch(digest) or not path.is_file():
+                return None
+            made = File(path, name=str(described[MARK]), type=str(described.get("type")))
+            made.sha256 = digest
+            return made
+
+        return find
+
+    def claim(self, file: File, run: int) -> None:
+        """*file*, an upload, belongs to *run* from here on."""
+        path = self._in / f"{run}.{file.sha256}"
+        # where it cannot be moved it stays where it is: then it is only lost for a run that survives a restart
+        with contextlib.suppress(OSError):
+            if self._uploads.pop(file.token or "", None) is not None:
+                _make(self._in)
+                file.path.replace(path)
+            if path.is_file():
+                file.relocate(path)
+
+    def forget(self, token: str) -> None:
+        """Take an upload away that nobody has taken. Idempotent."""
+        if (file := self._uploads.pop(token, None)) is not None:
+            file.path.unlink(missing_ok=True)
+
+    # -- what is returned ----------------------------------------------------------------------------------------
+
+    async def keep_result(self, file: File, run: int) -> File:
+        """A copy of what *run* returned; the oldest results are taken away where there is no room.
+
+        Raises:
+            FileTooLarge: it has more bytes than the settings say.
+        """
+        kept = await self.keep(file)
+        self._uploads.pop(kept.token or "", None)
+        path = self._out / str(run)
+        await asyncio.to_thread(self._settle, kept.path, path)
+        return kept.moved(path, size=kept.size or 0, sha256=kept.sha256 or "")
+
+    def result_of(self, run: int) -> Path:
+        """Where the file is that *run* returned.
+
+        Raises:
+            FileGone: it is not kept any more.
+        """
+        path = self._out / str(run)
+        if not path.is_file():
+            raise FileGone(run)
+        return path
+
+    def _settle(self, path: Path, target: Path) -> None:
+        _make(self._out)
+        path.replace(target)
+        kept = sorted((at, name, size) for name, size, at in _look(self._out))
+        room = sum(size for _, _, size in kept) - self.limits.total
+        for _, name, size in kept:
+            if room <= 0:
+                return
+            if name != target.name:
+                (self._out / name).unlink(missing_ok=True)
+                room -= size
+
+    # -- care ----------------------------------------------------------------------------------------------------
+
+    def owners(self) -> tuple[set[int], set[int]]:
+        """The runs to which files belong that were given to them, and that they returned."""
+        given = {int(head) for name, _, _ in _look(self._in) if (head := name.partition(".")[0]).isdecimal()}
+        return given, {int(name) for name, _, _ in _look(self._out) if name.isdecimal()}
+
+    def release(self, run: int, *, result: bool = False) -> None:
+        """Take away what was given to *run*, and with *result* what it returned."""
+        for name, _, _ in _look(self._in):
+            if name.startswith(f"{run}."):
+                (self._in / name).unlink(missing_ok=True)
+        if result:
+            (self._out / str(run)).unlink(missing_ok=True)
+
+    def sweep_new(self) -> None:
+        """Take away what came in and was never used, by a process that is gone, too."""
+        for name, _, at in _look(self._new):
+            if name not in self._uploads and time.time() - at > _FORGOTTEN:
+                (self._new / name).unlink(missing_ok=True)
+
+    def _draft(self, file: File, most: int | None, where: str | None) -> Draft:
+        _make(self._new)
+        limit, said = self.limits.size, "[binp.files] size or BINP_FILES_SIZE"
+        if most is not None and most < limit:
+            limit, said = most, where or said
+        used = sum(size for folder in (self._new, self._in) for _, size, _ in _look(folder))
+        total = self.limits.total
+
+        def check(size: int) -> None:
+            if size > limit:
+                raise FileTooLarge(file.name, limit, where=said)
+            if used + size > total:
+                raise FilesFull(total)
+
+        return Draft(file, self._new / secrets.token_hex(16), check)
+
+
+def _make(folder: Path) -> None:
+    folder.parent.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def _look(folder: Path) -> Iterator[tuple[str, int, float]]:
+    """Name, bytes and time of each file in *folder*."""
+    try:
+        with os.scandir(folder) as found:
+            entries = list(found)
+    except OSError:
+        return
+    for entry in entries:
+        # somebody may have taken it away meanwhile
+        with contextlib.suppress(OSError):
+            status = entry.stat(follow_symlinks=False)
+            yield entry.name, status.st_size, status.st_mtime
