@@ -25,9 +25,10 @@ def create_app(platform: Platform) -> FastAPI:
     for path in ("/docs", "/redoc"):
         app.add_route(path, lambda request: reference(app, request), include_in_schema=False)
     app.state.platform = platform
-    app.add_middleware(Uploads, platform=platform)
     handle_problems(app)
     app.add_middleware(Direct, owner=app)
+    # the outer one: nothing inside reads a file into memory
+    app.add_middleware(Uploads, platform=platform)
     for module in (_actions, _journals, _services, _schedules, _runs, _kv, _database, _about, _sockets):
         app.include_router(module.router)
     stream = EventStream(platform.home.ring)

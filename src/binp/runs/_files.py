@@ -24,9 +24,9 @@ _logger = logging.getLogger("binp.runs")
 _SWEEP = 600.0
 
 
-def shelf_of(store: Store, limits: Limits) -> Shelf:
-    """The files beside the database of *store*."""
-    return Shelf(Path(store.url.removeprefix("sqlite:///") + ".files"), limits)
+def shelf_of(store: Store, limits: tuple[int, int]) -> Shelf:
+    """The files beside the database of *store*; *limits* are the bytes of one, and of all."""
+    return Shelf(Path(store.url.removeprefix("sqlite:///") + ".files"), Limits(*limits))
 
 
 class RunFiles:

@@ -54,7 +54,7 @@ KINDS: list[str | None] = [
     "application/json, application/json",
     "application/problem+json",
     "application/x-www-form-urlencoded",
-    "multipart/form-data",
+    "multipart/mixed",
     "json",
 ]
 PATHS = [
