@@ -79,12 +79,12 @@ def _carry_out(order: dict[str, Any], far: Far) -> dict[str, Any]:
     home.has_app = True
     home.config = order["config"] or home.config
     home.overrides.update(order["overrides"], db=order["db"])
-    home.db, home.group = None, order["group"]
+    home.db, home.is_guest = None, True
     store: Any = far
     run = ActiveRun(store=store, tracing=Tracing(home.settings.trace), **order["run"])
     run.attempt, run.origin = order["attempt"], order["origin"]
     loop = asyncio.new_event_loop()
-    outcome = loop.run_until_complete(_Call(binp, operation, run, loop).run(json.loads(order["given"])))
+    outcome = loop.run_until_complete(_Call(binp, operation, run, far).run(json.loads(order["given"])))
     if outcome.error is not None:
         return _told(outcome.error, run)
     if outcome.state is not State.SUCCEEDED:
@@ -144,17 +144,18 @@ class _Inline(Threads):
 class _Call:
     """The call, with what it needs around it."""
 
-    def __init__(self, binp: BINP, operation: Operation, run: ActiveRun, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, binp: BINP, operation: Operation, run: ActiveRun, far: Far) -> None:
         self._binp = binp
         self._operation = operation
         self._run = run
-        self._loop = loop
+        self._far = far
         self._threads = _Inline()
 
     async def run(self, given: dict[str, Any]) -> Outcome:
         """Execute it; SIGTERM cancels it, and is a KeyboardInterrupt in a synchronous function."""
         run = self._run
         run.task = asyncio.current_task()
+        self._loop = asyncio.get_running_loop()
         signal.signal(signal.SIGTERM, self._cancel)
         captures = (OutputCapture(), LogCapture())
         for capture in captures:
@@ -213,5 +214,6 @@ class _Call:
     def _cancel(self, number: int, _frame: FrameType | None) -> None:
         if self._threads.is_busy:
             self._run.cancel_requested = True
-            raise KeyboardInterrupt
-        self._loop.call_soon_threadsafe(self._run.cancel)
+            self._far.interrupt()
+        else:
+            self._loop.call_soon_threadsafe(self._run.cancel)

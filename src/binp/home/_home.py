@@ -75,8 +75,8 @@ class Home:
         self.has_patience = True
         #: name of the module that made the BINP
         self.module = ""
-        #: processes with which the database is shared; None for those of one server
-        self.group: str | None = None
+        #: another process has the database, and has started this one
+        self.is_guest = False
         #: path of the configuration file
         self.config = config
         #: the database that its parts are bound to; None for the setting

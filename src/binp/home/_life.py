@@ -115,7 +115,7 @@ class Life:
             application = di.application(layers)
             await application.__aenter__()
         try:
-            store = await take_store(home.database, home.group)
+            store = await take_store(home.database, is_guest=home.is_guest)
         except BaseException:
             if application is not None:
                 await application.__aexit__(None, None, None)

@@ -44,8 +44,8 @@ def worker_group() -> str | None:
     return None if parent is None else f"multiprocessing:{parent.pid}"
 
 
-async def take_store(db: str | Store, group: str | None = None) -> Store:
-    """The open store of that database, opened if this process has none; *group* is whom it is shared with then.
+async def take_store(db: str | Store, *, is_guest: bool = False) -> Store:
+    """The open store of that database, opened if this process has none, as a guest of another one or not.
 
     Raises:
         StoreError: it cannot be opened.
@@ -53,7 +53,7 @@ async def take_store(db: str | Store, group: str | None = None) -> Store:
     """
     name = name_of(db)
     while True:
-        shared = _found(name) or _made(name, db, group or worker_group())
+        shared = _found(name) or _made(name, db, is_guest)
         async with shared.changing:
             if _shared.get(name) is not shared:
                 # whoever had it could not open it, or was the last to use it: begin anew
@@ -109,8 +109,8 @@ def _found(name: str) -> _Shared | None:
     return None
 
 
-def _made(name: str, db: str | Store, group: str | None) -> _Shared:
-    store = open_store(db, group=group) if isinstance(db, str) else db
+def _made(name: str, db: str | Store, is_guest: bool) -> _Shared:
+    store = open_store(db, group=worker_group(), is_guest=is_guest) if isinstance(db, str) else db
     shared = _shared[name] = _Shared(store, asyncio.get_running_loop())
     return shared
 

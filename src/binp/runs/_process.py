@@ -56,10 +56,10 @@ class Processes:
             CallFailed: the function raised, or its process ended before it returned.
             InvalidArguments: JSON cannot carry the arguments.
         """
+        self._store.admit()
         order = frame(
             {
                 **self._describe(),
-                "group": self._store.admit(),
                 "db": self._store.url,
                 "kind": operation.kind,
                 "name": operation.name,
@@ -120,15 +120,19 @@ class _Apart:
 
     async def end(self) -> Any:
         """What the function returned."""
-        listening = asyncio.ensure_future(self._listen())
+        listening, leaving = asyncio.ensure_future(self._listen()), asyncio.ensure_future(self._process.wait())
         try:
-            end = await asyncio.shield(listening)
-            await self._gone(_STOP if end is None else _LEAVE)
+            await asyncio.wait({listening, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            # the one comes shortly after the other; where a child of the process holds the line, nothing comes
+            await asyncio.wait({listening, leaving}, timeout=_LEAVE)
+            end = listening.result() if listening.done() else None
+            await self._gone(_LEAVE)
         except asyncio.CancelledError:
             await self._stop(listening)
             raise
         finally:
             listening.cancel()
+            leaving.cancel()
             self._writer.close()
         if end is None:
             raise ProcessDied(self._process.returncode)
@@ -168,8 +172,13 @@ class _Apart:
         with contextlib.suppress(ProcessLookupError):
             self._process.terminate()
         try:
-            await asyncio.wait({listening}, timeout=_STOP)
-            await self._gone(_LEAVE)
+            async with asyncio.timeout(_STOP):
+                await self._process.wait()
+            # what it said before is still on its way
+            await asyncio.wait({listening}, timeout=_LEAVE)
+        except TimeoutError:
+            _kill(self._process)
+            await self._process.wait()
         finally:
             _kill(self._process)
 

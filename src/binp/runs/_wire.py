@@ -59,6 +59,10 @@ class Far:
         self._sending = threading.Lock()
         self._numbers = itertools.count(1)
         self._asked: dict[int, Future[bool]] = {}
+        self._main = threading.get_ident()
+        #: the main thread is in the middle of a message, and is to be interrupted behind it
+        self._is_busy = self._is_interrupted = False
+        connection.set_inheritable(False)
 
     def order(self) -> dict[str, Any]:
         """What is to be done; from here on it is listened to what else is said."""
@@ -98,11 +102,30 @@ class Far:
             self._transmit({"wait": number})
         return answer
 
+    def interrupt(self) -> None:
+        """Called by a handler of signals: raise KeyboardInterrupt, behind the message that is being sent.
+
+        Raises:
+            KeyboardInterrupt: at once, or where the message is sent.
+        """
+        if not self._is_busy:
+            raise KeyboardInterrupt
+        self._is_interrupted = True
+
     def _transmit(self, message: dict[str, Any]) -> None:
+        content = frame(message)
+        is_main = threading.get_ident() == self._main
+        if is_main:
+            self._is_busy = True
         try:
-            self._connection.sendall(frame(message))
+            self._connection.sendall(content)
         except OSError:
             self._gone()
+        if is_main:
+            self._is_busy = False
+            if self._is_interrupted:
+                self._is_interrupted = False
+                raise KeyboardInterrupt
 
     def _listen(self) -> None:
         while (message := self._receive()) is not None:

@@ -117,6 +117,16 @@ async def sleep() -> None:
 
 
 @binp.action(process=True)
+def talk() -> None:
+    binp.journal.record("begun", pid=os.getpid())
+    try:
+        for number in range(10**9):
+            binp.journal.record("talk", number=number)
+    finally:
+        binp.journal.record("put away")
+
+
+@binp.action(process=True)
 def stubborn() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     binp.journal.record("begun", pid=os.getpid())
@@ -131,6 +141,11 @@ def die(how: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if how == "crash":
         ctypes.string_at(0)
+    if how == "fork":
+        # a child that holds what the process had open
+        if not os.fork():
+            signal.pause()
+        os._exit(4)
     if how == "exit":
         os._exit(3)
     sys.exit("out")
@@ -273,6 +288,17 @@ async def test_cancel(apart, action):
     assert not is_alive(pid)
 
 
+async def test_cancel_while_it_talks(apart):
+    """What is being said when it is asked to end arrives whole: every line is there up to the last one."""
+    handle, _ = await begun(apart, "talk")
+    await handle.cancel()
+    with pytest.raises(RunCancelled):
+        await asyncio.wait_for(handle.result(), 120)
+
+    (last,) = await apart.home.store.get_records(handle.id, newest=True, limit=1)
+    assert (last.message, last.seq) == ("put away", (await handle.wait()).records)
+
+
 async def test_what_does_not_end_is_killed(apart, monkeypatch):
     """A process that ignores that it is asked to end is killed."""
     monkeypatch.setattr(_process, "_STOP", 0.2)
@@ -301,6 +327,7 @@ async def test_closing_the_home_ends_it(apart):
         ("kill", "its process was killed by SIGKILL: perhaps the system had too little memory", ProcessDied),
         ("crash", "its process was killed by SIGSEGV: something in it that is not Python has crashed", ProcessDied),
         ("exit", "its process ended with status 3 before the function returned", ProcessDied),
+        ("fork", "its process ended with status 4 before the function returned", ProcessDied),
         ("leave", "SystemExit: out", CallFailed),
     ],
 )

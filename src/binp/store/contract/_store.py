@@ -72,8 +72,8 @@ class Store(Protocol):
             StoreError: it cannot be opened; the message says why.
         """
 
-    def admit(self) -> str:
-        """Let in processes that this one starts; returns the group by which they open the database.
+    def admit(self) -> None:
+        """Let in guests: processes that this one starts, which write through the owner and never own the database.
 
         Raises:
             StoreClosed: the store is not open.

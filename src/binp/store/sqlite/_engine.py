@@ -51,6 +51,7 @@ class Engine:
         outbox: What is to be written.
         ids: Told where to begin.
         group: Processes that share the file; None to have it alone.
+        is_guest: Write through whoever owns the file, and never own it.
         synchronous: As in SQLite.
         clock: Microseconds since the epoch.
     """
@@ -63,6 +64,7 @@ class Engine:
         ids: Ids,
         *,
         group: str | None,
+        is_guest: bool,
         synchronous: str,
         clock: Callable[[], int],
     ) -> None:
@@ -73,6 +75,7 @@ class Engine:
         self._outbox = outbox
         self._ids = ids
         self._group = group
+        self._is_guest = is_guest
         self._synchronous = synchronous
         self._clock = clock
         self._lock = OwnerLock(path)
@@ -112,16 +115,16 @@ class Engine:
         heir = HeirLock(self._path)
         is_told = False
         try:
-            while not self._lock.take():
+            while self._is_guest or not self._lock.take():
                 if self._become_client():
                     return
                 owner = self._lock.read()
-                if owner.get("leaving"):
+                if owner.get("leaving") and not self._is_guest:
                     # that it waits for the role is known by its lock, also whether it is still there
                     is_told = is_told or self._tell_wait(owner)
                     heir.hold()
                     began = time.monotonic()
-                is_sibling = self._group is not None and owner.get("group") in {self._group, None}
+                is_sibling = self._is_guest or (self._group is not None and owner.get("group") in {self._group, None})
                 if time.monotonic() - began > (_SIBLING if is_sibling else _CHANGE_OF_HANDS):
                     raise owned_error(self._path, owner)
                 if self._is_ending.wait(0.02):
@@ -134,17 +137,14 @@ class Engine:
         """Do not wait for the file any more."""
         self._is_ending.set()
 
-    def admit(self) -> str:
-        """Let in processes of this one, whatever it shares the file with; the group by which they come."""
+    def admit(self) -> None:
+        """Let guests in, also where this process shares the file with no others."""
         with self._changing:
-            if self._group is None:
-                self._group = self._node.name
-                if self.role is Role.OWNER and self._writer is not None:
-                    if self._server is None:
-                        self._server = Server(self._path, self._outbox, self.feed)
-                        self._place = self._server.start()
-                    self._note()
-            return self._group
+            if self.role is Role.OWNER and self._server is None:
+                server = Server(self._path, self._outbox, self.feed)
+                self._place = server.start()
+                self._server = server
+                self._note()
 
     def expect_heir(self) -> None:
         """This process ends: who opens the file from here on waits until it lets go, and is not refused."""
@@ -212,7 +212,7 @@ class Engine:
     def take_over(self) -> bool:
         """Take the role of the owner if it has become free; called by the thread of the client."""
         # whoever waits for the role gets it first, as do others of the group where this process ends
-        if time.monotonic() < self._gives_way_until or HeirLock(self._path).is_held():
+        if self._is_guest or time.monotonic() < self._gives_way_until or HeirLock(self._path).is_held():
             return False
         with self._changing:
             if not self._lock.take():
@@ -228,10 +228,11 @@ class Engine:
 
     def owner_socket(self) -> str | None:
         """Where the owner listens, if it takes in processes of this group, or what it has taken over from this one."""
-        if self._group is None and not self._is_leaving:
+        is_welcome_anywhere = self._is_guest or self._is_leaving
+        if self._group is None and not is_welcome_anywhere:
             return None
         note = self._lock.read()
-        return note.get("socket") if self._is_leaving or note.get("group") == self._group else None
+        return note.get("socket") if is_welcome_anywhere or note.get("group") == self._group else None
 
     def follow(self, feed: str, slot: int, newest: int) -> None:
         """The client found an owner, for the first time or another one."""

@@ -57,6 +57,7 @@ class SqliteStore:
     Args:
         path: The file, as a full path without links.
         group: Processes of the same group share the file; None to have it alone.
+        is_guest: Write through the process that owns the file, which lets guests in, and never own it.
         synchronous: How hard SQLite tries to have a commit on the disk.
         clock: Microseconds since the epoch, by which keys expire; that of this computer by default.
     """
@@ -66,11 +67,13 @@ class SqliteStore:
         path: Path,
         *,
         group: str | None = None,
+        is_guest: bool = False,
         synchronous: Literal["FULL", "NORMAL", "OFF"] = "FULL",
         clock: Callable[[], int] | None = None,
     ) -> None:
         self._path = path
         self._group = group
+        self._is_guest = is_guest
         self._synchronous = synchronous
         self._clock = clock or wall_clock
         self._node = this_process()
@@ -141,6 +144,7 @@ class SqliteStore:
             self._outbox,
             self._ids,
             group=self._group,
+            is_guest=self._is_guest,
             synchronous=self._synchronous,
             clock=self._clock,
         )
@@ -152,11 +156,11 @@ class SqliteStore:
             await self.close()
             raise
 
-    def admit(self) -> str:
-        """Let in processes that this one starts; the group by which they open the database."""
+    def admit(self) -> None:
+        """Let in guests: processes that this one starts."""
         self._opened()
-        assert self._engine is not None  # noqa: S101 - it is open
-        return self._engine.admit()
+        if self._engine is not None:
+            self._engine.admit()
 
     def expect_heir(self) -> None:
         """This process is about to end: who opens the database from here on waits for it, and is not refused."""

@@ -112,6 +112,42 @@ async def client_of(path):
         await store.close()
 
 
+async def test_a_guest_never_owns_the_database(path, worker):
+    """A process that another one has started writes through whoever owns the database, and waits for the next one."""
+    owner = await come(worker, path, "idle")
+    store = open_store(str(path), is_guest=True)
+    waiting = asyncio.ensure_future(store.open())
+    await asyncio.sleep(0.2)
+    # an owner that shares with nobody lets no guest in
+    assert not waiting.done()
+    owner.kill()
+    owner = worker(path, "g", "idle")
+    await waiting
+    assert store.role is Role.CLIENT
+    assert await store.write(SetKeys(namespace="n", items=(("k", "1"),), at=1)) is True
+
+    owner.kill()
+    written = store.write(SetKeys(namespace="n", items=(("k", "2"),), at=1))
+    await asyncio.sleep(0.5)
+    assert store.role is Role.CLIENT
+    worker(path, "g", "idle")
+
+    assert await written is True
+    await store.close()
+
+
+async def test_guests_are_let_in(path, worker, store):
+    """A process that shares its database with nobody lets in those that it starts, when it is asked to."""
+    store.admit()
+    store.admit()
+    with pytest.raises(StoreOwned):
+        await asyncio.to_thread(lambda: asyncio.run(open_in_a_loop(path)))
+
+
+async def open_in_a_loop(path):
+    await open_store(str(path), group="other").open()
+
+
 async def test_who_comes_waits_until_the_owner_lets_go(path, worker, store):
     """From the announcement on nobody is refused, and nobody is let in before the services have stopped."""
     store.expect_heir()
@@ -162,6 +198,7 @@ def engine_of(store):
         store._outbox,
         store._ids,
         group=store._group,
+        is_guest=False,
         synchronous=store._synchronous,
         clock=store._clock,
     )
