@@ -85,8 +85,8 @@ def member():
 
     yield start
     for one in started:
-        if one.process.poll() is None:
-            one.kill()
+        # one that has ended already has a pipe that is open still
+        one.kill()
 
 
 class Ledger:
