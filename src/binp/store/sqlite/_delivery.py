@@ -198,7 +198,7 @@ class Delivery:
             self._nudge_in(_SOON if self._nudges < 50 else _LATER)
         else:
             self._nudges = 0
-            self._nudge_in(_LOOK)
+            self._nudge_in(_LATE if is_busy else _LOOK)
 
     def _is_busy(self) -> bool:
         """Whether the loop has not waited for anything since the last look."""

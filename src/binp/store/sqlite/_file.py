@@ -49,6 +49,8 @@ class File:
         self._tuples: dict[tuple[str | None, ...], tuple[int | None, ...]] = {}
         #: what is known of runs that are open, by their ids
         self.runs: dict[int, OpenRun] = {}
+        #: version, versions that are kept and moment of expiry of keys that are there
+        self.present_keys: dict[tuple[str, str], tuple[int, int, int | None]] = {}
         #: columns of the statements that take a row, and what they are for several
         self._widths: dict[str, int] = {}
         self._wide: dict[tuple[str, int], str] = {}
@@ -130,7 +132,7 @@ class File:
 
         Args:
             durable: It is to be on the disk when it is committed.
-            keeps: Whatever it changes about open runs, it changes in :attr:`runs` as well.
+            keeps: Whatever it changes about open runs and keys, it changes in :attr:`runs` and :attr:`present_keys` too.
         """
         self._set_durable(durable)
         self.connection.execute("BEGIN IMMEDIATE")
@@ -141,6 +143,7 @@ class File:
             self._forget()
         elif not keeps:
             self.runs.clear()
+            self.present_keys.clear()
 
     def commit(self) -> None:
         """Make it last."""
@@ -238,6 +241,7 @@ class File:
 
     def _forget(self) -> None:
         self.runs.clear()
+        self.present_keys.clear()
         self._tuples.clear()
         self._names.clear()
         self._labels.clear()

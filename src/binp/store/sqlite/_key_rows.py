@@ -19,6 +19,9 @@ KEY_KINDS = frozenset({SetKeys.kind, RemoveKeys.kind, PutKey.kind})
 #: characters of a value above which it is not kept when another one takes its place; archive_keys says the same
 _LONGEST_PAST = 65536
 
+#: keys that stay known from batch to batch
+_REMEMBERED = 20_000
+
 
 class _Version(NamedTuple):
     """What became of a key at one moment."""
@@ -92,15 +95,23 @@ class Keys:
 
     def load_names(self, names: Iterable[tuple[str, str]]) -> None:
         """Read the versions of keys, which are pairs of namespace and name."""
-        known, floor = self._given, self._file.keys.floor
+        known, wanted = self._given, []
+        remembered, floor = self._file.present_keys, self._file.keys.floor
         for given in names:
-            if given not in known:
-                pair = clean(given[0]), clean(given[1])
-                key = self._keys.get(pair)
-                if key is None:
-                    key = self._keys[pair] = Key(*pair, floor)
-                known[given] = key
-        wanted = list(self._keys.values())
+            if given in known:
+                continue
+            pair = clean(given[0]), clean(given[1])
+            key = self._keys.get(pair)
+            if key is None:
+                found = remembered.get(pair)
+                if found is None:
+                    key = Key(*pair, floor)
+                    wanted.append(key)
+                else:
+                    version, keep, expires = found
+                    key = Key(*pair, version, True, expires, keep, version, True)
+                self._keys[pair] = key
+            known[given] = key
         for statement in ("find_versions", "find_removed"):
             values: list[Any] = []
             for place, key in enumerate(wanted):
@@ -157,6 +168,19 @@ class Keys:
         self._file.put("put_keys", put)
         self._file.put("bury_keys", bury)
         self._file.keys.note([key.expires for key in changed if key.exists], len(changed))
+        self._remember(changed)
+
+    def _remember(self, changed: Sequence[Key]) -> None:
+        """What those that are there are by now: the next batch need not ask for it."""
+        remembered = self._file.present_keys
+        if len(remembered) > _REMEMBERED:
+            remembered.clear()
+        for key in changed:
+            pair = key.namespace, key.name
+            if key.exists:
+                remembered[pair] = key.version, key.keep, key.expires
+            else:
+                remembered.pop(pair, None)
 
     def _archive(self, changed: list[Key]) -> list[int | None]:
         """Keep what was before, as far as it is to be kept; returns for each key where the last of it is."""
