@@ -132,7 +132,7 @@ class File:
 
         Args:
             durable: It is to be on the disk when it is committed.
-            keeps: Whatever it changes about open runs and keys, it changes in :attr:`runs` and :attr:`present_keys` too.
+            keeps: What it changes about open runs and keys, it changes in :attr:`runs` and :attr:`present_keys` too.
         """
         self._set_durable(durable)
         self.connection.execute("BEGIN IMMEDIATE")

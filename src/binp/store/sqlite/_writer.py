@@ -317,18 +317,18 @@ class Writer:
         if _ALONE.isdisjoint(map(_kind_of, batch)):
             self._commit(batch)
             return
+        # what is done for the file itself has no place among the others, and nobody is to wait for it
+        tending = [receipt for receipt in batch if receipt.write.kind in TENDING]
+        batch = [receipt for receipt in batch if receipt.write.kind not in TENDING]
         start = 0
         for position, receipt in enumerate(batch):
-            alone = self._tend if receipt.write.kind in TENDING else None
-            if receipt.write.kind in _COMING_OR_GOING:
-                alone = self._come_or_go
-            elif receipt.write.kind == Import.kind:
-                alone = self._take_in
-            if alone is not None:
+            if receipt.write.kind in _ALONE:
                 self._commit(batch[start:position])
-                alone(receipt)
+                (self._take_in if receipt.write.kind == Import.kind else self._come_or_go)(receipt)
                 start = position + 1
         self._commit(batch[start:])
+        for receipt in tending:
+            self._tend(receipt)
 
     def _commit(self, batch: list[Receipt]) -> None:
         if batch:
