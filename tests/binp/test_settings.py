@@ -28,6 +28,29 @@ def test_other_addresses_need_authentication(host):
         Settings(host=host, auth="none").check()
 
 
+@pytest.mark.parametrize(
+    ("given", "variables", "is_dev"),
+    [
+        ({}, {}, False),
+        ({}, {"DEV": "true"}, True),
+        ({}, {"DEV": " ON "}, True),
+        ({}, {"DEV": "false"}, False),
+        ({}, {"DEV": "production"}, False),
+        ({}, {"DEV": "true", "BINP_DEV": "false"}, False),
+        ({"dev": False}, {"DEV": "true"}, False),
+        ({"dev": True}, {}, True),
+    ],
+)
+def test_the_switch_of_the_original(given, variables, is_dev, monkeypatch):
+    """ENV-02: DEV is read where nothing of ours says it; what is no yes leaves it off."""
+    for name in ("DEV", "BINP_DEV"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    assert Settings.load(ConfigSource({"binp": given})).dev is is_dev
+
+
 def test_retention_is_read_like_everything_else():
     """Limits come from the file and the environment, with rules for operations and labels of any name."""
     source = ConfigSource(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from binp.store.sqlite._connect import connect_reader
 
 
 @pytest.fixture
@@ -109,3 +112,50 @@ async def test_get_nothing(history: Any, number: Any, status: int) -> None:
     assert answer.status_code == status
     if status == 404:
         assert answer.json()["detail"] == f"journal {number} not found"
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is asked of the file by whoever opens it to read, from here on."""
+    asked: list[str] = []
+
+    def connect(path: Path) -> Any:
+        connection = connect_reader(path)
+        connection.set_trace_callback(lambda text: None if text.startswith("--") else asked.append(text))
+        return connection
+
+    monkeypatch.setattr("binp.store.sqlite._queries.connect_reader", connect)
+    # on a slow machine what takes long would be asked in several steps
+    for name in ("_WORK", "_PATIENCE"):
+        monkeypatch.setattr(f"binp.store.sqlite._queries.{name}", 3600.0)
+    return asked
+
+
+async def test_lists_do_not_ask_for_each(statements: list[str], history: Any, served: Any) -> None:
+    """API-03, API-05, N-26: a page asks far less often than it has runs, and a run with many records as with few."""
+    journal = served.binp.journal
+
+    @journal(operation="said")
+    async def say(count: int) -> int | None:
+        for number in range(count):
+            journal.record("line", number=number)
+        return journal.current
+
+    few, many = await say(1), await say(150)
+
+    async def asked(method: str, path: str, **given: Any) -> tuple[int, int]:
+        statements.clear()
+        answer = (await history.request(method, f"/internal/{path}", **given)).json()
+        return len(statements), len(answer["records"] if isinstance(answer, dict) else answer)
+
+    for path, body in (("journals/", None), ("journals/search", {"operation": "count"})):
+        method = "GET" if body is None else "POST"
+        most = await asked(method, path, json=body)
+        rest = await asked(method, path, json=body, params={"page": 1})
+        assert (most[1], rest[1]) == (20, 8 if body is None else 5)
+        assert 0 < most[0] <= 10
+        assert 0 < rest[0] <= 10
+    assert (await asked("GET", f"journal/{few}"))[1] == 1
+    (for_few, _), (for_many, count) = await asked("GET", f"journal/{few}"), await asked("GET", f"journal/{many}")
+    assert count == 150
+    assert 0 < for_many == for_few <= 10

@@ -156,6 +156,65 @@ async def test_settings_of_the_original(tmp_path, monkeypatch):
     assert (tmp_path / "two.db").exists()
 
 
+async def test_the_database_of_the_original(tmp_path, monkeypatch):
+    """ENV-01: where nothing names a database it is data.db in the directory in which a part is first awaited."""
+    for name in ("DB_URL", "BINP_DB"):
+        monkeypatch.delenv(name, raising=False)
+    binp, alone = BINP(), Journals()
+    monkeypatch.chdir(tmp_path)
+
+    await binp.kv.set(x=1)
+    assert await alone.history() == []
+
+    assert {path.name.partition(".")[0] for path in tmp_path.iterdir()} == {"data"}
+    assert (tmp_path / "data.db").exists()
+    await binp.home.close()
+
+
+async def test_each_reads_the_environment_when_it_is_opened(tmp_path, monkeypatch):
+    """ENV-01, JRN-09, N-21: what names the database is read when one is opened, by each BINP and each part of its own.
+
+    The original read it once for the whole process.
+    """
+    binp, journals = BINP(), Journals()
+    monkeypatch.setenv("DB_URL", f"sqlite:///{tmp_path}/one.db")
+    await binp.kv.set(x=1)
+    monkeypatch.setenv("DB_URL", f"sqlite:///{tmp_path}/two.db")
+
+    @journals
+    async def op():
+        pass
+
+    await op()
+    later = BINP()
+
+    assert len(await later.journal.history()) == 1
+    assert await later.kv.get("x") is None
+    assert (await binp.kv.get("x"), await binp.journal.history()) == (1, [])
+    for each in (binp, later):
+        await each.home.close()
+
+
+def test_first_calls_at_once_on_any_loop(db):
+    """N-22: a BINP made outside of any loop is opened by several first calls at once, on one loop after the other."""
+    binp = BINP(db=db)
+
+    @binp.journal
+    async def op():
+        return await binp.kv.update("n", lambda n: (n or 0) + 1)
+
+    async def main():
+        return await asyncio.gather(op(), binp.kv.set(x=1), binp.journal.history(), op())
+
+    loops = (asyncio.new_event_loop, asyncio.SelectorEventLoop, None)
+    for factory in loops:
+        with asyncio.Runner(loop_factory=factory, debug=True) as runner:
+            runner.run(main())
+
+    assert asyncio.run(binp.kv.get("n")) == 2 * len(loops)
+    assert [headline.error for headline in asyncio.run(binp.journal.history())] == [None] * 2 * len(loops)
+
+
 def test_a_misspelt_variable_is_told(monkeypatch, caplog):
     """What looks like a setting and is none is logged when the settings are read."""
     monkeypatch.setenv("BINP_GRAZE", "3")

@@ -6,6 +6,8 @@ import asyncio
 import contextvars
 import inspect
 import logging
+import signal
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -317,6 +319,45 @@ async def test_models(binp):
     assert (record["message"], record["params"]) == ("m", {"x": 1})
 
 
+async def test_a_journal_of_the_same_name_is_reported(binp, caplog):
+    """N-19, decision 12: functions of one name share their history, and a warning names both places."""
+    with caplog.at_level(logging.WARNING, "Journals"):
+
+        @binp.journal(operation="x")
+        async def one():
+            pass
+
+        @binp.journal(operation="x")
+        async def two():
+            pass
+
+    [record] = [record for record in caplog.records if record.name == "Journals"]
+    for function in (one, two):
+        assert f"{__file__}:{function.__wrapped__.__code__.co_firstlineno}" in record.getMessage()
+    await one()
+    await two()
+    assert len(await binp.journal.search(operation="x")) == 2
+
+
+async def test_lists_are_bounded(binp):
+    """JRN-05: 20 of a list unless more are wanted, never more than 200, and none of a limit below 1."""
+
+    @binp.journal(operation="x")
+    async def op():
+        pass
+
+    await asyncio.gather(*(op() for _ in range(205)))
+
+    ids = [headline.id for headline in await binp.journal.search(operation="x", limit=10**9)]
+    assert len(ids) == 200
+    assert [headline.id for headline in await binp.journal.history(limit=10**9)] == ids
+    assert [headline.id for headline in await binp.journal.history()] == ids[:20]
+    assert [headline.id for headline in await binp.journal.search()] == ids[:20]
+    assert [headline.id for headline in await binp.journal.history(offset=-5, limit=3)] == ids[:3]
+    assert await binp.journal.history(limit=0) == await binp.journal.search(limit=-1) == []
+    assert len(await binp.journal.search(offset=200)) == 5
+
+
 async def test_get_and_headline(binp):
     """JRN-06: get and headline give None for what is not there, or is not journaled."""
 
@@ -553,6 +594,41 @@ async def test_remove_dead_removes_nothing(binp):
     assert len(await binp.journal.search(pending=True)) == 1
     leave.set()
     await task
+
+
+async def test_runs_of_a_process_that_died_stay(db, tmp_path):
+    """JRN-06, N-13: what a killed process left is interrupted, with all it said, and remove_dead removes nothing of it.
+
+    The original left it pending for ever, or without its evidence.
+    """
+    (tmp_path / "dies.py").write_text(
+        "import asyncio, os, signal\n"
+        "from binp import BINP\n"
+        f"binp = BINP(db={db!r})\n"
+        "@binp.journal(operation='dies')\n"
+        "async def dies():\n"
+        "    await binp.journal.labels('evidence')\n"
+        "    await binp.journal.record('last words', n=1)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "asyncio.run(dies())\n"
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, str(tmp_path / "dies.py"))
+    assert await process.wait() == -signal.SIGKILL
+    binp = BINP(db=db)
+
+    async with asyncio.timeout(120):
+        while not (found := await binp.journal.search(failed=True)):
+            await asyncio.sleep(0.01)
+    await binp.journal.remove_dead()
+    [headline] = found
+    journal = await binp.journal.get(headline.id)
+
+    assert (journal.state, journal.operation, journal.labels) == (State.INTERRUPTED, "dies", ["evidence"])
+    assert journal.error.startswith("interrupted: ")
+    assert journal.started_at <= journal.finished_at <= datetime.now(UTC)
+    assert [(record.message, record.params) for record in journal.records] == [("last words", {"n": 1})]
+    assert await binp.journal.search(pending=True) == []
+    await binp.home.close()
 
 
 async def test_emitters_in_an_own_context(binp):
