@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Sequence
 
@@ -111,10 +112,18 @@ class Queue:
 
     async def _take(self, run: ActiveRun, places: int | None, orphaned: bool) -> bool:
         take = TakeRun(id=run.id, node=self._store.node, places=places, orphaned=orphaned, at=now())
-        if not await settle(self._store.write(take)):
-            return False
-        run.taken()
-        return True
+        ack = self._store.write(take)
+        try:
+            is_taken = bool(await settle(ack))
+        except asyncio.CancelledError:
+            # it may have been taken all the same, which is known by now: its end is that of a run that was
+            with contextlib.suppress(StoreError):
+                if await ack:
+                    run.taken()
+            raise
+        if is_taken:
+            run.taken()
+        return is_taken
 
     async def _displace(self, run: ActiveRun, slot: str | None) -> None:
         for other in await self._store.get_slot(slot or ""):

@@ -116,6 +116,29 @@ async def test_at_every_await(binp, work, said, way):
             await asyncio.sleep(0.01)
 
 
+async def test_while_it_takes_its_place(binp):
+    """N-07: cancelled while it is being taken from the queue, a run has its end, and gives its place back."""
+    inside = asyncio.Event()
+
+    @binp.action(name="placed", concurrency=1)
+    async def placed() -> None:
+        inside.set()
+        await asyncio.Event().wait()
+
+    for step in range(STEPS):
+        inside.clear()
+        handle = await binp.action.start("placed")
+        if step == STEPS - 1:
+            # on a busy machine a commit takes more steps of the loop than these
+            await asyncio.wait_for(inside.wait(), 60)
+        for _ in range(step):
+            await asyncio.sleep(0)
+        (run,) = binp.home.runs.active
+        run.cancel()
+        await asyncio.wait_for(handle.wait(), 60)
+        assert (await binp.home.store.get_run(handle.id)).state is State.CANCELLED
+
+
 async def test_before_its_first_step(binp, work, said):
     """Cancelled before its row is committed, nothing of it is done, and it has its end."""
     await binp.home.ensure()
