@@ -60,6 +60,7 @@ def checksum(folder: Path = Path(), algorithm: Literal["sha256", "sha512", "blak
     return Checksum(files=len(files), bytes=size, digest=whole.hexdigest())
 
 
+@binp.schedule("0 6 * * *")
 @binp.action
 def disk_usage(path: Path = Path("/"), limit: float = 90.0) -> Disk:
     """Look how full the disk is that holds a path; fail when it is fuller than the limit, in percent."""

@@ -56,6 +56,9 @@ def main() -> int:
             "run": f"runs/{runs[-1]}",
             "services": "services",
             "schedules": "schedules",
+            "keys": "keys",
+            "key": "keys/default/samples",
+            "search": "runs?q=full+-state:succeeded",
         }
         browser = playwright.chromium.launch(
             executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"),
