@@ -38,11 +38,13 @@ class Claim:
         return self.measured <= self.goal if self.at_most else self.measured >= self.goal
 
 
-def options(description: str | None) -> argparse.Namespace:
-    """The options that every benchmark has."""
+def options(description: str | None, **further: str) -> argparse.Namespace:
+    """The options that every benchmark has, and *further* switches with what they do."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="a rough answer within a minute")
     parser.add_argument("--json", action="store_true", help="print the claims as JSON in the last line")
+    for name, about in further.items():
+        parser.add_argument(f"--{name}", action="store_true", help=about)
     return parser.parse_args()
 
 

@@ -2,6 +2,9 @@
 
 The action is journaled and durable: its begin and its end are on the disk before the answer. CPU is that of the process
 that serves, the load comes from this one. The contestants work in turn, a short round each; what counts are the ratios.
+
+With ``--peers`` Prefect, DBOS and Celery run the same no-op, each in a virtual environment of its own (made in
+`.venv-bench` at the first run).
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from common import HERE, Claim, environ, in_turn, options, ratio, report, table, versions
+from invoke_cases.beside import print_peers
 
 CONNECTIONS = 64
 BODY = json.dumps({"number": 1, "name": "x"}).encode()
@@ -172,11 +176,13 @@ def in_process(folder: Path, rounds: int, calls: int) -> list[Claim]:
 
 def main() -> None:
     """Measure and print."""
-    given = options(__doc__)
+    given = options(__doc__, peers="run Prefect, DBOS and Celery as well")
     rounds, calls = (3, 3200) if given.quick else (7, 12800)
     with tempfile.TemporaryDirectory() as folder:
         print(versions("binp", "fastapi", "uvicorn", "pydantic"))
         claims = [*over_http(Path(folder), rounds, calls), *in_process(Path(folder), rounds, calls)]
+        if given.peers:
+            print_peers(Path(folder), given.quick)
     report(claims, as_json=given.json)
 
 
