@@ -72,7 +72,6 @@ def test_it_is_called_and_cancelled(server: Any) -> None:
 
     assert server.ended(run)["state"] == "cancelled"
     assert not is_alive(pid)
-    assert [one["message"] for one in server.ask("GET", f"/internal/runs/{run}/records")] == ["begun", "put away"]
     # uvicorn ends by the signal that it was sent
     assert server.stop() in {0, -signal.SIGTERM, 128 + signal.SIGTERM}
 

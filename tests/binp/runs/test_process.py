@@ -173,6 +173,9 @@ async def apart(tmp_path, monkeypatch):
     name = f"apart_{os.getpid()}_{next(_numbers)}"
     (tmp_path / f"{name}.py").write_text(APART.format(db=tmp_path / "data.db", here=tmp_path))
     monkeypatch.syspath_prepend(tmp_path)
+    # what is asked to end does so, also where many processes want the processor
+    monkeypatch.setattr(_process, "_STOP", 100.0)
+    monkeypatch.setattr(_process, "_LEAVE", 100.0)
     module = importlib.import_module(name)
     # services belong to the app, which is not served here
     module.binp.home.has_app = True
@@ -331,8 +334,11 @@ async def test_closing_the_home_ends_it(apart):
         ("leave", "SystemExit: out", CallFailed),
     ],
 )
-async def test_a_process_that_dies(apart, how, text, kind):
+async def test_a_process_that_dies(apart, monkeypatch, how, text, kind):
     """N-13: the run has failed and says how; what was said before is kept, and the one who serves goes on."""
+    if how == "fork":
+        # the child holds the line, and nothing more comes
+        monkeypatch.setattr(_process, "_LEAVE", 3.0)
     run, records, handle = await ended(apart, "die", how=how)
 
     assert (run.state, run.error) == (State.FAILED, text)
