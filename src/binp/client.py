@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import mimetypes
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,11 @@ __all__ = ["Answer", "Client", "Instance", "NotServed", "connect", "find", "path
 
 #: seconds to wait for an answer
 _TIMEOUT = 30.0
+
+#: bytes of a file that are read at once
+_CHUNK = 256 * 1024
+
+_Body = str | Iterable[bytes] | None
 
 _START = "start it with `binp run FILE`, or name its database with --db, or its address with --url"
 
@@ -176,6 +182,37 @@ class Client:
         """
         return self._ask(method, _with_query(path, query), text, headers)
 
+    def post_form(self, path: str, arguments: Mapping[str, Any], files: Sequence[tuple[str, Path]]) -> Any:
+        """Send *arguments* with *files*, each under the path of its parameter; the JSON that comes back.
+
+        A file is read while it is sent. Raises like :meth:`get`.
+        """
+        boundary = secrets.token_hex(16)
+        parts: list[bytes | Path] = [_part(boundary, "arguments"), json.dumps(arguments).encode()]
+        for name, file in files:
+            parts += [b"\r\n" + _part(boundary, name, file), file]
+        parts.append(f"\r\n--{boundary}--\r\n".encode())
+        size = sum(part.stat().st_size if isinstance(part, Path) else len(part) for part in parts)
+        headers = {"Content-Type": f"multipart/form-data; boundary={boundary}", "Content-Length": str(size)}
+        return self._ask("POST", path, _chunks(parts), headers)
+
+    def download(self, path: str, target: Path | None) -> Path:
+        """Save what is found at *path* as *target*, by default under the name that it comes with; where it is now.
+
+        What is there already is not replaced where no target is named. Raises like :meth:`get`.
+
+        Raises:
+            UsageError: it cannot be written.
+        """
+        with self._request("GET", path, None, {"Accept": "*/*"}) as response:
+            if response.status >= 300:
+                self._understand(response.status, response.read(), "GET", path)
+            place = target or Path(_name_of(response.headers.get_filename()))
+            with _writing(place), place.open("xb" if target is None else "wb") as file:
+                while chunk := response.read(_CHUNK):
+                    file.write(chunk)
+        return place
+
     def events(self, **query: Any) -> Iterator[tuple[str, dict[str, Any]]]:
         """Changes as they come, as long as the server tells: ("message", what has changed), or ("reset", {}).
 
@@ -201,14 +238,14 @@ class Client:
                 elif not name:
                     kind = "message"
 
-    def _ask(self, method: str, path: str, text: str | None, headers: Mapping[str, str] | None = None) -> Any:
+    def _ask(self, method: str, path: str, text: _Body, headers: Mapping[str, str] | None = None) -> Any:
         with self._request(method, path, text, headers or {}) as response:
             content = response.read()
         return self._understand(response.status, content, method, path)
 
     @contextlib.contextmanager
     def _request(
-        self, method: str, path: str, text: str | None, more: Mapping[str, str]
+        self, method: str, path: str, text: _Body, more: Mapping[str, str]
     ) -> Iterator[http.client.HTTPResponse]:
         """The answer of the server, to be read inside."""
         connection = self._open()
@@ -220,7 +257,7 @@ class Client:
             headers["Authorization"] = f"Bearer {self.token}"
         target = self._parts.path.rstrip("/") + path
         try:
-            connection.request(method, target, None if text is None else text.encode(), headers)
+            connection.request(method, target, text.encode() if isinstance(text, str) else text, headers)
             yield connection.getresponse()
         except TimeoutError:
             raise NotServed(
@@ -261,6 +298,47 @@ class Client:
 def _with_query(path: str, query: Mapping[str, Any]) -> str:
     given = [(name, value) for name, value in query.items() if value is not None]
     return f"{path}?{urlencode(given, doseq=True)}" if given else path
+
+
+def _part(boundary: str, name: str, file: Path | None = None) -> bytes:
+    """The head of a part of a form."""
+    named = "" if file is None else f'; filename="{_quoted(file.name)}"'
+    kind = "" if file is None else (mimetypes.guess_type(file.name)[0] or "application/octet-stream")
+    lines = [f"--{boundary}", f'Content-Disposition: form-data; name="{_quoted(name)}"{named}']
+    return "\r\n".join([*lines, *([f"Content-Type: {kind}"] if kind else []), "", ""]).encode()
+
+
+def _quoted(text: str) -> str:
+    """As browsers write names into a form."""
+    return text.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _chunks(parts: Iterable[bytes | Path]) -> Iterator[bytes]:
+    for part in parts:
+        if isinstance(part, bytes):
+            yield part
+            continue
+        with part.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                yield chunk
+
+
+@contextlib.contextmanager
+def _writing(place: Path) -> Iterator[None]:
+    """What fails inside is about *place*, unless it is about the connection."""
+    try:
+        yield
+    except (TimeoutError, ConnectionError):
+        raise
+    except OSError as error:
+        what = f"{place} cannot be written: {error.strerror or error}"
+        raise UsageError(what, fix="name another one with --output PATH") from None
+
+
+def _name_of(text: str | None) -> str:
+    """A name to save a file under, which leads to no other folder."""
+    name = (text or "").replace("\\", "/").rpartition("/")[2]
+    return name if name.strip(". ") else "file"
 
 
 def path_part(text: object) -> str:

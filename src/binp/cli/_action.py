@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -56,16 +58,18 @@ def invoke(name: str, arguments: tuple[str, ...], given: str | None, output: str
     from binp.client import NotServed, path_part
 
     from ._arguments import read_arguments
+    from ._files import take_files
 
     client = Server(**where).client()
     place = f"/internal/actions/{path_part(name)}"
     form = client.get(place)
     values = read_arguments(arguments, given, form["arguments"])
+    values, files = take_files(values, form["arguments"])
     if form["confirm"] and not yes and sys.stdin.isatty():
-        question = _send(client, name, f"{place}/question", values)["question"]
+        question = _send(client, name, f"{place}/question", values, files)["question"]
         if question:
             click.confirm(question, abort=True, err=True)
-    run = int(_send(client, name, f"{place}/runs", values)["run"])
+    run = int(_send(client, name, f"{place}/runs", values, files)["run"])
     try:
         detail = _follow(client, run, quiet=output == "json")
     except NotServed as error:
@@ -78,12 +82,12 @@ def invoke(name: str, arguments: tuple[str, ...], given: str | None, output: str
     sys.exit(0 if detail["state"] == "succeeded" else 1)
 
 
-def _send(client: Client, name: str, place: str, arguments: dict[str, Any]) -> Any:
+def _send(client: Client, name: str, place: str, arguments: dict[str, Any], files: Sequence[tuple[str, Path]]) -> Any:
     from binp.client import Answer
     from binp.errors import UsageError
 
     try:
-        return client.post(place, arguments)
+        return client.post_form(place, arguments, files) if files else client.post(place, arguments)
     except Answer as answer:
         errors = answer.problem.get("errors")
         if answer.status != 422 or not errors:

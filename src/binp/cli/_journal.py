@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -91,6 +92,16 @@ def cancel(runs: tuple[int, ...], **where: Any) -> None:
     for run in runs:
         client.post(f"/internal/runs/{run}/cancel")
         click.echo(f"run {run} is asked to end")
+
+
+@journal.command()
+@click.argument("run", metavar="ID", type=click.IntRange(min=0))
+@click.option("--output", "-o", "target", type=click.Path(dir_okay=False, path_type=Path), help="Where to save it.")
+@with_server
+def download(run: int, target: Path | None, **where: Any) -> None:
+    """Save the file that a run returned: under its name in this folder, if no other path is given."""
+    place = Server(**where).client().download(f"/internal/runs/{run}/file", target)
+    click.echo(str(place))
 
 
 def records(client: Client, run: int, after: int = 0) -> Iterator[dict[str, Any]]:

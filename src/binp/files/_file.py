@@ -157,7 +157,7 @@ class File:
         from pydantic_core import core_schema
 
         return core_schema.with_info_plain_validator_function(
-            _validate, serialization=core_schema.plain_serializer_function_ser_schema(_serialize)
+            _validate, serialization=core_schema.plain_serializer_function_ser_schema(_serialize, when_used="json")
         )
 
     @classmethod

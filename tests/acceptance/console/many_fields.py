@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, SecretStr
 
-from binp import BINP
+from binp import BINP, Accept, File
 
 binp = BINP()
 
@@ -152,3 +152,9 @@ async def idle() -> None:
 async def shaky() -> None:
     """Fails at once."""
     raise OSError("the other side hung up")
+
+
+@binp.action
+async def shout(file: Annotated[File, Accept(".txt", size=1000)], other: File | None = None) -> File:
+    """Give a text back in capitals."""
+    return File(file.read_bytes().upper(), name=f"loud {file.name}")

@@ -92,6 +92,18 @@ export function address(path: string): URL {
   return new URL(`..${path}`, document.baseURI);
 }
 
+/** *value* without its files, which are put into *form* under the paths where they stood. */
+function withoutFiles(value: unknown, form: FormData, path: string): unknown {
+  if (value instanceof File) {
+    form.append(path, value);
+    return undefined;
+  }
+  const below = (name: string | number) => (path ? `${path}.${name}` : String(name));
+  if (Array.isArray(value)) return value.map((one, index) => withoutFiles(one, form, below(index)));
+  if (value === null || typeof value !== "object") return value;
+  return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, withoutFiles(one, form, below(name))]));
+}
+
 async function send<P extends keyof paths, M extends Method>(
   method: M,
   path: P,
@@ -112,7 +124,17 @@ async function send<P extends keyof paths, M extends Method>(
     if (options.version) init.headers = { ...init.headers, "if-match": `"${options.version}"` };
     else if (options.version === 0) init.headers = { ...init.headers, "if-none-match": "*" };
     if (options.text !== undefined) init.body = options.text;
-    else if (options.body !== undefined) init.body = JSON.stringify(options.body);
+    else if (options.body !== undefined) {
+      const form = new FormData();
+      const text = JSON.stringify(withoutFiles(options.body, form, ""));
+      if (form.keys().next().done) init.body = text;
+      else {
+        form.append("arguments", text);
+        init.body = form;
+        // with its boundary, which the browser alone knows
+        delete (init.headers as Record<string, string>)["content-type"];
+      }
+    }
   }
   const response = await fetch(url, init);
   if (!response.ok) throw await problemOf(response);

@@ -1,7 +1,8 @@
 // A form as a tree of nodes: made of a schema, filled in by a person, read as JSON. The server alone decides what is right.
+import { bytes } from "./amount.ts";
 import { alternatives, isNullable, looksLike, resolve, tagOf, typesOf, type Schema } from "./schema.ts";
 
-export type Kind = "text" | "number" | "choice" | "flag" | "json" | "constant" | "object" | "list" | "union";
+export type Kind = "text" | "number" | "choice" | "flag" | "json" | "constant" | "file" | "object" | "list" | "union";
 
 export interface Node {
   kind: Kind;
@@ -16,8 +17,10 @@ export interface Node {
   isNullable: boolean;
   error: string;
   schema: Schema;
-  /** text, number and json: what stands in the field */
+  /** text, number and json: what stands in the field; file: the name of the one that a former run had */
   text: string;
+  /** file: what was chosen */
+  file: File | null;
   flag: boolean;
   /** choice and union: which one; -1 for null */
   index: number;
@@ -54,6 +57,7 @@ export function build(given: Schema, root: Schema, value?: unknown, place: Place
     error: "",
     schema: core,
     text: "",
+    file: null,
     flag: false,
     index: -1,
     options: [],
@@ -76,6 +80,7 @@ function kindOf(schema: Schema, others: Schema[], nullable: boolean): Kind {
   if (schema.enum || (type === "boolean" && nullable)) return "choice";
   if (type === "boolean") return "flag";
   if (type === "integer" || type === "number") return "number";
+  if (schema.format === "binary") return "file";
   if (type === "string") return "text";
   if (type === "object" && schema.properties) return "object";
   if (type === "array" && (schema.items || schema.prefixItems)) return "list";
@@ -122,6 +127,9 @@ function fill(node: Node, others: Schema[], root: Schema, value: unknown): void 
     case "json":
       // what is null by default is as good as empty
       node.text = value === undefined || (value === null && (schema.default ?? null) === null) ? "" : JSON.stringify(value, null, 1);
+      break;
+    case "file":
+      node.text = String((value as { $file?: unknown } | null | undefined)?.$file ?? "");
       break;
     case "number":
     case "text":
@@ -179,11 +187,26 @@ export function read(node: Node): unknown {
       return node.schema.const;
     case "json":
       return node.text.trim() ? (JSON.parse(node.text) as unknown) : node.isNullable ? null : undefined;
+    case "file":
+      return node.file ?? (node.isNullable ? null : undefined);
     case "number":
       return readNumber(node);
     case "text":
       return readText(node);
   }
+}
+
+/** What is wrong with the files that were chosen: those that are too large need not be sent to be refused. */
+export function tooLarge(node: Node, loc: (string | number)[] = []): { loc: (string | number)[]; msg: string }[] {
+  const most = node.schema["x-max-bytes"];
+  const isOver = node.file !== null && most !== undefined && node.file.size > most;
+  const here = isOver ? [{ loc, msg: `has ${bytes(node.file?.size ?? 0)}, and at most ${bytes(most)} are taken` }] : [];
+  return [...here, ...node.items.flatMap((item) => tooLarge(item, node.kind === "union" ? loc : [...loc, item.name]))];
+}
+
+/** Whether a file is taken somewhere: that cannot be written as JSON. */
+export function hasFile(node: Node): boolean {
+  return node.kind === "file" || node.schema.items?.format === "binary" || node.items.some(hasFile);
 }
 
 function readNumber(node: Node): unknown {

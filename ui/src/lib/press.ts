@@ -27,7 +27,9 @@ export class Press {
    * @throws Problem when it is refused, or not answered at all.
    */
   async send<T>(of: unknown, request: (key: string) => Promise<T>, delays: readonly number[] = DELAYS): Promise<T> {
-    const text = JSON.stringify(of);
+    const text = JSON.stringify(of, (_, value: unknown) =>
+      value instanceof File ? [value.name, value.size, value.lastModified] : value,
+    );
     if (!this.#key || text !== this.#of) [this.#key, this.#of] = [unique(), text];
     for (let tries = 0; ; tries++) {
       try {

@@ -9,6 +9,9 @@ export interface Schema {
   enum?: unknown[];
   format?: string;
   writeOnly?: boolean;
+  /** endings and media types of the files that are taken, and the most bytes of one */
+  "x-accept"?: string[];
+  "x-max-bytes"?: number;
   examples?: unknown[];
   pattern?: string;
   maxLength?: number;
