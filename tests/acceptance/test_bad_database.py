@@ -195,6 +195,48 @@ def test_a_disk_that_cannot_be_written_to(
         )
 
 
+def test_a_database_that_is_write_protected(
+    database: Path, start: Callable[..., Any], environ: dict[str, str], program: Callable[[str], list[str]]
+) -> None:
+    """Who may not read or write it is told what to change; then it is served, whoever read it before."""
+    # root may do anything to any file, unless this is taken from it
+    rights = "-dac_override,-dac_read_search"
+    user = ["setpriv", "--bounding-set", rights, "--inh-caps", rights] if os.geteuid() == 0 else []
+    if user and (shutil.which("setpriv") is None or subprocess.run([*user, "true"], check=False).returncode):
+        pytest.skip("needs setpriv, or somebody else than root")
+
+    def binp(*arguments: str) -> CompletedProcess[str]:
+        command = [*user, *program("binp"), *arguments]
+        folder = database.parent
+        return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environ, timeout=60, check=False)
+
+    def refusal(*arguments: str) -> str:
+        done = binp(*arguments)
+        assert (done.returncode, done.stdout) == (2, ""), done
+        return "\n".join(line for line in done.stderr.splitlines() if not line.startswith("{"))
+
+    serve = ("run", "ops.py", "--port", "0")
+    database.chmod(0)
+    for arguments in (serve, ("check",), ("export",), ("backup", "copy.db")):
+        assert refusal(*arguments) == (
+            f"Error: the database cannot be opened (unable to open database file)\n  where: {database}\n"
+            "  fix:   make the file and its directory readable and writable"
+        )
+    database.chmod(0o400)
+    assert binp("check").returncode == 0
+    exported = binp("export")
+    assert exported.returncode == 0
+    (database.parent / "lines").write_text(exported.stdout)
+    assert refusal(*serve) == (
+        f"Error: the database cannot be written to (attempt to write a readonly database)\n  where: {database}\n"
+        "  fix:   make the file and its directory writable"
+    )
+    database.chmod(0o600)
+    done = binp("import", "lines")
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done
+    assert start("binp", *serve).link
+
+
 def test_a_full_disk(
     refused: Callable[..., str],
     tmp_path: Path,

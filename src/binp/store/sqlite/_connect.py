@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sqlite3
@@ -101,6 +102,7 @@ def connect_writer(path: Path, synchronous: str) -> sqlite3.Connection:
         pass
     except OSError as error:
         _refuse(path, error)
+    _open_companions(path)
     connection = _connect(path, "rw")
     try:
         _prepare(connection, path, synchronous)
@@ -178,6 +180,19 @@ def is_passing(error: Exception) -> bool:
     """Whether *error*, which is about the file, may be over soon: then the same may be tried again."""
     code = getattr(error, "sqlite_errorcode", None)
     return isinstance(error, OSError | MemoryError) or (code is not None and code & 0xFF in _PASSING)
+
+
+def _open_companions(path: Path) -> None:
+    """Make what SQLite laid beside the file as writable as the file is.
+
+    Whoever read it while it was write-protected left them write-protected as well, and SQLite never changes that.
+    """
+    for suffix in ("-wal", "-shm"):
+        companion = path.with_name(path.name + suffix)
+        # where it cannot be done SQLite says what is wrong
+        with contextlib.suppress(OSError):
+            if not os.access(companion, os.W_OK):
+                companion.chmod(path.stat().st_mode & 0o777)
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
