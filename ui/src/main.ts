@@ -1,4 +1,6 @@
 // The start: the styles, the connection, the page.
+// most pages need it: here it is no request of its own
+import "./lib/amount.ts";
 import { mount } from "svelte";
 
 import "./app.css";

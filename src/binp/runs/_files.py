@@ -10,7 +10,7 @@ from pathlib import Path
 
 from binp.errors import BinpError
 from binp.files import File, Limits, Shelf
-from binp.operations import BoundCall
+from binp.operations import BoundCall, Operation
 from binp.store.contract import FINISHED, State, Store, StoreError
 
 from ._active import ActiveRun
@@ -42,14 +42,20 @@ class RunFiles:
         self._store = store
         self._sweeping: asyncio.Task[None] | None = None
 
-    async def keep(self, call: BoundCall) -> BoundCall:
+    async def keep(self, operation: Operation, call: BoundCall) -> BoundCall:
         """*call* with all of its files on the shelf, so that they are there until its run has ended.
 
         Raises:
             FileTooLarge: one has more bytes than the settings say.
             FilesFull: there is no room for them.
-            BinpError: one cannot be read or kept.
+            BinpError: one cannot be read or kept, or *operation* runs in a process of its own.
         """
+        if operation.policy.process:
+            raise BinpError(
+                f"{operation.name!r} runs in a process of its own, which takes no files",
+                where=operation.where,
+                fix="leave process=True out, or give it the path of a file that stays",
+            )
         kept: list[File] = []
         try:
             for file in call.files:
