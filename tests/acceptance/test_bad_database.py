@@ -143,16 +143,19 @@ def test_a_damaged_page(refused: Callable[..., str], database: Path, binp: Run) 
     assert binp("check").returncode == 1
 
 
-def test_a_newer_schema(refused: Callable[..., str], database: Path) -> None:
+def test_a_newer_schema(refused: Callable[..., str], database: Path, binp: Run) -> None:
     """An older version does not touch what a newer one wrote."""
     with sqlite3.connect(database) as connection:
         connection.execute("INSERT INTO migration VALUES (99, '0099_x.sql', 'x', 1)")
     connection.close()
 
-    assert refused() == (
+    text = (
         "Error: the database has schema 99, and this version knows schema 1\n  where: FOLDER/data.db\n"
         "  fix:   install the version that wrote it, or restore the copy data.db.before-2.bak"
     )
+    assert refused() == text
+    done = binp("check")
+    assert (done.returncode, done.stderr.replace(str(database.parent), "FOLDER")) == (1, f"{text}\n")
 
 
 def test_a_foreign_lock(refused: Callable[..., str], database: Path) -> None:

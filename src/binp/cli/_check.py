@@ -24,21 +24,23 @@ def check(thorough: bool, db: str | None) -> None:
 
     path = database_of(db)
     began = time.monotonic()
-    is_sound = True
+    bad = []
     for finding in look(path, thorough=thorough):
         note = f"  {finding.note}" if finding.note else ""
         took = f"{time.monotonic() - began:.1f} s"
         click.echo(f"{'BAD' if finding.problems else 'ok ':<4}{finding.name:<18}{took:>8}{note}")
         for problem in finding.problems:
             click.echo(f"      {problem}")
-        is_sound = is_sound and not finding.problems
+        if finding.problems:
+            bad.append(finding)
         began = time.monotonic()
-    if not is_sound:
-        click.echo(
-            f"Error: {path.name} is damaged\n  where: {path}\n  fix:   restore a backup: binp restore FILE; "
-            "or save what can be read: binp export > FILE",
-            err=True,
-        )
+    if bad:
+        what = f"{path.name} is damaged"
+        fix = "restore a backup: binp restore FILE; or save what can be read: binp export > FILE"
+        if len(bad) == 1 and bad[0].fix:
+            # nothing of it is broken: another version wrote it, and is to be used
+            what, fix = bad[0].problems[0], bad[0].fix
+        click.echo(f"Error: {what}\n  where: {path}\n  fix:   {fix}", err=True)
         sys.exit(1)
     click.echo(f"{path.name} is sound ({size_text(path.stat().st_size)})")
 

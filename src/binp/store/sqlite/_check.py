@@ -32,6 +32,8 @@ class Finding:
     problems: tuple[str, ...] = ()
     #: what else is to be said
     note: str = ""
+    #: what to do about the problems, where they are no damage
+    fix: str = ""
 
 
 def check(path: Path, *, thorough: bool = False) -> Iterator[Finding]:
@@ -64,7 +66,7 @@ def _schema(connection: sqlite3.Connection, path: Path) -> Finding:
     try:
         todo = missing(connection, path, shipped())
     except StoreError as error:
-        return Finding("schema", (error.what,))
+        return Finding("schema", (error.what,), fix=error.fix or "")
     note = f"version {standing(connection, path)}"
     if todo:
         note += f"; the next start changes it to {todo[-1].version}, after a copy was made"
