@@ -24,8 +24,8 @@ def ran(binp):
 
 
 async def ended(hand):
-    """Wait until nothing runs any more."""
-    while hand.binp.home.runs.active:
+    """Wait until nothing runs any more, and all ends are in the history."""
+    while hand.binp.home.runs.active or any(state is State.RUNNING for state, _ in await hand.runs()):
         await asyncio.sleep(0.01)
 
 
