@@ -20,6 +20,8 @@ _FULL = 65_536
 _STALE = 256
 #: pages that are brought together at a time
 _MERGED = 64
+#: pages that are let go at a time of a part that nobody asks any more
+_CLEARED = 128
 #: runs that are moved for each that is erased, up to a slice: a part goes soon, and no erasing takes long
 _MOVED = 4
 #: how far a part is merged
@@ -84,6 +86,8 @@ def _forget(file: File, runs: Sequence[int]) -> list[int]:
 
 def merge(file: File) -> bool:
     """Bring some of what is in the index together; returns whether there was anything to do. A transaction is open."""
+    if _clear(file):
+        return True
     parts = _parts(file)
     if _merge_part(file, parts[-1], _MERGED):
         return True
@@ -126,8 +130,9 @@ def _index(file: File, parts: Sequence[_Part], runs: Sequence[int]) -> None:
 
 def _begin(file: File, newest: _Part) -> _Part:
     """A further part, behind all that is in the newest one."""
-    # after a part was emptied into a newer one, the last one has not the largest number
-    number = max(part.number for part in _parts(file)) + 1
+    # after a part was emptied into a newer one, the last one has not the largest number; what is left of one that
+    # nobody asks any more has its own still
+    number = file.one("last_part")[0] + 1
     made = _Part(number, newest.last + 1, 0, 0, 0, _LOOSE)
     for name in ("make_part", "prepare_part"):
         file.run_in_part(number, name)
@@ -136,10 +141,13 @@ def _begin(file: File, newest: _Part) -> _Part:
 
 
 def _shrink(file: File, most: int) -> None:
-    """Move some of what is left of a part that is mostly stale into the next one; drop it when nothing is left.
+    """Move some of what is left of a part that is mostly stale into the next one; let it go when nothing is left.
 
-    The next part begins earlier each time: what of the old one lies behind that is not looked at any more.
+    The next part begins earlier each time: what of the old one lies behind that is not looked at any more. Its pages
+    are many, so they go a few at a time, before another part has its turn.
     """
+    if _clear(file):
+        return
     parts = _parts(file)
     if len(parts) == 1 and parts[0].is_stale:
         parts.append(_begin(file, parts[0]))
@@ -154,7 +162,19 @@ def _shrink(file: File, most: int) -> None:
                 first = min(moved)
             else:
                 first = part.first
-                file.run("forget_part", (part.number,))
-                file.run_in_part(part.number, "drop_part")
+                file.run("leave_part", (part.number,))
+                file.run_in_part(part.number, "hollow_part")
             file.run("move_part", {"number": following.number, "first": first})
             return
+
+
+def _clear(file: File) -> bool:
+    """Let go of some pages of a part that nobody asks any more, and of the part with the last; whether there is one."""
+    found = file.one("left_part")
+    if found is None:
+        return False
+    (number,) = found
+    if file.run_in_part(number, "clear_part", (_CLEARED,)).rowcount < _CLEARED:
+        file.run("forget_part", (number,))
+        file.run_in_part(number, "drop_part")
+    return True

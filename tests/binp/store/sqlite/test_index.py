@@ -168,7 +168,8 @@ async def test_an_index_that_cannot_be_written_is_tried_again_later(path, opened
 
 
 def parts(file):
-    return file.connection.execute("SELECT number, documents, erased FROM search_part ORDER BY first").fetchall()
+    found = file.connection.execute("SELECT number, documents, erased FROM search_part WHERE first >= 0 ORDER BY first")
+    return found.fetchall()
 
 
 def tables(file):
@@ -199,6 +200,7 @@ async def test_parts_go_when_their_runs_are_erased(path, opened, writes_of, monk
     assert parts(file)[:2] == [(0, 10, 6), (1, 14, 0)]
     erase(file, [runs[30]])
     assert parts(file) == [(1, 14, 0), (2, 10, 0), (3, 5, 1)]
+    assert merge(file)
     assert tables(file) == ["search_1", "search_2", "search_3"]
     file.commit()
     file.connection.close()
@@ -230,6 +232,53 @@ async def test_the_only_part_goes_as_well(path, opened, writes_of, monkeypatch):
     assert tables(file) == ["search_1"]
     assert parts(file) == [(1, 4, 2)]
     assert file.connection.execute("SELECT sum(runs) FROM tally WHERE hours = 24").fetchone() == (2,)
+
+
+async def test_a_part_goes_a_few_pages_at_a_time(path, opened, writes_of, monkeypatch):
+    """However large a part is, others wait for a few pages of it only; the file is whole and searched meanwhile."""
+    monkeypatch.setattr(_index, "_STALE", 1)
+    monkeypatch.setattr(_index, "_CLEARED", 2)
+    monkeypatch.setattr(_index, "_MERGED", 0)
+    store = open_store(str(path), synchronous="OFF")
+    await store.open()
+    writes = writes_of(store)
+    runs = [await run_of(store, writes, f"hello number{number}") for number in range(9)]
+    await store.close()
+    file = opened()
+
+    def change(step, *given):
+        file.begin()
+        step(file, *given)
+        file.commit()
+
+    def pages():
+        return file.connection.execute("SELECT count(*) FROM search_0_data WHERE id > 10").fetchone()[0]
+
+    monkeypatch.setattr(_index, "SLICE", 1)
+    while file.one("count_waiting", (1,))[0]:
+        change(put_in)
+    monkeypatch.setattr(_index, "SLICE", 9)
+    for run in runs[:6]:
+        change(erase, [run])
+    assert [number for number, _, _ in parts(file)] == [1]
+    before = pages()
+    assert before > 4
+    change(merge)
+    assert pages() == before - 2
+    assert file.connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    file.connection.execute("INSERT INTO search_0(search_0) VALUES ('integrity-check')")
+    change(erase, [runs[6]])
+    assert pages() == before - 4
+    assert tables(file) == ["search_0", "search_1"]
+    while "search_0" in tables(file):
+        change(merge)
+    assert file.connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    file.connection.close()
+
+    await store.open()
+    page = await store.find_runs(saying("hello", limit=200))
+    assert [run.id for run in page.runs] == runs[:6:-1]
+    await store.close()
 
 
 async def test_parts_are_merged_until_there_is_nothing_to_do(path, opened, writes_of, monkeypatch):

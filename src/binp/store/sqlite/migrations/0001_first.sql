@@ -77,7 +77,7 @@ INSERT INTO search_0 (search_0, rank) VALUES ('automerge', 0);
 
 -- A part holds runs from the id "first" on, up to the next part. Of the "documents" that got into it some are stale: runs
 -- that were erased since (so many, as far as is known), and those beyond its end, which the next part holds now. "merged":
--- 0 not at all, 1 begun, 2 done.
+-- 0 not at all, 1 begun, 2 done. A part whose "first" is negative is not asked any more: its pages go, a few at a time.
 CREATE TABLE search_part (
     number INTEGER PRIMARY KEY,
     first INTEGER NOT NULL UNIQUE,

@@ -36,7 +36,13 @@ WHERE (hours, hour) IN (
 INSERT INTO unindexed (run) SELECT value FROM json_each(?);
 
 -- get_parts: the parts of the index
-SELECT number, first, last, documents, erased, merged FROM search_part ORDER BY first;
+SELECT number, first, last, documents, erased, merged FROM search_part WHERE first >= 0 ORDER BY first;
+
+-- last_part: the largest number of a part, also of one that nobody asks any more
+SELECT max(number) FROM search_part;
+
+-- left_part: a part that nobody asks any more
+SELECT number FROM search_part WHERE first < 0 ORDER BY first LIMIT 1;
 
 -- make_part: an empty part
 CREATE VIRTUAL TABLE IF NOT EXISTS search_0 USING fts5 (
@@ -45,6 +51,16 @@ CREATE VIRTUAL TABLE IF NOT EXISTS search_0 USING fts5 (
 
 -- prepare_part: it merges only when it is told to
 INSERT INTO search_0 (search_0, rank) VALUES ('automerge', 0);
+
+-- leave_part: a part is not asked any more
+UPDATE search_part SET first = -1 - number WHERE number = ?;
+
+-- hollow_part: nothing is in a part, as its record of what it consists of (10) says of a new one; what it did consist of
+-- stays and belongs to nothing
+UPDATE search_0_data SET block = X'00000001000000' WHERE id = 10;
+
+-- clear_part: some pages of a part that belong to nothing are gone
+DELETE FROM search_0_data WHERE id IN (SELECT id FROM search_0_data WHERE id > 10 ORDER BY id LIMIT ?);
 
 -- drop_part: a part is not needed any more
 DROP TABLE IF EXISTS search_0;

@@ -21,7 +21,7 @@ WHERE search_0 MATCH :expression AND search_0.rowid < :before AND search_0.rowid
 ORDER BY search_0.rowid DESC LIMIT :limit;
 
 -- list_parts: the parts of the index
-SELECT number, first FROM search_part ORDER BY first;
+SELECT number, first FROM search_part WHERE first >= 0 ORDER BY first;
 
 -- get_tokens: the properties of runs as they are searched by
 SELECT document.id, CAST(document.tokens AS BLOB)
