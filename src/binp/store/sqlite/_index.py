@@ -14,6 +14,8 @@ __all__ = ["SLICE", "merge", "put_in", "renew", "take_out"]
 
 #: runs that get into the index at a time: others wait for the file meanwhile
 SLICE = 256
+#: records that are read for them, which is most of the work: so many of a run at most, and then of all together
+_READ, _HEAVY = 1000, 2000
 #: runs of a part, after which the next one begins
 _FULL = 65_536
 #: stale ones in a part, above which it goes if they are most of it
@@ -44,7 +46,7 @@ class _Part:
 
 def put_in(file: File) -> int:
     """Put some runs that have ended into the index, and count them; returns how many. A transaction is open."""
-    runs = file.json("waiting", (SLICE,))
+    runs = _bearable(file.json("waiting", (SLICE,)))
     if runs:
         _index(file, _parts(file), runs)
         file.bulk("tally_runs", runs)
@@ -122,6 +124,18 @@ def _by_part(parts: Sequence[_Part], runs: Sequence[int]) -> list[tuple[_Part, l
     return [(parts[place], inside) for place, inside in found.items()]
 
 
+def _bearable(found: Sequence[tuple[int, int]]) -> list[int]:
+    """The first of *found*, runs with the number of their records, that do not take long; one at least."""
+    runs: list[int] = []
+    weight = 0
+    for run, records in found:
+        weight += min(records, _READ)
+        if runs and weight > _HEAVY:
+            break
+        runs.append(run)
+    return runs
+
+
 def _index(file: File, parts: Sequence[_Part], runs: Sequence[int]) -> None:
     for part, inside in _by_part(parts, runs):
         file.run_in_part(part.number, "index_runs", (orjson.dumps(inside).decode(),))
@@ -154,7 +168,7 @@ def _shrink(file: File, most: int) -> None:
     for part, following in pairwise(parts):
         if part.is_stale:
             bounds = {"first": part.first, "before": following.first, "most": min(most, SLICE)}
-            moved = file.json("last_indexed", bounds)
+            moved = _bearable(file.json("last_indexed", bounds))
             if moved:
                 _index(file, [following], moved)
                 # otherwise all that was moved would be brought together at once some time

@@ -281,6 +281,37 @@ async def test_a_part_goes_a_few_pages_at_a_time(path, opened, writes_of, monkey
     await store.close()
 
 
+async def test_runs_with_many_records_get_in_and_are_moved_few_at_a_time(path, opened, writes_of, monkeypatch):
+    """What a step reads is bounded by the records, not only by the runs; a run that has more gets in by itself."""
+    monkeypatch.setattr(_index, "_STALE", 1)
+    store = open_store(str(path), synchronous="OFF")
+    await store.open()
+    writes = writes_of(store)
+    runs = []
+    for records in (3, 3, 3, 1, 9, 1, 1, 1):
+        begun = writes.begin()
+        store.write(begun)
+        for number in range(records):
+            store.write(writes.record(begun.id, number + 1, "hello"))
+        await store.write(writes.end(begun.id, State.SUCCEEDED))
+        runs.append(begun.id)
+    await store.close()
+    file = opened()
+    monkeypatch.setattr(_index, "_HEAVY", 6)
+    file.begin()
+    slices = []
+    while count := put_in(file):
+        slices.append(count)
+    assert slices == [2, 2, 1, 3]
+    erase(file, runs[5:])
+    file.commit()
+    file.begin()
+    erase(file, runs[3:5])
+    file.commit()
+    assert parts(file)[0] == (0, 8, 5)
+    assert parts(file)[1] == (1, 1, 0)
+
+
 async def test_parts_are_merged_until_there_is_nothing_to_do(path, opened, writes_of, monkeypatch):
     """In quiet moments each part but the last becomes one list for each word."""
     monkeypatch.setattr(_index, "_FULL", 20)

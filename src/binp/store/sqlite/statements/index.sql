@@ -1,7 +1,10 @@
 -- The index of runs as it is written, and what is counted together with it. "search_0" stands for any part of it.
 
--- waiting: runs that have ended and are not in the index, up to so many, [id, ...]
-SELECT json_group_array(run) FROM (SELECT run FROM unindexed ORDER BY run LIMIT ?);
+-- waiting: runs that have ended and are not in the index, up to so many, with their records, [[id, records], ...]
+SELECT json_group_array(json_array(run, records)) FROM (
+    SELECT run, coalesce((SELECT records FROM run WHERE run.id = unindexed.run), 0) AS records
+    FROM unindexed ORDER BY run LIMIT ?
+);
 
 -- are_waiting: those of runs that are not in the index, [id, ...]
 SELECT json_group_array(run) FROM unindexed WHERE run IN (SELECT value FROM json_each(?));
@@ -96,9 +99,9 @@ FROM json_each(?) AS wanted CROSS JOIN document ON document.id = wanted.value;
 -- merge_part: bring what is in a part together, about so many pages of it; of a negative number: all that is in it
 INSERT INTO search_0 (search_0, rank) VALUES ('merge', ?);
 
--- last_indexed: the last runs between two ids that are in the index, [id, ...]
-SELECT json_group_array(id) FROM (
-    SELECT id FROM run
+-- last_indexed: the last runs between two ids that are in the index, with their records, [[id, records], ...]
+SELECT json_group_array(json_array(id, records)) FROM (
+    SELECT id, records FROM run
     WHERE id >= :first AND id < :before AND state > 1 AND NOT EXISTS (SELECT 1 FROM unindexed WHERE unindexed.run = run.id)
     ORDER BY id DESC LIMIT :most
 );
