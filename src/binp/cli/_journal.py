@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import Server, with_json, with_server
+from ._options import Dashed, Server, with_json, with_server
 
 if TYPE_CHECKING:
     from binp.client import Client
@@ -23,7 +23,7 @@ def journal() -> None:
     """Look at the history of runs, and cancel what runs."""
 
 
-@journal.command("list")
+@journal.command("list", cls=Dashed)
 @click.argument("query", metavar="[QUERY]...", nargs=-1)
 @click.option("--limit", type=click.IntRange(1, 200), default=20, show_default=True, help="How many runs.")
 @click.option("--state", type=click.Choice(_STATES), multiple=True, help="Only runs in this state; repeatable.")

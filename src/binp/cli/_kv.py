@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ._options import Server, with_json, with_server
+from ._options import Server, Signed, with_json, with_server
 
 if TYPE_CHECKING:
     from binp.client import Client
@@ -82,7 +82,7 @@ def get(key: str, namespace: str, as_json: bool, **where: Any) -> None:
         click.echo(value if isinstance(value, str) else found["text"])
 
 
-@kv.command("set")
+@kv.command("set", cls=Signed)
 @click.argument("key")
 @click.argument("value")
 @_with_namespace

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,40 @@ class Server:
         from binp.client import connect
 
         return connect(None if self.url else self.database, url=self.url, token=self.token, trigger="cli")
+
+
+class Dashed(click.Command):
+    """A command whose arguments may begin with a minus, as ``-label:test`` and ``-5`` do."""
+
+    #: what is an argument and no option: an option is one letter behind a minus, or begins with two
+    argument = re.compile(r"-[^-].+", re.DOTALL)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the options first, and the arguments behind ``--``, where click takes them as they are."""
+        named = [each for each in self.get_params(ctx) if isinstance(each, click.Option) and not each.is_flag]
+        with_value = {name for each in named for name in each.opts}
+        options: list[str] = []
+        arguments: list[str] = []
+        words = iter(args)
+        for word in words:
+            if word == "--":
+                arguments += words
+            elif word == "-" or not word.startswith("-") or self.argument.fullmatch(word):
+                arguments.append(word)
+            else:
+                options.append(word)
+                if word in with_value:
+                    value = next(words, None)
+                    if value is None:
+                        return super().parse_args(ctx, args)  # which says that it is missing
+                    options.append(value)
+        return super().parse_args(ctx, [*options, "--", *arguments])
+
+
+class Signed(Dashed):
+    """A command whose arguments may be numbers below zero."""
+
+    argument = re.compile(r"-(\d.*|Infinity)", re.DOTALL)
 
 
 def with_server(command: F) -> F:
