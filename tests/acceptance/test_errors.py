@@ -149,6 +149,22 @@ def test_what_is_no_target(tmp_path: Path, refused: Refused, files: list[str], t
             ),
         ),
         (
+            HEAD
+            + "binp = BINP()\n@binp.schedule('0 3 * * *', args={'y': 1})\n@binp.action\ndef nightly(x: int): ...\n",
+            (
+                "Error: action 'nightly' cannot be called like this: x: is required; y: there is no such parameter\n"
+                "  where: args of the schedule 'nightly'\n"
+                "  fix:   give the schedule arguments that fit, args={...}\n"
+            ),
+        ),
+        (
+            HEAD + "binp = BINP()\n@binp.service(after=('nop',))\nasync def poll(): ...\n",
+            (
+                "Error: service 'poll' comes after 'nop', which is no service\n"
+                "  fix:   leave it out: there is no other\n"
+            ),
+        ),
+        (
             HEAD + "from __future__ import annotations\n",
             (
                 'Error: ops.py cannot be imported\n\n  File "FOLDER/ops.py", line 2\n'

@@ -83,6 +83,8 @@ def serve(
     for operation in binp.home.operations.all("action"):
         # a form that cannot be made is told now, and not to whoever opens it first
         _ = operation.form.schema
+    binp.schedule.check()
+    binp.service.check()
     listener = _bind(settings) if bind is None else bind(settings)
     components = Components()
     components.add(binp)

@@ -262,6 +262,21 @@ class Schedule:
     def opened(self) -> None:
         """The store is open; nothing is started before this process leads."""
 
+    def check(self) -> None:
+        """Look whether each schedule can start what it is to start.
+
+        Raises:
+            InvalidArguments: the arguments of a schedule do not fit its function.
+            FormError: no form can be made of a function's parameters.
+        """
+        for entry in self._entries.values():
+            try:
+                self._operation_of(entry).form.bind(entry.arguments)
+            except InvalidArguments as error:
+                error.where = f"args of the schedule {entry.name!r}"
+                error.fix = "give the schedule arguments that fit, args={...}"
+                raise
+
     def lead(self) -> None:
         """Look after the schedules from here on, unless this home has none of them started.
 
@@ -269,8 +284,7 @@ class Schedule:
             InvalidArguments: the arguments of a schedule do not fit its function.
             FormError: no form can be made of a function's parameters.
         """
-        for entry in self._entries.values():
-            self._operation_of(entry).form.bind(entry.arguments)
+        self.check()
         if self._ticking is None and self._home.has_schedules:
             self._ticker = Ticker(self._home, self._entries, self._operation_of)
             loop = asyncio.get_running_loop()

@@ -61,6 +61,8 @@ def check_known(names: Iterable[str], after: Mapping[str, Sequence[str]]) -> Non
     for name in names:
         for other in after[name]:
             if other not in after:
-                near = did_you_mean(other, after)
-                fix = f"did you mean {near!r}?" if near else f"name one of {', '.join(map(repr, sorted(after)))}"
+                others = sorted(set(after) - {name})
+                near = did_you_mean(other, others)
+                known = f"name one of {', '.join(map(repr, others))}" if others else "leave it out: there is no other"
+                fix = f"did you mean {near!r}?" if near else known
                 raise BinpError(f"service {name!r} comes after {other!r}, which is no service", fix=fix)

@@ -209,6 +209,14 @@ class Service(Defining):
         self._shut = False
         self._joined = self._home is not None and self._home.store.role is not Role.OWNER
 
+    def check(self) -> None:
+        """Look whether all can be started that is to be.
+
+        Raises:
+            BinpError: a service comes after something that is no service.
+        """
+        check_known(self._supervisors, self._after())
+
     def lead(self) -> None:
         """Start what shall run without being asked; after a takeover, what ran there or was wanted meanwhile.
 
@@ -218,7 +226,7 @@ class Service(Defining):
         if self._leads:
             return
         if not self._joined:
-            check_known(self._supervisors, self._after())
+            self.check()
         self._leads = True
         wanted = {name: self._decide(supervisor) for name, supervisor in self._supervisors.items()}
         if self._joined:
