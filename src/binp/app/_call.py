@@ -18,6 +18,7 @@ from typing import Any
 
 from binp.app import BINP
 from binp.errors import BinpError
+from binp.files import File
 from binp.operations import BoundCall, Operation, as_json, journal_of
 from binp.runs import (
     ActiveRun,
@@ -89,6 +90,10 @@ def _carry_out(order: dict[str, Any], far: Far) -> dict[str, Any]:
         return _told(outcome.error, run)
     if outcome.state is not State.SUCCEEDED:
         return {"error": ["CancelledError", outcome.message or "cancelled", ""]}
+    if isinstance(outcome.value, File):
+        # it would end with this process
+        fix = "leave process=True out, or let it write the file where it stays and return the path"
+        raise BinpError(f"{operation.name!r} returned a file, which a process of its own cannot give", fix=fix)
     return {"value": as_json(outcome.value)}
 
 

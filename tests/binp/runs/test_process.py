@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from binp import BINP
+from binp import BINP, File
 from binp.errors import BinpError
 from binp.operations import InvalidArguments
 from binp.runs import CallFailed, ProcessDied, RunCancelled, RunTimedOut, _process
@@ -23,7 +23,7 @@ APART = """
 import asyncio, ctypes, logging, os, pathlib, signal, subprocess, sys
 from datetime import date, timedelta
 from pydantic import BaseModel
-from binp import BINP, Inject, Secret
+from binp import BINP, File, Inject, Secret
 from buvar import context
 
 binp = BINP(db="{db}")
@@ -46,6 +46,11 @@ async def prepare():
 @binp.service
 async def keeper():
     (HERE / "keeper").touch()
+
+
+@binp.action(process=True)
+def give():
+    return File(b"x", name="x.txt")
 
 
 @binp.action(process=True, labels=["apart"])
@@ -369,6 +374,23 @@ async def test_what_json_cannot_carry_is_refused(apart):
     operation = apart.action.find("inject")
     with pytest.raises(InvalidArguments, match="more: cannot be handed to another process: object is no JSON"):
         await apart.home.runs.processes.call(None, operation, {"more": object()})
+
+
+async def test_a_file_is_not_returned(apart):
+    """Files out: what would be gone with the process is a failure that says what to do."""
+    handle = await apart.action.start("give")
+    with pytest.raises(CallFailed, match="'give' returned a file, which a process of its own cannot give"):
+        await handle.result()
+
+
+def test_a_function_that_returns_a_file_is_refused():
+    """Files out: where the annotation says it, it is told at the definition."""
+
+    def give() -> File: ...
+
+    give.__qualname__ = "give"
+    with pytest.raises(BinpError, match="'give' returns a file, which a process of its own cannot give"):
+        BINP().action(process=True)(give)
 
 
 def test_a_function_inside_another_is_refused():
