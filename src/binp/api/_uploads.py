@@ -28,6 +28,8 @@ _ROUTE = re.compile(r"/action/(?P<a>.+)|/actions/(?P<b>.+)/(?:runs|question)|/ru
 _FIELDS, _DRAINED = 1024 * 1024, 64 * 1024 * 1024
 #: items of a list that parts may name
 _ITEMS = 1000
+#: dots in the name of a part
+_DEPTH = 8
 
 #: name of the part that holds arguments as JSON
 _ARGUMENTS = "arguments"
@@ -177,26 +179,31 @@ class _Form:
             groups.setdefault(name, []).append(value)
         for name, found in groups.items():
             is_list = len(found) > 1 or _is_list(self._properties.get(name, {}))
-            _put(values, name.split("."), found if is_list else found[0])
+            _put(values, name.split("."), found if is_list else found[0], len(groups))
         return values
 
 
 def _object(content: bytes) -> dict[str, Any]:
     try:
         found = json.loads(content)
-    except ValueError:
+        # it is to be written again: one that is nested too deep is found out here
+        json.dumps(found)
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise BadMultipart(f"its part {_ARGUMENTS!r} is no JSON object")
     return found
 
 
-def _put(values: Any, path: list[str], value: Any) -> None:
-    """Set *value* in *values* at *path*, members of objects and places in lists."""
+def _put(values: Any, path: list[str], value: Any, count: int) -> None:
+    """Set *value* in *values* at *path*, members of objects and places in lists; *count* are set in all."""
+    if len(path) > _DEPTH:
+        raise BadMultipart(f"the name of a part has more than {_DEPTH} dots")
     for step, following in zip(path, [*path[1:], None], strict=True):
         key: Any = int(step) if isinstance(values, list) and step.isdecimal() and len(step) < 5 else step
         if isinstance(values, list):
-            if not isinstance(key, int) or key >= _ITEMS:
+            # no more places than there are parts: else a few short names could fill the memory
+            if not isinstance(key, int) or key > min(max(len(values), count - 1), _ITEMS - 1):
                 raise BadMultipart(f"there is no place {step!r} in a list")
             values += [None] * (key + 1 - len(values))
         if following is None:

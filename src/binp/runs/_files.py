@@ -41,6 +41,8 @@ class RunFiles:
         self.shelf = shelf
         self._store = store
         self._sweeping: asyncio.Task[None] | None = None
+        #: runs in flight here that have files: their rows may not be there yet
+        self._held: set[int] = set()
 
     async def keep(self, operation: Operation, call: BoundCall) -> BoundCall:
         """*call* with all of its files on the shelf, so that they are there until its run has ended.
@@ -74,6 +76,8 @@ class RunFiles:
     def claim(self, call: BoundCall, run: ActiveRun) -> None:
         """The files of *call* are those of *run*."""
         run.has_files = bool(call.files)
+        if run.has_files:
+            self._held.add(run.id)
         for file in call.files:
             self.shelf.claim(file, run.id)
 
@@ -81,6 +85,7 @@ class RunFiles:
         """*run* has ended, or never came into being; one that stays queued is the next process's, with its files."""
         if run.has_files and outcome.state is not State.QUEUED:
             self.shelf.release(run.id)
+        self._held.discard(run.id)
 
     async def keep_result(self, run: ActiveRun, outcome: Outcome) -> Outcome:
         """*outcome* with the file that was returned, if one was, in a place where it stays as long as the run."""
@@ -106,7 +111,7 @@ class RunFiles:
     async def sweep(self) -> None:
         """Take away the files of runs that have ended, and those that erased runs returned."""
         given, returned = await asyncio.to_thread(self.shelf.owners)
-        for run in given | returned:
+        for run in (given | returned) - self._held:
             row = await self._store.get_run(run)
             if row is None or row.state in FINISHED:
                 await asyncio.to_thread(self.shelf.release, run, result=row is None)

@@ -23,8 +23,20 @@ HEAD = struct.Struct(">I")
 
 def frame(message: dict[str, Any]) -> bytes:
     """*message* as it goes over the line."""
-    content = orjson.dumps(message)
+    try:
+        content = orjson.dumps(message)
+    except TypeError:
+        # half of a surrogate pair cannot be encoded: a file name that is no text, in what an error says
+        content = orjson.dumps(_clean(message))
     return HEAD.pack(len(content)) + content
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_clean(name): _clean(inner) for name, inner in value.items()}
+    return [_clean(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 class _Answer:

@@ -6,11 +6,13 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 import pytest
 
 from binp import Accept, File
+from binp.store.contract import State
 
 CONTENT = b"a,b\n1,2\n"
 
@@ -141,6 +143,9 @@ async def test_too_large(served: Any, binp: Any, actions: Any, db: str) -> None:
     assert left(db) == []
 
 
+NESTED = b'{"x":' + b"[" * 990 + b"]" * 990 + b"}"
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -152,6 +157,13 @@ async def test_too_large(served: Any, binp: Any, actions: Any, db: str) -> None:
         b"--b" + b"x" * 10_000,
         b'--b\r\ncontent-disposition: form-data; name="arguments"\r\n\r\n[1]\r\n--b--',
         b'--b\r\ncontent-disposition: form-data; name="files.5000"\r\n\r\n[1]\r\n--b--',
+        b'--b\r\ncontent-disposition: form-data; name="files.9"\r\n\r\n[1]\r\n--b--',
+        b'--b\r\ncontent-disposition: form-data; name="x' + b".0" * 3000 + b'"\r\n\r\n1\r\n--b--',
+        b'--b\r\ncontent-disposition: form-data; name="arguments"\r\n\r\n{"x":'
+        + b"[" * 990
+        + b"]" * 990
+        + b"}\r\n--b--",
+        b'--b\r\ncontent-disposition: form-data; name="arguments"\r\n\r\n' + b"[" * 100_000 + b"\r\n--b--",
     ],
 )
 async def test_bad_form(served: Any, actions: Any, db: str, body: bytes) -> None:
@@ -291,6 +303,20 @@ async def test_swept(served: Any, binp: Any, actions: Any, db: str) -> None:
     await binp.home.runs.files.sweep()
 
     assert left(db) == [str(run)]
+
+
+async def test_swept_while_it_begins(served: Any, binp: Any, actions: Any, db: str) -> None:
+    """Files in: a run whose row is not written yet keeps its files, whoever sweeps meanwhile."""
+    await served.http.post("/internal/action/small", json={})
+    files, operation = binp.home.runs.files, binp.action.find("import_csv")
+    call = await files.keep(operation, operation.form.bind({"file": File(b"x", name="x")}))
+    run: Any = SimpleNamespace(id=binp.home.store.new_id(), has_files=False)
+    files.claim(call, run)
+    await files.sweep()
+    assert len(left(db)) == 1
+
+    files.release(run, SimpleNamespace(state=State.SUCCEEDED))
+    assert left(db) == []
 
 
 async def test_schema(served: Any, actions: Any) -> None:

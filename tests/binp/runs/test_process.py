@@ -49,6 +49,11 @@ async def keeper():
 
 
 @binp.action(process=True)
+def undecodable():
+    raise ValueError("no such file: " + os.fsdecode(b"x\\xff"))
+
+
+@binp.action(process=True)
 def give():
     return File(b"x", name="x.txt")
 
@@ -374,6 +379,13 @@ async def test_what_json_cannot_carry_is_refused(apart):
     operation = apart.action.find("inject")
     with pytest.raises(InvalidArguments, match="more: cannot be handed to another process: object is no JSON"):
         await apart.home.runs.processes.call(None, operation, {"more": object()})
+
+
+async def test_an_error_that_is_no_text_comes_back(apart):
+    """What a function says of a name that cannot be decoded is told, and not lost with its process."""
+    handle = await apart.action.start("undecodable")
+    with pytest.raises(CallFailed, match=r"no such file: x\\udcff"):
+        await handle.result()
 
 
 async def test_a_file_is_not_returned(apart):
