@@ -190,7 +190,7 @@ class Service(Defining):
 
     def _keep_wish(self, name: str, running: bool, actor: str | None = None) -> None:
         """Keep what is obeyed here for the process that takes over."""
-        self._write(SetDesired(name=name, running=running, actor=actor, at=self._wishes.give(name)))
+        self._write(SetDesired(name=name, running=running, actor=actor, at=now(), wish=self._wishes.give(name)))
 
     @property
     def _is_here(self) -> bool:
@@ -279,7 +279,7 @@ class Service(Defining):
         if row is None or row.desired is None:
             if is_takeover:
                 self._lead_one(supervisor, supervisor.policy.autostart and supervisor.is_enabled)
-        elif self._wishes.is_news(row.name, row.desired_at):
+        elif self._wishes.is_news(row.name, row.wish):
             if is_takeover:
                 self._lead_one(supervisor, row.desired)
             else:

@@ -149,6 +149,19 @@ async def test_a_command_of_elsewhere_is_obeyed(db):
             await until(lambda wanted=state: states(binp) == {"s": wanted})
 
 
+async def test_the_last_command_is_obeyed_whatever_the_clocks_say(db):
+    """SVC-03: commands of the same microsecond, and of a clock that was set back, are told apart."""
+    binp = BINP(db=db)
+    define(binp, "s")
+    async with served(binp):
+        await until(lambda: states(binp) == {"s": "running"})
+        now = time.time_ns() // 1000
+        for at in (now, now, now - 3_600_000_000, now):
+            for running, state in ((False, "stopped"), (True, "running")):
+                await binp.home.store.write(SetDesired(name="s", running=running, at=at))
+                await until(lambda wanted=state: states(binp) == {"s": wanted})
+
+
 async def test_a_fresh_start_starts_what_starts_by_itself(db):
     """SVC-03: what an operator stopped runs again when the server is started afresh."""
     for _ in range(2):

@@ -215,6 +215,8 @@ class ServiceRow:
     desired: bool | None
     #: the ``at`` of who said it last
     desired_at: int | None
+    #: what tells that apart from everything else that was said
+    wish: str | None
     #: JSON object: its Info as last observed, None if it was never seen
     status: str | None
     node: str | None

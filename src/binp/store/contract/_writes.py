@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import enum
+import secrets
+from dataclasses import field
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from ._value import value
 
 T_co = TypeVar("T_co", covariant=True)
+
+
+def _new_wish() -> str:
+    return secrets.token_hex(8)
 
 
 class State(enum.StrEnum):
@@ -314,6 +320,8 @@ class SetDesired(Write):
     running: bool
     actor: str | None = None
     at: int
+    #: what tells it apart from every other command, which may be of the same moment
+    wish: str = field(default_factory=_new_wish)
 
 
 @value(frozen=True, kw_only=True, slots=True)

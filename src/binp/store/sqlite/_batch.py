@@ -242,7 +242,7 @@ class Batch:
     def _want(self, write: SetDesired) -> bool:
         name = clean_name(write.name)
         actor = None if write.actor is None else clean_name(write.actor)
-        given = {"name": name, "running": int(write.running), "actor": actor, "at": write.at}
+        given = {"name": name, "running": int(write.running), "actor": actor, "at": write.at, "wish": write.wish}
         (rev,) = self._file.one("want_service", given)
         self._tell("desired", name, rev)
         return True

@@ -139,11 +139,12 @@ class Reader:
                 name=name,
                 desired=None if desired is None else bool(desired),
                 desired_at=desired_at,
+                wish=wish,
                 status=status,
                 node=node,
                 updated=updated,
             )
-            for name, desired, desired_at, status, node, updated in self._ask("get_services")
+            for name, desired, desired_at, wish, status, node, updated in self._ask("get_services")
         ]
 
     def get_usage(self) -> Usage:

@@ -219,11 +219,13 @@ CREATE TABLE kv_past (
     past INTEGER
 ) STRICT;
 
+-- "wish" tells one command apart from all others: two may be given in the same microsecond, and clocks are set back.
 CREATE TABLE service (
     name TEXT PRIMARY KEY,
     desired INTEGER,
     desired_by TEXT,
     desired_at INTEGER,
+    wish TEXT,
     status TEXT,
     node TEXT,
     updated INTEGER NOT NULL,

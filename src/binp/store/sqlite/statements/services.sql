@@ -1,10 +1,11 @@
 -- What is wanted of and seen of services.
 
 -- want_service: what is wanted of a service
-INSERT INTO service (name, desired, desired_by, desired_at, updated, rev) VALUES (:name, :running, :actor, :at, :at, 1)
+INSERT INTO service (name, desired, desired_by, desired_at, wish, updated, rev)
+VALUES (:name, :running, :actor, :at, :wish, :at, 1)
 ON CONFLICT (name) DO UPDATE SET
     desired = excluded.desired, desired_by = excluded.desired_by, desired_at = excluded.desired_at,
-    updated = excluded.updated, rev = rev + 1
+    wish = excluded.wish, updated = excluded.updated, rev = rev + 1
 RETURNING rev;
 
 -- see_service: what a service is seen to be
@@ -14,4 +15,4 @@ ON CONFLICT (name) DO UPDATE SET
 RETURNING rev;
 
 -- get_services: all services by name
-SELECT name, desired, desired_at, status, node, updated FROM service ORDER BY name;
+SELECT name, desired, desired_at, wish, status, node, updated FROM service ORDER BY name;
