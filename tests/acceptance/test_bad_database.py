@@ -154,8 +154,18 @@ def test_a_newer_schema(refused: Callable[..., str], database: Path, binp: Run) 
         "  fix:   install the version that wrote it, or restore the copy data.db.before-2.bak"
     )
     assert refused() == text
-    done = binp("check")
-    assert (done.returncode, done.stderr.replace(str(database.parent), "FOLDER")) == (1, f"{text}\n")
+    for command, status in (("check", 1), ("export", 2), ("info", 2), ("migrate", 2)):
+        done = binp(command)
+        assert (done.returncode, done.stderr.replace(str(database.parent), "FOLDER")) == (status, f"{text}\n")
+        assert command == "check" or done.stdout == ""
+    # a copy is a copy, whatever is in it; nobody is to rely on it for this version
+    done = binp("backup", "copy.db")
+    assert done.returncode == 0
+    schemas = "the database has schema 99, and this version knows schema 1"
+    assert done.stderr == f"The copy is whole, but this version cannot use it: {schemas}\n"
+    assert binp("restore", "copy.db").returncode == 2
+    with contextlib.closing(sqlite3.connect(database.parent / "copy.db")) as connection:
+        assert connection.execute("SELECT max(version) FROM migration").fetchone() == (99,)
 
 
 def test_a_foreign_lock(refused: Callable[..., str], database: Path) -> None:

@@ -18,9 +18,9 @@ def backup(file: Path, force: bool, db: str | None) -> None:
     """Copy the database to FILE.
 
     Whoever writes meanwhile goes on; what was acknowledged before is in the copy. FILE appears when it is whole, on the
-    disk, and looked through.
+    disk, and looked through. What a newer version wrote is copied as it is, and only that version can use the copy.
     """
-    from binp.store.sqlite import back_up
+    from binp.store.sqlite import back_up, unknown_schema
 
     from ._progress import progress_bar, size_text
 
@@ -28,6 +28,8 @@ def backup(file: Path, force: bool, db: str | None) -> None:
     with progress_bar("copying") as show:
         size = back_up(database_of(db), file.absolute(), replace=force, progress=show)
     click.echo(f"copied {size_text(size)} to {file} in {time.monotonic() - began:.1f} s")
+    if (problem := unknown_schema(file.absolute())) is not None:
+        click.echo(f"The copy is whole, but this version cannot use it: {problem.what}", err=True)
 
 
 @click.command(short_help="Put a backup in the place of the database.")

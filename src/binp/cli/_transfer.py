@@ -21,7 +21,7 @@ def export(db: str | None) -> None:
     """Write all that the database keeps to standard output, as lines of JSON.
 
     Runs with their records and labels, keys with their versions, what is known of services and schedules. The database
-    may be in use.
+    may be in use; one that a newer version wrote is refused, because lines of it would be missing.
     """
     from binp.store.sqlite import export as lines_of
 

@@ -7,7 +7,7 @@ from ._copy import Progress, back_up
 from ._export import export
 from ._restore import restore
 from ._store import SqliteStore
-from ._upgrade import rehearse, upgrade
+from ._upgrade import rehearse, unknown_schema, upgrade
 from ._usage import usage_of
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "export",
     "rehearse",
     "restore",
+    "unknown_schema",
     "upgrade",
     "usage_of",
 ]

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from ._connect import explain
-from ._migrate import standing
+from ._migrate import check_known, standing
 from ._open_run import STATES
 from ._statements import statements
 from ._visit import visit
@@ -66,9 +66,11 @@ def export(path: Path) -> Iterator[bytes]:
     written meanwhile may be in it or not.
 
     Raises:
+        SchemaTooNew: a newer version wrote it: what this one does not know of would be missing.
         StoreError: it cannot be read.
     """
     with visit(path) as connection:
+        check_known(connection, path)
         reader = _Reader(connection)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         try:

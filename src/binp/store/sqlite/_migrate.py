@@ -17,7 +17,7 @@ from ._connect import explain, is_about_the_file
 from ._copy import copy_into
 from ._statements import statements
 
-__all__ = ["Migration", "migrate", "missing", "shipped", "standing"]
+__all__ = ["Migration", "check_known", "migrate", "missing", "shipped", "standing"]
 
 _NAME = re.compile(r"(\d{4})_\w+\.sql")
 
@@ -81,6 +81,16 @@ def missing(connection: sqlite3.Connection, path: Path, migrations: Sequence[Mig
     applied = _applied(connection, path)
     _verify(applied, migrations, path)
     return [migration for migration in migrations if migration.version not in applied]
+
+
+def check_known(connection: sqlite3.Connection, path: Path) -> None:
+    """See whether this version knows what is in the file; what is missing in it does not matter.
+
+    Raises:
+        SchemaTooNew: a newer version wrote it.
+        StoreError: a file has changed since it was applied.
+    """
+    missing(connection, path, shipped())
 
 
 def standing(connection: sqlite3.Connection, path: Path) -> int:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from binp.store.contract import StoreError
+
 from ._connect import check_place, connect_writer
 from ._copy import Progress, copy_into
-from ._migrate import migrate, missing, shipped
+from ._migrate import check_known, migrate, missing, shipped
 from ._owner import OwnerLock, claim, owned_error, unclaim
 from ._visit import visit
 
-__all__ = ["rehearse", "upgrade"]
+__all__ = ["rehearse", "unknown_schema", "upgrade"]
 
 
 def rehearse(path: Path, progress: Progress | None = None) -> list[str]:
@@ -63,6 +65,20 @@ def upgrade(path: Path) -> list[str]:
         lock.release()
         unclaim(path)
     return names
+
+
+def unknown_schema(path: Path) -> StoreError | None:
+    """Why this version cannot open the database *path*, although it is sound; None if it can.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    with visit(path) as connection:
+        try:
+            check_known(connection, path)
+        except StoreError as error:
+            return error
+    return None
 
 
 def _migrate(path: Path) -> None:

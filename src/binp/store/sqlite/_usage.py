@@ -8,6 +8,7 @@ from pathlib import Path
 
 from binp.store.contract import Usage
 
+from ._migrate import check_known
 from ._old import Finder
 from ._visit import visit
 
@@ -39,7 +40,9 @@ def usage_of(path: Path) -> Usage:
     """What the database *path* holds, whether somebody has it open or not.
 
     Raises:
+        SchemaTooNew: a newer version wrote it, and may mean something else by what is in it.
         StoreError: it cannot be read.
     """
     with visit(path) as connection:
+        check_known(connection, path)
         return read_usage(connection, path)
