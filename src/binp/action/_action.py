@@ -22,6 +22,7 @@ from binp.operations import (
     default_name,
     is_async,
     journal_of,
+    with_known_options,
 )
 from binp.runs import MASKED, RunHandle, RunLost, Threads, Trigger, call_function, current_run
 from binp.store.contract import State
@@ -87,6 +88,7 @@ class Action:
         process: bool = False,
     ) -> Callable[[Function], Function]: ...
 
+    @with_known_options("@binp.action")
     def __call__(
         self,
         function: Callable[..., Any] | None = None,
@@ -138,6 +140,7 @@ class Action:
 
         Raises:
             BinpError: it is no function, or a generator function, or an option makes no sense.
+            UnknownOption: there is no such option.
         """
         policy = policy_of(
             labels=tuple(labels),

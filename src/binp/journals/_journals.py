@@ -18,6 +18,7 @@ from binp.operations import (
     default_description,
     default_name,
     is_async,
+    with_known_options,
 )
 from binp.runs import Acknowledged, Kept, Steps, call_function, current_journal, current_run, quietly
 from binp.store.contract import Change, RecordRow, RunQuery, State, Store
@@ -71,6 +72,7 @@ class Journals:
         self, /, *, operation: str | None = None, description: str | None = None
     ) -> Callable[[Function], Function]: ...
 
+    @with_known_options("@binp.journal")
     def __call__(
         self,
         function: Callable[..., Any] | None = None,
@@ -91,6 +93,7 @@ class Journals:
 
         Raises:
             BinpError: it is no function, or a generator function.
+            UnknownOption: there is no such option.
         """
         if function is None:
             return lambda given: self._wrap(given, operation, description)

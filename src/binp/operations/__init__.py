@@ -7,6 +7,7 @@ from ._form import BoundCall, Form, FormError, InvalidArguments
 from ._given import encode_given
 from ._json import CUT_KEY, REPR_KEY, as_json, as_text, cut_json, shorten
 from ._operation import Operation, check_callable, check_importable, default_description, default_name, is_async
+from ._options import UnknownOption, with_known_options
 from ._policy import Concurrency, Policy, Retry, WhenFull
 from ._registry import Operations, UnknownOperation
 from ._secrets import mentions_secret
@@ -25,6 +26,7 @@ __all__ = [
     "Policy",
     "Retry",
     "UnknownOperation",
+    "UnknownOption",
     "WhenFull",
     "as_json",
     "as_text",
@@ -39,4 +41,5 @@ __all__ = [
     "journal_of",
     "mentions_secret",
     "shorten",
+    "with_known_options",
 ]

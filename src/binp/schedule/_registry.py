@@ -19,6 +19,7 @@ from binp.operations import (
     check_callable,
     default_description,
     default_name,
+    with_known_options,
 )
 from binp.runs import RunHandle, Trigger, current_run, now
 from binp.store.contract import Change, PauseSchedule, ScheduleRow, as_datetime
@@ -69,6 +70,7 @@ class Schedule:
             self._enter(entry)
         other.__dict__ = self.__dict__
 
+    @with_known_options("@binp.schedule")
     def __call__(
         self,
         expression: str | None = None,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar, overload
 
 from binp.errors import BinpError
-from binp.operations import is_async
+from binp.operations import is_async, with_known_options
 
 from ._policy import Check, Policy, restart_of
 
@@ -51,6 +51,7 @@ class Defining(abc.ABC):
         enabled: bool | Callable[[], bool] = True,
     ) -> Callable[[Function], Function]: ...
 
+    @with_known_options("@binp.service")
     def __call__(
         self,
         function: Callable[..., Any] | None = None,
@@ -103,6 +104,7 @@ class Defining(abc.ABC):
         Raises:
             BinpError: it is no function, or a generator function, or an option makes no sense, or it would come after
                 itself.
+            UnknownOption: there is no such option.
         """
         policy = Policy(
             autostart=autostart,

@@ -187,11 +187,12 @@ def owned_error(path: Path, owner: dict[str, Any]) -> StoreOwned:
     """The refusal that names *owner*."""
     pid, command, since = owner.get("pid"), owner.get("command"), owner.get("since")
     known = f"process {pid} ({command}) since {since}" if pid else "another process"
+    end = f"end that process{f': kill {pid}' if pid else ''}"
     return StoreOwned(
         f"the database is in use by {known}",
         str(path),
         owner,
-        fix=f"end that process{f': kill {pid}' if pid else ''}; or use another database: DB_URL=sqlite:///other.db",
+        fix=f"{end}; or use another database: --db other.db or BINP_DB=other.db",
     )
 
 

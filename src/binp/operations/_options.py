@@ -1,0 +1,58 @@
+"""Refuse an option of a decorator that there is none of, and say which one was meant."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
+
+from binp.errors import BinpError
+from buvar.names import did_you_mean
+
+__all__ = ["UnknownOption", "with_known_options"]
+
+Call = TypeVar("Call", bound=Callable[..., Any])
+
+
+class UnknownOption(BinpError, TypeError):
+    """A decorator was given an option that it does not have.
+
+    Attributes:
+        decorator: Which one, as it is written: ``@binp.action``.
+        option: The name that it was given.
+    """
+
+    def __init__(self, decorator: str, option: str, known: Sequence[str], where: str) -> None:
+        near = did_you_mean(option, known)
+        fix = f"did you mean {near!r}?" if near else f"known: {', '.join(known)}"
+        super().__init__(f"{decorator} has no option {option!r}", where=where, fix=fix)
+        self.decorator = decorator
+        self.option = option
+
+
+def with_known_options(decorator: str) -> Callable[[Call], Call]:
+    """Have the decorator that is written as *decorator* refuse, in words, what it does not know by keyword.
+
+    The signature stays, for people and for type checkers.
+
+    Raises:
+        UnknownOption: when it is called with an option that it does not have.
+    """
+
+    def decorate(call: Call) -> Call:
+        parameters = inspect.signature(call).parameters.values()
+        known = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+
+        @functools.wraps(call)
+        def checked(*args: Any, **options: Any) -> Any:
+            for option in options:
+                if option not in known:
+                    caller = sys._getframe(1)  # noqa: SLF001 - documented in CPython
+                    raise UnknownOption(decorator, option, known, f"{caller.f_code.co_filename}:{caller.f_lineno}")
+            return call(*args, **options)
+
+        return cast("Call", checked)
+
+    return decorate
