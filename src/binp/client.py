@@ -165,9 +165,9 @@ class Client:
         """
         return self._ask("GET", _with_query(path, query), None)
 
-    def post(self, path: str, body: Any = None) -> Any:
-        """Send JSON to *path*, and give the JSON that comes back. Raises like :meth:`get`."""
-        return self._ask("POST", path, None if body is None else json.dumps(body))
+    def post(self, path: str, body: Any = None, *, key: str | None = None) -> Any:
+        """Send JSON to *path*, which starts something once for each *key*. Gives JSON, and raises, like :meth:`get`."""
+        return self._ask("POST", path, None if body is None else json.dumps(body), _keyed(key))
 
     def put(self, path: str, body: Any = None) -> Any:
         """Put JSON at *path*, and give the JSON that comes back. Raises like :meth:`get`."""
@@ -182,10 +182,12 @@ class Client:
         """
         return self._ask(method, _with_query(path, query), text, headers)
 
-    def post_form(self, path: str, arguments: Mapping[str, Any], files: Sequence[tuple[str, Path]]) -> Any:
-        """Send *arguments* with *files*, each under the path of its parameter; the JSON that comes back.
+    def post_form(
+        self, path: str, arguments: Mapping[str, Any], files: Sequence[tuple[str, Path]], *, key: str | None = None
+    ) -> Any:
+        """Send *arguments* with *files*, each under the path of its parameter, otherwise like :meth:`post`.
 
-        A file is read while it is sent. Raises like :meth:`get`.
+        A file is read while it is sent.
         """
         boundary = secrets.token_hex(16)
         parts: list[bytes | Path] = [_part(boundary, "arguments"), json.dumps(arguments).encode()]
@@ -194,7 +196,7 @@ class Client:
         parts.append(f"\r\n--{boundary}--\r\n".encode())
         size = sum(part.stat().st_size if isinstance(part, Path) else len(part) for part in parts)
         headers = {"Content-Type": f"multipart/form-data; boundary={boundary}", "Content-Length": str(size)}
-        return self._ask("POST", path, _chunks(parts), headers)
+        return self._ask("POST", path, _chunks(parts), headers | _keyed(key))
 
     def download(self, path: str, target: Path | None) -> Path:
         """Save what is found at *path* as *target*, by default under the name that it comes with; where it is now.
@@ -293,6 +295,10 @@ class Client:
         if status < 300:
             return value
         raise Answer(status, value if isinstance(value, dict) else {}, url=f"{self.url}{path}")
+
+
+def _keyed(key: str | None) -> dict[str, str]:
+    return {} if key is None else {"Idempotency-Key": key}
 
 
 def _with_query(path: str, query: Mapping[str, Any]) -> str:

@@ -51,6 +51,19 @@ def test_keys_are_written_read_listed_and_removed(server: Any, binp: Run) -> Non
     assert (unknown.returncode, unknown.stderr) == (2, "Error: key target not found in namespace default\n")
 
 
+@pytest.mark.parametrize("value", ['{"a":', "[1,", "True", '"quote'])
+def test_a_value_that_is_nearly_json_is_told(server: Any, binp: Run, value: str) -> None:
+    """What looks like JSON and is none is kept as text, which standard error says; not where text is meant."""
+    odd = binp("kv", "set", "x", value)
+    meant = binp("kv", "set", "x", value, "--text")
+    plain = binp("kv", "set", "x", "eco")
+
+    assert (odd.returncode, odd.stdout) == (0, "1\n")
+    assert odd.stderr.startswith("kept as text, for it is no JSON: ")
+    assert json.loads(binp("kv", "history", "x", "--json").stdout)[-1]["text"] == json.dumps(value)
+    assert (meant.stderr, plain.stderr) == ("", "")
+
+
 def test_keys_are_written_in_an_expected_version_alone(server: Any, binp: Run) -> None:
     """What is in another version than expected is left alone, with status 1; the history has what was."""
     created = binp("kv", "set", "x", "1", "--if-version", "0")

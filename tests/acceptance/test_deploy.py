@@ -136,6 +136,24 @@ def test_a_deploy_during_a_long_run(deploy: Callable[[], Any]) -> None:
     assert new.stop() == 0
 
 
+def test_who_waits_goes_on_waiting(deploy: Callable[[], Any], start: Callable[..., Any]) -> None:
+    """N-11: the command that started a run sees its end, although another process serves by then."""
+    old = deploy()
+    waiting = start("binp", "action", "invoke", "export", "--patience", "600")
+    old.until((old.folder / "begun").exists, "run")
+
+    leave(old)
+    waiting.until(lambda: "the server went away" in waiting.stderr, "loss")
+    new = deploy()
+    (run,) = [one["id"] for one in new.runs() if one["operation"] == "export"]
+    (old.folder / "finish").touch()
+
+    assert (waiting.wait(), waiting.stdout) == (0, "exported\n")
+    assert f"the server went away: looking for it for 600 s, as run {run} may go on\n" in waiting.stderr
+    assert old.wait() == 0
+    assert new.stop() == 0
+
+
 def test_the_new_process_may_come_first(deploy: Callable[[], Any], start: Callable[..., Any]) -> None:
     """N-12: one that comes while the old one is still stopping waits for it, and is not refused."""
     old = deploy()

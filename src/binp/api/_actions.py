@@ -84,6 +84,8 @@ async def get_action(platform: Here, name: str) -> ActionForm:
         retries=operation.policy.retry.limit if operation.policy.retry else 0,
         concurrency=operation.policy.concurrency.places if operation.policy.concurrency else None,
         confirm=operation.policy.confirm is not None,
+        grace=operation.policy.grace,
+        process=operation.policy.process,
     )
 
 

@@ -6,9 +6,11 @@ import json
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from binp.store.contract import KeyValue, KeyVersion, as_datetime
+
+from ._strict import Strict
 
 __all__ = ["Key", "KeyDetail", "KeyPut", "KeyState", "KeyWritten"]
 
@@ -50,10 +52,8 @@ class KeyDetail(Key):
         return cls(**_key_fields(row, len(row.value)), text=row.value)
 
 
-class KeyPut(BaseModel):
+class KeyPut(Strict):
     """Which key is written, and for how long."""
-
-    model_config = ConfigDict(extra="forbid")
 
     key: str = Field(max_length=1000)
     namespace: str = Field("default", max_length=1000)

@@ -7,9 +7,11 @@ import math
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from binp.store.contract import Keep, RecordRow, Retention, Role, Run, State, Store, Usage, as_datetime
+
+from ._strict import Strict
 
 __all__ = [
     "ActionForm",
@@ -43,26 +45,20 @@ class InvokeResult(BaseModel):
     result: Any = None
 
 
-class ServiceControl(BaseModel):
+class ServiceControl(Strict):
     """What is wanted of a service."""
-
-    model_config = ConfigDict(extra="forbid")
 
     running: bool
 
 
-class ScheduleControl(BaseModel):
+class ScheduleControl(Strict):
     """What is wanted of a schedule."""
-
-    model_config = ConfigDict(extra="forbid")
 
     paused: bool
 
 
-class Query(BaseModel):
+class Query(Strict):
     """Which journaled runs are wanted: all given conditions hold."""
-
-    model_config = ConfigDict(extra="forbid")
 
     operation: str | None = None
     failed: bool | None = None
@@ -86,6 +82,10 @@ class ActionForm(BaseModel):
     concurrency: int | None = None
     #: something is to be asked before it is started by hand
     confirm: bool = False
+    #: seconds that a shutdown waits for its runs; null for as long as for all others
+    grace: float | None = None
+    #: each attempt runs in a process of its own
+    process: bool = False
 
 
 class Question(BaseModel):
@@ -95,13 +95,11 @@ class Question(BaseModel):
     question: str | None
 
 
-class Again(BaseModel):
+class Again(Strict):
     """What a run is started again with."""
 
-    model_config = ConfigDict(extra="forbid")
-
     #: those that shall differ
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] = Field({})
 
 
 class Started(BaseModel):
@@ -158,6 +156,8 @@ class RunInfo(BaseModel):
     progress_total: float | None
     progress_message: str | None
     cancel_requested: bool
+    #: who asked for that, as far as is known
+    cancelled_by: str | None
     started_at: datetime
     ended_at: datetime | None
     #: seconds
@@ -202,10 +202,8 @@ class RunDetail(RunInfo):
         )
 
 
-class Lines(BaseModel):
+class Lines(Strict):
     """Lines that were exported."""
-
-    model_config = ConfigDict(extra="forbid")
 
     #: each a JSON object
     lines: list[str] = Field(max_length=5000)
@@ -329,6 +327,7 @@ def _run_fields(run: Run) -> dict[str, Any]:
         "progress_total": run.progress_total,
         "progress_message": run.progress_message,
         "cancel_requested": run.cancel_requested,
+        "cancelled_by": run.cancelled_by,
         "started_at": run.started_at,
         "ended_at": run.ended_at,
         "duration": None if run.duration is None else run.duration / 1e6,

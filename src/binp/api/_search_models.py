@@ -5,21 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from binp.store.contract import RunBucket, RunCounts, RunPage, RunQuery, State, as_datetime
 from binp.store.query import parse
 
 from ._models import RunInfo
 from ._platform import MAX_INTEGER
+from ._strict import Strict
 
 __all__ = ["Bucket", "Facet", "RunChart", "RunChoice", "RunFilter", "RunList", "RunNumbers"]
 
 
-class RunChoice(BaseModel):
+class RunChoice(Strict):
     """Which runs are meant: all given conditions hold."""
-
-    model_config = ConfigDict(extra="forbid")
 
     q: str = Field("", description="query: timeout state:failed -label:test since:2h")
     operation: str | None = Field(None, description="exact name")

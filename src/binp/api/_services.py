@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter
 
+from binp.operations import UnknownOperation
 from binp.service import Info
 
 from ._models import ServiceControl
@@ -23,8 +24,9 @@ async def list_services(platform: Here) -> list[Info]:
 @router.put("/service/{name:path}", operation_id="manageService")
 async def manage_service(platform: Here, home: Opened, by: By, name: str, control: ServiceControl) -> None:
     """Start or stop a service. The answer does not wait until it has happened."""
-    if all(info.name != name for info in platform.service.services):
-        raise HTTPException(404, f"service {name} not found")
+    known = [info.name for info in platform.service.services]
+    if name not in known:
+        raise UnknownOperation("service", name, known)
     if control.running:
         platform.service.start(name, actor=by.actor)
     else:

@@ -15,6 +15,7 @@ from ._info import info
 from ._journal import journal
 from ._kv import kv
 from ._link import link
+from ._options import name_token
 from ._run import run
 from ._schedule import schedule
 from ._service import service
@@ -41,6 +42,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except Explained as error:
+            name_token(error, ctx)
             raise _Refusal(error) from error
 
 

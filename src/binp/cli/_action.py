@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
+import secrets
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import Server, with_json, with_server
+from ._follow import Lost, Tenacious, follow
+from ._options import Number, Server, with_json, with_server
 
 if TYPE_CHECKING:
     from binp.client import Client
 
-_FINISHED = {"succeeded", "failed", "cancelled", "interrupted", "skipped"}
-#: seconds between two looks at a run, at first and at most
-_FIRST, _MOST = 0.02, 0.5
+#: status when it is not known how a run has ended
+LOST = 3
 
 
 @click.group(short_help="List actions, and run one.")
@@ -43,24 +44,75 @@ def list_actions(as_json: bool, **where: Any) -> None:
 
 @action.command()
 @click.argument("name")
+@with_json
+@with_server
+def show(name: str, as_json: bool, **where: Any) -> None:
+    """Show an action: how it is called, and by which rules it is run."""
+    from binp.client import path_part
+
+    from ._form import parameters
+    from ._output import show_json, span
+
+    found = Server(**where).client().get(f"/internal/actions/{path_part(name)}")
+    if as_json:
+        show_json(found)
+        return
+    lines = [
+        ("action", found["name"]),
+        ("labels", ", ".join(found["labels"])),
+        ("timeout", span(found["timeout"]) if found["timeout"] else ""),
+        ("retries", str(found["retries"] or "")),
+        ("at once", str(found["concurrency"] or "")),
+        ("grace", span(found["grace"]) if found["grace"] else ""),
+        ("process", "one of its own" if found["process"] else ""),
+        ("confirm", "asks before it is started by hand" if found["confirm"] else ""),
+    ]
+    for title, text in lines:
+        if text:
+            click.echo(f"{title:<9}  {text}")
+    for text in parameters(found["arguments"]):
+        click.echo(f"parameter  {text}")
+    if found["description"]:
+        click.echo(f"\n{found['description']}")
+
+
+@action.command()
+@click.argument("name")
 @click.argument("arguments", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--json", "given", metavar="OBJECT", help="Arguments as a JSON object; KEY=VALUE wins.")
 @click.option("--output", "-o", type=click.Choice(["text", "json"]), default="text", help="How to print the run.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask what the action wants to be asked before.")
+@click.option(
+    "--patience",
+    type=Number(min=0),
+    default=60,
+    show_default=True,
+    metavar="SECONDS",
+    help="For how long to look for the server when it goes away, as in a deploy.",
+)
 @with_server
-def invoke(name: str, arguments: tuple[str, ...], given: str | None, output: str, yes: bool, **where: Any) -> None:
+def invoke(
+    name: str,
+    arguments: tuple[str, ...],
+    given: str | None,
+    output: str,
+    yes: bool,
+    patience: float,
+    **where: Any,
+) -> None:
     """Run the action NAME and wait for its end.
 
     What the run records goes to standard error, what it returns to standard output. The status is 0 when it succeeded,
-    1 when it did not, 2 when it was not started. An action that wants to be confirmed asks first, if there is a
-    terminal.
+    1 when it did not, 2 when it was not started, 3 when the server went away and nobody came in its place, so that it
+    is not known. An action that wants to be confirmed asks first, if there is a terminal.
     """
-    from binp.client import NotServed, path_part
+    from binp.client import path_part
 
     from ._arguments import read_arguments
     from ._files import take_files
 
-    client = Server(**where).client()
+    server = Server(**where)
+    client = server.client()
     place = f"/internal/actions/{path_part(name)}"
     form = client.get(place)
     values = read_arguments(arguments, given, form["arguments"])
@@ -69,51 +121,62 @@ def invoke(name: str, arguments: tuple[str, ...], given: str | None, output: str
         question = _send(client, name, f"{place}/question", values, files)["question"]
         if question:
             click.confirm(question, abort=True, err=True)
-    run = int(_send(client, name, f"{place}/runs", values, files)["run"])
-    try:
-        detail = _follow(client, run, quiet=output == "json")
-    except NotServed as error:
-        click.echo(f"Error: the server went away, and run {run} with it or not: {error}", err=True)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        click.echo(f"\nrun {run} goes on without being watched: binp journal show {run}", err=True)
-        sys.exit(130)
+    start = partial(_send, name=name, place=f"{place}/runs", arguments=values, files=files)
+    detail = _run(Tenacious(server, client, patience), start, output)
     _tell(detail, output)
     sys.exit(0 if detail["state"] == "succeeded" else 1)
 
 
-def _send(client: Client, name: str, place: str, arguments: dict[str, Any], files: Sequence[tuple[str, Path]]) -> Any:
+def _run(asked: Tenacious, start: Callable[..., Any], output: str) -> dict[str, Any]:
+    """Start a run, and give it as it has ended. If that cannot be learnt the process ends here."""
+    from binp.client import Answer
+
+    from ._output import record_line
+
+    def show(record: dict[str, Any]) -> None:
+        if output == "text":
+            click.echo(record_line(record), err=True)
+
+    # sent again to the next process it starts nothing twice
+    key = secrets.token_hex(16)
+    run: int | None = None
+    try:
+        run = int(
+            asked.ask(lambda client: start(client, key=key), about="to start the action there", is_start=True)["run"]
+        )
+        return follow(asked, run, show)
+    except (Lost, Answer) as error:
+        if run is None and isinstance(error, Answer):
+            raise
+        what = "it is not known whether the run was started" if run is None else f"it is not known how run {run} ended"
+        look = "binp journal list" if run is None else f"binp journal show {run}"
+        click.echo(f"Error: {what}: {error}\n  fix:   when it is served again: {look}", err=True)
+        sys.exit(LOST)
+    except KeyboardInterrupt:
+        if run is not None:
+            click.echo(f"\nrun {run} goes on without being watched: binp journal show {run}", err=True)
+        sys.exit(130)
+
+
+def _send(
+    client: Client,
+    name: str,
+    place: str,
+    arguments: dict[str, Any],
+    files: Sequence[tuple[str, Path]],
+    key: str | None = None,
+) -> Any:
     from binp.client import Answer
     from binp.errors import UsageError
 
     try:
-        return client.post_form(place, arguments, files) if files else client.post(place, arguments)
+        return client.post_form(place, arguments, files, key=key) if files else client.post(place, arguments, key=key)
     except Answer as answer:
         errors = answer.problem.get("errors")
         if answer.status != 422 or not errors:
             raise
         lines = [f"{'.'.join(map(str, each['loc'])) or 'arguments'}: {each['msg']}" for each in errors]
         raise UsageError("\n  ".join([f"action {name!r} cannot be called like this:", *lines])) from None
-
-
-def _follow(client: Client, run: int, *, quiet: bool) -> dict[str, Any]:
-    """Print the records of a run until it has ended; the run as it is then."""
-    from ._journal import records
-    from ._output import record_line
-
-    after, wait, kept = 0, _FIRST, []
-    while True:
-        # asked before the records: then none is missing when it has ended
-        detail: dict[str, Any] = client.get(f"/internal/runs/{run}")
-        for record in records(client, run, after):
-            after = record["seq"]
-            kept.append(record)
-            if not quiet:
-                click.echo(record_line(record), err=True)
-        if detail["state"] in _FINISHED:
-            return {**detail, "records": kept}
-        time.sleep(wait)
-        wait = min(wait * 1.5, _MOST)
 
 
 def _tell(run: dict[str, Any], output: str) -> None:
@@ -126,7 +189,16 @@ def _tell(run: dict[str, Any], output: str) -> None:
     else:
         if run["traceback"]:
             click.echo(run["traceback"].rstrip(), err=True)
-        click.echo(f"Error: run {run['id']} {_WORDS[run['state']]}: {run['error']}", err=True)
+        click.echo(f"Error: run {run['id']} {_ended(run)}", err=True)
+
+
+def _ended(run: dict[str, Any]) -> str:
+    """How a run has ended that did not succeed, and why."""
+    by = f" by {run['cancelled_by']}" if run["state"] == "cancelled" and run["cancelled_by"] else ""
+    error = run["error"] or ""
+    # one that somebody asked to end has nothing else to say than that
+    why = "" if error == run["state"] else f": {error.removeprefix(run['state'] + ': ')}"
+    return f"{_WORDS[run['state']]}{by}{why}"
 
 
 _WORDS = {

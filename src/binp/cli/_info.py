@@ -97,16 +97,20 @@ def _print(found: dict[str, Any]) -> None:
         click.echo(f"{name:<{width}}  {text}")
 
 
+def _days(number: float) -> str:
+    return f"{number:g} day{'' if number == 1 else 's'}"
+
+
 def _keeping(rule: dict[str, Any], size: int | None = None) -> str:
     from ._progress import size_text
 
     limits = []
     if rule["days"] is not None:
-        limits.append(f"{rule['days']:g} days")
+        limits.append(_days(rule["days"]))
         if rule["failed_days"] is not None and rule["failed_days"] > rule["days"]:
-            limits[0] += f" ({rule['failed_days']:g} days where it failed)"
+            limits[0] += f" ({_days(rule['failed_days'])} where it failed)"
     if rule["runs"] is not None:
-        limits.append(f"{rule['runs']:,} runs")
+        limits.append(f"{rule['runs']:,} run{'' if rule['runs'] == 1 else 's'}")
     if size is not None:
         limits.append(size_text(size))
     return ", ".join(limits) or "for ever"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import Dashed, Server, with_json, with_server
+from ._options import Dashed, Integer, Server, with_json, with_server
 
 if TYPE_CHECKING:
     from binp.client import Client
@@ -25,10 +25,10 @@ def journal() -> None:
 
 @journal.command("list", cls=Dashed)
 @click.argument("query", metavar="[QUERY]...", nargs=-1)
-@click.option("--limit", type=click.IntRange(1, 200), default=20, show_default=True, help="How many runs.")
+@click.option("--limit", type=Integer(1, 200), default=20, show_default=True, help="How many runs.")
 @click.option("--state", type=click.Choice(_STATES), multiple=True, help="Only runs in this state; repeatable.")
 @click.option("--operation", help="Only runs of this action, journal or service.")
-@click.option("--before", metavar="ID", type=click.IntRange(min=0), help="Only runs older than this one.")
+@click.option("--before", metavar="ID", type=Integer(min=0), help="Only runs older than this one.")
 @with_json
 @with_server
 def list_runs(
@@ -64,7 +64,7 @@ def list_runs(
 
 
 @journal.command()
-@click.argument("run", metavar="ID", type=click.IntRange(min=0))
+@click.argument("run", metavar="ID", type=Integer(min=0))
 @with_json
 @with_server
 def show(run: int, as_json: bool, **where: Any) -> None:
@@ -84,7 +84,7 @@ def show(run: int, as_json: bool, **where: Any) -> None:
 
 
 @journal.command()
-@click.argument("runs", metavar="ID...", nargs=-1, required=True, type=click.IntRange(min=0))
+@click.argument("runs", metavar="ID...", nargs=-1, required=True, type=Integer(min=0))
 @with_server
 def cancel(runs: tuple[int, ...], **where: Any) -> None:
     """Ask for runs to be cancelled. It is not waited until they have ended."""
@@ -95,7 +95,7 @@ def cancel(runs: tuple[int, ...], **where: Any) -> None:
 
 
 @journal.command()
-@click.argument("run", metavar="ID", type=click.IntRange(min=0))
+@click.argument("run", metavar="ID", type=Integer(min=0))
 @click.option("--output", "-o", "target", type=click.Path(dir_okay=False, path_type=Path), help="Where to save it.")
 @with_server
 def download(run: int, target: Path | None, **where: Any) -> None:
@@ -114,6 +114,14 @@ def records(client: Client, run: int, after: int = 0) -> Iterator[dict[str, Any]
         after = page[-1]["seq"]
 
 
+def _state(run: dict[str, Any]) -> str:
+    by = f" by {run['cancelled_by']}" if run["cancelled_by"] else ""
+    if run["state"] == "cancelled":
+        return f"cancelled{by}"
+    is_asked = run["cancel_requested"] and run["state"] in ("queued", "running")
+    return f"{run['state']}, asked to end{by}" if is_asked else str(run["state"])
+
+
 def _print(run: dict[str, Any]) -> None:
     from ._output import local_time, record_line, seconds, show_value
 
@@ -123,7 +131,7 @@ def _print(run: dict[str, Any]) -> None:
     lines = [
         ("run", str(run["id"])),
         ("operation", run["operation"]),
-        ("state", run["state"]),
+        ("state", _state(run)),
         ("started", f"{local_time(run['started_at'])} by {by}{parent}"),
         ("due", local_time(run["due_at"])),
         ("duration", seconds(run["duration"])),
@@ -131,7 +139,7 @@ def _print(run: dict[str, Any]) -> None:
         ("labels", ", ".join(run["labels"])),
         ("node", run["node"]),
         ("version", run["version"] or ""),
-        ("error", run["error"] or ""),
+        ("error", "" if run["error"] == run["state"] else run["error"] or ""),
     ]
     for name, text in lines:
         if text:

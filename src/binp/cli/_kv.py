@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ._options import Server, Signed, with_json, with_server
+from ._options import Integer, Number, Server, Signed, with_json, with_server
 
 if TYPE_CHECKING:
     from binp.client import Client
@@ -21,6 +21,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 _VALUE = "/internal/kv/value"
 #: keys that are asked for at once, and versions
 _PAGE, _VERSIONS = 200, 1000
+#: what JSON begins with, and what Python writes differently: who writes these means no text
+_OPENING, _PYTHON = ("{", "[", '"'), ("True", "False", "None")
 #: characters of a value in a table
 _WIDTH = 60
 
@@ -47,7 +49,7 @@ def namespaces(**where: Any) -> None:
 @kv.command("list")
 @click.argument("prefix", default="")
 @_with_namespace
-@click.option("--limit", type=click.IntRange(min=1), help="At most so many keys; all by default.")
+@click.option("--limit", type=Integer(min=1), help="At most so many keys; all by default.")
 @with_json
 @with_server
 def list_keys(prefix: str, namespace: str, limit: int | None, as_json: bool, **where: Any) -> None:
@@ -87,8 +89,8 @@ def get(key: str, namespace: str, as_json: bool, **where: Any) -> None:
 @click.argument("value")
 @_with_namespace
 @click.option("--text", "is_text", is_flag=True, help="VALUE is text, even if it looks like JSON.")
-@click.option("--ttl", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="It is gone after that.")
-@click.option("--if-version", type=click.IntRange(min=0), help="Only if it has this version; 0: if it is not there.")
+@click.option("--ttl", type=Number(min=0, min_open=True), metavar="SECONDS", help="It is gone after that.")
+@click.option("--if-version", type=Integer(min=0), help="Only if it has this version; 0: if it is not there.")
 @with_server
 def set_key(
     key: str, value: str, namespace: str, is_text: bool, ttl: float | None, if_version: int | None, **where: Any
@@ -116,7 +118,7 @@ def set_key(
 @kv.command()
 @click.argument("keys", nargs=-1, required=True, metavar="KEY...")
 @_with_namespace
-@click.option("--if-version", type=click.IntRange(min=1), help="Only if it has this version; of one KEY.")
+@click.option("--if-version", type=Integer(min=1), help="Only if it has this version; of one KEY.")
 @with_server
 def rm(keys: tuple[str, ...], namespace: str, if_version: int | None, **where: Any) -> None:
     """Remove keys. The status is 1 if one is not there, or in another version."""
@@ -143,7 +145,7 @@ def rm(keys: tuple[str, ...], namespace: str, if_version: int | None, **where: A
 @kv.command()
 @click.argument("key")
 @_with_namespace
-@click.option("--limit", type=click.IntRange(1, _VERSIONS), default=20, show_default=True, help="How many versions.")
+@click.option("--limit", type=Integer(1, _VERSIONS), default=20, show_default=True, help="How many versions.")
 @with_json
 @with_server
 def history(key: str, namespace: str, limit: int, as_json: bool, **where: Any) -> None:
@@ -268,12 +270,13 @@ def _short(key: dict[str, Any]) -> str:
 
 
 def _json_text(given: str, *, is_text: bool) -> str:
-    """*given* as JSON: as it is if it is some, else as text."""
+    """*given* as JSON: as it is if it is some, else as text; what looks like JSON and is none is told."""
     if not is_text:
         try:
             json.loads(given)
-        except ValueError:
-            pass
+        except ValueError as error:
+            if given.lstrip()[:1] in _OPENING or given.strip() in _PYTHON:
+                click.echo(f"kept as text, for it is no JSON: {error} (--text says that it is meant so)", err=True)
         else:
             return given
     return json.dumps(given, ensure_ascii=False)

@@ -9,9 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 if TYPE_CHECKING:
     from binp.client import Client
+    from buvar.errors import Explained
+
+#: where the context of a command keeps where its token comes from
+_TOKEN = __name__ + ".token"
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -46,7 +51,28 @@ class Server:
         """
         from binp.client import connect
 
+        context = click.get_current_context(silent=True)
+        if context is not None:
+            context.meta[_TOKEN] = self._token_place(context)
         return connect(None if self.url else self.database, url=self.url, token=self.token, trigger="cli")
+
+    def _token_place(self, context: click.Context) -> str | None:
+        """Where the token comes from."""
+        if self.token is None:
+            return None if self.url else f"{self.database}.token"
+        is_set = context.get_parameter_source("token") is ParameterSource.ENVIRONMENT
+        return "BINP_TOKEN in the environment" if is_set else "--token"
+
+
+def name_token(error: Explained, context: click.Context) -> None:
+    """Say in *error*, where that is about the token, which one was sent."""
+    if getattr(error, "status", None) != 401:
+        return
+    place = context.meta.get(_TOKEN)
+    if place is None:
+        error.fix = "give the token with --token or BINP_TOKEN: it is in the file that ends in .token on the server"
+    else:
+        error.where = place
 
 
 class Dashed(click.Command):
@@ -81,6 +107,19 @@ class Signed(Dashed):
     """A command whose arguments may be numbers below zero."""
 
     argument = re.compile(r"-(\d.*|Infinity)", re.DOTALL)
+
+
+class Integer(click.IntRange):
+    """A whole number within bounds."""
+
+    #: what is said of a word that is none
+    name = "integer"
+
+
+class Number(click.FloatRange):
+    """A number within bounds."""
+
+    name = "number"
 
 
 def with_server(command: F) -> F:

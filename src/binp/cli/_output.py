@@ -49,8 +49,22 @@ def local_time(text: str | None) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """A duration."""
-    return "" if value is None else f"{value:.3f} s" if value < 10 else f"{value:.1f} s"
+    """How long something took."""
+    if value is None or value < 10:
+        return "" if value is None else f"{value:.3f} s"
+    return span(round(value, 1) if value < 60 else round(value))
+
+
+def span(value: float) -> str:
+    """A time as one says it, exactly: ``1 h``, ``1 min 30 s``, ``0.5 s``."""
+    parts = []
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        count, value = divmod(value, size)
+        if count:
+            parts.append(f"{count:g} {unit}")
+    if value or not parts:
+        parts.append(f"{value:g} s")
+    return " ".join(parts)
 
 
 def record_line(record: dict[str, Any]) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from ._options import Integer
+
 #: levels of loggers that say at INFO what is of no interest to somebody who runs a file
 _QUIET = {"uvicorn": "WARNING", "asyncio": "WARNING"}
 
@@ -16,7 +18,7 @@ _QUIET = {"uvicorn": "WARNING", "asyncio": "WARNING"}
 @click.command(short_help="Serve a file.")
 @click.argument("target", metavar="FILE[:NAME]")
 @click.option("--host", help="Address to listen on; 127.0.0.1 by default.")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 8000 by default, 0 takes a free one.")
+@click.option("--port", type=Integer(0, 65535), help="Port to listen on; 8000 by default, 0 takes a free one.")
 @click.option("--db", metavar="URL", help="URL or path of the database; data.db by default.")
 @click.option("--config", metavar="PATH", help="A TOML or JSON file with the settings.")
 @click.option("--auth", type=click.Choice(["token", "none"]), help="Who may use it: holders of the token, or anybody.")

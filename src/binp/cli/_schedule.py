@@ -48,13 +48,14 @@ def list_schedules(as_json: bool, **where: Any) -> None:
 @with_server
 def show(name: str, as_json: bool, **where: Any) -> None:
     """Show a schedule: its rules, and its next starts in both zones."""
-    from ._output import local_time, seconds, show_json
+    from ._output import local_time, show_json, span
 
     found = Server(**where).client().get("/internal/schedules/")
     one = next((one for one in found if one["name"] == name), None)
     if one is None:
-        known = ", ".join(repr(other["name"]) for other in found) or "none"
-        raise click.ClickException(f"there is no schedule named {name!r}; known: {known}")
+        from binp.operations import UnknownOperation
+
+        raise UnknownOperation("schedule", name, [other["name"] for other in found])
     if as_json:
         show_json(one)
         return
@@ -64,9 +65,9 @@ def show(name: str, as_json: bool, **where: Any) -> None:
         ("when", one["words"]),
         ("paused", _paused(one)),
         ("problem", one["problem"] or ""),
-        ("missed", f"{one['missed']}, if not older than {seconds(one['grace'])}"),
+        ("missed", f"{one['missed']}, if not older than {span(one['grace'])}"),
         ("overlap", one["overlap"]),
-        ("jitter", seconds(one["jitter"]) if one["jitter"] else ""),
+        ("jitter", f"up to {span(one['jitter'])}" if one["jitter"] else ""),
     ]
     for title, text in lines:
         if text:

@@ -101,7 +101,11 @@ async def ladder() -> None:
 
 
 @binp.action(
-    confirm=lambda name, pause=0.0: f"Remove {name} for good?" if name else "", timeout=90, retries=2, concurrency=1
+    confirm=lambda name, pause=0.0: f"Remove {name} for good?" if name else "",
+    timeout=90,
+    retries=2,
+    concurrency=1,
+    grace="3h",
 )
 async def remove(name: str, pause: float = 0) -> str:
     """Remove something."""

@@ -110,6 +110,7 @@ def test_a_run_is_watched_and_cancelled(visit: Any, site: Any, size: str) -> Non
     expect(page.get_by_role("progressbar")).to_be_visible()
     page.get_by_role("button", name="Cancel").click()
     expect(page.locator(".meta")).to_contain_text("cancelled")
+    expect(page.get_by_role("region", name="What happened")).to_contain_text("It was cancelled by session:")
 
     page.get_by_role("button", name="Run again").click()
     expect(page).not_to_have_url(re.compile(f"{run}$"))

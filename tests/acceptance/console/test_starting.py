@@ -85,7 +85,7 @@ def test_a_question_is_answered_by_keys_alone(visit: Any) -> None:
 def test_axe_finds_nothing_in_a_question(visit: Any, axe: Any, size: str, scheme: str) -> None:
     """The dialog of a question, and the rules of an action above its form, are as accessible as a page."""
     page = visit("actions/remove", size=size, scheme=scheme)
-    for rule in ("at most 1 m 30 s", "is tried 2 times more", "one at a time", "asks first"):
+    for rule in ("at most 1 m 30 s", "is tried 2 times more", "one at a time", "asks first", "a shutdown waits 3 h"):
         expect(page.get_by_text(rule)).to_be_visible()
     page.get_by_label("Name").fill("axe")
     page.get_by_role("button", name="Run", exact=True).click()

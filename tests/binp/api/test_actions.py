@@ -247,7 +247,7 @@ async def test_what_is_asked_before_a_press(served: Any, binp: Any) -> None:
     @binp.action(name="heat", confirm=lambda room, target: f"Heat {room} to {target} degrees?", timeout=9, retries=2)
     async def heat(room: str, target: float = 20) -> None: ...
 
-    @binp.action(name="wipe", confirm="Really?", concurrency=3)
+    @binp.action(name="wipe", confirm="Really?", concurrency=3, grace="3h")
     async def wipe() -> None: ...
 
     @binp.action(name="broken", confirm=lambda: "?")
@@ -268,5 +268,7 @@ async def test_what_is_asked_before_a_press(served: Any, binp: Any) -> None:
     assert "what to ask before 'broken' is started cannot be said: TypeError" in answer.json()["detail"]
     form = (await served.http.get("/internal/actions/heat")).json()
     assert (form["confirm"], form["timeout"], form["retries"], form["concurrency"]) == (True, 9, 2, None)
-    assert (await served.http.get("/internal/actions/wipe")).json()["concurrency"] == 3
+    assert (form["grace"], form["process"]) == (None, False)
+    wiped = (await served.http.get("/internal/actions/wipe")).json()
+    assert (wiped["concurrency"], wiped["grace"]) == (3, 10800)
     assert (await served.http.get("/internal/runs")).json()["runs"] == []

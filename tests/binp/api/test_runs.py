@@ -76,6 +76,22 @@ async def test_query_that_makes_no_sense(runs: Any) -> None:
     }
 
 
+async def test_words_that_are_not_known(runs: Any) -> None:
+    """A misspelt word of a query or member of a body is a 422 that says what was meant, or what there is."""
+    near = await runs.get("/internal/runs", params={"stat": "failed", "limit": "many"})
+    far = await runs.get("/internal/runs", params={"xyz": "{1}"})
+    body = await runs.put("/internal/schedule/x", json={"pausd": True})
+
+    assert near.json()["errors"] == [
+        {"loc": ["query", "limit"], "msg": near.json()["errors"][0]["msg"], "type": "int_parsing"},
+        {"loc": ["query", "stat"], "msg": "is not known; did you mean 'state'?", "type": "extra_forbidden"},
+    ]
+    assert "valid integer" in near.json()["errors"][0]["msg"]
+    (unknown,) = far.json()["errors"]
+    assert unknown["msg"].startswith("is not known; known: q, operation, state, ")
+    assert [one["msg"] for one in body.json()["errors"]] == ["Field required", "is not known; did you mean 'paused'?"]
+
+
 async def test_search_that_stops(runs: Any, monkeypatch: Any) -> None:
     """A search that takes too long says how far it got, and goes on from there."""
     monkeypatch.setattr("binp.store.sqlite._queries._WORK", 0.0)

@@ -63,6 +63,8 @@ async def test_unknown(service: Any) -> None:
     answer = await service.http.put("/internal/service/nope", json={"running": True})
 
     assert (answer.status_code, answer.json()["detail"]) == (404, "service nope not found")
+    near = await service.http.put("/internal/service/poll", json={"running": True})
+    assert near.json()["fix"] == "did you mean 'poll/er'?"
 
 
 @pytest.mark.parametrize("body", [None, {}, {"running": "soon"}, {"running": True, "now": 1}])

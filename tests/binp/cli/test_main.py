@@ -69,6 +69,8 @@ def test_the_version() -> None:
         (["run", "ops.py", "--confg", "x"], "No such option '--confg'. Did you mean '--config'?"),
         (["run", "ops.py", "--port", "70000"], "Invalid value for '--port': 70000 is not in the range 0<=x<=65535."),
         (["run"], "Missing argument 'FILE[:NAME]'."),
+        (["journal", "show", "x"], "Invalid value for 'ID': 'x' is not a valid integer."),
+        (["kv", "set", "a", "1", "--ttl", "soon"], "Invalid value for '--ttl': 'soon' is not a valid number."),
         (["journal", "list", "--state", "lost"], "Invalid value for '--state': 'lost' is not one of"),
     ],
 )

@@ -52,6 +52,8 @@ class Run:
     progress_message: str | None
     #: somebody asked for it to be cancelled
     cancel_requested: bool
+    #: who did, as far as is known
+    cancelled_by: str | None = None
     #: microseconds since the epoch
     started: int
     ended: int | None

@@ -308,6 +308,7 @@ def _run(row: tuple[Any, ...]) -> Run:
         rev=row[26],
         due=row[27],
         origin=row[28],
+        cancelled_by=row[29],
     )
 
 

@@ -94,7 +94,7 @@ SELECT
     run.id, operation.text, journal.text, description.text, run.state, trigger.text, actor.text, run.parent, run.attempt,
     run.epoch, node.text, version.text, run.arguments, run.result, run.error_type, run.error, run.traceback, run.labels,
     run.progress, run.progress_total, run.progress_message, run.cancelled_at, run.started, run.ended, run.duration,
-    run.records, run.rev, run.due, run.origin
+    run.records, run.rev, run.due, run.origin, canceller.text
 FROM json_each(?) AS wanted
 CROSS JOIN run ON run.id = wanted.value
 LEFT JOIN name AS operation ON operation.id = run.operation
@@ -103,7 +103,8 @@ LEFT JOIN name AS description ON description.id = run.description
 LEFT JOIN name AS trigger ON trigger.id = run.trigger
 LEFT JOIN name AS actor ON actor.id = run.actor
 LEFT JOIN name AS node ON node.id = run.node
-LEFT JOIN name AS version ON version.id = run.version;
+LEFT JOIN name AS version ON version.id = run.version
+LEFT JOIN name AS canceller ON canceller.id = run.cancelled_by;
 
 -- get_records: records of a run
 SELECT record.run, record.seq, record.at, level.text, source.text, record.message, record.fields

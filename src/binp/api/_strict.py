@@ -1,0 +1,37 @@
+"""Models of requests that refuse what they do not know, and say what was meant."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from buvar.names import did_you_mean
+
+__all__ = ["Strict"]
+
+
+class Strict(BaseModel):
+    """What is sent to the platform: a member that is misspelt is refused, with the one that is like it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _explain(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(value)
+        except ValidationError as error:
+            raise ValidationError.from_exception_data(error.title, [cls._told(one) for one in error.errors()]) from None
+
+    @classmethod
+    def _told(cls, problem: Any) -> InitErrorDetails:
+        text = problem["msg"]
+        if problem["type"] == "extra_forbidden" and len(problem["loc"]) == 1:
+            near = did_you_mean(str(problem["loc"][0]), cls.model_fields)
+            known = f"known: {', '.join(cls.model_fields)}"
+            text = f"is not known; {f'did you mean {near!r}?' if near else known}"
+        # a text with braces is no template
+        kind = PydanticCustomError(problem["type"], "{text}", {"text": text})
+        return InitErrorDetails(type=kind, loc=problem["loc"], input=problem["input"])

@@ -1,0 +1,112 @@
+"""Talk to whatever process serves a database now: another one may have taken over since."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ._options import Server
+
+if TYPE_CHECKING:
+    from binp.client import Client
+
+__all__ = ["FINISHED", "Lost", "Tenacious", "follow"]
+
+T = TypeVar("T")
+
+#: states of a run that has ended
+FINISHED = {"succeeded", "failed", "cancelled", "interrupted", "skipped"}
+#: seconds between two looks for a server that went away
+_TICK = 0.25
+#: seconds between two looks at a run, at first and at most
+_FIRST, _MOST = 0.02, 0.5
+
+
+class Lost(Exception):
+    """A server went away, and none came back in its place."""
+
+
+class Tenacious:
+    """Asks a server, and when that goes away the one that comes after it.
+
+    Args:
+        server: Where it is.
+        client: A client of the present one.
+        patience: Seconds for which one is looked for that went away.
+    """
+
+    def __init__(self, server: Server, client: Client, patience: float) -> None:
+        self._server = server
+        self._client = client
+        self._patience = patience
+
+    def ask(self, question: Callable[[Client], T], *, about: str, is_start: bool = False) -> T:
+        """What *question* gives, which may be asked several times.
+
+        Args:
+            question: What is asked.
+            about: What is said to be waited for when the server is away.
+            is_start: Something is to be started: a server that does not want to now is not asked again.
+
+        Raises:
+            Lost: nobody answered for as long as patience lasts.
+            Answer: the server refused.
+        """
+        from binp.client import Answer, NotServed
+
+        until: float | None = None
+        while True:
+            try:
+                return question(self._client)
+            except (NotServed, Answer) as error:
+                if isinstance(error, Answer) and (is_start or error.status != 503):
+                    raise
+                if until is None:
+                    until = time.monotonic() + self._patience
+                    if self._patience:
+                        click.echo(f"the server went away: looking for it for {self._patience:g} s, {about}", err=True)
+                if time.monotonic() >= until:
+                    raise Lost(error.what) from error
+            time.sleep(_TICK)
+            self._look_again()
+
+    def _look_again(self) -> None:
+        from binp.client import NotServed
+
+        try:
+            self._client = self._server.client()
+        except NotServed:
+            # the last one stays: it may be the one that comes back
+            return
+
+
+def follow(asked: Tenacious, run: int, show: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Give each record of a run to *show* until it has ended; the run as it is then, with all of its records.
+
+    Raises:
+        Lost: nobody serves it any more.
+        Answer: the server that came knows of no such run.
+    """
+    after, wait, kept = 0, _FIRST, []
+    about = f"as run {run} may go on"
+    while True:
+        # asked before the records: then none is missing when it has ended
+        detail: dict[str, Any] = asked.ask(lambda client: client.get(f"/internal/runs/{run}"), about=about)
+        for record in asked.ask(partial(_rest, run=run, after=after), about=about):
+            after = record["seq"]
+            kept.append(record)
+            show(record)
+        if detail["state"] in FINISHED:
+            return {**detail, "records": kept}
+        time.sleep(wait)
+        wait = min(wait * 1.5, _MOST)
+
+
+def _rest(client: Client, *, run: int, after: int) -> list[dict[str, Any]]:
+    from ._journal import records
+
+    return list(records(client, run, after))

@@ -1,0 +1,52 @@
+"""The form of an action in words."""
+
+from __future__ import annotations
+
+import enum
+from datetime import timedelta
+from typing import Any, Literal
+
+import pytest
+from pydantic import BaseModel
+
+from binp import File, Secret
+from binp.cli._form import parameters
+from binp.operations import Form
+
+
+class Color(enum.Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Room(BaseModel):
+    name: str
+    inner: Room | None = None
+
+
+@pytest.mark.parametrize(
+    ("annotation", "options", "text"),
+    [
+        (int, {}, "x: integer"),
+        (float, {"default": 0.5}, "x: number = 0.5"),
+        (Color, {"default": Color.RED}, 'x: "red" | "blue" = "red"'),
+        (Literal["a", 1], {}, 'x: "a" | 1'),
+        (str | None, {"default": None}, "x: string | null = null"),
+        (list[int], {}, "x: list of integer"),
+        (list[File], {}, "x: list of file"),
+        (dict[str, int], {}, "x: object"),
+        (Room, {}, "x: Room"),
+        (Secret[str], {"default": Secret("hidden")}, "x: secret = ..."),
+        (timedelta, {}, "x: duration"),
+        (Any, {}, "x: any JSON"),
+    ],
+)
+def test_a_parameter(annotation: Any, options: dict[str, Any], text: str) -> None:
+    """A parameter is told with what it takes, and with its default if it need not be given; never a secret one."""
+
+    def work(x: Any) -> None: ...
+
+    work.__annotations__["x"] = annotation
+    work.__defaults__ = tuple(options.values()) or None
+
+    assert list(parameters(Form(work, "action 'work'", "here").schema)) == [text]

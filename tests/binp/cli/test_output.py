@@ -1,0 +1,32 @@
+"""Values for people."""
+
+from __future__ import annotations
+
+import pytest
+
+from binp.cli._output import seconds, span
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0 s"),
+        (0.5, "0.5 s"),
+        (90, "1 min 30 s"),
+        (3600, "1 h"),
+        (86400, "1 d"),
+        (93784.5, "1 d 2 h 3 min 4.5 s"),
+    ],
+)
+def test_a_span(value: float, text: str) -> None:
+    """A time that somebody wrote is told exactly, in the units of people."""
+    assert span(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, ""), (0.0024, "0.002 s"), (9.5, "9.500 s"), (12.34, "12.3 s"), (59.97, "1 min"), (3725.2, "1 h 2 min 5 s")],
+)
+def test_how_long_something_took(value: float | None, text: str) -> None:
+    """A duration is told as finely as matters."""
+    assert seconds(value) == text
