@@ -20,10 +20,10 @@ _READ, _HEAVY = 1000, 2000
 _FULL = 65_536
 #: stale ones in a part, above which it goes if they are most of it
 _STALE = 256
-#: pages that are brought together at a time
-_MERGED = 64
+#: pages, of a kilobyte, that are brought together at a time
+_MERGED = 256
 #: pages that are let go at a time of a part that nobody asks any more
-_CLEARED = 128
+_CLEARED = 512
 #: runs that are moved for each that is erased, up to a slice: a part goes soon, and no erasing takes long
 _MOVED = 4
 #: how far a part is merged
@@ -148,7 +148,7 @@ def _begin(file: File, newest: _Part) -> _Part:
     # nobody asks any more has its own still
     number = file.one("last_part")[0] + 1
     made = _Part(number, newest.last + 1, 0, 0, 0, _LOOSE)
-    for name in ("make_part", "prepare_part"):
+    for name in ("make_part", "prepare_part", "page_part"):
         file.run_in_part(number, name)
     file.run("add_part", (made.number, made.first))
     return made

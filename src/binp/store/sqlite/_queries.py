@@ -46,6 +46,9 @@ _WORK, _PATIENCE = 0.05, 1.0
 #: the same for each part of counting: of what is counted already, and what is not
 _COUNTING = 0.1
 
+#: runs with a label, above which it is rather looked at what a run has than walked along the list of them
+_COMMON = 20_000
+
 #: runs on a page
 _MOST_RUNS = 200
 #: parts of a chart
@@ -227,7 +230,7 @@ class Reader:
         """Where the ids of what fits come from; None if nothing can fit."""
         if self._scratch is None:
             self._scratch = Scratch()
-        wanted = wanted_of(query, Lookup(self._name, self._label, self._scratch.words))
+        wanted = wanted_of(query, Lookup(self._name, self._label, self._scratch.words, self._is_common))
         if wanted.is_impossible:
             return None
         if wanted.is_everything:
@@ -247,6 +250,10 @@ class Reader:
     def _label(self, text: str) -> int | None:
         row = self._ask("find_label", (clean_name(text),)).fetchone()
         return None if row is None else row[0]
+
+    def _is_common(self, label: str) -> bool:
+        row = self._ask("find_label", (clean_name(label),)).fetchone()
+        return row is not None and row[1] >= _COMMON
 
     def _runs(self, ids: list[int]) -> list[Run]:
         found = {row[0]: _run(row) for row in self._ask("get_runs", (orjson.dumps(ids).decode(),))}

@@ -30,6 +30,10 @@ __all__ = [
 
 #: runs that are looked at one by one in a step: at first, at most
 _LOOKED, _MOST_LOOKED = 32, 256
+#: runs of a part of the index that are rather looked at than asked for with a label that very many have
+_FEW = 3
+#: parts one after the other in which there were more, after which it is not tried again
+_DETOURS = 3
 #: ids in a step, at least and at most
 _LEAST, _MANY = 64, 10_000
 
@@ -180,6 +184,10 @@ class Indexed:
         self._looker = looker
         self._budget = budget
         self._looked = _LOOKED
+        #: what the index is asked for first, and the labels that are looked at then
+        self._narrow = wanted.narrow
+        self._detours = 0
+        self._labels = frozenset(wanted.common.values())
         #: number and first id of each part of the index
         self._parts: list[tuple[int, int]] = ask("list_parts").fetchall()
 
@@ -216,10 +224,33 @@ class Indexed:
             else:
                 end, is_last = first, further < 0 or first <= span.after + 1
             within = span if is_last else span.to(end)
-            found, reached = _walk(self._ask, "walk_index", within, most, part=number, expression=self._wanted.indexed)
+            found, reached = self._walk_part(number, within, most)
             if found or is_last or end is None or self._budget.is_spent:
                 return found, (None if is_last else end) if reached is None else reached
             place, span = further, span.from_(end)
+
+    def _walk_part(self, part: int, span: Span, most: int) -> Step:
+        """The first ids in a part that fit.
+
+        The index finds what several lists have in common by walking along the longest of them as well. Where that is
+        the list of a label that very many have, and next to nothing fits the rest, it is quicker to look at that.
+        """
+        if self._narrow is not None:
+            few, _ = _walk(self._ask, "walk_index", span, _FEW + 1, part=part, expression=self._narrow)
+            if len(few) <= _FEW:
+                self._detours = 0
+                return self._labelled(few), None
+            self._detours += 1
+            if self._detours >= _DETOURS:
+                self._narrow = None
+        return _walk(self._ask, "walk_index", span, most, part=part, expression=self._wanted.indexed)
+
+    def _labelled(self, ids: list[int]) -> list[int]:
+        """Those of *ids* that have the labels that the narrow expression leaves out."""
+        if not ids:
+            return ids
+        found = dict(self._ask("labels_of", (orjson.dumps(ids).decode(),)).fetchall())
+        return [run for run in ids if self._labels.issubset(orjson.loads(found[run] or "[]"))]
 
     def _place(self, run: int) -> int:
         """Which part holds *run*."""

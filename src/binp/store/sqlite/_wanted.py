@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from binp.store.contract import FINISHED, Condition, Key, RunQuery, State
 
 from ._open_run import CODES, STATES
+from ._text import clean_name
 
 __all__ = ["Lookup", "Wanted", "wanted_of"]
 
@@ -25,6 +26,8 @@ class Wanted:
     #: the index: all of these, and none of those
     included: list[str] = field(default_factory=list)
     excluded: list[str] = field(default_factory=list)
+    #: labels that very many runs have, by what the index is asked for
+    common: dict[str, str] = field(default_factory=dict)
     #: a run looked at by itself: the same, where words of a text stand next to each other
     looked: list[str] = field(default_factory=list)
     overlooked: list[str] = field(default_factory=list)
@@ -58,6 +61,12 @@ class Wanted:
         return _expression(self.included, self.excluded)
 
     @property
+    def narrow(self) -> str | None:
+        """The same without the labels that very many runs have; None if there are none, or nothing would be left."""
+        rest = [text for text in self.included if text not in self.common]
+        return _expression(rest, self.excluded) if rest and self.common else None
+
+    @property
     def expression(self) -> str:
         """The expression for runs that are looked at by themselves."""
         return _expression(self.looked, self.overlooked)
@@ -72,6 +81,8 @@ class Lookup:
     label: Callable[[str], int | None]
     #: the words of a text
     words: Callable[[str], list[str]]
+    #: whether so many runs have a label that walking along the list of them takes long
+    is_common: Callable[[str], bool] = lambda _label: False
 
 
 def wanted_of(query: RunQuery, lookup: Lookup) -> Wanted:
@@ -116,6 +127,8 @@ def _want_property(wanted: Wanted, condition: Condition, lookup: Lookup) -> None
             wanted.refuse(_token(token))
     elif tokens:
         wanted.need(_any([_token(token) for token in tokens]))
+        if condition.key is Key.LABEL and len(condition.values) == 1 and lookup.is_common(condition.values[0]):
+            wanted.common[_token(tokens[0])] = clean_name(condition.values[0])
     else:
         wanted.is_impossible = True
 

@@ -1,5 +1,6 @@
 """Search against a filter in plain Python: any runs, any queries, in the index or not, erased or not, page by page."""
 
+import contextlib
 import itertools
 import json
 import re
@@ -327,7 +328,8 @@ def small(**given):
     """Parts, slices and steps so small that a few runs need many of them."""
     index = {"SLICE": 3, "_FULL": 4, "_STALE": 1} | given
     patches = [patch.multiple("binp.store.sqlite._index", **index)]
-    patches += [patch.multiple(_search, _LEAST=1, _LOOKED=2, _MOST_LOOKED=3)]
+    patches += [patch.multiple(_search, _LEAST=1, _LOOKED=2, _MOST_LOOKED=3, _FEW=2, _DETOURS=2)]
+    patches += [patch.multiple(_queries, _COMMON=2)]
     return patches
 
 
@@ -358,7 +360,9 @@ def test_search_finds_what_a_plain_filter_finds(steps, wanted, step, work):
 
     With no time at all a search stops after each step, and still gets to the end by going on where it stopped.
     """
-    with small()[0], small()[1]:
+    with contextlib.ExitStack() as stack:
+        for one in small():
+            stack.enter_context(one)
         compare(steps, wanted, step, work)
 
 
@@ -369,8 +373,8 @@ def history(*operations):
     """Runs of *operations* that have ended, of which some are in the index."""
     ended = (State.SUCCEEDED, None, None, ())
     steps = [
-        ("begin", 1, {**GIVEN, "operation": name, "labels": (), "state": State.RUNNING}, [], ended)
-        for name in operations
+        ("begin", 1, {**GIVEN, "operation": name, "labels": labels, "state": State.RUNNING}, [], ended)
+        for name, labels in zip(operations, itertools.cycle([("x",), (), ("x", "y")]), strict=False)
     ]
     return [*steps, ("index", 4)]
 
@@ -381,13 +385,19 @@ def history(*operations):
         (_wanted, "_any", lambda texts: texts[0]),
         (_search.Indexed, "_place", lambda indexed, run: 0),
         (_search.Looker, "fitting", lambda looker, ids: list(ids)),
+        (_search.Indexed, "_labelled", lambda indexed, ids: ids),
+        (_search.Indexed, "_labelled", lambda indexed, ids: []),
     ],
 )
 def test_the_comparison_finds_a_fault(module, name, fault):
     """A search that forgets an alternative, a part of the index or a look at what it found does not pass as right."""
     steps = history(*["sync", "orders", "a b", "b a", "b"] * 3)
-    query = RunQuery(where=(Condition(Key.TEXT, ("a b", "orders")),))
-    with small()[0], small()[1]:
-        compare(steps, [query], 2, 60.0)
+    text = Condition(Key.TEXT, ("a b", "orders"))
+    labelled = (Condition(Key.TEXT, ("orders",)), Condition(Key.LABEL, ("x",)))
+    asked = [RunQuery(where=(text,)), RunQuery(where=labelled)]
+    with contextlib.ExitStack() as stack:
+        for one in small():
+            stack.enter_context(one)
+        compare(steps, asked, 2, 60.0)
         with patch.object(module, name, fault), pytest.raises(AssertionError):
-            compare(steps, [query], 2, 60.0)
+            compare(steps, asked, 2, 60.0)

@@ -74,6 +74,7 @@ CREATE VIRTUAL TABLE search_0 USING fts5 (
     text, content = '', columnsize = 0, detail = none, tokenize = 'unicode61 remove_diacritics 2'
 );
 INSERT INTO search_0 (search_0, rank) VALUES ('automerge', 0);
+INSERT INTO search_0 (search_0, rank) VALUES ('pgsz', 1000);
 
 -- A part holds runs from the id "first" on, up to the next part. Of the "documents" that got into it some are stale: runs
 -- that were erased since (so many, as far as is known), and those beyond its end, which the next part holds now. "merged":

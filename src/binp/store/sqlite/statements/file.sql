@@ -37,5 +37,5 @@ SELECT run FROM once WHERE key = ?;
 -- find_name: the id of a text
 SELECT id FROM name WHERE text = ?;
 
--- find_label: the id of a label
-SELECT id FROM label WHERE text = ?;
+-- find_label: the id of a label, and how many runs have it
+SELECT id, runs FROM label WHERE text = ?;

@@ -55,6 +55,10 @@ CREATE VIRTUAL TABLE IF NOT EXISTS search_0 USING fts5 (
 -- prepare_part: it merges only when it is told to
 INSERT INTO search_0 (search_0, rank) VALUES ('automerge', 0);
 
+-- page_part: its pages are small: whoever looks for what two lists have in common reads along a page of the longer one
+-- for each member of the shorter one
+INSERT INTO search_0 (search_0, rank) VALUES ('pgsz', 1000);
+
 -- leave_part: a part is not asked any more
 UPDATE search_part SET first = -1 - number WHERE number = ?;
 

@@ -23,6 +23,9 @@ ORDER BY search_0.rowid DESC LIMIT :limit;
 -- list_parts: the parts of the index
 SELECT number, first FROM search_part WHERE first >= 0 ORDER BY first;
 
+-- labels_of: the labels of runs
+SELECT run.id, run.labels FROM json_each(?) AS wanted CROSS JOIN run ON run.id = wanted.value;
+
 -- get_tokens: the properties of runs as they are searched by
 SELECT document.id, CAST(document.tokens AS BLOB)
 FROM json_each(?) AS wanted CROSS JOIN document ON document.id = wanted.value;
