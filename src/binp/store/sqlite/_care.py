@@ -7,7 +7,7 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from binp.store.contract import Retention, StoreClosed, StoreError, Write
@@ -51,9 +51,12 @@ class Care:
         path: The database file.
         outbox: Where the writer takes its work from.
         retention: What is to be kept.
+        carry: Brings what is in the write-ahead log into the file, while others write.
     """
 
-    def __init__(self, path: Path, outbox: Outbox, retention: Retention) -> None:
+    def __init__(
+        self, path: Path, outbox: Outbox, retention: Retention, carry: Callable[[], None] = lambda: None
+    ) -> None:
         #: why the limits cannot be kept
         self.problem: str | None = None
         #: rounds so far, and seconds for which the longest part kept the file from others
@@ -62,6 +65,7 @@ class Care:
         self._path = path
         self._outbox = outbox
         self._retention = retention
+        self._carry = carry
         self._connection: sqlite3.Connection | None = None
         self._populations: list[Population] = []
         self._whole = 0.0
@@ -146,8 +150,11 @@ class Care:
             _logger.info("%d old runs were erased", erased)
         self._is_long |= self._give_back(finder) or self._log_size() > _LOG
         # the file becomes shorter when what is in the log is in it
-        if self._is_long and not self._outbox and self._do(Truncate()).count:
-            self._is_long = False
+        if self._is_long and not self._outbox:
+            # what is left of it takes the one who writes no time
+            self._carry()
+            if self._do(Truncate()).count:
+                self._is_long = False
 
     # -- erase ---------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ __all__ = [
     "OLDEST_SQLITE",
     "check_ours",
     "check_place",
+    "connect_checkpointer",
     "connect_copier",
     "connect_reader",
     "connect_writer",
@@ -133,19 +134,22 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def connect_checkpointer(path: Path) -> sqlite3.Connection:
+    """A connection that changes nothing, and may bring what others wrote from the write-ahead log into the file.
+
+    Raises:
+        StoreError: it cannot be opened.
+    """
+    return _touched(_connect(path, "rw"), path)
+
+
 def connect_copier(path: Path) -> sqlite3.Connection:
     """A connection that reads, and may write what it reads into other files.
 
     Raises:
         StoreError: it cannot be opened.
     """
-    connection = _connect(path, "ro")
-    try:
-        connection.execute("PRAGMA schema_version").fetchone()
-    except sqlite3.Error as error:
-        connection.close()
-        raise explain(error, path) from None
-    return connection
+    return _touched(_connect(path, "ro"), path)
 
 
 def check_ours(connection: sqlite3.Connection, path: Path) -> None:
@@ -207,6 +211,16 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
         )
     except sqlite3.Error as error:
         raise explain(error, path) from None
+
+
+def _touched(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
+    """The same connection, which has opened its file: connecting alone does not."""
+    try:
+        connection.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.Error as error:
+        connection.close()
+        raise explain(error, path) from None
+    return connection
 
 
 def _refuse(path: Path, error: OSError) -> NoReturn:

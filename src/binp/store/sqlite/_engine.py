@@ -15,7 +15,6 @@ from ._care import Care
 from ._client import Client, Gone
 from ._connect import check_place, connect_writer
 from ._delivery import Delivery
-from ._guard import leak
 from ._ids import Ids
 from ._migrate import migrate, shipped
 from ._nodes import Node
@@ -168,7 +167,7 @@ class Engine:
         if self._care is not None:
             self._care.set(retention)
         elif self._writer is not None:
-            self._care = Care(self._path, self._outbox, retention)
+            self._care = Care(self._path, self._outbox, retention, self._writer.carry)
             self._care.start()
 
     @property
@@ -203,7 +202,7 @@ class Engine:
         if self._care is not None:
             self._care.abandon()
         if self._writer is not None:
-            leak(self._writer.connection)
+            self._writer.abandon()
         if self._server is not None:
             self._server.abandon()
         if self._client is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,8 @@ class File:
         (newest,) = self.one("newest_run")
         #: the largest id of a run so far
         self.newest: int = newest or 0
+        #: called after each commit
+        self.tell: Callable[[], None] = lambda: None
         #: what is known of all keys together
         self.keys = KeyCare(self)
 
@@ -197,6 +199,7 @@ class File:
             self._is_syncing = durable
 
     def _committed(self) -> None:
+        self.tell()
         if self._is_syncing:
             # a transaction that changed nothing did not take the earlier ones with it
             self.sync()

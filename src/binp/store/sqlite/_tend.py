@@ -11,7 +11,7 @@ from binp.store.contract import Write
 from ._erase import KEPT_RECORDS, erase, thin
 from ._file import File
 
-__all__ = ["TENDING", "Erase", "Forget", "Shrink", "Tended", "Trim", "Truncate", "tend"]
+__all__ = ["TENDING", "Checkpoint", "Erase", "Forget", "Shrink", "Tended", "Trim", "Truncate", "tend"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,15 @@ class Truncate(Write):
     kind: ClassVar[str] = "truncate"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checkpoint(Write):
+    """The last of what is in the write-ahead log is to get into the file, so that the log begins anew."""
+
+    kind: ClassVar[str] = "checkpoint"
+
+
 #: the kinds of these writes
-TENDING = frozenset({Erase.kind, Trim.kind, Forget.kind, Shrink.kind, Truncate.kind})
+TENDING = frozenset({Checkpoint.kind, Erase.kind, Trim.kind, Forget.kind, Shrink.kind, Truncate.kind})
 
 
 def tend(file: File, write: Write) -> Tended:
@@ -82,6 +89,8 @@ def tend(file: File, write: Write) -> Tended:
     began = time.monotonic()
     if isinstance(write, Truncate):
         count = _truncate(file)
+    elif isinstance(write, Checkpoint):
+        (count,) = file.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[2:]
     elif isinstance(write, Shrink):
         before = _free(file)
         file.give_back(write.pages)

@@ -12,19 +12,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from binp.store.contract import Change, Health, Import, StoreError
+from binp.store.contract import Change, Health, StoreError
 
+from ._alone import ALONE, Alone
 from ._batch import Batch
+from ._checkpoint import Checkpoints
 from ._commit import Committer, FileTrouble
 from ._connect import explain
 from ._file import File
-from ._import import take_in
+from ._guard import leak
 from ._indexing import Indexing
-from ._nodes import BEAT, Join, Leave, Node, Silence
+from ._nodes import BEAT, Node
 from ._outbox import Outbox
 from ._people import People
 from ._receipt import Awaited, Failure, Receipt
-from ._tend import TENDING, tend
+from ._tend import TENDING
 
 __all__ = ["PATIENCE", "Writer"]
 
@@ -33,8 +35,6 @@ _logger = logging.getLogger("binp.store")
 #: writes in one transaction
 _BATCH = 4096
 
-_COMING_OR_GOING = frozenset({Join.kind, Leave.kind, Silence.kind})
-_ALONE = _COMING_OR_GOING | TENDING | {Import.kind}
 _kind_of = operator.attrgetter("write.kind")
 
 #: seconds for which writes wait for a file that does not take any, and between two attempts
@@ -80,7 +80,10 @@ class Writer:
         self._clock = clock
         self._people = People(self._file)
         self._committer = Committer(path, self._file, self._people, node.name, clock)
+        self._alone = Alone(self._file, self._people, self._committer)
         self._indexing = Indexing(self._file)
+        #: None before it has entered
+        self._checkpoints: Checkpoints | None = None
         self._first_changes: list[Change] = []
         #: when the file was first found not to take writes, in monotonic seconds; None if it does
         self._troubled: float | None = None
@@ -125,6 +128,7 @@ class Writer:
         Raises:
             StoreError: the file could not be written to.
         """
+        checkpoints = Checkpoints(self._path, self._outbox.put)
         try:
             self._file.begin()
             now = _now()
@@ -135,7 +139,9 @@ class Writer:
             self._file.commit()
         except sqlite3.Error as error:
             self._committer.roll_back()
+            checkpoints.stop()
             raise explain(error, self._path) from None
+        self._checkpoints = checkpoints
         self.seq += len(changes)
         self._first_changes = changes
         return entry
@@ -156,10 +162,28 @@ class Writer:
             beat: Called every few seconds: a sign of life.
         """
         self._post, self._mark, self._tell_health, self._beat = post, mark, tell_health, beat
+        if self._checkpoints is not None:
+            self._checkpoints.start(self._file.connection)
+            self._file.tell = self._checkpoints.expect
         if self._first_changes:
             post([], self._first_changes)
         self._thread = threading.Thread(target=self._run, name="binp-store-writer", daemon=True)
         self._thread.start()
+
+    def carry(self) -> None:
+        """Bring what is in the write-ahead log into the file, in this thread and without keeping the writer.
+
+        Raises:
+            sqlite3.Error: the file does not take it.
+        """
+        if self._checkpoints is not None:
+            self._checkpoints.carry()
+
+    def abandon(self) -> None:
+        """In a forked child: leave the connections, which are the parent's, as they are."""
+        leak(self._file.connection)
+        if self._checkpoints is not None:
+            self._checkpoints.abandon()
 
     def join(self) -> None:
         """Wait until everything is committed after the outbox was closed; the connection is closed then."""
@@ -183,6 +207,8 @@ class Writer:
                 self._say_goodbye()
             self._sync()
         finally:
+            if self._checkpoints is not None:
+                self._checkpoints.stop()
             self._file.connection.close()
 
     def _step(self) -> bool:
@@ -314,7 +340,7 @@ class Writer:
 
     def _work(self, batch: list[Receipt]) -> None:
         """Commit *batch*; coming, going and what is done for the file itself are transactions of their own."""
-        if _ALONE.isdisjoint(map(_kind_of, batch)):
+        if ALONE.isdisjoint(map(_kind_of, batch)):
             self._commit(batch)
             return
         # what is done for the file itself has no place among the others, and nobody is to wait for it
@@ -322,13 +348,17 @@ class Writer:
         batch = [receipt for receipt in batch if receipt.write.kind not in TENDING]
         start = 0
         for position, receipt in enumerate(batch):
-            if receipt.write.kind in _ALONE:
+            if receipt.write.kind in ALONE:
                 self._commit(batch[start:position])
-                (self._take_in if receipt.write.kind == Import.kind else self._come_or_go)(receipt)
+                self._do_alone(receipt)
                 start = position + 1
         self._commit(batch[start:])
         for receipt in tending:
-            self._tend(receipt)
+            self._do_alone(receipt)
+
+    def _do_alone(self, receipt: Receipt) -> None:
+        outcome, changes = self._alone.do(receipt, self.seq)
+        self._settle([receipt], [outcome], changes)
 
     def _commit(self, batch: list[Receipt]) -> None:
         if batch:
@@ -340,48 +370,6 @@ class Writer:
         awaited = Receipt.settle_all(batch, outcomes)
         self._outbox.settled(len(batch))
         self._post(awaited, changes)
-
-    def _come_or_go(self, receipt: Receipt) -> None:
-        write = receipt.write
-        outcome: Any = None
-        changes: list[Change] = []
-        try:
-            self._file.begin()
-            if isinstance(write, Join):
-                self._committer.has_guests = True
-                outcome = (*self._people.join(write.node, write.at, write.at), self.seq, self._file.newest)
-            elif isinstance(write, Leave):
-                if write.name is not None:
-                    self._people.leave(write.name, write.at)
-                changes = self._people.interrupt_gone(self.seq, write.at)
-            elif isinstance(write, Silence):
-                changes = self._people.interrupt_silent(write.name, write.at, self.seq)
-            self._file.commit()
-        except Exception as error:  # noqa: BLE001 - becomes the failure of those who wait
-            self._committer.roll_back()
-            outcome, changes = Failure(self._committer.explain(error)), []
-        self._settle([receipt], [outcome], changes)
-
-    def _tend(self, receipt: Receipt) -> None:
-        outcome: Any
-        try:
-            outcome = tend(self._file, receipt.write)
-        except Exception as error:  # noqa: BLE001 - becomes the failure of the one who waits
-            self._committer.roll_back()
-            outcome = Failure(self._committer.explain(error))
-        self._settle([receipt], [outcome], [])
-
-    def _take_in(self, receipt: Receipt) -> None:
-        outcome: Any
-        changes: list[Change] = []
-        try:
-            self._file.begin()
-            outcome, changes = take_in(self._file, getattr(receipt.write, "lines", ()), self.seq)
-            self._committer.finish([receipt], [outcome], changes)
-        except Exception as error:  # noqa: BLE001 - becomes the failure of the one who waits
-            self._committer.roll_back()
-            outcome, changes = Failure(self._committer.explain(error)), []
-        self._settle([receipt], [outcome], changes)
 
     def _say_goodbye(self) -> None:
         try:

@@ -1,0 +1,77 @@
+"""Do what has a transaction of its own: coming and going, taking in lines, and what is done for the file itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from binp.store.contract import Change, Import
+
+from ._commit import Committer
+from ._file import File
+from ._import import take_in
+from ._nodes import Join, Leave, Silence
+from ._people import People
+from ._receipt import Failure, Receipt
+from ._tend import TENDING, tend
+
+__all__ = ["ALONE", "Alone"]
+
+#: the kinds of these writes
+ALONE = frozenset({Join.kind, Leave.kind, Silence.kind, Import.kind}) | TENDING
+
+
+class Alone:
+    """Does one write at a time.
+
+    Args:
+        file: The file, when no transaction is open.
+        people: The processes that write.
+        committer: What commits everything else.
+    """
+
+    def __init__(self, file: File, people: People, committer: Committer) -> None:
+        self._file = file
+        self._people = people
+        self._committer = committer
+
+    def do(self, receipt: Receipt, seq: int) -> tuple[Any, list[Change]]:
+        """Do the write of *receipt*.
+
+        Args:
+            receipt: What is to be done.
+            seq: Number of the last change so far.
+
+        Returns:
+            What it is acknowledged with, or its :class:`Failure`; and what has changed.
+        """
+        kind = receipt.write.kind
+        try:
+            if kind in TENDING:
+                return tend(self._file, receipt.write), []
+            return self._take_in(receipt, seq) if kind == Import.kind else self._come_or_go(receipt, seq)
+        except Exception as error:  # noqa: BLE001 - becomes the failure of the one who waits
+            self._committer.roll_back()
+            return Failure(self._committer.explain(error)), []
+
+    def _come_or_go(self, receipt: Receipt, seq: int) -> tuple[Any, list[Change]]:
+        write = receipt.write
+        outcome: Any = None
+        changes: list[Change] = []
+        self._file.begin()
+        if isinstance(write, Join):
+            self._committer.has_guests = True
+            outcome = (*self._people.join(write.node, write.at, write.at), seq, self._file.newest)
+        elif isinstance(write, Leave):
+            if write.name is not None:
+                self._people.leave(write.name, write.at)
+            changes = self._people.interrupt_gone(seq, write.at)
+        elif isinstance(write, Silence):
+            changes = self._people.interrupt_silent(write.name, write.at, seq)
+        self._file.commit()
+        return outcome, changes
+
+    def _take_in(self, receipt: Receipt, seq: int) -> tuple[Any, list[Change]]:
+        self._file.begin()
+        outcome, changes = take_in(self._file, getattr(receipt.write, "lines", ()), seq)
+        self._committer.finish([receipt], [outcome], changes)
+        return outcome, changes

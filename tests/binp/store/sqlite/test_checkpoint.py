@@ -1,0 +1,143 @@
+"""What is committed gets from the log into the file, and nobody who writes waits for that."""
+
+import asyncio
+import logging
+import sqlite3
+import time
+
+import pytest
+
+from binp.store import open_store
+from binp.store.contract import SetKeys
+from binp.store.sqlite import _checkpoint
+from binp.store.sqlite._checkpoint import pages_in_log
+
+PATIENCE = 60
+
+
+async def until(condition):
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def write(store, number, size=20_000):
+    return store.write(SetKeys(namespace="n", items=((f"k{number % 100}", "x" * size),), at=number))
+
+
+@pytest.fixture
+def log(path):
+    return path.with_name(path.name + "-wal")
+
+
+def test_the_pages_of_a_log_are_counted(path, log):
+    """N-06: each time it begins anew only what was written since counts, although it does not become shorter."""
+    assert pages_in_log(log) == 0
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("CREATE TABLE t (v)")
+    for round_ in range(3):
+        for number in range(50):
+            connection.execute("INSERT INTO t VALUES (randomblob(?))", (5000 * (number % (round_ + 1)),))
+            # a checkpoint that changes nothing knows it as well
+            if number % 10 == 0:
+                counted = pages_in_log(log)
+                assert counted == connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
+    size = log.stat().st_size
+    connection.execute("INSERT INTO t VALUES (1)")
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    connection.execute("INSERT INTO t VALUES (1)")
+    assert 0 < pages_in_log(log) < 5
+    assert log.stat().st_size == size
+    connection.close()
+
+
+async def test_what_is_committed_gets_into_the_file(store, path, log):
+    """The log is brought into the file when it has some pages, by nobody who writes, and is used again then."""
+    assert store._engine._writer.connection.execute("PRAGMA wal_autocheckpoint").fetchone()[0] > 10_000
+    small = path.stat().st_size
+    for number in range(400):
+        await write(store, number)
+    await until(lambda: path.stat().st_size > small + 1_000_000)
+    # whoever writes when all of it is in the file begins it anew
+    async with asyncio.timeout(PATIENCE):
+        before = after = 0
+        while after >= before:
+            before = after
+            await asyncio.gather(*(write(store, number) for number in range(300)))
+            await asyncio.sleep(0.2)
+            after = pages_in_log(log)
+
+
+async def test_a_log_that_is_always_written_to_does_not_grow_for_ever(store, log, monkeypatch):
+    """Where somebody always writes, the last pages are brought in between two commits, and it begins anew."""
+    monkeypatch.setattr(_checkpoint, "_PAGES", 50)
+    monkeypatch.setattr(_checkpoint, "_MANY", 200)
+    monkeypatch.setattr(_checkpoint, "_LOOK", 0.01)
+    is_enough = False
+    counts = []
+
+    async def crowd(first):
+        number = first
+        while not is_enough:
+            number += 1
+            await write(store, number)
+
+    tasks = [asyncio.create_task(crowd(100 * place)) for place in range(4)]
+
+    def begun_anew():
+        counts.append(pages_in_log(log))
+        return sum(after < before for before, after in zip(counts, counts[1:], strict=False)) >= 5
+
+    await until(begun_anew)
+    is_enough = True
+    await asyncio.gather(*tasks)
+
+
+async def test_a_reader_keeps_nobody_from_writing(store, path):
+    """What somebody reads of the log stays in it meanwhile, and whoever writes does not wait for them."""
+    await write(store, 0)
+    reader = sqlite3.connect(path, isolation_level=None)
+    reader.execute("BEGIN")
+    assert reader.execute("SELECT count(*) FROM kv").fetchone() == (1,)
+    for number in range(1, 600):
+        await write(store, number)
+    assert reader.execute("SELECT count(*) FROM kv").fetchone() == (1,)
+    reader.close()
+    await until(lambda: store._engine._writer._checkpoints._done >= 1000)
+
+
+async def test_a_file_that_takes_no_pages_is_told_once(store, monkeypatch, caplog):
+    """What cannot get into the file stays in the log, and is kept; it is said once why, and tried again."""
+    monkeypatch.setattr(_checkpoint, "_AGAIN", 0.01)
+    checkpoints = store._engine._writer._checkpoints
+    attempts = []
+
+    def fail():
+        attempts.append(time.monotonic())
+        if len(attempts) < 5:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints, "carry", fail)
+    with caplog.at_level(logging.WARNING, "binp.store"):
+        for number in range(400):
+            await write(store, number)
+        await until(lambda: len(attempts) >= 5)
+    told = [record.message for record in caplog.records if "write-ahead log" in record.message]
+    assert len(told) == 1
+    assert "No space left" in told[0]
+    assert await store.get_value("n", "k1")
+
+
+async def test_closing_does_not_wait_for_a_checkpoint(path, log):
+    """The store is closed while pages are brought in, with everything in the file and nothing beside it."""
+    for _ in range(10):
+        store = open_store(str(path))
+        await store.open()
+        await asyncio.gather(*(write(store, number) for number in range(300)))
+        await store.close()
+        assert not log.exists()
+    check = sqlite3.connect(path)
+    assert check.execute("SELECT count(*) FROM kv").fetchone() == (100,)
+    assert check.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    check.close()
