@@ -22,13 +22,15 @@ from binp.operations import (
     default_name,
     is_async,
     journal_of,
+    labels_of,
+    place,
     with_known_options,
 )
 from binp.runs import MASKED, RunHandle, RunLost, Threads, Trigger, call_function, current_run
 from binp.store.contract import State
 from buvar import di
 
-from ._policy import policy_of
+from ._policy import check_per, policy_of
 
 if TYPE_CHECKING:
     from ._models import ActionInfo
@@ -74,7 +76,7 @@ class Action:
         name: str | None = None,
         description: str | None = None,
         labels: Iterable[str] = (),
-        timeout: float | timedelta | None = None,
+        timeout: float | timedelta | str | None = None,
         retries: int = 0,
         retry_delay: float = 1.0,
         retry_backoff: float = 2.0,
@@ -97,7 +99,7 @@ class Action:
         name: str | None = None,
         description: str | None = None,
         labels: Iterable[str] = (),
-        timeout: float | timedelta | None = None,
+        timeout: float | timedelta | str | None = None,
         retries: int = 0,
         retry_delay: float = 1.0,
         retry_backoff: float = 2.0,
@@ -117,8 +119,8 @@ class Action:
             name: What it is listed as; the qualified name of the function by default. The latest of a name wins.
             description: What it says of itself; the docstring by default.
             labels: Labels of each of its runs.
-            timeout: Seconds that it may take. An async function is cancelled then; the end of one in a thread, which
-                cannot be stopped, is waited for. Either way its run has failed.
+            timeout: How long it may take: seconds, or as ``"90s"``, ``"1h30min"``. An async function is cancelled then;
+                the end of one in a thread, which cannot be stopped, is waited for. Either way its run has failed.
             retries: How often it is tried again when it failed. All attempts are one run; each failure is a record.
             retry_delay: Seconds before the second attempt, give or take a tenth.
             retry_backoff: How many times as long each further one waits.
@@ -143,8 +145,8 @@ class Action:
             UnknownOption: there is no such option.
         """
         policy = policy_of(
-            labels=tuple(labels),
-            timeout=timeout.total_seconds() if isinstance(timeout, timedelta) else timeout,
+            labels=labels_of(labels),
+            timeout=timeout,
             retry=Retry(limit=retries, delay=retry_delay, backoff=retry_backoff, max_delay=retry_max_delay),
             places=concurrency,
             per=(per,) if isinstance(per, str) else tuple(per),
@@ -162,6 +164,8 @@ class Action:
         self, function: Callable[..., Any], name: str | None, description: str | None, policy: Policy
     ) -> Callable[..., Any]:
         check_callable(function, "@binp.action")
+        if policy.concurrency is not None and policy.concurrency.per:
+            check_per(policy.concurrency.per, function, place(function))
         if policy.process:
             check_importable(function)
         operation = Operation(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 from binp.errors import BinpError
-from binp.operations import Concurrency, Policy, Retry, WhenFull
+from binp.operations import Concurrency, Policy, Retry, WhenFull, check_numbers
 from buvar.names import did_you_mean
 
-__all__ = ["policy_of"]
+__all__ = ["check_per", "policy_of"]
 
 #: seconds of the units that a time can be written in
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
@@ -22,7 +24,7 @@ _SPAN = re.compile(rf"(?:{_PART.pattern})+")
 def policy_of(
     *,
     labels: tuple[str, ...],
-    timeout: float | None,
+    timeout: float | timedelta | str | None,
     retry: Retry,
     places: int | None,
     per: tuple[str, ...],
@@ -37,8 +39,13 @@ def policy_of(
     Raises:
         BinpError: one of them makes no sense; the message says which, and what to write.
     """
-    if timeout is not None and not timeout > 0:
-        raise BinpError(f"timeout={timeout!r} is no time", fix="write seconds above 0, or leave it out")
+    check_numbers(
+        retries=retry.limit,
+        retry_delay=retry.delay,
+        retry_backoff=retry.backoff,
+        retry_max_delay=retry.max_delay,
+        concurrency=1 if places is None else places,
+    )
     if retry.limit < 0 or retry.delay < 0 or retry.backoff < 1 or retry.max_delay < 0:
         raise BinpError(
             f"retries={retry.limit}, retry_delay={retry.delay}, retry_backoff={retry.backoff} and "
@@ -48,31 +55,49 @@ def policy_of(
     _check_keep(keep)
     return Policy(
         labels=labels,
-        timeout=timeout,
+        timeout=_seconds("timeout", timeout, "is no time"),
         retry=retry if retry.limit else None,
         concurrency=_concurrency(places, per, when_full),
         confirm=confirm,
         keep=keep,
-        grace=_seconds(grace),
+        grace=_seconds("grace", grace, "does not say how long a shutdown waits"),
         process=process,
     )
 
 
-def _seconds(grace: object) -> float | None:
-    seconds: object = grace
-    if isinstance(grace, timedelta):
-        seconds = grace.total_seconds()
-    elif isinstance(grace, str) and (found := _SPAN.fullmatch(grace.replace(" ", ""))) and found.group():
+def _seconds(option: str, given: object, trouble: str) -> float | None:
+    seconds: object = given
+    if isinstance(given, timedelta):
+        seconds = given.total_seconds()
+    elif isinstance(given, str) and (found := _SPAN.fullmatch(given.replace(" ", ""))) and found.group():
         seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(found.group()))
     if seconds is None:
         return None
     is_time = isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 < seconds < math.inf
     if not is_time:
         raise BinpError(
-            f"grace={grace!r} does not say how long a shutdown waits",
-            fix='write seconds, as grace=600, or grace="3h", "90min", "1h30min", or a timedelta, or leave it out',
+            f"{option}={given!r} {trouble}",
+            fix=f'write seconds, as {option}=600, or {option}="3h", "90min", "1h30min", a timedelta, or leave it out',
         )
     return float(seconds)  # type: ignore[arg-type]  # looked at above
+
+
+def check_per(per: tuple[str, ...], function: Callable[..., Any], where: str) -> None:
+    """Look whether *function* has the parameters of which ``per`` is to count the values.
+
+    Raises:
+        BinpError: it has not.
+    """
+    try:
+        known = list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        # what has no signature says nothing of its parameters
+        return
+    for name in per:
+        if name not in known:
+            near = did_you_mean(name, known)
+            fix = f"did you mean {near!r}?" if near else f"known: {', '.join(known) or 'none'}"
+            raise BinpError(f"per={name!r} is no parameter of the function", where=where, fix=fix)
 
 
 def _check_keep(keep: object) -> None:

@@ -49,13 +49,26 @@ def _handler(make: Callable[[Any], Problem]) -> Callable[[Request, Exception], A
 
 
 def _refused(error: HTTPException) -> Problem:
-    return Problem(status=error.status_code, code="refused", detail=str(error.detail))
+    # what nobody here has said: no route fits
+    fixes = {
+        "Not Found": "there is no such route: GET /internal/docs shows all of them",
+        "Method Not Allowed": f"use {(error.headers or {}).get('Allow', 'another method')}",
+    }
+    return Problem(status=error.status_code, code="refused", detail=str(error.detail), fix=fixes.get(str(error.detail)))
 
 
 def _invalid_request(error: RequestValidationError) -> Problem:
-    problems = [{"loc": list(one["loc"]), "msg": one["msg"], "type": one["type"]} for one in error.errors()]
+    found = error.errors()
+    problems = [{"loc": list(one["loc"]), "msg": one["msg"], "type": one["type"]} for one in found]
     text = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in problems)
-    return Problem(status=422, code="invalid-request", detail=text, extra={"errors": problems})
+    fix = None
+    if found and found[0]["type"] == "json_invalid":
+        place, why = found[0]["loc"][-1], found[0].get("ctx", {}).get("error", "it ends too early")
+        text = f"the body is no JSON: {why} at character {place}"
+    elif isinstance(error.body, bytes | str):
+        # FastAPI reads no JSON from what does not say that it is some
+        fix = "send JSON, with the header Content-Type: application/json"
+    return Problem(status=422, code="invalid-request", detail=text, fix=fix, extra={"errors": problems})
 
 
 def _invalid_arguments(error: InvalidArguments) -> Problem:

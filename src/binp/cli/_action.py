@@ -22,7 +22,21 @@ if TYPE_CHECKING:
 LOST = 3
 
 
-@click.group(short_help="List actions, and run one.")
+class _Actions(click.Group):
+    """Commands beside which somebody may write the name of an action."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Find the command; where there is none, say how an action is run."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            text = error.format_message()
+            if "Did you mean" in text:
+                raise
+            raise click.UsageError(f"{text} To run an action of this name: binp action invoke {args[0]}", ctx) from None
+
+
+@click.group(cls=_Actions, short_help="List actions, and run one.")
 def action() -> None:
     """List the actions of the running server, and run one."""
 

@@ -6,8 +6,8 @@ from ._base import JOURNALED, base_of, journal_of
 from ._form import BoundCall, Form, FormError, InvalidArguments
 from ._given import encode_given
 from ._json import CUT_KEY, REPR_KEY, as_json, as_text, cut_json, shorten
-from ._operation import Operation, check_callable, check_importable, default_description, default_name, is_async
-from ._options import UnknownOption, with_known_options
+from ._operation import Operation, check_callable, check_importable, default_description, default_name, is_async, place
+from ._options import UnknownOption, check_numbers, labels_of, with_known_options
 from ._policy import Concurrency, Policy, Retry, WhenFull
 from ._registry import Operations, UnknownOperation
 from ._secrets import mentions_secret
@@ -33,13 +33,16 @@ __all__ = [
     "base_of",
     "check_callable",
     "check_importable",
+    "check_numbers",
     "cut_json",
     "default_description",
     "default_name",
     "encode_given",
     "is_async",
     "journal_of",
+    "labels_of",
     "mentions_secret",
+    "place",
     "shorten",
     "with_known_options",
 ]

@@ -1,17 +1,17 @@
-"""Refuse an option of a decorator that there is none of, and say which one was meant."""
+"""Refuse options of decorators that there are none of, or that are of another type, and say what was meant."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar, cast
 
 from binp.errors import BinpError
 from buvar.names import did_you_mean
 
-__all__ = ["UnknownOption", "with_known_options"]
+__all__ = ["UnknownOption", "check_numbers", "labels_of", "with_known_options"]
 
 Call = TypeVar("Call", bound=Callable[..., Any])
 
@@ -56,3 +56,29 @@ def with_known_options(decorator: str) -> Callable[[Call], Call]:
         return cast("Call", checked)
 
     return decorate
+
+
+def check_numbers(**options: object) -> None:
+    """Refuse what is to be a number, and is something else.
+
+    Raises:
+        BinpError: one is.
+    """
+    for option, value in options.items():
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            is_quoted = isinstance(value, str) and value.replace(".", "", 1).isdecimal()
+            fix = f"write {option}={value}" if is_quoted else "write a number"
+            raise BinpError(f"{option}={value!r} is no number", fix=fix)
+
+
+def labels_of(given: Iterable[str]) -> tuple[str, ...]:
+    """The labels that ``labels=`` says; one alone may be written as it is.
+
+    Raises:
+        BinpError: one is no text.
+    """
+    labels = (given,) if isinstance(given, str) else tuple(given)
+    for label in labels:
+        if not isinstance(label, str):
+            raise BinpError(f"the label {label!r} is no text", fix=f"write it in quotes: {str(label)!r}")
+    return labels

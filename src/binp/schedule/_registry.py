@@ -19,6 +19,7 @@ from binp.operations import (
     check_callable,
     default_description,
     default_name,
+    labels_of,
     with_known_options,
 )
 from binp.runs import RunHandle, Trigger, current_run, now
@@ -114,6 +115,8 @@ class Schedule:
             BinpError: it is no function, or a generator function.
         """
         timing = _timing(expression, every, at, tz)
+        _check_time("grace", grace)
+        _check_time("jitter", jitter)
         if grace < timedelta() or jitter < timedelta():
             raise BadSchedule("grace and jitter are times of zero or more", fix="write timedelta(minutes=5)")
         on_missed, on_overlap = _choice(Missed, "missed", missed), _choice(Overlap, "overlap", overlap)
@@ -125,7 +128,7 @@ class Schedule:
                 name=name or self._free_name(function),
                 function=function,
                 description=default_description(function) if description is None else description,
-                policy=Policy(labels=tuple(labels)),
+                policy=Policy(labels=labels_of(labels)),
             )
             entry = Entry(
                 name=own.name,
@@ -317,10 +320,27 @@ def _timing(expression: str | None, every: timedelta | None, at: datetime | None
             fix="give an expression ('30 2 * * *'), or every=timedelta(...), or at=datetime(...)",
         )
     if expression is not None:
+        if not isinstance(expression, str):
+            raise BadSchedule(
+                f"@binp.schedule got {expression!r} instead of a timing",
+                fix="write @binp.schedule('30 2 * * *'), or @binp.schedule(every=timedelta(minutes=5))",
+            )
         return Cron(expression, tz or "UTC")
     if tz is not None:
         raise BadSchedule("tz is for an expression: an interval and a moment need none", fix="leave out tz")
-    return Every(every) if every is not None else At(at or datetime.now(UTC))
+    if every is not None:
+        _check_time("every", every)
+        return Every(every)
+    if not isinstance(at, datetime):
+        raise BadSchedule(f"at={at!r} is no moment", fix="write at=datetime(2030, 1, 31, 12, 0, tzinfo=UTC)")
+    return At(at)
+
+
+def _check_time(option: str, value: object) -> None:
+    if not isinstance(value, timedelta):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        fix = f"write {option}=timedelta({f'seconds={value:g}' if is_number else 'minutes=5'})"
+        raise BadSchedule(f"{option}={value!r} is no timedelta", fix=fix)
 
 
 def _choice(kind: type[Choice], option: str, text: str) -> Choice:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar, overload
 
 from binp.errors import BinpError
-from binp.operations import is_async, with_known_options
+from binp.operations import Operation, check_numbers, is_async, with_known_options
 
 from ._policy import Check, Policy, restart_of
 
-__all__ = ["Defining"]
+__all__ = ["Defining", "check_needs"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -106,6 +106,16 @@ class Defining(abc.ABC):
                 itself.
             UnknownOption: there is no such option.
         """
+        check_numbers(
+            restart_delay=restart_delay,
+            max_delay=max_delay,
+            max_restarts=max_restarts,
+            window=window,
+            stop_timeout=stop_timeout,
+            start_timeout=start_timeout,
+            health_every=health_every,
+            health_failures=health_failures,
+        )
         policy = Policy(
             autostart=autostart,
             restart=restart_of(restart),
@@ -128,17 +138,42 @@ class Defining(abc.ABC):
         return self._add(function, name, description, policy)
 
 
+def check_needs(operation: Operation) -> None:
+    """Look whether a service gets all that its function needs.
+
+    Raises:
+        BinpError: a parameter is neither injected, nor has a default.
+        FormError: the annotations cannot be read.
+    """
+    needed = [name for name in _needed(operation.function) if name not in operation.form.injected]
+    if needed:
+        raise BinpError(
+            f"service {operation.name!r} is called without {', '.join(needed)}",
+            where=operation.where,
+            fix=f"write {needed[0]}: Inject[...] for a dependency, or give it a default",
+        )
+
+
+def _needed(function: Callable[..., Any]) -> list[str]:
+    """Names of the parameters that have to be given."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        # what has no signature says nothing of its parameters
+        return []
+    return [
+        parameter.name
+        for parameter in parameters
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    ]
+
+
 def _check_of(health: Any) -> Check:
     fix = "write `async def healthy() -> bool: ...`"
     if not callable(health) or not is_async(health):
         raise BinpError(f"health={health!r} is no async function", fix=fix)
-    needed = [
-        parameter.name
-        for parameter in inspect.signature(health).parameters.values()
-        if parameter.default is parameter.empty
-        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-    ]
-    if needed:
+    if needed := _needed(health):
         raise BinpError(f"the check of health= is called without {', '.join(needed)}", fix=fix)
     check: Check = health
     return check

@@ -14,7 +14,7 @@ from binp.operations import Operation, Operations, check_callable, default_descr
 from binp.runs import now
 from binp.store.contract import Change, Role, ServiceRow, SetDesired, SetObserved, StoreError, Write
 
-from ._define import Defining
+from ._define import Defining, check_needs
 from ._life import begin_life
 from ._order import check_circle, check_known, in_order
 from ._policy import Policy, Restart
@@ -213,8 +213,10 @@ class Service(Defining):
         """Look whether all can be started that is to be.
 
         Raises:
-            BinpError: a service comes after something that is no service.
+            BinpError: a service comes after something that is no service, or its function needs what nobody gives it.
         """
+        for supervisor in self._supervisors.values():
+            check_needs(supervisor.operation)
         check_known(self._supervisors, self._after())
 
     def lead(self) -> None:

@@ -439,6 +439,12 @@ async def test_what_a_killed_process_queued_is_executed_by_another(tmp_path):
     ("options", "text"),
     [
         ({"timeout": 0}, "timeout=0 is no time"),
+        ({"timeout": "soon"}, "timeout='soon' is no time\n  fix:   write seconds, as timeout=600, or timeout=\"3h\""),
+        ({"retries": "3"}, "retries='3' is no number\n  fix:   write retries=3"),
+        ({"retry_delay": None}, "retry_delay=None is no number\n  fix:   write a number"),
+        ({"concurrency": "1"}, "concurrency='1' is no number\n  fix:   write concurrency=1"),
+        ({"concurrency": True}, "concurrency=True is no number"),
+        ({"labels": [7]}, "the label 7 is no text\n  fix:   write it in quotes: '7'"),
         ({"retries": -1}, "cannot be obeyed"),
         ({"retry_backoff": 0.5, "retries": 1}, "cannot be obeyed"),
         ({"concurrency": 0}, "lets nothing run"),
@@ -458,6 +464,28 @@ def test_options_that_make_no_sense_are_refused(options, text):
     with pytest.raises(BinpError) as caught:
         BINP().action(**options)
     assert text in str(caught.value)
+
+
+def test_per_names_parameters(binp):
+    """A parameter of which the values are to be counted has to be there; what was meant is told."""
+    with pytest.raises(BinpError) as caught:
+
+        @binp.action(concurrency=1, per=("room", "hous"))
+        def work(room: str, house: str) -> None: ...
+
+    where, fix = "test_policies.py:", "  fix:   did you mean 'house'?"
+    what, place, told = str(caught.value).splitlines()
+    assert (what, where in place, told) == ("per='hous' is no parameter of the function", True, fix)
+
+
+def test_one_label_may_be_written_alone(binp):
+    """A text is one label, and not one for each of its letters; a timeout may be written like a grace."""
+
+    @binp.action(labels="nightly", timeout="1min 30s")
+    def work() -> None: ...
+
+    policy = binp.action.find(work).policy
+    assert (policy.labels, policy.timeout) == (("nightly",), 90.0)
 
 
 @pytest.mark.parametrize(

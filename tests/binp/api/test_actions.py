@@ -169,6 +169,18 @@ async def test_body_that_is_no_object(served: Any, actions: Any, body: bytes) ->
     assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
 
 
+@pytest.mark.parametrize("path", ["action/double", "actions/double/runs"])
+async def test_what_is_wrong_with_a_body(served: Any, actions: Any, path: str) -> None:
+    """API-02: broken JSON is told with the place; JSON that does not say that it is some with the header that does."""
+    broken = await served.http.post(
+        f"/internal/{path}", content=b'{"x": 2', headers={"content-type": "application/json"}
+    )
+    form = await served.http.post(f"/internal/{path}", content=b'{"x": 2}', headers={"content-type": "text/plain"})
+
+    assert broken.json()["detail"] == "the body is no JSON: Expecting ',' delimiter at character 7"
+    assert (form.status_code, form.json()["fix"]) == (422, "send JSON, with the header Content-Type: application/json")
+
+
 async def test_rejected_secret_is_not_echoed(served: Any, actions: Any) -> None:
     """API-02: what was sent for a secret comes back in no answer."""
     answer = await served.http.post("/internal/action/secret", json={"password": "hunter2", "count": "hunter2"})

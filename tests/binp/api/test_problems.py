@@ -16,6 +16,8 @@ async def test_no_such_route(served: Any) -> None:
     method = await served.http.delete("/internal/actions/")
 
     assert (missing.status_code, missing.json()["detail"]) == (404, "Not Found")
+    assert missing.json()["fix"] == "there is no such route: GET /internal/docs shows all of them"
+    assert method.json()["fix"] == "use GET"
     assert (method.status_code, method.json()["title"]) == (405, "Method Not Allowed")
     assert method.headers["content-type"] == "application/problem+json"
     assert "GET" in method.headers["allow"]

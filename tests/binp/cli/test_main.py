@@ -65,6 +65,8 @@ def test_the_version() -> None:
     ("arguments", "text"),
     [
         (["runn"], "No such command 'runn'. Did you mean 'run'?"),
+        (["action", "heat"], "No such command 'heat'. To run an action of this name: binp action invoke heat"),
+        (["action", "lits"], "No such command 'lits'. Did you mean 'list'?"),
         (["journal", "lost"], "No such command 'lost'. Did you mean 'list'?"),
         (["run", "ops.py", "--confg", "x"], "No such option '--confg'. Did you mean '--config'?"),
         (["run", "ops.py", "--port", "70000"], "Invalid value for '--port': 70000 is not in the range 0<=x<=65535."),

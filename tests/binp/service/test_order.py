@@ -147,6 +147,22 @@ def test_a_circle_is_refused_where_it_is_closed():
         define(service, "d", after="d")
 
 
+async def test_what_a_service_needs_is_given(db):
+    """A service whose function needs what nobody gives it is refused before one is started, and not again and again."""
+    binp = BINP(db=db)
+    define(binp.service, "fine")
+
+    @binp.service(name="reader")
+    async def reader(host: str, port: int = 80) -> None: ...
+
+    with pytest.raises(BinpError, match="service 'reader' is called without host") as caught:
+        async with served(binp):
+            raise AssertionError
+    assert caught.value.fix == "write host: Inject[...] for a dependency, or give it a default"
+    assert "test_order.py:" in caught.value.where
+    assert states(binp.service) == {"fine": "stopped", "reader": "stopped"}
+
+
 async def test_a_name_of_nobody_is_refused(db):
     """What comes after no service is refused when services are started, before one of them is."""
     binp = BINP(db=db)
