@@ -16,20 +16,22 @@ import orjson
 
 from binp.store.contract import Health, StoreError
 
+from ._contact import Contact
 from ._delivery import Delivery
 from ._nodes import BEAT, Node
 from ._outbox import Outbox
 from ._receipt import Awaited, Failure, Receipt
+from ._retry import Retries
 from ._wire import (
-    HEAD,
     decode_changes,
     decode_failure,
     decode_outcome,
+    decode_welcome,
     encode_node,
     encode_write,
     frame,
     health_of,
-    size_of,
+    receive,
 )
 
 __all__ = ["Client", "Gone", "Succession"]
@@ -51,7 +53,15 @@ _LAST_TRY = 10.0
 
 
 class Gone(Exception):
-    """The owner cannot be reached."""
+    """The owner cannot be reached.
+
+    Attributes:
+        nonsense: What came of that which it said, if it made no sense.
+    """
+
+    def __init__(self, reason: str, nonsense: Exception | None = None) -> None:
+        super().__init__(reason)
+        self.nonsense = nonsense
 
 
 class Succession(Protocol):
@@ -96,6 +106,10 @@ class Client:
         self._number = 0 if before is None else before.sent
         self._heard = self._number
         self._is_lost = False
+        self._contact = Contact()
+        #: nothing can be written, and that was said
+        self._is_told = False
+        self._owners_health = Health()
         self._receiver: threading.Thread | None = None
         self._thread = threading.Thread(target=self._run, name="binp-store-send", daemon=True)
 
@@ -146,6 +160,8 @@ class Client:
             self._give_up(error)
 
     def _step(self) -> bool:
+        if self._is_told and not self._is_lost and self._contact.is_lasting:
+            self._forgive()
         batch = self._outbox.take(_BATCH, BEAT)
         if batch is not None:
             self._send(batch)
@@ -201,6 +217,8 @@ class Client:
                     self._landing.wait_for(lambda: not self._flight or self._is_lost, _LAST_TRY)
                 if not self._flight:
                     return False
+            if self._contact.is_strained and self._contact.alone_for > _LAST_TRY:
+                raise StoreError("the owner of the store makes nothing of this process: the last writes may be lost")
             if self._regain(time.monotonic() + _LAST_TRY):
                 return True
 
@@ -217,20 +235,26 @@ class Client:
             made.settimeout(_WELCOME)
             made.connect(place)
             made.sendall(frame(orjson.dumps({"hello": encode_node(self._node)})))
-            answer = _receive(made)
+            welcome = decode_welcome(receive(made))
             made.settimeout(None)
+            self._land_known(welcome.numbered, welcome.refused)
         except OSError as error:
             made.close()
             raise Gone(str(error)) from error
-        if answer is None or "welcome" not in answer:
+        except Exception as error:
+            # what another version says: whatever it is, the next owner may be another one
             made.close()
-            raise Gone("the owner did not let this process in")
-        welcome = answer["welcome"]
+            raise Gone(str(error), error) from error
+        except BaseException:
+            made.close()
+            raise
         self._socket = made
         self._is_lost = False
-        self._land_known(welcome["numbered"], welcome["refused"])
-        self._succession.follow(welcome["feed"], welcome["slot"], welcome["newest"])
-        self._take_health(health_of(welcome["health"]))
+        self._contact.met()
+        self._succession.follow(welcome.feed, welcome.slot, welcome.newest)
+        self._owners_health = welcome.health
+        if not self._is_told:
+            self._take_health(welcome.health)
         again = [encode_write(receipt.number, receipt.write) for receipt in self._flight]
         self._receiver = threading.Thread(target=self._receive, args=(made,), name="binp-store-receive", daemon=True)
         self._receiver.start()
@@ -249,42 +273,65 @@ class Client:
     def _regain(self, deadline: float | None = None) -> bool:
         """Find another owner, or become it: True."""
         self._disconnect()
-        began = time.monotonic()
-        told = False
+        not_before = time.monotonic() + self._contact.lost()
+        failing = Retries("the role of the owner is free, and cannot be taken", first=0.1, most=5.0)
         while True:
+            pause = 0.0
             try:
                 if self._succession.take_over():
                     return True
-            except StoreError:
-                _logger.exception("the role of the owner is free, and cannot be taken")
-                time.sleep(0.5)
-            place = self._succession.owner_socket()
+            except StoreError as error:
+                failing.complain(error)
+                pause = failing.failed()
+            place = None if time.monotonic() < not_before else self._succession.owner_socket()
             if place is not None:
-                with contextlib.suppress(Gone):
+                try:
                     self._connect(place)
+                except Gone as gone:
+                    if gone.nonsense is not None:
+                        not_before = time.monotonic() + self._contact.refused(gone.nonsense)
+                else:
                     return False
-            if not told and time.monotonic() - began > _LAST_TRY:
-                told = True
-                reason = "the process that owns the database has gone, and no other is found"
-                _logger.error("the store takes no writes: %s", reason)
-                fix = "start a process that takes its place; this one takes it as soon as it can"
-                self._take_health(Health(reason=reason, fix=fix, since=time.time_ns() // 1000))
+            if not self._is_told and self._contact.alone_for > _LAST_TRY:
+                self._tell()
+            if deadline is None and self._outbox.is_closed:
+                deadline = time.monotonic() + _LAST_TRY
             if deadline is not None and time.monotonic() > deadline:
                 raise StoreError("the owner of the store has gone: the last writes may be lost")
             # not all at the same moment
-            time.sleep(random.uniform(0.01, 0.05))  # noqa: S311 - spreads attempts, protects nothing
+            time.sleep(pause + random.uniform(0.01, 0.05))  # noqa: S311 - spreads attempts, protects nothing
+
+    def _tell(self) -> None:
+        """Say that writes wait, and what for."""
+        self._is_told = True
+        health = self._contact.health()
+        _logger.error("the store takes no writes: %s", health.reason)
+        self._take_health(health)
+
+    def _forgive(self) -> None:
+        """There is an owner, and it has a mind to go on with this process: what it says of the database is true."""
+        self._is_told = False
+        self._take_health(self._owners_health)
 
     def _receive(self, connection: socket.socket) -> None:
         try:
-            while (message := _receive(connection)) is not None:
+            while (message := receive(connection)) is not None:
                 if "health" in message:
-                    self._take_health(health_of(message["health"]))
+                    self._owners_health = health_of(message["health"])
+                    if not self._is_told:
+                        self._take_health(self._owners_health)
                 else:
                     self._land(message)
-        except (OSError, ValueError):
+                self._contact.heard()
+                if self._is_told:
+                    self._forgive()
+        except OSError:
             # the end of the connection, whatever it is called
             pass
-        self._lose()
+        except Exception as error:  # noqa: BLE001 - logged; nobody who waits is left to a thread that is gone
+            self._contact.erred(error)
+        finally:
+            self._lose()
 
     def _take_health(self, health: Health) -> None:
         if health != self._delivery.health:
@@ -297,40 +344,45 @@ class Client:
         self._outbox.interrupt()
 
     def _land(self, message: dict[str, Any]) -> None:
+        changes = decode_changes(message["changes"])
         awaited: list[Awaited] = []
-        with self._landing:
-            for number, value, failure in message["results"]:
-                receipt = self._flight.popleft()
-                self._characters -= receipt.size
-                if receipt.number != number:
-                    raise ValueError(f"expected the result of write {receipt.number}, got that of {number}")
-                self._heard = number
-                outcome = decode_outcome(receipt.write, value)
-                awaited += receipt.settle(outcome if failure is None else Failure(decode_failure(failure)))
-            if message["results"]:
-                self._landing.notify_all()
-            is_done = not self._flight
+        try:
+            with self._landing:
+                for number, value, failure in message["results"]:
+                    if not self._flight or self._flight[0].number != number:
+                        raise ValueError(f"this is the result of write {number!r}, which is not the one that is due")
+                    awaited += self._settle_first(failure, value)
+                if message["results"]:
+                    self._landing.notify_all()
+                is_done = not self._flight
+        except BaseException:
+            # those that are settled have left the flight: nobody else would tell them
+            self._delivery.post(awaited, ())
+            raise
         if is_done:
             self._delivery.mark(0.0)
-        self._delivery.post(awaited, decode_changes(message["changes"]))
+        self._delivery.post(awaited, changes)
 
-    def _land_known(self, numbered: int, refused: list[list[Any]]) -> None:
+    def _land_known(self, numbered: int, refused: Sequence[Sequence[Any]]) -> None:
         """Settle what an owner committed and could not tell."""
         not_true = {number: (failure, outcome) for number, failure, outcome in refused}
         awaited: list[Awaited] = []
-        with self._landing:
-            while self._flight and self._flight[0].number <= numbered:
-                receipt = self._flight.popleft()
-                self._characters -= receipt.size
-                self._heard = receipt.number
-                if receipt.number in not_true:
-                    failure, value = not_true[receipt.number]
-                    outcome = decode_outcome(receipt.write, value)
-                    awaited += receipt.settle(outcome if failure is None else Failure(decode_failure(failure)))
-                else:
-                    awaited += receipt.settle(True)
-            self._landing.notify_all()
-        self._delivery.post(awaited, ())
+        try:
+            with self._landing:
+                while self._flight and self._flight[0].number <= numbered:
+                    awaited += self._settle_first(*not_true.get(self._flight[0].number, (None, True)))
+                self._landing.notify_all()
+        finally:
+            self._delivery.post(awaited, ())
+
+    def _settle_first(self, failure: Any, value: Any) -> Sequence[Awaited]:
+        """Settle the first write in flight, which leaves it: not before it is known what is said of it."""
+        receipt = self._flight[0]
+        outcome = decode_outcome(receipt.write, value) if failure is None else Failure(decode_failure(failure))
+        self._flight.popleft()
+        self._characters -= receipt.size
+        self._heard = receipt.number
+        return receipt.settle(outcome)
 
     def _give_up(self, error: Exception) -> None:
         self._disconnect()
@@ -345,20 +397,3 @@ class Client:
         for receipt in left:
             awaited += receipt.settle(failure)
         self._delivery.post(awaited, ())
-
-
-def _receive(connection: socket.socket) -> Any:
-    """The next message, None at the end."""
-    head = _exactly(connection, HEAD.size)
-    content = None if head is None else _exactly(connection, size_of(head))
-    return None if content is None else orjson.loads(content)
-
-
-def _exactly(connection: socket.socket, size: int) -> bytes | None:
-    content = bytearray()
-    while len(content) < size:
-        part = connection.recv(min(size - len(content), 1 << 20))
-        if not part:
-            return None
-        content += part
-    return bytes(content)

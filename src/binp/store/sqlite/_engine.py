@@ -21,6 +21,7 @@ from ._nodes import Node
 from ._outbox import Outbox
 from ._owner import HeirLock, OwnerLock, owned_error
 from ._receipt import Awaited
+from ._retry import Retries
 from ._server import Server
 from ._writer import Writer
 
@@ -36,6 +37,9 @@ _SIBLING = 60.0
 
 #: seconds between two looks for somebody who waits to be the owner
 _LOOK = 0.1
+
+#: the same when handing the role over fails again and again
+_LONGEST_LOOK = 10.0
 
 #: seconds for which a process that has let go of the role leaves it to others of its group
 _WAY = 0.3
@@ -93,6 +97,7 @@ class Engine:
         #: nothing changes any more, and nothing is waited for
         self._is_ending = threading.Event()
         self._looking: threading.Thread | None = None
+        self._joining = Retries("the owner of the database says what makes no sense", first=_LOOK, most=_LOOK)
 
     @property
     def commits(self) -> int:
@@ -194,6 +199,8 @@ class Engine:
                 self._writer.join()
             if self._server is not None:
                 self._server.stop()
+            if self._writer is not None and self.role is Role.OWNER:
+                HeirLock(self._path).tidy()
             self._lock.release()
 
     def forked(self) -> None:
@@ -250,7 +257,9 @@ class Engine:
         client = Client(self._node, self._outbox, self._delivery, self)
         try:
             client.start(place)
-        except Gone:
+        except Gone as gone:
+            if gone.nonsense is not None:
+                self._joining.complain(gone.nonsense)
             return False
         self.role = Role.CLIENT
         self._client = client
@@ -296,16 +305,22 @@ class Engine:
     def _look_for_heirs(self) -> None:
         """Step down whenever somebody waits for the role, and once for the others of this group."""
         heir = HeirLock(self._path)
+        failing = Retries("the role of the owner could not be handed over", first=_LOOK, most=_LONGEST_LOOK)
         is_first = True
-        while not self._is_ending.is_set():
+        pause = 0.0
+        while not self._is_ending.wait(pause):
+            pause = _LOOK
             server = self._server
-            if self.role is Role.OWNER and (heir.is_held() or (is_first and server is not None and server.has_guests)):
-                try:
+            try:
+                if self.role is Role.OWNER and (
+                    heir.is_held() or (is_first and server is not None and server.has_guests)
+                ):
                     self._step_down()
-                except Exception:
-                    _logger.exception("the role of the owner could not be handed over")
-            is_first = False
-            self._is_ending.wait(_LOOK)
+                failing.succeeded()
+                is_first = False
+            except Exception as error:  # noqa: BLE001 - logged; who waits for the role is not to wait for ever
+                failing.complain(error)
+                pause = failing.failed()
 
     def _step_down(self) -> None:
         """From the owner to a client of whoever is the owner next."""
@@ -322,8 +337,11 @@ class Engine:
             self._gives_way_until = time.monotonic() + _WAY
             self._client = Client(self._node, self._outbox, self._delivery, self, self._client)
             self.role = Role.CLIENT
-            self._lock.release()
-            self._client.seek()
+            try:
+                self._lock.release()
+            finally:
+                # whatever becomes of the lock: somebody has to take what is queued
+                self._client.seek()
 
     def _post(self, awaited: Sequence[Awaited], changes: Sequence[Change]) -> None:
         if self._delivery is not None:

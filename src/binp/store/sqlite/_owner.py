@@ -146,9 +146,15 @@ class OwnerLock:
     def release(self) -> None:
         """Let go of it. Idempotent."""
         if self._file is not None:
-            # removed while it is still held, so that nobody who takes it finds an old note
-            self._path.unlink(missing_ok=True)
-            self.abandon()
+            try:
+                # removed while it is still held, so that nobody who takes it finds an old note
+                self._path.unlink(missing_ok=True)
+            except OSError:
+                # no more can be done than to say nothing in it; kept, it would keep everybody from the database
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._file, 0)
+            finally:
+                self.abandon()
 
     def abandon(self) -> None:
         """Close the file and nothing more: in a forked child, where the lock is the parent's."""
@@ -173,14 +179,28 @@ class HeirLock(OwnerLock):
         return self._file is not None or self.take()
 
     def is_held(self) -> bool:
-        """Whether another process holds it."""
-        if not self._path.exists():
+        """Whether another process holds it. It is not taken in order to look, so that those who look see no other."""
+        import fcntl
+
+        try:
+            file = os.open(self._path, os.O_RDONLY)
+        except OSError:
+            # there is none, or none of this user's
             return False
-        if not self.take():
+        try:
+            # shared by all who look; who wants to hold it at this very moment is turned away, and tries again
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
             return True
-        # left behind by one that died, or made this moment by one who tries again
-        self.release()
+        finally:
+            os.close(file)
         return False
+
+    def tidy(self) -> None:
+        """Take away what one who died has left behind, unless somebody holds it. Never raises."""
+        with contextlib.suppress(OSError, StoreError):
+            if self._path.exists() and self.take():
+                self.release()
 
 
 def owned_error(path: Path, owner: dict[str, Any]) -> StoreOwned:

@@ -263,14 +263,15 @@ class Server:
             self._look_now()
             for seconds in (0.2, 1.0):
                 self._loop.call_later(seconds, self._look_now)
-        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
-            _logger.exception("a process that writes through this one said something that makes no sense")
         except StoreClosed:
             # the results of what it wrote before are still sent to it
             return
         except asyncio.CancelledError:
             # this process ends; Python 3.11 reports a handler that stays cancelled as an error of the server
             return
+        except Exception:
+            # whatever it was: it is cut off, comes again, and sends again what was not committed
+            _logger.exception("a process that writes through this one said something that makes no sense")
         finally:
             self._tasks.discard(task)
         self._sessions = tuple(other for other in self._sessions if other is not session)

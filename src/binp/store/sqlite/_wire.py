@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import struct
 from collections.abc import Iterable
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import orjson
@@ -17,9 +18,11 @@ from ._text import clean
 
 __all__ = [
     "HEAD",
+    "Welcome",
     "decode_changes",
     "decode_failure",
     "decode_outcome",
+    "decode_welcome",
     "decode_write",
     "encode_change",
     "encode_failure",
@@ -29,6 +32,7 @@ __all__ = [
     "frame",
     "health_of",
     "node_of",
+    "receive",
     "size_of",
 ]
 
@@ -68,6 +72,18 @@ def size_of(head: bytes) -> int:
     """How long the frame behind *head* is."""
     (size,) = HEAD.unpack(head)
     return int(size)
+
+
+def receive(connection: socket.socket) -> Any:
+    """The next message; None at the end, also where that comes in the middle of one. Blocks.
+
+    Raises:
+        OSError: the connection broke, or its timeout is over.
+        ValueError: it is no JSON.
+    """
+    head = _exactly(connection, HEAD.size)
+    content = None if head is None else _exactly(connection, size_of(head))
+    return None if content is None else orjson.loads(content)
 
 
 def encode_write(number: int, write: Write) -> bytes:
@@ -138,6 +154,46 @@ def node_of(content: dict[str, Any]) -> Node:
     return Node(**content)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Welcome:
+    """What the owner says to a process that it lets in."""
+
+    #: identity of the changes
+    feed: str
+    #: this process's place in what makes ids
+    slot: int
+    #: number of the last write of this process that was committed
+    numbered: int
+    #: [number, failure, outcome] of those up to there that were not acknowledged with True
+    refused: list[tuple[int, Any, Any]]
+    #: the newest run
+    newest: int
+    health: Health
+
+
+def decode_welcome(content: Any) -> Welcome:
+    """What *content* says to a process that is let in.
+
+    Raises:
+        ConnectionError: it is not let in, or the owner went away.
+        ValueError: it makes no sense, whatever it is.
+    """
+    if content is None or (isinstance(content, dict) and "error" in content):
+        raise ConnectionError("the owner did not let this process in")
+    try:
+        welcome = content["welcome"]
+        return Welcome(
+            feed=str(welcome["feed"]),
+            slot=int(welcome["slot"]),
+            numbered=int(welcome["numbered"]),
+            refused=[(int(number), failure, outcome) for number, failure, outcome in welcome["refused"]],
+            newest=int(welcome["newest"]),
+            health=health_of(welcome["health"]),
+        )
+    except (LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"this is no welcome: {content!r:.200}") from error
+
+
 def encode_change(change: Change) -> list[Any]:
     """A change."""
     return [change.seq, change.topic, change.id, change.rev, change.journal]
@@ -146,6 +202,16 @@ def encode_change(change: Change) -> list[Any]:
 def decode_changes(rows: Iterable[list[Any]]) -> tuple[Change, ...]:
     """The changes that *rows* tell of."""
     return tuple(Change(*row) for row in rows)
+
+
+def _exactly(connection: socket.socket, size: int) -> bytes | None:
+    content = bytearray()
+    while len(content) < size:
+        part = connection.recv(min(size - len(content), 1 << 20))
+        if not part:
+            return None
+        content += part
+    return bytes(content)
 
 
 def _cleaned(write: Any) -> Write:

@@ -1,12 +1,15 @@
 """The owner leaves the database to whoever comes, and goes on to write."""
 
 import asyncio
+import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from binp.store import open_store
 from binp.store.contract import Once, Role, SetKeys, State, StoreClosed, StoreOwned
+from binp.store.sqlite._engine import Engine
 from binp.store.sqlite._owner import HeirLock
 
 
@@ -211,4 +214,88 @@ async def test_a_lock_that_was_left_behind_says_nothing(path, store):
     place.touch()
 
     assert not HeirLock(path).is_held()
+    await store.close()
     assert not place.exists()
+
+
+async def test_looking_takes_nothing(path):
+    """Who looks sees no other who looks, and whoever waits for the role holds its lock for as long as it wants to."""
+    heir = HeirLock(path)
+    path.with_name("data.db.heir").touch()
+    is_over = threading.Event()
+    #: odd while somebody wants to hold it
+    turns = [0]
+    wrong = []
+
+    def look():
+        while not is_over.is_set():
+            before = turns[0]
+            seen = HeirLock(path).is_held()
+            if seen and before % 2 == 0 and turns[0] == before:
+                wrong.append("held by nobody")
+
+    looking = [threading.Thread(target=look) for _ in range(3)]
+    for thread in looking:
+        thread.start()
+    try:
+        await asyncio.sleep(0.3)
+        for _ in range(30):
+            turns[0] += 1
+            # one who waits tries again and again
+            await until(heir.hold)
+            if not all(HeirLock(path).is_held() for _ in range(20)):
+                wrong.append("not seen to be held")
+            heir.release()
+            path.with_name("data.db.heir").touch()
+            turns[0] += 1
+            await asyncio.sleep(0.01)
+    finally:
+        is_over.set()
+        for thread in looking:
+            thread.join()
+
+    assert wrong == []
+
+
+async def test_a_role_that_cannot_be_handed_over_is_told_once(path, worker, store, monkeypatch, caplog):
+    """What keeps the role from being handed over is logged once, tried again later each time, and it is handed over."""
+    tries = []
+    real = Engine._step_down
+
+    def step_down(engine):
+        tries.append(time.monotonic())
+        if len(tries) < 5:
+            raise OSError(28, "No space left on device")
+        real(engine)
+
+    monkeypatch.setattr(Engine, "_step_down", step_down)
+    store.hand_over()
+    other = await come(worker, path, "idle")
+
+    assert other.lines[0] == ["R", "owner"]
+    await until(lambda: store.role is Role.CLIENT)
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == [
+        "the role of the owner could not be handed over: [Errno 28] No space left on device"
+    ]
+    assert tries[4] - tries[3] > 2 * 0.3
+    assert await store.write(SetKeys(namespace="n", items=(("k", "1"),), at=1)) is True
+    other.kill()
+
+
+async def test_a_lock_that_cannot_be_taken_away_is_let_go(path, worker, store, monkeypatch):
+    """Where its file cannot be removed the role is still free for the next one, and this process goes on."""
+    real = Path.unlink
+
+    def unlink(self, missing_ok=False):
+        if self.name == "data.db.owner":
+            raise PermissionError(13, "Permission denied")
+        real(self, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    store.hand_over()
+    other = await come(worker, path, "idle")
+
+    assert other.lines[0] == ["R", "owner"]
+    assert await store.write(SetKeys(namespace="n", items=(("k", "1"),), at=1)) is True
+    assert store.role is Role.CLIENT
+    other.kill()
