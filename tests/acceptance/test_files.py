@@ -40,6 +40,9 @@ def test_in_and_out(server: Any, binp: Callable[..., CompletedProcess[str]], tmp
     done = binp("action", "invoke", "shout", "files=a.txt", "files=b.txt", "one=a.txt", "-o", "json")
     assert done.returncode == 0, done.stderr
     run = server.ask("GET", "/internal/runs?limit=1")["runs"][0]["id"]
+    told = binp("action", "invoke", "shout", "files=a.txt")
+    after = server.ask("GET", "/internal/runs?limit=1")["runs"][0]["id"]
+    assert told.stderr == f"a file was returned; save it with: binp journal download {after}\n"
     saved = binp("journal", "download", str(run), "-o", str(tmp_path / "x"))
     named = binp("journal", "download", str(run))
     again = binp("journal", "download", str(run))

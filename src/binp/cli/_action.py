@@ -200,10 +200,22 @@ def _tell(run: dict[str, Any], output: str) -> None:
         click.echo(json.dumps(run, indent=2, ensure_ascii=False))
     elif run["state"] == "succeeded":
         show_value(run["result"])
+        if note := _note(run):
+            click.echo(note, err=True)
     else:
         if run["traceback"]:
             click.echo(run["traceback"].rstrip(), err=True)
         click.echo(f"Error: run {run['id']} {_ended(run)}", err=True)
+
+
+def _note(run: dict[str, Any]) -> str:
+    """What is to be known of a result that is not the whole of what was returned."""
+    result = run["result"] if isinstance(run["result"], dict) else {}
+    if "$file" in result:
+        return f"a file was returned; save it with: binp journal download {run['id']}"
+    if "$cut" in result:
+        return f"what was returned is too long to be kept: {result['$cut']} characters, and this is how it begins"
+    return ""
 
 
 def _ended(run: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -68,10 +69,14 @@ def span(value: float) -> str:
 
 
 def record_line(record: dict[str, Any]) -> str:
-    """A record of a run on one line."""
-    fields = " ".join(f"{name}={_short(value)}" for name, value in (record["fields"] or {}).items())
+    """A record of a run on one line; a field of several lines is below it."""
+    fields = record["fields"] or {}
+    below = {name: value for name, value in fields.items() if isinstance(value, str) and "\n" in value.strip()}
+    beside = " ".join(f"{name}={_short(value)}" for name, value in fields.items() if name not in below)
     level = "" if record["level"] == "info" else f"{record['level']}: "
-    return f"{level}{record['message']}{f'  {fields}' if fields else ''}"
+    first = f"{level}{record['message']}{f'  {beside}' if beside else ''}"
+    rest = (f"  {name}\n{textwrap.indent(value.rstrip(), '    ')}" for name, value in below.items())
+    return "\n".join((first, *rest))
 
 
 def _short(value: Any) -> str:

@@ -13,6 +13,7 @@ from binp.errors import BinpError
 from binp.operations import as_text, is_async, shorten
 from binp.store.contract import Ack, EndRun, State, StoreError
 from buvar import di
+from buvar.errors import Explained
 
 from ._active import MESSAGE_LIMIT, Acknowledged, ActiveRun, now
 from ._errors import CallFailed
@@ -79,7 +80,8 @@ def text_of(error: BaseException) -> str:
     if isinstance(error, CallFailed):
         return error.what
     kind = type(error).__name__
-    text = error.what if isinstance(error, BinpError) else as_text(error)
+    # where it was and how it is mended stands in the traceback
+    text = error.what if isinstance(error, Explained) else as_text(error)
     return f"{kind}: {text}" if text else kind
 
 

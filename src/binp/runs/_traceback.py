@@ -10,6 +10,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from buvar.errors import Explained
+
 from ._errors import CallFailed
 from ._shown import show_locals
 
@@ -50,6 +52,9 @@ def traceback_of(error: BaseException, run: ActiveRun | None = None) -> str:
         # it was written down where it was raised
         return error.trace if run is None else run.hide(error.trace)
     try:
+        if _says_all(error):
+            text = "".join(traceback.format_exception_only(error))
+            return text if run is None else run.hide(text)
         shown = traceback.TracebackException.from_exception(error)
         if run is not None and run.tracing.settings.locals:
             _add_locals(shown, error, run)
@@ -60,6 +65,17 @@ def traceback_of(error: BaseException, run: ActiveRun | None = None) -> str:
     if run is not None:
         text = run.hide(text)
     return text if len(text) <= TRACEBACK_LIMIT else f"… ({len(text)} characters)\n{text[-TRACEBACK_LIMIT:]}"
+
+
+def _says_all(error: BaseException) -> bool:
+    """Whether it is told without any frame: it explains itself, and nothing of the user's was called."""
+    is_root = error.__cause__ is None and (error.__context__ is None or error.__suppress_context__)
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return (
+        isinstance(error, Explained)
+        and is_root
+        and all(frame.f_code.co_filename.startswith(PLATFORM) for frame in frames)
+    )
 
 
 def _strip(shown: traceback.TracebackException) -> None:

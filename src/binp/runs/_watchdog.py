@@ -28,6 +28,8 @@ _BEAT, _LOOK = 0.2, 0.1
 
 #: whose lines are not to blame: what called the user's code, and what that called in turn
 _PLATFORM = str(Path(__file__).parent.parent)
+#: who calls it: what is inside of that is the user's
+_CALLERS = tuple(str(Path(_PLATFORM) / name) for name in ("runs", "service"))
 _ASYNCIO = str(Path(asyncio.__file__).parent)
 
 
@@ -91,7 +93,7 @@ class Watchdog:
         text = f"the event loop is blocked since {late:.1f} s by {where}"
         run = self._run()
         if run is not None:
-            stack = "".join(traceback.format_stack(frame)[-20:])
+            stack = "".join(traceback.format_list(_inside(frame)[-20:]))
             run.record(f"{text}; nothing else goes on meanwhile", {"traceback": stack}, level="warning", source="log")
         with quietly():
             _logger.warning("%s%s", text, "" if run is None else f", in run {run.id} of {run.operation!r}")
@@ -100,6 +102,14 @@ class Watchdog:
         """The run whose task is being executed, as far as that can be told from outside."""
         task = asyncio.current_task(self._loop)
         return next((run for run in self._runs.active if run.task is task), None) if task is not None else None
+
+
+def _inside(frame: FrameType) -> traceback.StackSummary:
+    """The calls inside of the function that is executed; all calls where that cannot be told."""
+    stack = traceback.extract_stack(frame)
+    ours = [index for index, one in enumerate(stack) if one.filename.startswith(_CALLERS)]
+    inside = stack[ours[-1] + 1 :] if ours else []
+    return traceback.StackSummary.from_list(inside or stack)
 
 
 def _guilty(frame: FrameType) -> str:

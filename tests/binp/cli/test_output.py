@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from binp.cli._output import seconds, span
+from binp.cli._output import record_line, seconds, span
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,16 @@ def test_a_span(value: float, text: str) -> None:
 def test_how_long_something_took(value: float | None, text: str) -> None:
     """A duration is told as finely as matters."""
     assert seconds(value) == text
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        (None, "warning: late"),
+        ({"a": 1, "b": "x y", "c": "z"}, 'warning: late  a=1 b="x y" c=z'),
+        ({"a": 1, "trace": "  one\n    two\n", "b": 2}, "warning: late  a=1 b=2\n  trace\n      one\n        two"),
+    ],
+)
+def test_a_record(fields: dict[str, object] | None, text: str) -> None:
+    """A record is a line; what is of several lines itself can be read below it."""
+    assert record_line({"level": "warning", "message": "late", "fields": fields}) == text

@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from binp import BINP, Secret
+from binp import BINP, Inject, Secret
 from binp.runs import ActiveRun, Tracing
 from binp.runs._shown import show, show_locals
 from binp.runs._traceback import TRACEBACK_LIMIT, traceback_of
@@ -208,6 +208,33 @@ def test_a_long_chain_of_errors():
         following.__context__ = error
         error = following
     assert "ValueError: 4999" in traceback_of(error, run_with())
+
+
+async def test_an_error_that_explains_itself(binp):
+    """What the platform refuses before the function is called is told in its words, without a frame of ours."""
+
+    class Pool: ...
+
+    @binp.action
+    async def work(pool: Inject[Pool]) -> None: ...
+
+    work.__annotations__["pool"] = Inject[Pool]
+    run = await (await binp.action.start(work)).wait()
+    assert run.error == "ResolveError: nobody provides the parameter pool: Pool"
+    assert "Traceback" not in run.traceback
+    assert "fix:   register an adapter that returns Pool" in run.traceback
+
+
+async def test_an_error_inside_of_the_function_keeps_its_line(binp):
+    """What explains itself, and was raised by what the function called, is told with the line that called it."""
+
+    @binp.action
+    async def work() -> None:
+        await binp.kv.set(x=object())
+
+    run = await (await binp.action.start(work)).wait()
+    assert run.traceback.startswith("Traceback")
+    assert "await binp.kv.set(x=object())" in run.traceback
 
 
 def test_an_error_that_cannot_be_shown():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import threading
 import time
@@ -38,6 +39,9 @@ async def test_the_line_that_blocks_is_named_in_its_run(serving, caplog):
         record.message,
     )
     assert (record.level, record.source) == ("warning", "log")
+    # what called it is the same for all, and says nothing
+    calls = [line.split() for line in json.loads(record.fields)["traceback"].splitlines() if " in " in line]
+    assert [call[-1] for call in calls] == ["work", "guilty"]
     # said while it was blocked, not afterwards
     assert record.at < run.ended
     assert f", in run {run.id} of " in caplog.text
