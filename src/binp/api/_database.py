@@ -17,10 +17,10 @@ router = APIRouter(tags=["database"])
 @router.get(
     "/health",
     operation_id="getHealth",
-    responses={503: {"model": DatabaseHealth, "description": "The database takes no writes."}},
+    responses={503: {"model": DatabaseHealth, "description": "The database takes no writes, or is damaged."}},
 )
 async def get_health(home: Opened, response: Response) -> DatabaseHealth:
-    """Whether the database takes writes; if it does not, why, since when, and how that is mended."""
+    """Whether the database takes writes and is sound; if not, why, since when, and how that is mended."""
     found = DatabaseHealth.of(home.store)
     response.status_code = 503 if found.reason else 200
     return found

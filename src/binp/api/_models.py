@@ -233,14 +233,17 @@ class Keeping(BaseModel):
 
 
 class DatabaseHealth(BaseModel):
-    """Whether the database takes writes."""
+    """Whether the database takes writes, and is sound as far as is known."""
 
-    state: Literal["ok", "degraded"]
-    #: why it takes none, and how that is mended
+    #: degraded: it takes no writes; damaged: it does, and some of it cannot be read
+    state: Literal["ok", "degraded", "damaged"]
+    #: what is wrong with it, and how that is mended
     reason: str | None
     fix: str | None
-    #: since when it takes none
+    #: since when
     since: datetime | None
+    #: it goes on by itself when that is mended; else it has to be opened anew
+    passes: bool
     #: whether this process writes to it, or has its owner write
     role: Role
     #: writes of this process that wait
@@ -251,10 +254,11 @@ class DatabaseHealth(BaseModel):
         """What *store* says of itself."""
         health = store.health
         return cls(
-            state="degraded" if health.is_degraded else "ok",
+            state="degraded" if health.is_degraded else "damaged" if health.is_damaged else "ok",
             reason=health.reason,
             fix=health.fix,
             since=None if health.since is None else as_datetime(health.since),
+            passes=health.passes,
             role=store.role,
             queued=store.queued,
         )

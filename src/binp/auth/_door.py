@@ -87,8 +87,8 @@ class Door:
             raise ValueError(f"a connection of type {scope['type']!r} is not served")
         try:
             access = await self._access()
-        except BinpError:
-            _logger.exception("nobody is let in: what the door goes by cannot be read")
+        except BinpError as error:
+            _logger.error("nobody is let in: what the door goes by cannot be read: %s", error)  # noqa: TRY400 - the reason is the message
             problem = Problem(status=503, code="unavailable", detail="the server is not ready", fix="see its log")
             await send_problem(problem, scope, receive, send)
             return
@@ -251,8 +251,8 @@ async def _login(access: Access, ticket: str, scope: Scope, receive: Receive, se
         key = read_ticket(token, ticket, now=access.clock())
         try:
             is_good = key is not None and await access.once(key)
-        except BinpError:
-            _logger.exception("a login failed: whether its link was used before cannot be told")
+        except BinpError as error:
+            _logger.error("a login failed: whether its link was used before cannot be told: %s", error)  # noqa: TRY400 - the same
             problem = Problem(status=503, code="unavailable", detail="nobody can log in now", fix="see the log")
             await send_problem(problem, scope, receive, send, page=_wants_page(scope))
             return

@@ -68,8 +68,8 @@ class Dispatch:
                 self._again = False
                 for run in await self._runs.store.get_orphans():
                     await self._adopt(run)
-        except StoreError:
-            _logger.exception("what is queued could not be read")
+        except StoreError as error:
+            _logger.error("what is queued could not be read: %s", error)  # noqa: TRY400 - the reason is the message
         finally:
             self._task = None
 

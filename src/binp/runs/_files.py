@@ -121,6 +121,6 @@ class RunFiles:
         while True:
             try:
                 await self.sweep()
-            except (StoreError, OSError):
-                _logger.exception("files of runs that have ended could not be taken away")
+            except (StoreError, OSError) as error:
+                _logger.error("files of runs that have ended could not be taken away: %s", error)  # noqa: TRY400 - the reason is the message
             await asyncio.sleep(_SWEEP)

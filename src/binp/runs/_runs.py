@@ -386,10 +386,9 @@ class Runs:
     async def _write_end(self, run: ActiveRun, outcome: Outcome) -> None:
         try:
             written = await settle(self.finish(run, outcome))
-        except StoreError:
-            _logger.exception(
-                "the end of run %s of %r is missing in the history: it %s", run.id, run.operation, outcome.state
-            )
+        except StoreError as error:
+            text = "the end of run %s of %r is missing in the history: it %s; %s"
+            _logger.error(text, run.id, run.operation, outcome.state, error)  # noqa: TRY400 - the reason is the message
             return
         # one that was cancelled while it waited had its end written with that
         if not written and not run.is_queued:

@@ -81,8 +81,8 @@ class Ticker:
         """Do what is to be done now; returns the seconds after which to look again."""
         try:
             rows = {row.name: row for row in await self._home.store.get_schedules()}
-        except StoreError:
-            _logger.exception("how far the schedules are could not be read")
+        except StoreError as error:
+            _logger.error("how far the schedules are could not be read: %s", error)  # noqa: TRY400 - the reason is the message
             return _AGAIN
         wait = _LOOK
         for entry in tuple(self._entries.values()):

@@ -273,8 +273,8 @@ class Service(Defining):
     async def _read_rows(self) -> dict[str, ServiceRow]:
         try:
             return {row.name: row for row in await self._home.store.get_services()} if self._home is not None else {}
-        except StoreError:
-            _logger.exception("what is wanted of services could not be read")
+        except StoreError as error:
+            _logger.error("what is wanted of services could not be read: %s", error)  # noqa: TRY400 - the reason is the message
             return {}
 
     def _heed(self, supervisor: Supervisor, row: ServiceRow | None, is_takeover: bool) -> None:

@@ -34,7 +34,7 @@ async def test_the_health_of_the_database_is_shown(served, monkeypatch):
     """It is 200 while writes are taken, and 503 with the reason while they are not; what is written fails with it."""
     monkeypatch.setattr(_writer, "_PROBE", 0.01)
     monkeypatch.setattr(_writer, "PATIENCE", 0.0)
-    fine = {"state": "ok", "reason": None, "fix": None, "since": None, "role": "owner", "queued": 0}
+    fine = {"state": "ok", "reason": None, "fix": None, "since": None, "passes": False, "role": "owner", "queued": 0}
     answer = await served.http.get("/internal/health")
     assert (answer.status_code, answer.json()) == (200, fine)
 

@@ -1,4 +1,4 @@
-// Whether the platform can save anything. It cannot tell by itself when it cannot, so that it is asked now and then.
+// Whether the platform can save anything, and is sound. It cannot tell by itself when not, so that it is asked now and then.
 import { address, onUnavailable, type Health } from "./api.ts";
 import { connection } from "./live.svelte.ts";
 
@@ -27,7 +27,7 @@ export function watchHealth(): () => void {
       // that the server is away is told elsewhere
     }
     isBusy = false;
-    timer = setTimeout(look, health.now?.state === "degraded" ? ALERT : CALM);
+    timer = setTimeout(look, health.now?.reason ? ALERT : CALM);
   }
 
   onUnavailable(look);

@@ -12,7 +12,7 @@ datetimes. Everything that is JSON travels as text.
 
 from __future__ import annotations
 
-from ._errors import BadLine, BadStoreUrl, SchemaTooNew, StoreClosed, StoreError, StoreOwned
+from ._errors import BadLine, BadStoreUrl, SchemaTooNew, StoreClosed, StoreDamaged, StoreError, StoreOwned
 from ._retention import Keep, Retention, Usage
 from ._rows import (
     Change,
@@ -103,6 +103,7 @@ __all__ = [
     "StepRow",
     "Store",
     "StoreClosed",
+    "StoreDamaged",
     "StoreError",
     "StoreOwned",
     "TakeRun",

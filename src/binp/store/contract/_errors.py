@@ -11,6 +11,10 @@ class StoreError(BinpError):
     """The store could not do what it was asked to."""
 
 
+class StoreDamaged(StoreError):
+    """What is in the database is not what was written to it: something else has changed it, a disk or a program."""
+
+
 class BadStoreUrl(StoreError, UsageError):
     """The URL names no database that can be used.
 

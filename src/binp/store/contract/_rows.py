@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from ._errors import StoreDamaged
 from ._search import Condition
 from ._writes import State
 
@@ -14,7 +15,13 @@ from ._writes import State
 def as_datetime(micros: int) -> datetime:
     """Aware UTC datetime of microseconds since the epoch."""
     seconds, rest = divmod(micros, 1_000_000)
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest)
+    try:
+        return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest)
+    except (OverflowError, ValueError, OSError):
+        # nobody wrote that
+        raise StoreDamaged(
+            f"the database is damaged ({micros} is no moment)", fix="look at it with `binp check`"
+        ) from None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -256,19 +263,23 @@ class ScheduleRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Health:
-    """Whether a store takes writes."""
+    """Whether a store is well."""
 
-    #: why it does not; None if it does
+    #: what is wrong with it; None if nothing is
     reason: str | None = None
     #: how that is mended
     fix: str | None = None
-    #: since when it does not, microseconds since the epoch
+    #: since when, microseconds since the epoch
     since: int | None = None
+    #: some of it is damaged, and it takes writes all the same
+    is_damaged: bool = False
+    #: it is over as soon as its cause is, without a restart
+    passes: bool = False
 
     @property
     def is_degraded(self) -> bool:
         """It takes no writes; what was read can still be read."""
-        return self.reason is not None
+        return self.reason is not None and not self.is_damaged
 
 
 class Change(NamedTuple):

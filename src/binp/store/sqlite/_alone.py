@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from binp.store.contract import Change, Import
+from binp.store.contract import Change, Import, StoreError
 
 from ._commit import Committer
 from ._file import File
@@ -27,12 +28,14 @@ class Alone:
         file: The file, when no transaction is open.
         people: The processes that write.
         committer: What commits everything else.
+        notice: Told why one of them failed.
     """
 
-    def __init__(self, file: File, people: People, committer: Committer) -> None:
+    def __init__(self, file: File, people: People, committer: Committer, notice: Callable[[StoreError], None]) -> None:
         self._file = file
         self._people = people
         self._committer = committer
+        self._notice = notice
 
     def do(self, receipt: Receipt, seq: int) -> tuple[Any, list[Change]]:
         """Do the write of *receipt*.
@@ -51,7 +54,9 @@ class Alone:
             return self._take_in(receipt, seq) if kind == Import.kind else self._come_or_go(receipt, seq)
         except Exception as error:  # noqa: BLE001 - becomes the failure of the one who waits
             self._committer.roll_back()
-            return Failure(self._committer.explain(error)), []
+            explained = self._committer.explain(error)
+            self._notice(explained)
+            return Failure(explained), []
 
     def _come_or_go(self, receipt: Receipt, seq: int) -> tuple[Any, list[Change]]:
         write = receipt.write

@@ -117,6 +117,8 @@ class Care:
                 self._connection.close()
         except (_Stopped, StoreClosed):
             return
+        except StoreError as error:
+            _logger.error("nobody takes care of the database any more, until the next start: %s", error)  # noqa: TRY400 - the reason is the message
         except Exception:
             _logger.exception("nobody takes care of the database any more, until the next start")
 

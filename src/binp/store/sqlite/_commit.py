@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from binp.store.contract import Change, StoreError
+from binp.store.contract import Change, StoreDamaged, StoreError
 
 from ._batch import Batch
-from ._connect import explain, is_about_the_file, is_passing
+from ._connect import explain_use, is_about_the_file, is_passing
 from ._file import File
 from ._nodes import BEAT
 from ._outbox import LEISURELY
@@ -44,6 +44,11 @@ class FileTrouble(Exception):
         super().__init__(str(error))
         self.error = error
         self.is_passing = is_passing
+
+    @property
+    def is_final(self) -> bool:
+        """The file is not to be written to any more."""
+        return isinstance(self.error, StoreDamaged)
 
 
 class Committer:
@@ -154,7 +159,7 @@ class Committer:
         if isinstance(error, StoreError):
             return error
         _logger.debug("a write failed", exc_info=error)
-        explained = explain(error, self._path)
+        explained = explain_use(error, self._path)
         # the frames hold the batch, and those who wait hold the error: nothing of it would be let go of
         error.__context__ = None
         explained.__cause__ = error.with_traceback(None)

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import quote
 
-from binp.store.contract import StoreError
+import orjson
+
+from binp.store.contract import StoreDamaged, StoreError
 
 from ._mounts import network_of
 
 __all__ = [
+    "FAILURES",
     "OLDEST_SQLITE",
     "check_ours",
     "check_place",
@@ -23,6 +26,7 @@ __all__ = [
     "connect_reader",
     "connect_writer",
     "explain",
+    "explain_use",
     "is_about_the_file",
     "is_passing",
 ]
@@ -56,6 +60,12 @@ _CODES = {
     sqlite3.SQLITE_PERM: ("the database may not be opened", "make the file and its directory readable and writable"),
     sqlite3.SQLITE_NOTADB: ("the file is not a database", "name another file, or put this one aside"),
 }
+
+#: what the module of SQLite raises because of a file; the other one where its message quotes what is no text
+FAILURES = (sqlite3.Error, UnicodeDecodeError)
+
+#: what SQLite and its module say of a text that is not what was put there; neither has a code for it
+_NONSENSE = ("Could not decode to UTF-8", "malformed JSON")
 
 #: those of them that pass when somebody makes space, ends a program or mends a disk; the rest needs another file
 _PASSING = frozenset(_CODES) - {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -109,7 +119,7 @@ def connect_writer(path: Path, synchronous: str) -> sqlite3.Connection:
         _prepare(connection, path, synchronous)
     except BaseException as error:
         connection.close()
-        if isinstance(error, sqlite3.Error):
+        if isinstance(error, FAILURES):
             raise explain(error, path) from None
         raise
     return connection
@@ -128,7 +138,7 @@ def connect_reader(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA temp_store = MEMORY")
         # opens the file, which connecting does not do yet
         connection.execute("PRAGMA schema_version").fetchone()
-    except sqlite3.Error as error:
+    except FAILURES as error:
         connection.close()
         raise explain(error, path) from None
     return connection
@@ -170,8 +180,28 @@ def explain(error: Exception, path: Path) -> StoreError:
     code = getattr(error, "sqlite_errorcode", None)
     if code is not None and code & 0xFF in _CODES:
         what, fix = _CODES[code & 0xFF]
-        return StoreError(f"{what} ({error})", where=str(path), fix=fix)
+        kind = StoreDamaged if code & 0xFF == sqlite3.SQLITE_CORRUPT else StoreError
+        return kind(f"{what} ({error})", where=str(path), fix=fix)
+    is_nonsense = isinstance(error, sqlite3.Error) and any(text in str(error) for text in _NONSENSE)
+    if is_nonsense or isinstance(error, UnicodeDecodeError | orjson.JSONDecodeError):
+        return _damaged(error, path)
     return StoreError(f"{type(error).__name__}: {error}", where=str(path))
+
+
+def explain_use(error: Exception, path: Path) -> StoreError:
+    """The same of a file that has been open for a while: what is no database now was one."""
+    if (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF == sqlite3.SQLITE_NOTADB:
+        return _damaged(error, path)
+    return explain(error, path)
+
+
+def _damaged(error: Exception, path: Path) -> StoreDamaged:
+    """The damage that *error* tells of."""
+    # some quote what they could not make sense of, which may be long, and is nobody's business
+    text = str(error).partition(" with text ")[0]
+    if isinstance(error, orjson.JSONDecodeError):
+        text = "a text in it is no JSON"
+    return StoreDamaged(f"the database is damaged ({text})", where=str(path), fix=_DAMAGED)
 
 
 def is_about_the_file(error: Exception) -> bool:
@@ -217,7 +247,7 @@ def _touched(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
     """The same connection, which has opened its file: connecting alone does not."""
     try:
         connection.execute("PRAGMA schema_version").fetchone()
-    except sqlite3.Error as error:
+    except FAILURES as error:
         connection.close()
         raise explain(error, path) from None
     return connection
@@ -255,7 +285,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, synchronous: str) -> No
     if path.stat().st_size <= _SMALL:
         (found,) = run("PRAGMA quick_check(1)").fetchone()
         if found != "ok":
-            raise StoreError(f"the database is damaged: {found}", where=str(path), fix=_DAMAGED)
+            raise StoreDamaged(f"the database is damaged: {found}", where=str(path), fix=_DAMAGED)
     run(f"PRAGMA synchronous = {synchronous}")
     run("PRAGMA cache_size = -65536")
     run("PRAGMA temp_store = MEMORY")

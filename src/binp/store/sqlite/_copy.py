@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from binp.store.contract import StoreError
+from binp.store.contract import StoreDamaged, StoreError
 
 from ._connect import explain
 from ._visit import visit
@@ -131,7 +131,7 @@ def _look_through(draft: Path, path: Path) -> None:
     finally:
         connection.close()
     if found != ["ok"]:
-        raise StoreError(
+        raise StoreDamaged(
             f"the database is damaged, and so would be the copy: {'; '.join(found)}",
             where=str(path),
             fix="look at it with `binp check`, and restore an earlier backup",

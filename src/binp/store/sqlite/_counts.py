@@ -11,7 +11,7 @@ import orjson
 from binp.store.contract import Key, RunBucket, RunCounts, RunQuery, State, as_datetime
 
 from ._ids import first_id, made_at
-from ._open_run import CODES, STATES
+from ._open_run import CODES, STATES, state_of
 from ._search import Ask, Budget, Everything, Fresh, Source, Span
 
 __all__ = ["Scale", "Tally", "Totals", "count_each", "is_tallied"]
@@ -86,9 +86,10 @@ class Totals:
         buckets = [dict.fromkeys(STATES, 0) for _ in range(scale.number)]
         states: Counter[State] = Counter()
         for (place, code), runs in self.cells.items():
-            states[STATES[code]] += runs
+            state = state_of(code)
+            states[state] += runs
             if buckets:
-                buckets[place][STATES[code]] += runs
+                buckets[place][state] += runs
         most = sorted(self.operations.items(), key=lambda item: (-item[1], item[0]))[:_MOST_NAMED]
         named = names([operation for operation, _ in most])
         return RunCounts(
@@ -96,7 +97,7 @@ class Totals:
             buckets=tuple(
                 RunBucket(at=scale.first + place * scale.width, states=states) for place, states in enumerate(buckets)
             ),
-            operations=tuple((named[operation], runs) for operation, runs in most),
+            operations=tuple((named.get(operation, "?"), runs) for operation, runs in most),
             states=tuple((state, states[state]) for state in STATES if states[state]),
             stopped_at=None if self.stopped is None else as_datetime(made_at(self.stopped)),
         )

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from binp.store.contract import Change, Health, Listener, Role
+from binp.store.contract import Change, Health, Listener, Role, StoreDamaged
 
 from ._outbox import Outbox
 from ._receipt import Awaited, resolve
@@ -50,8 +50,9 @@ class Delivery:
         self._listeners: list[Listener] = []
         self._role_callbacks: list[Callable[[Role], None]] = []
         self._health_callbacks: list[Callable[[Health], None]] = []
-        #: whether the database takes writes
-        self.health = Health()
+        #: whether the database takes writes, and what of it could not be read here
+        self._writes = Health()
+        self._damage: Health | None = None
         self._renew = renew
         self._posting = threading.Lock()
         #: what is on its way to the loop
@@ -72,7 +73,13 @@ class Delivery:
         self._loop = loop
         self._thread = threading.get_ident()
         self.is_looking = self._is_posted = False
-        self.health = Health()
+        self._writes = Health()
+        self._damage = None
+
+    @property
+    def health(self) -> Health:
+        """Whether the database is well, as far as this process knows. Damage stays known until it is closed."""
+        return self._damage if self._damage is not None and self._writes.reason is None else self._writes
 
     def mark(self, since: float) -> None:
         """What is being committed was taken at *since*, in monotonic seconds; 0 if nothing is."""
@@ -125,8 +132,17 @@ class Delivery:
 
     def post_health(self, health: Health) -> None:
         """Tell whether the database takes writes."""
-        self.health = health
-        self._call(self._take_health, health)
+        self._writes = health
+        self._call(self._take_health, self.health)
+
+    def post_damage(self, error: StoreDamaged) -> None:
+        """Tell, once, that some of the database cannot be read. Callable from any thread."""
+        damage = Health(reason=error.what, fix=error.fix, since=time.time_ns() // 1000, is_damaged=True)
+        with self._posting:
+            known, self._damage = self._damage, self._damage or damage
+        if known is None:
+            _logger.error("some of the database cannot be read: %s", error)
+            self._call(self._take_health, self.health)
 
     def expect(self) -> None:
         """A write was queued: see to it that it gets its turn. Not needed while :attr:`is_looking`."""

@@ -11,9 +11,9 @@ from typing import Any
 
 import orjson
 
-from ._connect import explain
+from ._connect import FAILURES, explain
 from ._migrate import check_known, standing
-from ._open_run import STATES
+from ._open_run import state_of
 from ._statements import statements
 from ._visit import visit
 
@@ -77,7 +77,7 @@ def export(path: Path) -> Iterator[bytes]:
             yield orjson.dumps({"kind": "binp", "format": FORMAT, "schema": standing(connection, path), "at": now})
             yield from reader.lines()
             yield orjson.dumps({"kind": "end", "lines": reader.count})
-        except sqlite3.Error as error:
+        except FAILURES as error:
             raise explain(error, path) from None
 
 
@@ -124,7 +124,7 @@ class _Reader:
             for column in table.names:
                 row[column] = self._names.get(row[column])
             if table is _RUN:
-                row["state"] = STATES[row["state"]]
+                row["state"] = state_of(row["state"])
             elif table in _KEYS:
                 row["past"] = self._past(row["namespace"], row["key"])
             self.count += 1

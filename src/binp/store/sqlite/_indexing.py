@@ -6,6 +6,7 @@ import contextlib
 import logging
 import sqlite3
 import time
+from collections.abc import Callable
 
 from ._connect import is_about_the_file
 from ._file import File
@@ -30,10 +31,12 @@ class Indexing:
 
     Args:
         file: The file, when no transaction is open.
+        notice: Told why it could not be written.
     """
 
-    def __init__(self, file: File) -> None:
+    def __init__(self, file: File, notice: Callable[[Exception], None] = lambda _error: None) -> None:
         self._file = file
+        self._notice = notice
         #: when there is something to do next, in monotonic seconds; None if there is nothing
         self.due: float | None = time.monotonic() + _SOON
         #: what is in the index could be brought together
@@ -48,35 +51,39 @@ class Indexing:
         """Write a slice if it is time: at once if nobody else writes, else only if very many wait for it."""
         if self.due is None or time.monotonic() < self.due:
             return
-        if not is_idle and self._waiting(_MANY) < _MANY:
-            self.due = time.monotonic() + _SOON
-        else:
-            self._write()
+        try:
+            if not is_idle and self._waiting(_MANY) < _MANY:
+                self.due = time.monotonic() + _SOON
+            else:
+                self._write()
+        except Exception as error:  # noqa: BLE001 - what waits stays found, only not as quickly
+            self._fail(error)
 
     def leave(self) -> None:
         """Before the file is closed: leave no more behind than is quickly looked through."""
         end = time.monotonic() + _LEAVING
-        while time.monotonic() < end and self._waiting(SLICE) == SLICE and self._write():
-            pass
+        try:
+            while time.monotonic() < end and self._waiting(SLICE) == SLICE:
+                self._write()
+        except Exception as error:  # noqa: BLE001 - the same, for the next one who opens the file
+            self._fail(error)
 
     def _waiting(self, most: int) -> int:
         return int(self._file.one("count_waiting", (most,))[0])
 
-    def _write(self) -> bool:
+    def _write(self) -> None:
         file = self._file
-        try:
-            has_more = self._waiting(1) > 0
-            if has_more or self._is_loose:
-                file.begin(durable=False, keeps=True)
-                self._is_loose = bool(put_in(file)) if has_more else merge(file)
-                file.commit()
-        except Exception as error:
-            # what waits stays found, only not as quickly
-            is_ours = not is_about_the_file(error)
-            _logger.warning("the index of runs could not be written: %s", error, exc_info=is_ours)
-            with contextlib.suppress(sqlite3.Error):
-                file.roll_back()
-            self.due = time.monotonic() + _AGAIN
-            return False
+        has_more = self._waiting(1) > 0
+        if has_more or self._is_loose:
+            file.begin(durable=False, keeps=True)
+            self._is_loose = bool(put_in(file)) if has_more else merge(file)
+            file.commit()
         self.due = time.monotonic() if has_more or self._is_loose else None
-        return True
+
+    def _fail(self, error: Exception) -> None:
+        is_ours = not is_about_the_file(error)
+        _logger.warning("the index of runs could not be written: %s", error, exc_info=error if is_ours else None)
+        with contextlib.suppress(sqlite3.Error):
+            self._file.roll_back()
+        self._notice(error)
+        self.due = time.monotonic() + _AGAIN

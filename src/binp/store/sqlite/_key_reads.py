@@ -39,10 +39,7 @@ class KeyReads:
         """The JSON text of one key, or None."""
         # without all that can be left out: this takes a few microseconds, and is done very often
         names = namespace if namespace.isascii() else clean(namespace), key if key.isascii() else clean(key)
-        try:
-            row = self._execute(self._get_value, names).fetchone()
-        except sqlite3.Error:
-            row = self._ask("get_value", names).fetchone()
+        row = self._execute(self._get_value, names).fetchone()
         if row is None or (row[1] is not None and row[1] <= self._clock()):
             return None
         text: str = row[0]

@@ -15,7 +15,7 @@ import orjson
 from binp.store.contract import Keep, Retention, RunQuery, State
 
 from ._ids import EPOCH
-from ._open_run import STATES
+from ._open_run import state_of
 from ._scratch import Scratch
 from ._search import Budget, Everything, Indexed, Looker, Source, Span
 from ._statements import arranged, statements
@@ -121,7 +121,7 @@ class Finder:
         while surplus > 0 or population.floor < newest:
             page, reached = self._page(population.query, population.floor)
             for run, code, ended, records in self._ended(page, population):
-                if surplus > 0 or ended < (failed if STATES[code] in _FAILED else old):
+                if surplus > 0 or ended < (failed if state_of(code) in _FAILED else old):
                     surplus -= 1
                     yield run, records
             end = max([population.floor, *page[-1:]]) if reached is None else reached

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from binp.store.contract import BeginRun, EndRun, State, TakeRun
+from binp.store.contract import BeginRun, EndRun, State, StoreDamaged, TakeRun
 
-__all__ = ["CODES", "STATES", "OpenRun"]
+__all__ = ["CODES", "STATES", "OpenRun", "state_of"]
 
 #: states by the number that stands for them in the file
 STATES = (
@@ -19,6 +19,8 @@ STATES = (
     State.SKIPPED,
 )
 CODES = {state: code for code, state in enumerate(STATES)}
+
+_STATES = dict(enumerate(STATES))
 
 #: those below are open, the others ended
 _ENDED = CODES[State.SUCCEEDED]
@@ -69,3 +71,15 @@ class OpenRun:
         self.has_place = self.slot is not None and self.state == 1
         self.changed = False
         self.begun = self.taken = self.ended = self.moved = self.cancelled = None
+
+
+def state_of(code: int) -> State:
+    """The state that *code* stands for in the file.
+
+    Raises:
+        StoreDamaged: it stands for none.
+    """
+    state = _STATES.get(code)
+    if state is None:
+        raise StoreDamaged(f"the database is damaged ({code} is no state of a run)", fix="look at it with `binp check`")
+    return state

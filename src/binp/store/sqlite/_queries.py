@@ -24,11 +24,11 @@ from binp.store.contract import (
     as_datetime,
 )
 
-from ._connect import connect_reader, explain
+from ._connect import connect_reader
 from ._counts import Scale, Tally, Totals, count_each, is_tallied
 from ._ids import first_id, made_at
 from ._key_reads import KeyReads
-from ._open_run import STATES
+from ._open_run import state_of
 from ._scratch import Scratch
 from ._search import Budget, Children, Everything, Indexed, Looker, Source, Span, collect
 from ._statements import arranged, statements
@@ -60,7 +60,7 @@ _MOST_RECORDS = 10_000
 
 
 class Reader:
-    """A connection that reads. Used by one thread at a time.
+    """A connection that reads. Used by one thread at a time. What SQLite says of the file is not put into words here.
 
     Args:
         path: The database file.
@@ -262,10 +262,7 @@ class Reader:
     def _ask(
         self, name: str, parameters: Any = (), *, ascending: bool = False, part: int | None = None
     ) -> sqlite3.Cursor:
-        try:
-            return self.connection.execute(arranged(self._sql[name], ascending, part), parameters)
-        except sqlite3.Error as error:
-            raise explain(error, self._path) from error
+        return self.connection.execute(arranged(self._sql[name], ascending, part), parameters)
 
 
 def _share() -> Budget:
@@ -290,7 +287,7 @@ def _run(row: tuple[Any, ...]) -> Run:
         operation=row[1],
         journal=row[2],
         description=row[3],
-        state=STATES[row[4]],
+        state=state_of(row[4]),
         trigger=row[5],
         actor=row[6],
         parent=row[7],

@@ -14,21 +14,10 @@ from typing import Any, Literal, TypeVar
 from binp.store.contract import (
     Ack,
     Health,
-    KeyValue,
-    KeyVersion,
     Listener,
-    RecordRow,
     Retention,
     Role,
-    Run,
-    RunCounts,
-    RunPage,
-    RunQuery,
-    ScheduleRow,
-    ServiceRow,
-    StepRow,
     StoreClosed,
-    StoreError,
     Usage,
     Write,
 )
@@ -41,6 +30,7 @@ from ._nodes import this_process, wall_clock
 from ._outbox import Outbox
 from ._owner import claim, unclaim
 from ._queries import Reader
+from ._reads import Reads
 from ._receipt import Failure, Receipt
 
 __all__ = ["SqliteStore"]
@@ -48,7 +38,7 @@ __all__ = ["SqliteStore"]
 T = TypeVar("T")
 
 
-class SqliteStore:
+class SqliteStore(Reads):
     """Runs, records, keys and services in one file of SQLite. Made by :func:`binp.store.open_store`.
 
     Awaiting acknowledgements is the back-pressure: a function that awaits what it writes goes no faster than the disk.
@@ -71,23 +61,16 @@ class SqliteStore:
         synchronous: Literal["FULL", "NORMAL", "OFF"] = "FULL",
         clock: Callable[[], int] | None = None,
     ) -> None:
-        self._path = path
+        self._outbox = Outbox()
+        super().__init__(path, Delivery(self._outbox, self._renew_feed))
         self._group = group
         self._is_guest = is_guest
         self._synchronous = synchronous
         self._clock = clock or wall_clock
         self._node = this_process()
         self._ids = Ids()
-        self._outbox = Outbox()
-        self._listeners = Delivery(self._outbox, self._renew_feed)
         self._engine: Engine | None = None
-        #: for single rows, used on the loop
-        self._point: Reader | None = None
-        #: for lists, used in the thread beside it
-        self._lists: Reader | None = None
-        self._thread: ThreadPoolExecutor | None = None
         self._closing: asyncio.Future[None] | None = None
-        self._is_forked = False
 
     def __repr__(self) -> str:
         return f"<SqliteStore {self._path} {'closed' if self._engine is None else self._engine.role}>"
@@ -233,71 +216,6 @@ class SqliteStore:
         """Call *callback* on the loop when no writes are taken any more, and when they are again."""
         return self._listeners.on_health(callback)
 
-    async def get_key(self, namespace: str, key: str) -> KeyValue | None:
-        """One key, or None. Read at once, without a thread: that takes a few microseconds."""
-        return self._opened().keys.get(namespace, key)
-
-    async def get_value(self, namespace: str, key: str) -> str | None:
-        """The JSON text of one key, or None. Read at once as well, and nothing is read that is not needed."""
-        point = self._point
-        if point is None or self._is_forked:
-            point = self._opened()
-        return point.keys.value(namespace, key)
-
-    async def get_key_history(self, namespace: str, key: str, *, after: int = 0, limit: int = 100) -> list[KeyVersion]:
-        """What is kept of the versions of a key behind *after*, the newest first; at most 1,000."""
-        return await self._aside(lambda reader: reader.keys.history(namespace, key, after, limit))
-
-    async def list_keys(self, namespace: str, *, prefix: str = "", after: str = "", limit: int = 200) -> list[KeyValue]:
-        """Keys of a namespace in order of their names; at most 1,000."""
-        return await self._aside(lambda reader: reader.keys.page(namespace, prefix, after, limit))
-
-    async def namespaces(self) -> list[str]:
-        """Namespaces that have at least one key, sorted."""
-        return await self._aside(lambda reader: reader.keys.namespaces())
-
-    async def get_run(self, run: int) -> Run | None:
-        """One run, or None."""
-        return self._opened().get_run(run)
-
-    async def get_once(self, key: str) -> int | None:
-        """The run that was begun with the key *key*, or None."""
-        return self._opened().get_once(key)
-
-    async def get_orphans(self, limit: int = 200) -> list[int]:
-        """Runs that are QUEUED although the process that queued them is gone, oldest first."""
-        return await self._aside(lambda reader: reader.get_orphans(limit))
-
-    async def get_steps(self, origin: int) -> list[StepRow]:
-        """The steps that all attempts that began with the run *origin* have done, by name."""
-        return await self._aside(lambda reader: reader.get_steps(origin))
-
-    async def get_slot(self, slot: str) -> list[int]:
-        """The runs that are RUNNING in the slot *slot*, oldest first."""
-        return await self._aside(lambda reader: reader.get_slot(slot))
-
-    async def get_records(
-        self, run: int, *, after: int = 0, before: int | None = None, newest: bool = False, limit: int = 200
-    ) -> list[RecordRow]:
-        """Records of a run by ``seq``: oldest first, or newest first; at most 10,000."""
-        return await self._aside(lambda reader: reader.get_records(run, after, before, newest, limit))
-
-    async def find_runs(self, query: RunQuery) -> RunPage:
-        """A page of runs."""
-        return await self._aside(lambda reader: reader.find_runs(query))
-
-    async def count_runs(self, query: RunQuery, *, buckets: int = 60) -> RunCounts:
-        """How many runs fit *query*, in up to so many *buckets* of time, which cover what it asks for."""
-        return await self._aside(lambda reader: reader.count_runs(query, buckets))
-
-    async def get_services(self) -> list[ServiceRow]:
-        """Every service that was ever seen or wanted, by name."""
-        return await self._aside(Reader.get_services)
-
-    async def get_schedules(self) -> list[ScheduleRow]:
-        """Every schedule that was ever moved or paused, by name."""
-        return await self._aside(Reader.get_schedules)
-
     def retain(self, retention: Retention) -> None:
         """Keep runs as *retention* says from here on, as long as this process owns the database."""
         self._opened()
@@ -355,32 +273,6 @@ class SqliteStore:
         if self._thread is not None:
             self._thread.shutdown(wait=True)
             self._thread = None
-
-    def _opened(self) -> Reader:
-        self._check_fork()
-        if self._point is None:
-            raise StoreClosed("the store is not open", where=str(self._path), fix="open it first: await store.open()")
-        return self._point
-
-    def _check_fork(self) -> None:
-        if self._is_forked:
-            raise StoreError(
-                "the store was opened before this process was forked from another",
-                where=str(self._path),
-                fix="open the store after forking, in each process its own",
-            )
-
-    async def _aside(self, read: Callable[[Reader], T]) -> T:
-        """What *read* finds, in the thread beside the loop."""
-        self._opened()
-        if self._thread is None:
-            raise StoreClosed("the store is not open", where=str(self._path), fix="open it first: await store.open()")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._read, read)
-
-    def _read(self, read: Callable[[Reader], T]) -> T:
-        if self._lists is None:
-            raise StoreClosed("the store was closed meanwhile", where=str(self._path))
-        return read(self._lists)
 
 
 async def _to_the_end(work: asyncio.Future[None], hurry: Callable[[], None] | None = None) -> None:

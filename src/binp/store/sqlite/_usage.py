@@ -8,6 +8,7 @@ from pathlib import Path
 
 from binp.store.contract import Usage
 
+from ._connect import FAILURES, explain
 from ._migrate import check_known
 from ._old import Finder
 from ._visit import visit
@@ -45,4 +46,7 @@ def usage_of(path: Path) -> Usage:
     """
     with visit(path) as connection:
         check_known(connection, path)
-        return read_usage(connection, path)
+        try:
+            return read_usage(connection, path)
+        except FAILURES as error:
+            raise explain(error, path) from None

@@ -20,9 +20,10 @@ from ._checkpoint import Checkpoints
 from ._commit import Committer, FileTrouble
 from ._connect import explain
 from ._file import File
+from ._fitness import Fitness
 from ._guard import leak
 from ._indexing import Indexing
-from ._nodes import BEAT, Node
+from ._nodes import BEAT, Node, wall_clock
 from ._outbox import Outbox
 from ._people import People
 from ._receipt import Awaited, Failure, Receipt
@@ -80,19 +81,15 @@ class Writer:
         self._clock = clock
         self._people = People(self._file)
         self._committer = Committer(path, self._file, self._people, node.name, clock)
-        self._alone = Alone(self._file, self._people, self._committer)
-        self._indexing = Indexing(self._file)
+        #: whether the file takes writes
+        self._fitness = Fitness(clock)
+        self._alone = Alone(self._file, self._people, self._committer, self._fitness.notice)
+        self._indexing = Indexing(self._file, lambda error: self._fitness.notice(self._committer.explain(error)))
         #: None before it has entered
         self._checkpoints: Checkpoints | None = None
         self._first_changes: list[Change] = []
-        #: when the file was first found not to take writes, in monotonic seconds; None if it does
-        self._troubled: float | None = None
-        self._trouble: FileTrouble | None = None
-        #: the same moment in microseconds since the epoch
-        self._since = 0
         self._post: Post = lambda _awaited, _changes: None
         self._mark: Callable[[float], None] = lambda _since: None
-        self._tell_health: Callable[[Health], None] = lambda _health: None
         self._beat: Callable[[], None] = lambda: None
         self._next_beat = 0.0
         #: it ends although the outbox is open: somebody else writes from then on
@@ -131,7 +128,7 @@ class Writer:
         checkpoints = Checkpoints(self._path, self._outbox.put)
         try:
             self._file.begin()
-            now = _now()
+            now = wall_clock()
             sign = min(last_sign, now)
             entry = self._people.join(self._node, now, sign)
             changes = self._people.interrupt_gone(self.seq, sign)
@@ -158,10 +155,10 @@ class Writer:
         Args:
             post: Called after each commit.
             mark: Told when a batch is taken (monotonic seconds), and 0 when it is done.
-            tell_health: Told when the file does not take writes, and when it does again.
+            tell_health: Told when the file does not take writes, and when it does again; and of damage.
             beat: Called every few seconds: a sign of life.
         """
-        self._post, self._mark, self._tell_health, self._beat = post, mark, tell_health, beat
+        self._post, self._mark, self._fitness.tell, self._beat = post, mark, tell_health, beat
         if self._checkpoints is not None:
             self._checkpoints.start(self._file.connection)
             self._file.tell = self._checkpoints.expect
@@ -198,11 +195,11 @@ class Writer:
 
     def _run(self) -> None:
         try:
-            while not self._is_leaving and self._step():
+            while not self._is_leaving and self._go_on():
                 pass
             if self._is_leaving:
                 self._hand_on()
-            else:
+            elif not self._fitness.is_final:
                 self._indexing.leave()
                 self._say_goodbye()
             self._sync()
@@ -211,13 +208,24 @@ class Writer:
                 self._checkpoints.stop()
             self._file.connection.close()
 
+    def _go_on(self) -> bool:
+        """One step; whether there is another one."""
+        try:
+            return self._step()
+        except Exception as error:
+            # without this thread everybody would wait for ever; what can be mended is tried again like anything else
+            _logger.exception("the store itself failed")
+            self._committer.roll_back()
+            self._fitness.falter(FileTrouble(self._committer.explain(error), is_passing=True), time.monotonic())
+            return not self._outbox.is_closed
+
     def _step(self) -> bool:
         # a scope of its own: a batch that is done is forgotten before the next one is waited for
         if time.monotonic() >= self._next_beat:
             self._beat()
             self._next_beat = time.monotonic() + BEAT
-        if self._trouble is not None:
-            return self._struggle(self._trouble)
+        if self._fitness.trouble is not None:
+            return self._struggle(self._fitness.trouble)
         batch = self._outbox.take(_BATCH, self._do_what_is_due())
         if not batch:
             return batch is not None
@@ -230,7 +238,9 @@ class Writer:
     def _hand_on(self) -> None:
         """Commit what is queued; of what cannot be committed, the next writer gets what is this process's own."""
         batch = self._outbox.take_all()
-        if batch and not self._try(batch):
+        if self._fitness.trouble is not None and self._fitness.is_final:
+            self._fail(batch, self._fitness.trouble.error)
+        elif batch and not self._try(batch):
             # whoever sent the others sends them again
             self._outbox.put_back([receipt for receipt in self._outbox.take_all() if receipt.sender is None])
 
@@ -240,7 +250,7 @@ class Writer:
         try:
             self._work(batch)
         except FileTrouble as trouble:
-            self._falter(trouble, began)
+            self._fitness.falter(trouble, began)
             left = [receipt for receipt in batch if not receipt.is_settled]
             if trouble.is_passing:
                 self._outbox.put_back(left)
@@ -254,28 +264,15 @@ class Writer:
             self._fail([receipt for receipt in batch if not receipt.is_settled], self._committer.explain(error))
         return True
 
-    def _falter(self, trouble: FileTrouble, began: float) -> None:
-        """The file does not take writes: say so once, and for each other reason."""
-        known = self._trouble
-        # without its traceback, which holds what was to be written
-        self._trouble = FileTrouble(trouble.error, is_passing=trouble.is_passing)
-        if self._troubled is None:
-            self._troubled = began
-            self._since = self._clock()
-        if known is None or known.error.what != trouble.error.what:
-            _logger.error("the store takes no writes: %s", trouble.error)
-            self._tell_health(Health(reason=trouble.error.what, fix=trouble.error.fix, since=self._since))
-
     def _struggle(self, trouble: FileTrouble) -> bool:
         """Try again after a while. Who has waited for long, and who comes when nothing has gone for long, is told."""
         self._outbox.rest(_PROBE)
-        if self._is_well():
-            _logger.warning("the store takes writes again")
-            self._trouble = self._troubled = None
-            self._tell_health(Health())
+        if not trouble.is_final and self._is_well():
+            self._fitness.recover()
             return True
-        is_over = self._outbox.is_closed or not trouble.is_passing
-        if is_over or self._troubled is None or time.monotonic() - self._troubled > PATIENCE:
+        # what was tried meanwhile may have met something else
+        trouble = self._fitness.trouble or trouble
+        if self._outbox.is_closed or not trouble.is_passing or self._fitness.has_lasted(PATIENCE):
             self._fail(self._outbox.take_all(), trouble.error)
         return not self._outbox.is_closed
 
@@ -287,7 +284,7 @@ class Writer:
         try:
             self._committer.try_again()
         except FileTrouble as trouble:
-            self._falter(trouble, time.monotonic())
+            self._fitness.falter(trouble, time.monotonic())
             return False
         return True
 
@@ -325,7 +322,9 @@ class Writer:
             self._file.commit()
         except Exception as error:  # noqa: BLE001 - nobody sees these keys, and there will be another time
             self._committer.roll_back()
-            _logger.warning("keys that have expired could not be removed: %s", self._committer.explain(error))
+            explained = self._committer.explain(error)
+            _logger.warning("keys that have expired could not be removed: %s", explained)
+            self._fitness.notice(explained)
             return _AGAIN
         self._settle([], [], work.changes)
         return 0.0
@@ -374,13 +373,9 @@ class Writer:
     def _say_goodbye(self) -> None:
         try:
             self._file.begin()
-            self._people.leave(self._node.name, _now())
+            self._people.leave(self._node.name, wall_clock())
             self._file.commit()
         except (sqlite3.Error, OSError) as error:
             # the next owner finds out by itself that this process has gone
             self._committer.roll_back()
             _logger.warning("the store was closed without saying so: %s", explain(error, self._path))
-
-
-def _now() -> int:
-    return time.time_ns() // 1000
