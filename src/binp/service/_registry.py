@@ -16,6 +16,7 @@ from binp.store.contract import Change, Role, ServiceRow, SetDesired, SetObserve
 
 from ._define import Defining, check_needs
 from ._life import begin_life
+from ._obey import Obeying
 from ._order import check_circle, check_known, in_order
 from ._policy import Policy, Restart
 from ._stop import stop_all
@@ -55,11 +56,10 @@ class Service(Defining):
     def _forget(self) -> None:
         """Be as before anything was served."""
         self._leads = False
-        #: another process led when this one opened the database; and what ran there is about to be started here
-        self._joined = self._taking_over = False
+        #: another process led when this one opened the database
+        self._joined = False
         self._wishes = Wishes()
-        self._obeying: asyncio.Task[None] | None = None
-        self._told: set[str] = set()
+        self._obeying = Obeying(self._read_rows, lambda: tuple(self._supervisors), self._heed)
 
     def bind(self, home: Home) -> None:
         """Share *home*; what was registered before comes along."""
@@ -232,8 +232,7 @@ class Service(Defining):
         self._leads = True
         wanted = {name: self._decide(supervisor) for name, supervisor in self._supervisors.items()}
         if self._joined:
-            self._taking_over = True
-            self._begin_to_obey()
+            self._obeying.take_over(self._context())
             return
         for name, supervisor in self._supervisors.items():
             # what was wanted before nobody served is over, also for those who take over from here
@@ -250,34 +249,13 @@ class Service(Defining):
         """Obey what was commanded from anywhere."""
         told = {str(change.id) for change in changes if change.topic == "desired"}
         if told and self._is_here and not self._is_closing:
-            self._told |= told
-            self._begin_to_obey()
-
-    def _begin_to_obey(self) -> None:
-        if self._obeying is None:
-            loop = asyncio.get_running_loop()
-            self._obeying = loop.create_task(self._obey(), name="binp services obey", context=self._context())
-
-    async def _obey(self) -> None:
-        try:
-            while self._told or self._taking_over:
-                told, self._told = self._told, set()
-                is_takeover, self._taking_over = self._taking_over, False
-                rows = await self._read_rows()
-                for name, supervisor in tuple(self._supervisors.items()):
-                    if is_takeover or name in told:
-                        self._heed(supervisor, rows.get(name), is_takeover)
-        finally:
-            self._obeying = None
+            self._obeying.tell(told, self._context())
 
     async def _read_rows(self) -> dict[str, ServiceRow]:
-        try:
-            return {row.name: row for row in await self._home.store.get_services()} if self._home is not None else {}
-        except StoreError as error:
-            _logger.error("what is wanted of services could not be read: %s", error)  # noqa: TRY400 - the reason is the message
-            return {}
+        return {row.name: row for row in await self._home.store.get_services()} if self._home is not None else {}
 
-    def _heed(self, supervisor: Supervisor, row: ServiceRow | None, is_takeover: bool) -> None:
+    def _heed(self, name: str, row: ServiceRow | None, is_takeover: bool) -> None:
+        supervisor = self._supervisors[name]
         if row is None or row.desired is None:
             if is_takeover:
                 self._lead_one(supervisor, supervisor.policy.autostart and supervisor.is_enabled)
@@ -296,9 +274,7 @@ class Service(Defining):
         """
         self._shut = True
         try:
-            if self._obeying is not None:
-                self._obeying.cancel()
-                await asyncio.wait({self._obeying})
+            await self._obeying.end()
             latest = [self._supervisors[name] for name in reversed(in_order(self._after()))]
             known = [one for supervisor in latest for one in (supervisor, *supervisor.formers)]
             await stop_all([supervisor for supervisor in known if supervisor.is_alive], timeout)
