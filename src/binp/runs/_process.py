@@ -95,11 +95,17 @@ class Processes:
             theirs.close()
         try:
             reader, writer = await asyncio.open_connection(sock=ours)
+        except BaseException:
+            _kill(process)
+            ours.close()
+            raise
+        try:
             writer.write(order)
             return await _Apart(run, process, reader, writer).end()
         finally:
             _kill(process)
-            ours.close()
+            # not only closed, which would wait for what is left to be read: nobody reads it any more
+            writer.transport.abort()
 
 
 class _Apart:
@@ -133,7 +139,6 @@ class _Apart:
         finally:
             listening.cancel()
             leaving.cancel()
-            self._writer.close()
         if end is None:
             raise ProcessDied(self._process.returncode)
         if "error" in end:

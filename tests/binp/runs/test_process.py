@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -159,6 +160,11 @@ def die(how: str) -> None:
     if how == "exit":
         os._exit(3)
     sys.exit("out")
+
+
+@binp.action(process=True)
+def deaf(text: str) -> None:
+    pass
 
 
 @binp.action(process=True, retries=1, retry_delay=0)
@@ -497,3 +503,21 @@ def test_nothing_is_left_when_the_parent_is_killed(script):
     while is_alive(pid):
         assert time.monotonic() < deadline, "it is still there"
         time.sleep(0.02)
+
+
+async def test_what_is_not_read_is_let_go(apart, monkeypatch):
+    """Where nobody reads, and a child holds the line, what was to be sent is in no other connection's way."""
+    monkeypatch.setattr(_process, "_LEAVE", 0.2)
+    monkeypatch.setattr(_process, "_PROGRAM", "import os, time\nif os.fork(): os._exit(3)\ntime.sleep(600)")
+    run, _, _ = await ended(apart, "deaf", text="x" * 5_000_000)
+    assert (run.state, run.error_type) == (State.FAILED, "ProcessDied")
+
+    # one of these has the number that its line had
+    lines = [end for _ in range(20) for end in socket.socketpair()]
+    streams = [await asyncio.open_connection(sock=end) for end in lines]
+    for (reader, _), (_, writer) in zip(streams[::2], streams[1::2], strict=True):
+        writer.write(b"here")
+        assert await asyncio.wait_for(reader.readexactly(4), 60) == b"here"
+    for _, writer in streams:
+        writer.close()
+        await writer.wait_closed()
