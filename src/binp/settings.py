@@ -205,6 +205,8 @@ class Settings:
     dev: bool = False
     #: how many versions of a key are kept, the present one included
     kv_history: int = 100
+    #: bytes of one request to the platform, as ``16 MB``; files aside
+    body: str = "16 MB"
     #: how long runs are kept
     retention: RetentionSettings = RetentionSettings()
     #: how much is kept of files that actions take and return
@@ -236,6 +238,18 @@ class Settings:
         """Whether only this machine can reach the address."""
         return is_loopback(self.host)
 
+    @property
+    def body_bytes(self) -> int:
+        """The bytes of one request.
+
+        Raises:
+            InvalidSetting: they cannot be read, or leave no room.
+        """
+        where = "[binp] body or BINP_BODY"
+        if (found := read_size(self.body, where)) <= 0:
+            raise InvalidSetting(f"body is {self.body!r}", where=where, fix="write it like '16 MB'")
+        return found
+
     def check(self) -> None:
         """Refuse what cannot be served.
 
@@ -260,6 +274,7 @@ class Settings:
                 where="[binp] kv_history or BINP_KV_HISTORY",
                 fix="write a number from 1 to 1000",
             )
+        _ = self.body_bytes
         self.retention.check()
         self.files.check()
         self.trace.check()

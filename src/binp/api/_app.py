@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from starlette.routing import Route
 
 from . import _about, _actions, _database, _journals, _kv, _runs, _schedules, _services, _sockets
+from ._bounds import Bounds
 from ._direct import Direct
 from ._events import EventStream
 from ._platform import Platform
@@ -27,6 +28,7 @@ def create_app(platform: Platform) -> FastAPI:
     app.state.platform = platform
     handle_problems(app)
     app.add_middleware(Direct, owner=app)
+    app.add_middleware(Bounds, platform=platform)
     # the outer one: nothing inside reads a file into memory
     app.add_middleware(Uploads, platform=platform)
     for module in (_actions, _journals, _services, _schedules, _runs, _kv, _database, _about, _sockets):

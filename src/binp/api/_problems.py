@@ -20,6 +20,8 @@ from binp.runs import RunLost, TooManyRuns
 from binp.store.contract import BadLine, StoreError
 from binp.store.query import BadQuery
 
+from ._bounds import BodyTooLarge, too_large
+
 __all__ = ["answer", "handle_problems"]
 
 
@@ -125,6 +127,7 @@ def _unexpected(error: Exception) -> Problem:
 
 _MAKERS: dict[type[Exception], Callable[[Any], Problem]] = {
     HTTPException: _refused,
+    BodyTooLarge: too_large,
     RequestValidationError: _invalid_request,
     InvalidArguments: _invalid_arguments,
     BadQuery: _bad_query,

@@ -13,6 +13,7 @@ from binp.files import MARK, UPLOAD, Draft, FilesFull, FileTooLarge, Shelf
 from binp.operations import FormError, UnknownOperation
 from binp.store.contract import StoreError
 
+from ._bounds import drain
 from ._multipart import BadMultipart, Head, boundary_of, read_parts
 from ._platform import Platform
 
@@ -24,8 +25,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 #: the routes that take arguments
 _ROUTE = re.compile(r"/action/(?P<a>.+)|/actions/(?P<b>.+)/(?:runs|question)|/runs/\d+/rerun")
-#: bytes of all fields that are no files, and what is read of a body that was refused, so that the answer is heard
-_FIELDS, _DRAINED = 1024 * 1024, 64 * 1024 * 1024
+#: bytes of all fields that are no files
+_FIELDS = 1024 * 1024
 #: items of a list that parts may name
 _ITEMS = 1000
 #: dots in the name of a part
@@ -105,14 +106,8 @@ class _Body:
 
     async def drain(self) -> None:
         """Read on for a while: who is still sending hears no answer."""
-        left = _DRAINED
-        try:
-            async for chunk in self.chunks():
-                left -= len(chunk)
-                if left < 0:
-                    return
-        except BadMultipart:
-            return
+        if not self._is_over:
+            await drain(self._receive)
 
 
 class _Form:
