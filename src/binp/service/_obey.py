@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
-from binp.store.contract import ServiceRow
+from binp.store.contract import ServiceRow, StoreError
 
 __all__ = ["Obeying"]
 
@@ -86,11 +86,14 @@ class Obeying:
             attempts += 1
             try:
                 return await self._read()
-            except Exception:
+            except Exception as error:
                 if attempts == 1:
-                    _logger.exception("what is wanted of services cannot be read: it is tried again")
+                    # what the store says needs no traceback
+                    trace = None if isinstance(error, StoreError) else error
+                    text = "what is wanted of services cannot be read yet: %s"
+                    _logger.error(text, error, exc_info=trace)  # noqa: TRY400 - a traceback is not always wanted
                 if is_takeover and attempts == _PATIENCE:
-                    _logger.error("those services are started that start by themselves, whatever was wanted")  # noqa: TRY400 - of the reason told above
+                    _logger.error("those services are started that start by themselves, whatever was wanted")  # noqa: TRY400 - the reason was told above
                     return {}
             await asyncio.sleep(pause)
             pause = min(2 * pause, _RARELY)

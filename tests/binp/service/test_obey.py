@@ -85,7 +85,7 @@ async def test_a_command_that_cannot_be_read_is_obeyed_later(quick, caplog):
     services.want(a=False, b=True)
     await services.until(("a", False, False), ("a", False, False), ("b", True, False))
 
-    assert said(caplog) == ["what is wanted of services cannot be read: it is tried again"]
+    assert said(caplog) == ["what is wanted of services cannot be read yet: it cannot be read"]
 
 
 async def test_a_takeover_does_not_wait_for_ever(quick, caplog):
