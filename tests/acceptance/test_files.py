@@ -21,6 +21,10 @@ async def shout(files: list[File], one: Annotated[File, Accept(".txt", size=1000
     return File("".join(texts).upper().encode(), name="loud.txt")
 
 @binp.action
+async def split() -> dict:
+    return {"parts": [File(b"1", name="one.txt"), File(b"2", name="two.txt")]}
+
+@binp.action
 async def big(file: File) -> str:
     return f"{file.size} {file.sha256}"
 """
@@ -52,6 +56,25 @@ def test_in_and_out(server: Any, binp: Callable[..., CompletedProcess[str]], tmp
     assert again.returncode == 2
     assert "loud.txt cannot be written" in again.stderr
     assert "File exists" in again.stderr
+
+
+def test_several_out(server: Any, binp: Callable[..., CompletedProcess[str]], tmp_path: Path) -> None:
+    """Files inside of what a run returned are saved together, or by their names."""
+    done = binp("action", "invoke", "split")
+    run = str(server.ask("GET", "/internal/runs?limit=1")["runs"][0]["id"])
+    every = binp("journal", "download", run)
+    one = binp("journal", "download", run, "two.txt", "-o", "x.txt")
+    unclear = binp("journal", "download", run, "-o", "y.txt")
+    unknown = binp("journal", "download", run, "three.txt")
+
+    assert done.stderr == f"2 files were returned; save them with: binp journal download {run}\n"
+    assert every.stdout == "one.txt\ntwo.txt\n", every.stderr
+    assert [(tmp_path / name).read_text() for name in ("one.txt", "two.txt", "x.txt")] == ["1", "2", "2"]
+    assert one.stdout == "x.txt\n"
+    assert (unclear.returncode, "--output is for one file" in unclear.stderr) == (2, True)
+    assert unknown.stderr == (
+        "Error: the run has returned no file named 'three.txt'\n  fix:   known: one.txt, two.txt\n"
+    )
 
 
 def test_refused(server: Any, binp: Callable[..., CompletedProcess[str]], tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from fastapi.responses import FileResponse
 
-from binp.files import MARK, File
+from binp.files import MARK, File, described_in
 from binp.runs import AlreadyStarted, RunHandle
 from binp.store.contract import FINISHED, Run
 
@@ -26,6 +26,7 @@ RunId = Annotated[int, Path(ge=0, le=MAX_INTEGER)]
 #: media types that a browser might execute: such a file is nothing but bytes
 _ACTIVE = re.compile("html|xml|script|svg|flash|pdf")
 
+Digest = Annotated[str | None, Query(description="which one, where a run has returned several")]
 Seq = Annotated[int, Query(ge=0, le=MAX_INTEGER)]
 
 
@@ -62,17 +63,20 @@ async def list_records(
 
 
 @router.get("/runs/{run_id}/file", operation_id="downloadFile", response_class=FileResponse)
-async def download_file(home: Opened, run_id: RunId) -> FileResponse:
-    """The file that a run returned, to be saved; a part of it if a range is asked for."""
+async def download_file(home: Opened, run_id: RunId, sha256: Digest = None) -> FileResponse:
+    """The file that a run returned, or one in what it returned, to be saved; a part of it if a range is asked for."""
     run = await home.store.get_run(run_id)
     if run is None:
         raise HTTPException(404, f"run {run_id} not found")
     result = None if run.result is None else json.loads(run.result)
-    if not isinstance(result, dict) or MARK not in result:
-        raise HTTPException(404, f"run {run_id} has returned no file")
-    path = home.runs.files.shelf.result_of(run_id)
+    found = {str(one["sha256"]): one for one in described_in(result) if sha256 in (None, one["sha256"])}
+    if len(found) != 1:
+        what = "several files: name one by its sha256" if found else "no file" if sha256 is None else "no such file"
+        raise HTTPException(404, f"run {run_id} has returned {what}")
+    ((digest, described),) = found.items()
+    path = home.runs.files.shelf.result_of(run_id, None if described is result else digest)
     # made anew, so that nothing that a function returned becomes a header as it is
-    file = File(path, name=str(result[MARK]), type=str(result.get("type")))
+    file = File(path, name=str(described[MARK]), type=str(described.get("type")))
     kind = "application/octet-stream" if _ACTIVE.search(file.type) else file.type
     return FileResponse(
         path, media_type=kind, filename=file.name, headers={"content-security-policy": "sandbox; default-src 'none'"}

@@ -210,9 +210,12 @@ def _tell(run: dict[str, Any], output: str) -> None:
 
 def _note(run: dict[str, Any]) -> str:
     """What is to be known of a result that is not the whole of what was returned."""
+    from binp.files import described_in
+
     result = run["result"] if isinstance(run["result"], dict) else {}
-    if "$file" in result:
-        return f"a file was returned; save it with: binp journal download {run['id']}"
+    if number := sum(1 for _ in described_in(run["result"])):
+        what, those = ("a file was", "it") if number == 1 else (f"{number} files were", "them")
+        return f"{what} returned; save {those} with: binp journal download {run['id']}"
     if "$cut" in result:
         return f"what was returned is too long to be kept: {result['$cut']} characters, and this is how it begins"
     return ""

@@ -96,12 +96,35 @@ def cancel(runs: tuple[int, ...], **where: Any) -> None:
 
 @journal.command()
 @click.argument("run", metavar="ID", type=Integer(min=0))
+@click.argument("names", metavar="[NAME]...", nargs=-1)
 @click.option("--output", "-o", "target", type=click.Path(dir_okay=False, path_type=Path), help="Where to save it.")
 @with_server
-def download(run: int, target: Path | None, **where: Any) -> None:
-    """Save the file that a run returned: under its name in this folder, if no other path is given."""
-    place = Server(**where).client().download(f"/internal/runs/{run}/file", target)
-    click.echo(str(place))
+def download(run: int, names: tuple[str, ...], target: Path | None, **where: Any) -> None:
+    """Save what files a run returned, all or those with a NAME, each under its name in this folder.
+
+    One alone is saved where --output says.
+    """
+    from binp.files import described_in
+
+    client = Server(**where).client()
+    result = client.get(f"/internal/runs/{run}")["result"]
+    digests = _chosen({str(one["sha256"]): str(one["$file"]) for one in described_in(result)}, names)
+    if target is not None and len(digests) > 1:
+        raise click.UsageError("--output is for one file: give its NAME")
+    # where there is none, the server says why
+    for query in [f"?sha256={digest}" for digest in digests] or [""]:
+        click.echo(str(client.download(f"/internal/runs/{run}/file{query}", target)))
+
+
+def _chosen(files: dict[str, str], names: tuple[str, ...]) -> list[str]:
+    """The digests of those *files*, names by digest, that have one of *names*; of all if there are no names."""
+    from binp.errors import UsageError
+
+    for name in names:
+        if name not in files.values():
+            known = ", ".join(sorted(files.values())) or "none"
+            raise UsageError(f"the run has returned no file named {name!r}", fix=f"known: {known}")
+    return [digest for digest, name in files.items() if not names or name in names]
 
 
 def records(client: Client, run: int, after: int = 0) -> Iterator[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ._accept import Accept
 from ._file import MARK, UPLOAD, File
+from ._inside import described_in, files_in
 from ._shelf import Draft, FileGone, FilesFull, FileTooLarge, Limits, Shelf
 
 __all__ = [
@@ -17,4 +18,6 @@ __all__ = [
     "FilesFull",
     "Limits",
     "Shelf",
+    "described_in",
+    "files_in",
 ]

@@ -141,6 +141,13 @@ class File:
         """Be what was kept of it."""
         self._content, self.size, self.sha256, self.token = kept._content, kept.size, kept.sha256, kept.token
 
+    def note(self, kept: File) -> None:
+        """*kept* is a copy of it: say the same, and if it could be read once only, be the copy."""
+        if isinstance(self._content, Path | bytes):
+            self.size, self.sha256 = kept.size, kept.sha256
+        else:
+            self._content, self.size, self.sha256 = kept._content, kept.size, kept.sha256
+
     def relocate(self, path: Path) -> None:
         """It was moved to *path*."""
         self._content = path

@@ -236,26 +236,27 @@ class Shelf:
 
     # -- what is returned ----------------------------------------------------------------------------------------
 
-    async def keep_result(self, file: File, run: int) -> File:
-        """A copy of what *run* returned; the oldest results are taken away where there is no room.
+    async def keep_result(self, file: File, run: int, *, is_part: bool = False) -> File:
+        """A copy of what *run* returned, or of a part of it; the oldest results go where there is no room.
 
         Raises:
             FileTooLarge: it has more bytes than the settings say.
+            FilesFull: the run has returned more than there may be of all.
         """
         kept = await self.keep(file)
         self._uploads.pop(kept.token or "", None)
-        path = self._out / str(run)
+        path = self._out / (f"{run}.{kept.sha256}" if is_part else str(run))
         await asyncio.to_thread(self._settle, kept.path, path)
         return kept.moved(path, size=kept.size or 0, sha256=kept.sha256 or "")
 
-    def result_of(self, run: int) -> Path:
-        """Where the file is that *run* returned.
+    def result_of(self, run: int, part: str | None = None) -> Path:
+        """Where the file is that *run* returned; or one inside of what it returned, by the digest *part*.
 
         Raises:
             FileGone: it is not kept any more.
         """
-        path = self._out / str(run)
-        if not path.is_file():
+        path = self._out / (str(run) if part is None else f"{run}.{part}")
+        if (part is not None and not _DIGEST.fullmatch(part)) or not path.is_file():
             raise FileGone(run)
         return path
 
@@ -267,24 +268,28 @@ class Shelf:
         for _, name, size in kept:
             if room <= 0:
                 return
-            if name != target.name:
+            if _run_of(name) != _run_of(target.name):
                 (self._out / name).unlink(missing_ok=True)
                 room -= size
+        if room > 0 and "." in target.name:
+            target.unlink()
+            raise FilesFull(self.limits.total)
 
     # -- care ----------------------------------------------------------------------------------------------------
 
     def owners(self) -> tuple[set[int], set[int]]:
         """The runs to which files belong that were given to them, and that they returned."""
-        given = {int(head) for name, _, _ in _look(self._in) if (head := name.partition(".")[0]).isdecimal()}
-        return given, {int(name) for name, _, _ in _look(self._out) if name.isdecimal()}
+        given, returned = (
+            {run for name, _, _ in _look(folder) if (run := _run_of(name))} for folder in (self._in, self._out)
+        )
+        return given, returned
 
     def release(self, run: int, *, result: bool = False) -> None:
         """Take away what was given to *run*, and with *result* what it returned."""
-        for name, _, _ in _look(self._in):
-            if name.startswith(f"{run}."):
-                (self._in / name).unlink(missing_ok=True)
-        if result:
-            (self._out / str(run)).unlink(missing_ok=True)
+        for folder in (self._in, self._out) if result else (self._in,):
+            for name, _, _ in _look(folder):
+                if _run_of(name) == run:
+                    (folder / name).unlink(missing_ok=True)
 
     def sweep_new(self) -> None:
         """Take away what came in and was never used, by a process that is gone, too."""
@@ -312,6 +317,12 @@ class Shelf:
 def _make(folder: Path) -> None:
     folder.parent.mkdir(mode=0o700, exist_ok=True)
     folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def _run_of(name: str) -> int | None:
+    """The run to which the file of this name belongs."""
+    head = name.partition(".")[0]
+    return int(head) if head.isdecimal() else None
 
 
 def _look(folder: Path) -> Iterator[tuple[str, int, float]]:

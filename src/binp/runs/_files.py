@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from binp.errors import BinpError
-from binp.files import File, Limits, Shelf
+from binp.files import File, Limits, Shelf, files_in
 from binp.operations import BoundCall, Operation
 from binp.store.contract import FINISHED, State, Store, StoreError
 
@@ -88,13 +88,18 @@ class RunFiles:
         self._held.discard(run.id)
 
     async def keep_result(self, run: ActiveRun, outcome: Outcome) -> Outcome:
-        """*outcome* with the file that was returned, if one was, in a place where it stays as long as the run."""
-        if outcome.state is not State.SUCCEEDED or not isinstance(outcome.value, File):
+        """*outcome* with the files that were returned, alone or in something, where they stay as long as the run."""
+        if outcome.state is not State.SUCCEEDED or outcome.value is None:
             return outcome
         try:
-            return replace(outcome, value=await self.shelf.keep_result(outcome.value, run.id))
+            if isinstance(outcome.value, File):
+                return replace(outcome, value=await self.shelf.keep_result(outcome.value, run.id))
+            for file in files_in(outcome.value):
+                file.note(await self.shelf.keep_result(file, run.id, is_part=True))
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - becomes the outcome, which is where it is reported
+            self.shelf.release(run.id, result=True)
             return outcome_of(run, error)
+        return outcome
 
     def lead(self, context: contextvars.Context) -> None:
         """Look after what is left behind, from here on, in a task that runs in *context*."""

@@ -159,6 +159,9 @@ async def shaky() -> None:
 
 
 @binp.action
-async def shout(file: Annotated[File, Accept(".txt", size=1000)], other: File | None = None) -> File:
+async def shout(
+    file: Annotated[File, Accept(".txt", size=1000)], other: File | None = None
+) -> File | dict[str, list[File]]:
     """Give a text back in capitals."""
-    return File(file.read_bytes().upper(), name=f"loud {file.name}")
+    loud = [File(one.read_bytes().upper(), name=f"loud {one.name}") for one in (file, other) if one is not None]
+    return {"both": loud} if other is not None else loud[0]

@@ -32,3 +32,19 @@ def test_a_file_goes_in_and_comes_out(visit: Any, site: Any) -> None:
     run = site.call(f"/internal/runs/{page.url.rpartition('=')[2]}")
     assert run["arguments"]["file"]["$file"] == "a.txt"
     assert run["arguments"]["other"] is None
+
+
+def test_files_come_out_together(visit: Any) -> None:
+    """Files: those inside of what is returned have a link each."""
+    page = visit("actions/shout")
+    for label, name in (("File", "a.txt"), ("Other", "b.txt")):
+        chosen = {"name": name, "mimeType": "text/plain", "buffer": name.encode()}
+        page.get_by_label(label).set_input_files([chosen])
+    page.get_by_role("button", name="Run").click()
+    link = page.get_by_role("region", name="Result").get_by_role("link", name="Download loud b.txt")
+    expect(link).to_be_visible()
+    with page.expect_download() as download:
+        link.click()
+
+    assert download.value.suggested_filename == "loud b.txt"
+    assert Path(download.value.path()).read_bytes() == b"B.TXT"

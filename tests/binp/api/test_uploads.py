@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,8 +11,10 @@ from types import SimpleNamespace
 from typing import Annotated, Any
 
 import pytest
+from pydantic import BaseModel, ConfigDict
 
 from binp import Accept, File
+from binp.files import described_in
 from binp.store.contract import State
 
 CONTENT = b"a,b\n1,2\n"
@@ -239,6 +242,76 @@ async def test_returned(served: Any, actions: Any, db: str) -> None:
     assert whole.headers["x-content-type-options"] == "nosniff"
     assert whole.headers["content-type"].startswith("text/csv")
     assert (part.status_code, part.content) == (206, b"1,2\n")
+
+
+async def test_returned_inside(served: Any, binp: Any, db: str) -> None:
+    """Files out: files inside of what is returned are kept, and downloaded each by its digest."""
+
+    class Sheet(BaseModel):
+        model_config = ConfigDict(arbitrary_types_allowed=True)
+        file: File
+
+    @dataclasses.dataclass
+    class Page:
+        file: File
+
+    @binp.action(name="several")
+    async def several() -> dict[str, Any]:
+        once = File(iter([b"on", b"ce"]), name="once.txt")
+        return {"rows": 3, "a": File(b"A", name="a.txt"), "b": [Sheet(file=once), Page(File(b"p", name="p.html"))]}
+
+    @binp.action(name="single")
+    async def single() -> list[File]:
+        return [File(b"1", name="1.txt")]
+
+    answer = (await served.http.post("/internal/action/several")).json()
+    found = {one["$file"]: one["sha256"] for one in described_in(answer["result"])}
+    assert set(found) == {"a.txt", "once.txt", "p.html"}
+    assert answer["result"]["rows"] == 3
+    url = f"/internal/runs/{answer['run']}/file"
+    got = {name: await served.http.get(url, params={"sha256": digest}) for name, digest in found.items()}
+    assert {name: one.content for name, one in got.items()} == {"a.txt": b"A", "once.txt": b"once", "p.html": b"p"}
+    assert got["p.html"].headers["content-type"] == "application/octet-stream"
+    assert got["a.txt"].headers["content-disposition"] == 'attachment; filename="a.txt"'
+    which = await served.http.get(url)
+    assert (which.status_code, "name one by its sha256" in which.json()["detail"]) == (404, True)
+    assert (await served.http.get(url, params={"sha256": "0" * 64})).status_code == 404
+    alone = (await served.http.post("/internal/action/single")).json()["run"]
+    assert (await served.http.get(f"/internal/runs/{alone}/file")).content == b"1"
+    value = await (await binp.action.start("several")).result()
+    assert value["b"][0].file.read_bytes() == b"once"
+
+    binp.home.runs.files.shelf.release(answer["run"], result=True)
+    assert (await served.http.get(url, params={"sha256": found["a.txt"]})).status_code == 410
+
+
+async def test_too_many_inside(served: Any, binp: Any, db: str) -> None:
+    """Files out: a run that returns more than there may be of all fails, and leaves nothing behind."""
+    binp.home.runs.files.shelf.limits = type(binp.home.runs.files.shelf.limits)(size=15, total=20)
+
+    @binp.action(name="many")
+    async def many(number: int) -> list[File]:
+        return [File(bytes([65 + index]) * 9, name="x") for index in range(number)]
+
+    good = await served.http.post("/internal/action/many", json={"number": 2})
+    bad = await served.http.post("/internal/action/many", json={"number": 3})
+
+    assert (good.status_code, bad.status_code) == (200, 500)
+    assert "no room for more" in bad.json()["detail"]
+    assert left(db) == []
+
+
+async def test_what_looks_like_a_file(served: Any, binp: Any, db: str) -> None:
+    """Files out: a description that a function made itself leads to no file."""
+
+    @binp.action(name="liar")
+    async def liar(digest: str) -> dict[str, str]:
+        return {"$file": "x", "sha256": digest}
+
+    for digest in ("../../secret", "0" * 64):
+        run = (await served.http.post("/internal/action/liar", json={"digest": digest})).json()["run"]
+        answer = await served.http.get(f"/internal/runs/{run}/file", params={"sha256": digest})
+        assert answer.status_code == 410
 
 
 @pytest.mark.parametrize(
