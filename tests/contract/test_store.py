@@ -16,6 +16,7 @@ from binp.store.contract import (
     Import,
     MoveSchedule,
     Once,
+    OnceRow,
     PauseSchedule,
     PutKey,
     RemoveKeys,
@@ -58,7 +59,7 @@ async def test_a_run_is_begun_once_for_a_key(store, writes):
     assert [await ack for ack in acks] == [True, False, True]
     assert await store.write(second) is False
     assert await store.get_run(second.id) is None
-    assert await store.get_once("tick noon") == first.id
+    assert await store.get_once("tick noon") == OnceRow(at=first.at, run=first.id)
     assert await store.get_once("tick midnight") is None
     assert await store.write(Once(key="tick noon", at=1)) is False
 

@@ -8,9 +8,9 @@ from fastapi import Header, HTTPException
 
 from binp.home import Home
 from binp.runs import AlreadyStarted
-from binp.store.contract import Run
+from binp.store.contract import Run, as_datetime
 
-__all__ = ["KEY_LIMIT", "Key", "first_run"]
+__all__ = ["KEY_LIMIT", "FirstErased", "Key", "first_run"]
 
 #: characters of a key
 KEY_LIMIT = 200
@@ -25,13 +25,30 @@ Key = Annotated[
 ]
 
 
+class FirstErased(HTTPException):
+    """A key was used before, and the run that was started with it is not kept any more.
+
+    Attributes:
+        run: Its id.
+    """
+
+    def __init__(self, key: str | None, operation: str, run: int, at: int) -> None:
+        moment = as_datetime(at).isoformat(timespec="seconds")
+        what = f"the key {key!r} was used for a start of {operation!r} at {moment}: its run {run} has been erased since"
+        super().__init__(410, what)
+        self.run = run
+
+
 async def first_run(home: Home, key: str | None, error: AlreadyStarted) -> Run:
     """The run that was started with *key* before.
 
     Raises:
+        FirstErased: it is not kept any more; a request that comes so late starts nothing either.
         HTTPException: 409: it had other arguments.
     """
     run = None if error.run is None else await home.store.get_run(error.run)
+    if run is None and error.run is not None and error.at is not None:
+        raise FirstErased(key, error.operation, error.run, error.at) from None
     if run is None or run.arguments != error.arguments:
         raise HTTPException(409, f"the key {key!r} was used for another start of {error.operation!r}") from None
     return run

@@ -21,6 +21,7 @@ from binp.store.contract import BadLine, StoreError
 from binp.store.query import BadQuery
 
 from ._bounds import BodyTooLarge, too_large
+from ._once import FirstErased
 
 __all__ = ["answer", "handle_problems"]
 
@@ -108,6 +109,11 @@ def _gone(error: FileGone) -> Problem:
     return Problem(status=410, code="gone", detail=error.what, fix=error.fix, extra={"where": error.where})
 
 
+def _erased(error: FirstErased) -> Problem:
+    fix = "nothing was started; if it is to be started once more, send it with another key"
+    return Problem(status=410, code="gone", detail=error.detail, fix=fix, extra={"run": error.run})
+
+
 def _busy(error: BinpError) -> Problem:
     return Problem(status=503, code="unavailable", detail=error.what, fix=error.fix)
 
@@ -128,6 +134,7 @@ def _unexpected(error: Exception) -> Problem:
 _MAKERS: dict[type[Exception], Callable[[Any], Problem]] = {
     HTTPException: _refused,
     BodyTooLarge: too_large,
+    FirstErased: _erased,
     RequestValidationError: _invalid_request,
     InvalidArguments: _invalid_arguments,
     BadQuery: _bad_query,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 
 from binp.errors import BinpError
+from binp.store.contract import OnceRow
 
 __all__ = ["AlreadyStarted", "CallFailed", "ProcessDied", "TooManyRuns", "admit"]
 
@@ -20,15 +21,17 @@ class AlreadyStarted(BinpError):
         operation: Name of what was to be started.
         key: The key.
         run: The run that was started for it, None if that is not known.
+        at: When that was, in microseconds since the epoch, None if that is not known.
         arguments: What it would have been called with this time, as it is recorded; None if that is not known.
     """
 
-    def __init__(self, operation: str, key: str, run: int | None, arguments: str | None = None) -> None:
-        which = "a run" if run is None else f"run {run}"
+    def __init__(self, operation: str, key: str, first: OnceRow | None, arguments: str | None = None) -> None:
+        self.run = None if first is None else first.run
+        self.at = None if first is None else first.at
+        which = "a run" if self.run is None else f"run {self.run}"
         super().__init__(f"{which} of {operation!r} was started for {key!r} before")
         self.operation = operation
         self.key = key
-        self.run = run
         self.arguments = arguments
 
 

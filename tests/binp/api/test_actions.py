@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from binp import Secret
+from binp.store.sqlite._tend import Erase
 
 
 @pytest.fixture
@@ -251,6 +253,31 @@ async def test_a_press_is_started_once(served: Any, actions: Any) -> None:
     assert other.json()["detail"] == "the key 'k1' was used for another start of 'slow'"
     fresh = await served.http.post("/internal/action/slow", json={"seconds": 0}, headers={"idempotency-key": "k2"})
     assert fresh.json()["run"] != first["run"]
+
+
+@pytest.mark.parametrize("path", ["action/slow", "actions/slow/runs"])
+async def test_a_press_whose_run_was_erased(served: Any, actions: Any, binp: Any, path: str) -> None:
+    """Sent again after its run was erased, a press starts nothing, and the answer says what became of it."""
+    headers = {"idempotency-key": "k1"}
+    url = f"/internal/{path}"
+    run = (await served.http.post(url, json={"seconds": 0}, headers=headers)).json()["run"]
+    await served.ended(run)
+    began = (await binp.home.store.get_once("press slow k1")).at
+    assert await binp.home.store.write(Erase(runs=(run,), at=began + 1))
+    assert await binp.home.store.get_run(run) is None
+
+    answer = await served.http.post(url, json={"seconds": 0}, headers=headers)
+
+    at = datetime.fromtimestamp(began // 1_000_000, UTC).isoformat()
+    assert (answer.status_code, actions) == (410, [1])
+    assert answer.json() == {
+        "type": "urn:binp:gone",
+        "title": "Gone",
+        "status": 410,
+        "detail": f"the key 'k1' was used for a start of 'slow' at {at}: its run {run} has been erased since",
+        "fix": "nothing was started; if it is to be started once more, send it with another key",
+        "run": run,
+    }
 
 
 async def test_what_is_asked_before_a_press(served: Any, binp: Any) -> None:

@@ -216,6 +216,16 @@ class KeyVersion:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class OnceRow:
+    """What may happen only once, and has."""
+
+    #: when it did, microseconds since the epoch
+    at: int
+    #: the run that was begun with the key, which may have been erased; None if it was none
+    run: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ServiceRow:
     """What is wanted of and seen of a service."""
 

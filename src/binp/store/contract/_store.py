@@ -12,6 +12,7 @@ from ._rows import (
     Health,
     KeyValue,
     KeyVersion,
+    OnceRow,
     RecordRow,
     Run,
     RunCounts,
@@ -155,8 +156,8 @@ class Store(Protocol):
     async def get_run(self, run: int) -> Run | None:
         """One run, or None."""
 
-    async def get_once(self, key: str) -> int | None:
-        """The run that was begun with the key *key* (:attr:`BeginRun.once`), or None."""
+    async def get_once(self, key: str) -> OnceRow | None:
+        """When the key *key* was used, and the run that was begun with it (:attr:`BeginRun.once`); None if never."""
 
     async def get_orphans(self, limit: int = 200) -> list[int]:
         """Runs that are QUEUED although the process that queued them is gone, oldest first."""

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from binp.store.contract import (
+    OnceRow,
     RecordRow,
     Run,
     RunCounts,
@@ -84,10 +85,10 @@ class Reader:
             self._scratch.close()
         self.connection.close()
 
-    def get_once(self, key: str) -> int | None:
-        """The run that was begun with *key*, or None."""
+    def get_once(self, key: str) -> OnceRow | None:
+        """When *key* was used, and the run that was begun with it, or None."""
         row = self._ask("get_once", (clean_name(key),)).fetchone()
-        return None if row is None else row[0]
+        return None if row is None else OnceRow(at=row[0], run=row[1])
 
     def get_orphans(self, limit: int) -> list[int]:
         """Runs that wait although the process that queued them is gone, oldest first."""

@@ -14,6 +14,7 @@ import orjson
 from binp.store.contract import (
     KeyValue,
     KeyVersion,
+    OnceRow,
     RecordRow,
     Run,
     RunCounts,
@@ -97,8 +98,8 @@ class Reads:
         except _UNREADABLE as error:
             raise self._explain(error) from None
 
-    async def get_once(self, key: str) -> int | None:
-        """The run that was begun with the key *key*, or None."""
+    async def get_once(self, key: str) -> OnceRow | None:
+        """When the key *key* was used, and the run that was begun with it, or None."""
         reader = self._opened()
         try:
             return reader.get_once(key)

@@ -31,8 +31,8 @@ INSERT INTO label (text) SELECT value FROM json_each(?) WHERE true ON CONFLICT (
 -- once: only the first inserts
 INSERT INTO once (key, at, run) VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING;
 
--- get_once: the run that was begun with a key
-SELECT run FROM once WHERE key = ?;
+-- get_once: when a key was used, and the run that was begun with it
+SELECT at, run FROM once WHERE key = ?;
 
 -- find_name: the id of a text
 SELECT id FROM name WHERE text = ?;
