@@ -85,7 +85,7 @@ class Action:
         per: str | Sequence[str] = (),
         when_full: Literal["queue", "skip", "replace"] = "queue",
         confirm: str | Callable[..., str] | None = None,
-        keep: timedelta | int | None = None,
+        keep: timedelta | int | str | None = None,
         grace: float | timedelta | str | None = None,
         process: bool = False,
     ) -> Callable[[Function], Function]: ...
@@ -108,7 +108,7 @@ class Action:
         per: str | Sequence[str] = (),
         when_full: Literal["queue", "skip", "replace"] = "queue",
         confirm: str | Callable[..., str] | None = None,
-        keep: timedelta | int | None = None,
+        keep: timedelta | int | str | None = None,
         grace: float | timedelta | str | None = None,
         process: bool = False,
     ) -> Any:
@@ -130,8 +130,8 @@ class Action:
             when_full: What becomes of a run for which there is no place: ``queue`` lets it wait, also over a restart,
                 ``skip`` keeps it as skipped, ``replace`` cancels what runs.
             confirm: What is asked before somebody starts it by hand: a text, or a function of its arguments.
-            keep: For how long its runs are kept after their end, or how many, the newest. By default the settings
-                decide, ``[binp.retention]``, as they do where they name this action.
+            keep: For how long its runs are kept after their end (``"7d"``), or how many, the newest. By default the
+                settings decide, ``[binp.retention]``, as they do where they name this action.
             grace: How long a shutdown waits for its runs, from its first signal: seconds, or as ``"3h"``, ``"90min"``.
                 The process goes on for them alone, and leaves the database to the next one meanwhile. By default as
                 long as for all others, within the setting of the same name.

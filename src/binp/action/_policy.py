@@ -30,7 +30,7 @@ def policy_of(
     per: tuple[str, ...],
     when_full: str,
     confirm: str | Callable[..., str] | None,
-    keep: timedelta | int | None,
+    keep: timedelta | int | str | None,
     grace: float | timedelta | str | None,
     process: bool,
 ) -> Policy:
@@ -52,25 +52,37 @@ def policy_of(
             f"retry_max_delay={retry.max_delay} cannot be obeyed",
             fix="write numbers of zero or more, and a backoff of 1 or more",
         )
-    _check_keep(keep)
+    if confirm is not None and not isinstance(confirm, str) and not callable(confirm):
+        raise BinpError(
+            f"confirm={confirm!r} is nothing to ask",
+            fix='write the question, as confirm="Really?", or a function of the arguments that gives it',
+        )
     return Policy(
         labels=labels,
         timeout=_seconds("timeout", timeout, "is no time"),
         retry=retry if retry.limit else None,
         concurrency=_concurrency(places, per, when_full),
         confirm=confirm,
-        keep=keep,
+        keep=_keep_of(keep),
         grace=_seconds("grace", grace, "does not say how long a shutdown waits"),
         process=process,
     )
+
+
+def _read(text: str) -> float | None:
+    """Seconds of ``1h30min``; None if it says no time."""
+    found = _SPAN.fullmatch(text.replace(" ", ""))
+    return None if found is None else sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(found.group()))
 
 
 def _seconds(option: str, given: object, trouble: str) -> float | None:
     seconds: object = given
     if isinstance(given, timedelta):
         seconds = given.total_seconds()
-    elif isinstance(given, str) and (found := _SPAN.fullmatch(given.replace(" ", ""))) and found.group():
-        seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(found.group()))
+    elif isinstance(given, str):
+        seconds = _read(given)
+        if seconds is None:
+            seconds = given
     if seconds is None:
         return None
     is_time = isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 < seconds < math.inf
@@ -100,14 +112,17 @@ def check_per(per: tuple[str, ...], function: Callable[..., Any], where: str) ->
             raise BinpError(f"per={name!r} is no parameter of the function", where=where, fix=fix)
 
 
-def _check_keep(keep: object) -> None:
+def _keep_of(given: object) -> timedelta | int | None:
+    seconds = _read(given) if isinstance(given, str) else None
+    keep = given if seconds is None else timedelta(seconds=seconds)
     is_time = isinstance(keep, timedelta) and keep > timedelta()
     is_number = isinstance(keep, int) and not isinstance(keep, bool) and keep > 0
     if keep is not None and not is_time and not is_number:
         raise BinpError(
-            f"keep={keep!r} does not say how long runs are kept",
-            fix="write how many, as keep=1000, or for how long, as keep=timedelta(days=7), or leave it out",
+            f"keep={given!r} does not say how long runs are kept",
+            fix='write how many, as keep=1000, or for how long, as keep="7d" or timedelta(days=7), or leave it out',
         )
+    return keep  # type: ignore[return-value]  # looked at above
 
 
 def _concurrency(places: int | None, per: tuple[str, ...], when_full: str) -> Concurrency | None:

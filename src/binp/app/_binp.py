@@ -15,11 +15,30 @@ from binp.journals import Journals
 from binp.kv import KV
 from binp.schedule import Schedule
 from binp.service import Service
+from buvar.names import did_you_mean
 
 if TYPE_CHECKING:
     from ._application import Application
 
 __all__ = ["BINP"]
+
+#: what people look for here, and belongs to the application
+_OF_THE_APP = frozenset(
+    [
+        "get",
+        "post",
+        "put",
+        "patch",
+        "delete",
+        "route",
+        "websocket",
+        "mount",
+        "include_router",
+        "middleware",
+        "add_middleware",
+        "exception_handler",
+    ]
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,6 +83,22 @@ class BINP:
         object.__setattr__(self, "module", sys._getframe(2).f_globals.get("__name__", ""))  # noqa: SLF001 - documented
         home.module = self.module
         self._bind(home)
+
+    if not TYPE_CHECKING:
+        # a type checker knows what there is
+
+        def __getattr__(self, name: str) -> Any:
+            """Say of what is not there what was meant.
+
+            Raises:
+                AttributeError: always.
+            """
+            if hasattr(type(self), name):
+                # it is there, and failed: its own error is told
+                return object.__getattribute__(self, name)
+            near = did_you_mean(name, [known for known in dir(self) if not known.startswith("_")])
+            hint = f"binp.app.{name}" if name in _OF_THE_APP else near and f"binp.{near}"
+            raise AttributeError(f"a BINP has no {name!r}{f'; did you mean {hint}?' if hint else ''}")
 
     def _bind(self, home: Home) -> None:
         home.attach(self.journal, self.journal.db)

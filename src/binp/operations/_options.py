@@ -13,6 +13,9 @@ from buvar.names import did_you_mean
 
 __all__ = ["UnknownOption", "check_numbers", "labels_of", "with_known_options"]
 
+#: options that are texts in all decorators
+_TEXTS = frozenset({"name", "operation", "description"})
+
 Call = TypeVar("Call", bound=Callable[..., Any])
 
 
@@ -39,6 +42,7 @@ def with_known_options(decorator: str) -> Callable[[Call], Call]:
 
     Raises:
         UnknownOption: when it is called with an option that it does not have.
+        BinpError: when a name or a description is no text.
     """
 
     def decorate(call: Call) -> Call:
@@ -47,10 +51,14 @@ def with_known_options(decorator: str) -> Callable[[Call], Call]:
 
         @functools.wraps(call)
         def checked(*args: Any, **options: Any) -> Any:
-            for option in options:
+            for option, value in options.items():
                 if option not in known:
                     caller = sys._getframe(1)  # noqa: SLF001 - documented in CPython
                     raise UnknownOption(decorator, option, known, f"{caller.f_code.co_filename}:{caller.f_lineno}")
+                if option in _TEXTS and value is not None and not isinstance(value, str):
+                    raise BinpError(
+                        f"{option}={value!r} is no text", fix=f"write it in quotes: {option}={str(value)!r}"
+                    )
             return call(*args, **options)
 
         return cast("Call", checked)

@@ -115,6 +115,8 @@ class Schedule:
             BinpError: it is no function, or a generator function.
         """
         timing = _timing(expression, every, at, tz)
+        if args is not None and not isinstance(args, Mapping):
+            raise BadSchedule(f"args={args!r} has no names", fix="write args={'parameter': value}")
         _check_time("grace", grace)
         _check_time("jitter", jitter)
         if grace < timedelta() or jitter < timedelta():

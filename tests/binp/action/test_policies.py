@@ -444,6 +444,9 @@ async def test_what_a_killed_process_queued_is_executed_by_another(tmp_path):
         ({"retry_delay": None}, "retry_delay=None is no number\n  fix:   write a number"),
         ({"concurrency": "1"}, "concurrency='1' is no number\n  fix:   write concurrency=1"),
         ({"concurrency": True}, "concurrency=True is no number"),
+        ({"name": 5}, "name=5 is no text\n  fix:   write it in quotes: name='5'"),
+        ({"description": 5}, "description=5 is no text"),
+        ({"confirm": True}, 'confirm=True is nothing to ask\n  fix:   write the question, as confirm="Really?"'),
         ({"labels": [7]}, "the label 7 is no text\n  fix:   write it in quotes: '7'"),
         ({"retries": -1}, "cannot be obeyed"),
         ({"retry_backoff": 0.5, "retries": 1}, "cannot be obeyed"),
@@ -479,13 +482,13 @@ def test_per_names_parameters(binp):
 
 
 def test_one_label_may_be_written_alone(binp):
-    """A text is one label, and not one for each of its letters; a timeout may be written like a grace."""
+    """A text is one label, and not one for each of its letters; times are written alike."""
 
-    @binp.action(labels="nightly", timeout="1min 30s")
+    @binp.action(labels="nightly", timeout="1min 30s", keep="7d")
     def work() -> None: ...
 
     policy = binp.action.find(work).policy
-    assert (policy.labels, policy.timeout) == (("nightly",), 90.0)
+    assert (policy.labels, policy.timeout, policy.keep) == (("nightly",), 90.0, timedelta(days=7))
 
 
 @pytest.mark.parametrize(

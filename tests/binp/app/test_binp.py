@@ -26,6 +26,35 @@ def test_parts_are_replaceable_by_keyword():
     assert fresh.kv.namespace == "default"
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("acton", "a BINP has no 'acton'; did you mean binp.action?"),
+        ("get", "a BINP has no 'get'; did you mean binp.app.get?"),
+        ("xyz", "a BINP has no 'xyz'"),
+    ],
+)
+def test_a_part_that_is_not_there(name, text):
+    """BNP-01: what is misspelt, or belongs to the application, is told with what was meant."""
+    with pytest.raises(AttributeError) as caught:
+        getattr(BINP(), name)
+
+    assert str(caught.value) == text
+    assert not hasattr(BINP(), name)
+
+
+def test_an_app_that_cannot_be_made_tells_why(monkeypatch):
+    """BNP-02: what goes wrong while the application is made is not said to be missing."""
+    import binp.app._application
+
+    def broken(*_, **__):
+        return object().nothing
+
+    monkeypatch.setattr(binp.app._application, "Application", broken)
+    with pytest.raises(AttributeError, match="'object' object has no attribute 'nothing'"):
+        _ = BINP().app
+
+
 def test_the_app_is_made_once():
     """BNP-02: the application is made at first use, and is the same object later."""
     binp = BINP()

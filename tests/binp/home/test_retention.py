@@ -60,7 +60,7 @@ def test_what_says_nothing_is_refused(binp, keep):
     with pytest.raises(BinpError) as caught:
         binp.action(keep=keep)
     assert caught.value.what == f"keep={keep!r} does not say how long runs are kept"
-    assert "keep=timedelta(days=7)" in caught.value.fix
+    assert 'keep="7d" or timedelta(days=7)' in caught.value.fix
 
 
 def test_a_rule_for_a_misspelt_operation_is_warned_of(binp, caplog):

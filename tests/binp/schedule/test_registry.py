@@ -86,6 +86,7 @@ async def test_names(binp, caplog):
         (({"every": 60},), "every=60 is no timedelta\n  fix:   write every=timedelta(seconds=60)"),
         (({"every": "5m"},), "every='5m' is no timedelta\n  fix:   write every=timedelta(minutes=5)"),
         (({"at": "12:00"},), "at='12:00' is no moment\n  fix:   write at=datetime("),
+        (("@daily", {"args": [1]}), "args=[1] has no names\n  fix:   write args={'parameter': value}"),
         (("@daily", {"jitter": 5}), "jitter=5 is no timedelta\n  fix:   write jitter=timedelta(seconds=5)"),
     ],
 )
