@@ -43,6 +43,28 @@ def test_every_page_says_that_nothing_can_be_saved(
     at.stop()
 
 
+def test_every_page_says_that_the_database_is_damaged(serve: Any, visit: Any, axe: Any, watch: Any, size: str) -> None:
+    """What could not be read is told on every page, with what helps; that it goes away by itself is not said."""
+    watch.allowed.append("status of 503")
+    at = serve()
+    with closing(sqlite3.connect(at.folder / "data.db", isolation_level=None, timeout=60)) as other:
+        other.execute("INSERT INTO kv (namespace, key, version, value, updated) VALUES ('default', 'k', 1, '{', 0)")
+        other.execute("UPDATE kv SET value = CAST(x'ff' AS TEXT) WHERE key = 'k'")
+    assert at.call("/internal/kv/value?namespace=default&key=k")["status"] == 503
+    page = visit("services", at=at, size=size)
+    banner = page.locator(".banner")
+
+    expect(banner.get_by_role("alert")).to_contain_text("the database is damaged")
+    expect(banner).to_contain_text("binp restore")
+    expect(banner).to_contain_text("Since")
+    expect(banner).not_to_contain_text("goes away by itself")
+    expect(banner).not_to_contain_text("Nothing can be saved")
+    page.get_by_role("button", name="About").click()
+    expect(page.get_by_role("dialog", name="About")).to_contain_text("is damaged; ")
+    assert axe(page, "damaged") == []
+    at.stop()
+
+
 def test_a_sheet_tells_what_there_is(visit: Any, axe: Any, size: str) -> None:
     """The version, what the database holds and takes up, and how long that is kept are behind a button."""
     page = visit("schedules", size=size)
