@@ -1,8 +1,11 @@
-"""Do what a kill may come into: ``crash_process.py write PATH GROUP [lying] | migrate PATH | restore PATH BACKUP``.
+"""Do what a kill may come into.
+
+``crash_process.py write PATH GROUP [lying] | tend PATH | migrate PATH | restore PATH BACKUP``
 
 Lines of ``write``, each after the acknowledgement: ``R role``, ``B run`` begun, ``E run records`` ended,
-``K key value`` set, ``O key first`` whether a key was the first, ``C`` a backup is made. The others say ``I`` before
-they begin and ``M`` when they are done.
+``K key value`` set, ``O key first`` whether a key was the first, ``C`` a backup is made. Those of ``tend`` as well, and
+``T what`` before and ``t what`` after each part that is done for the file itself. The others say ``I`` before they
+begin and ``M`` when they are done.
 """
 
 import asyncio
@@ -15,7 +18,7 @@ from pathlib import Path
 
 from binp.store import open_store
 from binp.store.contract import AddRecord, BeginRun, EndRun, Keep, Once, Retention, SetKeys, State
-from binp.store.sqlite import _care, _engine, _writer, back_up, restore
+from binp.store.sqlite import _alone, _care, _engine, _writer, back_up, restore
 from binp.store.sqlite._migrate import Migration, shipped
 
 #: changes of the schema that rewrite all that there is
@@ -28,6 +31,10 @@ LATER = [
         text="UPDATE run SET later = 'run ' || id; CREATE INDEX later ON run (later);",
     ),
 ]
+
+
+#: steps of SQLite's machine between two rests, by what is done for the file
+STEPS = {"erase": 300, "shrink": 5}
 
 
 def say(*words):
@@ -70,7 +77,7 @@ async def work(store, number):
         say("E", run, 3)
 
 
-async def litter(store):
+async def litter(store, size=0):
     """Make what retention takes away again."""
     while True:
         run = store.new_id()
@@ -78,7 +85,7 @@ async def litter(store):
             BeginRun(id=run, operation="chaff", trigger="call", node=store.node, at=now(), labels=(f"chaff {run}",))
         )
         for seq in range(1, 6):
-            store.write(AddRecord(run=run, seq=seq, at=now(), message="chaff"))
+            store.write(AddRecord(run=run, seq=seq, at=now(), message=f"chaff {'x' * size}"))
         await store.write(EndRun(id=run, state=State.SUCCEEDED, at=now(), duration=1))
 
 
@@ -86,7 +93,9 @@ def copy(path):
     # a name of its own: several processes do it at once
     target = path.with_name(f"{os.getpid()}.bak")
     while True:
+        say("T", "backup")
         back_up(path, target, replace=True)
+        say("t", "backup")
         say("C")
         time.sleep(0.05)
 
@@ -111,6 +120,29 @@ async def write(path, group, *options):
     await asyncio.gather(litter(store), *(work(store, number) for number in range(4)))
 
 
+async def tend(path):
+    """Write little, and do very much for the file itself."""
+    honest = _alone.tend
+
+    def tell(file, write):
+        say("T", write.kind)
+        # it takes longer, so that a kill comes into its middle
+        file.connection.set_progress_handler(lambda: time.sleep(0.0005), STEPS.get(write.kind, 10_000))
+        done = honest(file, write)
+        file.connection.set_progress_handler(None, 0)
+        say("t", write.kind)
+        return done
+
+    _alone.tend = tell
+    _care._ROUND, _care._WHOLE, _care._FEW_PAGES, _care._LOOSE, _care._TIGHT = 0.02, 0.5, 8, 0.0, 0.0
+    _care._FIRST = _care._LEAST = 20
+    store = open_store(path)
+    await store.open()
+    store.retain(Retention(operations={"chaff": Keep(runs=20)}))
+    threading.Thread(target=copy, args=(Path(path),), daemon=True).start()
+    await asyncio.gather(work(store, 0), work(store, 1), litter(store, 3000))
+
+
 async def migrate(path):
     _engine.shipped = lambda: [*shipped(), *LATER]
     say("I")
@@ -123,6 +155,8 @@ def main():
     what, *arguments = sys.argv[1:]
     if what == "write":
         asyncio.run(write(*arguments))
+    elif what == "tend":
+        asyncio.run(tend(*arguments))
     elif what == "migrate":
         asyncio.run(migrate(*arguments))
     elif what == "restore":

@@ -13,13 +13,14 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from binp.store import open_store
-from binp.store.contract import AddRecord, BeginRun, EndRun, Role, State
-from binp.store.sqlite import _engine
+from binp.store.contract import AddRecord, BeginRun, Condition, EndRun, Key, Role, RunQuery, State
+from binp.store.sqlite import _engine, check
 from binp.store.sqlite._migrate import shipped
 
 KILLS = int(os.environ.get("KILLS", "50"))
@@ -263,6 +264,63 @@ def cut_off(member, kills, *arguments):
         one.until(lambda one=one: one.lines)
         time.sleep(moments.uniform(0.0, takes))
         yield ["M"] in one.kill()
+
+
+async def misplaced(path):
+    """What is found by the index or counted beforehand, and is not there, or the other way round."""
+    problems = [(finding.name, finding.problems) for finding in check(path) if finding.problems]
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute("SELECT name.text, run.id FROM run JOIN name ON name.id = run.operation").fetchall()
+    store = open_store(str(path))
+    await store.open()
+    for operation in ("kept", "chaff"):
+        there = {run for text, run in rows if text == operation}
+        named = RunQuery(operation=operation, limit=200)
+        said = replace(named, where=(Condition(Key.TEXT, (operation,)),))
+        counted = await store.count_runs(RunQuery(operation=operation))
+        if sum(number for _, number in counted.states) != len(there):
+            problems.append((operation, "counted", counted.states, len(there)))
+        for query in (named, said):
+            found, page = set(), await store.find_runs(query)
+            while page.runs:
+                found |= {run.id for run in page.runs}
+                page = await store.find_runs(replace(query, before=page.runs[-1].id))
+            if found != there:
+                problems.append((operation, "found", len(found - there), "missing", len(there - found)))
+    await store.close()
+    return problems
+
+
+@pytest.mark.timeout(120 + KILLS)
+@pytest.mark.parametrize("what", ["erase", "shrink", "backup"])
+async def test_a_kill_while_something_is_done_for_the_file(path, member, ledger, capsys, what):
+    """In the middle of erasing, of giving space back, of a backup: nothing acknowledged is lost, or there twice.
+
+    The index finds what a look at every run finds, and an earlier backup is as it was.
+    """
+    moments = random.Random(13)
+    rounds = max(3, KILLS // 10)
+    hits = 0
+    for _ in range(rounds):
+        one = member("tend", path)
+        one.until(lambda one=one: len(one.lines) > 50 and any(words == ["t", what] for words in one.lines))
+        seen = len(one.lines)
+        one.until(lambda one=one, seen=seen: ["T", what] in one.lines[seen:])
+        time.sleep(moments.uniform(0.0, 0.02))
+        lines = one.kill()
+        parts = [words[0] for words in lines if words[0] in "Tt" and words[1] == what]
+        hits += parts[-1] == "T"
+        ledger.add(lines)
+        await put_in_order(path)
+        assert ledger.lost(path) == []
+        assert await misplaced(path) == []
+        for copy in path.parent.glob("[!.]*.bak"):
+            with contextlib.closing(sqlite3.connect(copy)) as connection:
+                assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            copy.unlink()
+    with capsys.disabled():
+        print(f"\nkills during {what}: {hits} of {rounds}; acknowledged {len(ledger)}, lost 0; copies {ledger.copies}")
+    assert ledger.begun
 
 
 @pytest.mark.timeout(120 + KILLS)
