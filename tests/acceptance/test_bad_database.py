@@ -8,6 +8,7 @@ import re
 import shutil
 import sqlite3
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -188,7 +189,8 @@ def test_two_servers(refused: Callable[..., str], tmp_path: Path, serve: Callabl
     assert re.fullmatch(
         rf"Error: the database is in use by process {first.popen.pid} \(.*binp run ops.py --port 0\) since \S+\n"
         rf"  where: FOLDER/data.db\n"
-        rf"  fix:   end that process: kill {first.popen.pid}; or use another database: DB_URL=sqlite:///other.db",
+        rf"  fix:   end that process: kill {first.popen.pid}; "
+        rf"or use another database: --db other.db or BINP_DB=other.db",
         refused(),
     )
 
@@ -358,3 +360,66 @@ def test_a_lock_that_is_taken_while_it_is_served(tmp_path: Path, serve: Callable
     server.ask("POST", "/internal/action/put", {"value": "3"})
     assert server.ask("GET", "/internal/kv/value?namespace=default&key=value")["value"] == "3"
     assert server.stop() == 0
+
+
+@pytest.fixture
+def ext4(tmp_path: Path) -> Iterator[Path]:
+    """A directory on a file system of its own that goes read-only when it meets an error."""
+    image, place = tmp_path / "image", tmp_path / "disk"
+    place.mkdir()
+    with image.open("wb") as file:
+        file.truncate(64 * 1024 * 1024)
+    for command in (["mkfs.ext4", "-q", str(image)], ["mount", "-o", "loop,errors=remount-ro", str(image), str(place)]):
+        if shutil.which(command[0]) is None:
+            pytest.skip(f"needs {command[0]}")
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"needs the right to mount an image: {done.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=False, capture_output=True)
+
+
+def break_down(place: Path) -> None:
+    """Let the file system at *place* meet an error, by which Linux makes it read-only."""
+    major, minor = os.major(place.stat().st_dev), os.minor(place.stat().st_dev)
+    device = Path(f"/sys/dev/block/{major}:{minor}").resolve().name
+    try:
+        Path(f"/sys/fs/ext4/{device}/trigger_fs_error").write_text("a test")
+    except OSError as error:
+        pytest.skip(f"needs the right to break a file system: {error}")
+
+
+def test_a_file_system_that_becomes_read_only_while_it_is_served(
+    tmp_path: Path, ext4: Path, start: Callable[..., Any], binp: Run
+) -> None:
+    """After an error of the disk reading goes on, writes fail with the reason, and what was acknowledged is there."""
+    (tmp_path / "ops.py").write_text(OPS)
+    serve = ("binp", "run", "ops.py", "--port", "0", "--db", "disk/data.db")
+    server = start(*serve)
+    assert server.link
+    put = ("action", "invoke", "put", "--db", "disk/data.db")
+    assert binp(*put, "value=kept").returncode == 0
+    break_down(ext4)
+    done = binp(*put, "value=lost")
+
+    assert done.returncode == 2
+    assert "the file system of the database has become read-only" in done.stderr
+    assert "mount it for writing again" in done.stderr
+    shown = binp("kv", "get", "value", "--db", "disk/data.db")
+    assert "kept" in shown.stdout
+    assert server.stop() == 0
+    assert "Traceback" not in server.stderr + done.stderr + shown.stderr
+
+    unmount = ["umount", str(ext4)]
+    for _ in range(600):
+        # whatever looks at files here, a virus scanner or an indexer, may be at it
+        if not subprocess.run(unmount, check=False, capture_output=True).returncode:
+            break
+        time.sleep(0.1)
+    assert subprocess.run(["e2fsck", "-fy", str(tmp_path / "image")], capture_output=True, check=False).returncode < 4
+    subprocess.run(["mount", "-o", "loop", str(tmp_path / "image"), str(ext4)], check=True)
+    again = start(*serve)
+    assert again.link
+    assert binp("check", "--db", "disk/data.db").returncode == 0
+    assert "kept" in binp("kv", "get", "value", "--db", "disk/data.db").stdout
+    assert again.stop() == 0

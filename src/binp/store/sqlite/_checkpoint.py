@@ -32,6 +32,8 @@ _BY_ITSELF = 65_536
 #: seconds until the next attempt when the file did not take the pages
 _AGAIN = 5.0
 
+_GROWS = "what is committed stays in the write-ahead log, which grows"
+
 #: where in the log: the size of a page and the mark of this round of it (https://www.sqlite.org/fileformat.html#walformat)
 _HEADER = struct.Struct(">8xI4x8s8x")
 _FRAME_HEADER, _MARK = 24, 8
@@ -62,7 +64,8 @@ class Checkpoints:
         #: pages of the log that are in the file, as far as this thread brought them there
         self._done = 0
         self._asked: Receipt | None = None
-        self._problem: str | None = None
+        #: why the log grows; None if it does not have to
+        self.problem: str | None = None
         self._something = threading.Event()
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="binp-store-checkpoint", daemon=True)
@@ -109,7 +112,7 @@ class Checkpoints:
             pause = _LOOK
             try:
                 self._look()
-                self._problem = None
+                self.problem = None
             except (sqlite3.Error, OSError) as error:
                 if not self._end.is_set():
                     self._tell(explain(error, self._path))
@@ -135,9 +138,10 @@ class Checkpoints:
 
     def _tell(self, error: StoreError) -> None:
         """Say once what is wrong: nothing is lost by it, but the log grows."""
-        if error.what != self._problem:
-            self._problem = error.what
-            _logger.warning("what is committed stays in the write-ahead log, which grows: %s", error)
+        what = f"{_GROWS}: {error.what}"
+        if what != self.problem:
+            self.problem = what
+            _logger.warning("%s: %s", _GROWS, error)
 
 
 def pages_in_log(log: Path) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shlex
 import sqlite3
@@ -43,7 +44,16 @@ _SMALL = 16_000_000
 #: milliseconds that a foreign lock is waited for
 _PATIENCE = 5000
 
-_FULL = "free some space; nothing that was acknowledged is lost"
+_FULL = (
+    "there is no space left for the database",
+    "free some space; nothing that was acknowledged is lost",
+)
+_BROKEN = ("the disk reports an error", "look at the disk and at the system's log")
+#: Linux makes it so after an error of the disk
+_READ_ONLY = (
+    "the file system of the database has become read-only",
+    "look at the system's log; mount it for writing again, if need be after fsck. What was acknowledged is kept",
+)
 _DAMAGED = "look at it with `binp check`; restore a backup with `binp restore`"
 #: primary result code of SQLite → what it means, how to mend it
 _CODES = {
@@ -53,13 +63,19 @@ _CODES = {
     ),
     sqlite3.SQLITE_LOCKED: ("the database is locked by another program", "end the program that holds it open"),
     sqlite3.SQLITE_READONLY: ("the database cannot be written to", "make the file and its directory writable"),
-    sqlite3.SQLITE_IOERR: ("the disk reports an error", "look at the disk and at the system's log"),
+    sqlite3.SQLITE_IOERR: _BROKEN,
     sqlite3.SQLITE_CORRUPT: ("the database is damaged", _DAMAGED),
-    sqlite3.SQLITE_FULL: ("there is no space left for the database", _FULL),
+    sqlite3.SQLITE_FULL: _FULL,
     sqlite3.SQLITE_CANTOPEN: ("the database cannot be opened", "make the file and its directory readable and writable"),
     sqlite3.SQLITE_PERM: ("the database may not be opened", "make the file and its directory readable and writable"),
     sqlite3.SQLITE_NOTADB: ("the file is not a database", "name another file, or put this one aside"),
 }
+
+#: the same for what the system says itself
+_ERRORS = {errno.ENOSPC: _FULL, errno.EDQUOT: _FULL, errno.EIO: _BROKEN, errno.EROFS: _READ_ONLY}
+
+#: what SQLite says where the file system has become read-only, and elsewhere too
+_REFUSED = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN})
 
 #: what the module of SQLite raises because of a file; the other one where its message quotes what is no text
 FAILURES = (sqlite3.Error, UnicodeDecodeError)
@@ -178,14 +194,27 @@ def check_ours(connection: sqlite3.Connection, path: Path) -> None:
 def explain(error: Exception, path: Path) -> StoreError:
     """What *error* means to somebody who never heard of SQLite."""
     code = getattr(error, "sqlite_errorcode", None)
+    if isinstance(error, OSError) and error.errno in _ERRORS:
+        what, fix = _ERRORS[error.errno]
+        return StoreError(f"{what} ({error.strerror})", where=str(path), fix=fix)
     if code is not None and code & 0xFF in _CODES:
-        what, fix = _CODES[code & 0xFF]
+        what, fix = _READ_ONLY if code & 0xFF in _REFUSED and _is_read_only(path) else _CODES[code & 0xFF]
         kind = StoreDamaged if code & 0xFF == sqlite3.SQLITE_CORRUPT else StoreError
         return kind(f"{what} ({error})", where=str(path), fix=fix)
     is_nonsense = isinstance(error, sqlite3.Error) and any(text in str(error) for text in _NONSENSE)
     if is_nonsense or isinstance(error, UnicodeDecodeError | orjson.JSONDecodeError):
         return _damaged(error, path)
     return StoreError(f"{type(error).__name__}: {error}", where=str(path))
+
+
+def _is_read_only(path: Path) -> bool:
+    """Whether the file system of *path* takes no writes: not all that do not say so of themselves."""
+    try:
+        found = path.stat()
+        os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+    except OSError as error:
+        return error.errno == errno.EROFS
+    return False
 
 
 def explain_use(error: Exception, path: Path) -> StoreError:

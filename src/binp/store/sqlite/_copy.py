@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import secrets
 import shlex
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +24,11 @@ Progress = Callable[[int, int], None]
 
 #: steps of SQLite's machine between two looks at how far it is
 _STEPS = 50_000
+
+#: what is behind the name of the target in that of a draft
+_DRAFT = "[0-9a-f]" * 8
+#: seconds after which nobody writes to a draft any more
+_ABANDONED = 86_400.0
 
 #: what is wrong with the database that is copied, and not with the place that it is copied to
 _SOURCE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_BUSY})
@@ -69,6 +76,7 @@ def copy_into(connection: sqlite3.Connection, path: Path, target: Path, progress
         StoreError: it could not be made, or is damaged.
     """
     draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    _sweep(target)
     try:
         # made by us, so that nobody else may read it at any time
         os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
@@ -90,6 +98,15 @@ def copy_into(connection: sqlite3.Connection, path: Path, target: Path, progress
             with contextlib.suppress(OSError):
                 name.unlink()
     return size
+
+
+def _sweep(target: Path) -> None:
+    """Take away what those left behind who were killed while they made *target*."""
+    for name in target.parent.glob(f".{glob.escape(target.name)}.{_DRAFT}*"):
+        # somebody else may be making it right now
+        with contextlib.suppress(OSError):
+            if time.time() - name.stat().st_mtime > _ABANDONED:
+                name.unlink()
 
 
 def sync_directory(directory: Path) -> None:

@@ -177,8 +177,10 @@ class Engine:
 
     @property
     def problem(self) -> str | None:
-        """Why what is old cannot be erased, as far as this process knows."""
-        return None if self._care is None else self._care.problem
+        """Why the file takes up more than it is to, as far as this process knows."""
+        if self._writer is None or self.role is not Role.OWNER:
+            return None
+        return self._writer.problem or (None if self._care is None else self._care.problem)
 
     def rest(self) -> None:
         """Take care of the file no more. Blocks until what is being done is done."""

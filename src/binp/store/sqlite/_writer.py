@@ -109,6 +109,11 @@ class Writer:
         return self._file.newest
 
     @property
+    def problem(self) -> str | None:
+        """Why what is committed does not get from the log into the file; None if it does."""
+        return None if self._checkpoints is None else self._checkpoints.problem
+
+    @property
     def connection(self) -> sqlite3.Connection:
         """The one that writes."""
         return self._file.connection

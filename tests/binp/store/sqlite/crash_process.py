@@ -1,6 +1,6 @@
 """Do what a kill may come into.
 
-``crash_process.py write PATH GROUP [lying] | tend PATH | migrate PATH | restore PATH BACKUP``
+``crash_process.py write PATH GROUP [lying] | tend PATH WHAT | migrate PATH | restore PATH BACKUP``
 
 Lines of ``write``, each after the acknowledgement: ``R role``, ``B run`` begun, ``E run records`` ended,
 ``K key value`` set, ``O key first`` whether a key was the first, ``C`` a backup is made. Those of ``tend`` as well, and
@@ -120,14 +120,15 @@ async def write(path, group, *options):
     await asyncio.gather(litter(store), *(work(store, number) for number in range(4)))
 
 
-async def tend(path):
+async def tend(path, what):
     """Write little, and do very much for the file itself."""
     honest = _alone.tend
 
     def tell(file, write):
         say("T", write.kind)
-        # it takes longer, so that a kill comes into its middle
-        file.connection.set_progress_handler(lambda: time.sleep(0.0005), STEPS.get(write.kind, 10_000))
+        if write.kind == what:
+            # it takes longer, so that a kill comes into its middle
+            file.connection.set_progress_handler(lambda: time.sleep(0.0005), STEPS[what])
         done = honest(file, write)
         file.connection.set_progress_handler(None, 0)
         say("t", write.kind)
@@ -135,7 +136,6 @@ async def tend(path):
 
     _alone.tend = tell
     _care._ROUND, _care._WHOLE, _care._FEW_PAGES, _care._LOOSE, _care._TIGHT = 0.02, 0.5, 8, 0.0, 0.0
-    _care._FIRST = _care._LEAST = 20
     # what is erased has been in the index
     _indexing._SOON, _indexing._MANY = 0.0, 5
     store = open_store(path)

@@ -71,6 +71,22 @@ async def test_a_copy_of_a_database_at_rest(store, path, tmp_path):
     await copy.close()
 
 
+async def test_what_a_killed_backup_left_is_taken_away(store, path):
+    """Drafts that nobody has written to for a day go with the next backup; younger ones, and other files, stay."""
+    await fill(store, 10)
+    old, young = path.with_name(".copy[1].db.0123abcd"), path.with_name(".copy[1].db.89abcdef")
+    others = [path.with_name(name) for name in (".copy[1].db.kept", ".other.db.0123abcd", "copy[1].db.0123abcd")]
+    journal = old.with_name(f"{old.name}-journal")
+    for file in (old, journal, young, *others):
+        file.write_text("half")
+    for file in (old, journal, *others):
+        os.utime(file, (0, 0))
+
+    back_up(path, path.with_name("copy[1].db"))
+    assert [file.exists() for file in (old, journal)] == [False, False]
+    assert all(file.exists() for file in (young, *others))
+
+
 async def test_what_is_there_is_not_overwritten_by_chance(store, path):
     """A file of that name stays, unless it is to be replaced."""
     await fill(store, 100)

@@ -302,7 +302,7 @@ async def test_a_kill_while_something_is_done_for_the_file(path, member, ledger,
     rounds = max(3, KILLS // 10)
     hits = 0
     for _ in range(rounds):
-        one = member("tend", path)
+        one = member("tend", path, what)
         one.until(lambda one=one: len(one.lines) > 50 and any(words == ["t", what] for words in one.lines))
         seen = len(one.lines)
         one.until(lambda one=one, seen=seen: ["T", what] in one.lines[seen:])
@@ -318,6 +318,8 @@ async def test_a_kill_while_something_is_done_for_the_file(path, member, ledger,
             with contextlib.closing(sqlite3.connect(copy)) as connection:
                 assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
             copy.unlink()
+        for draft in path.parent.glob(".*.bak*"):
+            draft.unlink()
     with capsys.disabled():
         print(f"\nkills during {what}: {hits} of {rounds}; acknowledged {len(ledger)}, lost 0; copies {ledger.copies}")
     assert ledger.begun

@@ -172,18 +172,6 @@ async def test_a_directory_that_was_removed(path, caplog):
     assert any(record.levelname in {"WARNING", "ERROR"} for record in caplog.records if record.name == "binp.store")
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of two megabytes."""
-    place = tmp_path / "small"
-    place.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", place], capture_output=True, check=False)
-    if made.returncode:
-        pytest.skip(f"a small file system cannot be made here: {made.stderr.decode().strip()}")
-    yield place
-    subprocess.run(["umount", place], check=True)
-
-
 async def test_a_disk_that_is_full(small_disk, writes_of, no_patience):
     """When the disk is full, what was acknowledged stays, the rest is told, and writing goes on with space."""
     store = open_store(str(small_disk / "data.db"))
