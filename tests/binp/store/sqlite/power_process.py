@@ -11,6 +11,7 @@ import time
 
 from binp.store import open_store
 from binp.store.contract import AddRecord, BeginRun, EndRun, SetKeys, State
+from binp.store.sqlite import _checkpoint
 
 
 def say(*words):
@@ -23,6 +24,8 @@ def now():
 
 async def main():
     path, synchronous, steps = sys.argv[1:]
+    # often, and while something is written: by its own thread, and the last of it by the one that writes
+    _checkpoint._PAGES, _checkpoint._MANY, _checkpoint._LOOK = 20, 200, 0.001
     store = open_store(path, synchronous=synchronous)
     await store.open()
     say("I")
@@ -31,7 +34,7 @@ async def main():
         await store.write(BeginRun(id=run, operation="kept", trigger="call", node=store.node, at=now()))
         say("B", run)
         for seq in (1, 2, 3):
-            # every now and then so much that the log is written back into the database
+            # every now and then more than one page
             text = "x" * (200_000 if step % 10 == 0 else 50)
             store.write(AddRecord(run=run, seq=seq, at=now(), message=text))
         await store.write(SetKeys(namespace="n", items=(("loose", str(step)),), at=now(), durable=False))

@@ -28,6 +28,8 @@ CALLS = "openat,close,pwrite64,write,fdatasync,fsync,ftruncate,fallocate,unlink,
 #: bytes that a disk writes as a whole
 SECTOR = 512
 
+SYNCS = ("fdatasync(", "fsync(")
+
 LINE = re.compile(r"(\d+) +(.*)")
 BEGUN = re.compile(r"(.*?) *<unfinished \.\.\.>")
 GOES_ON = re.compile(r"<\.\.\. \w+ resumed>(.*)")
@@ -47,16 +49,25 @@ pytestmark = pytest.mark.skipif(not can_trace(), reason="needs strace, and the r
 
 
 def calls_of(trace):
-    """(name, arguments, result) of each system call, at the moment of its end."""
+    """(name, arguments, result) of each system call, at the moment of its end.
+
+    One that brings something onto the disk is there at its beginning: what another thread writes meanwhile may be
+    missing.
+    """
     open_calls = {}
     with trace.open() as lines:
         for line in lines:
             thread, rest = LINE.match(line).groups()
             if begun := BEGUN.fullmatch(rest):
                 open_calls[thread] = begun[1]
+                if begun[1].startswith(SYNCS):
+                    yield *begun[1].split("("), 0
                 continue
             if goes_on := GOES_ON.match(rest):
                 rest = open_calls.pop(thread) + goes_on[1]
+                if rest.startswith(SYNCS):
+                    assert rest.endswith("= 0"), rest
+                    continue
             if call := CALL.match(rest):
                 name, arguments, result = call.groups()
                 if int(result) >= 0:
@@ -136,6 +147,17 @@ class Disk:
         name = path.removeprefix(self._folder + "/")
         if self._names.pop(name, None) is not None:
             self.operations.append(("unname", None, name))
+
+    def checkpoints(self):
+        """How often the database itself was brought onto the disk while something was acknowledged."""
+        said = [at for at, one in enumerate(self.operations) if one[0] == "said"]
+        file = self._names["data.db"]
+        return sum(one == ("sync", file) for one in self.operations[said[0] : said[-1]])
+
+    def rounds(self):
+        """How often the log was begun anew."""
+        log = next(file for kind, file, *rest in self.operations if kind == "name" and rest[0] == "data.db-wal")
+        return sum(one[:3] == ("write", log, 0) for one in self.operations)
 
     def said(self):
         """All that was acknowledged."""
@@ -273,6 +295,9 @@ async def test_what_was_acknowledged_survives_a_power_cut(disk, tmp_path, capsys
     """Nothing that was acknowledged is lost, nothing is damaged, and what is there was written in this order."""
     began = time.monotonic()
     traced = disk("FULL")
+    # what is in the log is brought into the database meanwhile, and the log is written over
+    assert traced.checkpoints() >= 3
+    assert traced.rounds() >= 2
     lost, most = await cut_often(traced, CUTS, tmp_path / "after")
     with capsys.disabled():
         print(f"\npower cuts {CUTS} with FULL: {lost} lost something acknowledged; {time.monotonic() - began:.0f} s")
