@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
+import logging
 import os
 import re
 import secrets
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,12 @@ from typing import Any
 from binp.errors import BinpError
 
 from ._file import MARK, UPLOAD, File
+from ._presence import Presence
+from ._room import Room, look
 
 __all__ = ["Draft", "FileGone", "FileTooLarge", "FilesFull", "Limits", "Shelf"]
+
+_logger = logging.getLogger("binp.files")
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 #: seconds after which nobody comes any more for a file that came in
@@ -90,10 +95,11 @@ class Limits:
 class Draft:
     """A file that is being written; its content goes to disk, and is never in memory as a whole."""
 
-    def __init__(self, file: File, path: Path, limit: Callable[[int], None]) -> None:
+    def __init__(self, file: File, path: Path, limit: Callable[[int], None], ended: Callable[[str], None]) -> None:
         self.path = path
         self._file = file
         self._check = limit
+        self._ended = ended
         self._size = 0
         self._digest = hashlib.sha256()
         self._waiting = bytearray()
@@ -128,6 +134,7 @@ class Draft:
         """Take it away. Idempotent."""
         self._out.close()
         self.path.unlink(missing_ok=True)
+        self._ended(self.path.name)
 
     async def _flush(self) -> None:
         content, self._waiting = bytes(self._waiting), bytearray()
@@ -158,7 +165,16 @@ class Shelf:
     def __init__(self, place: Path, limits: Limits) -> None:
         self.limits = limits
         self._new, self._in, self._out = place / "new", place / "in", place / "out"
+        self._room = Room(self._new, self._in)
+        self._presence = Presence(self._new)
+        self._lock = threading.Lock()
+        # what this process has among those that have just come in, which is why it is present:
+        # names of those that are being written,
+        self._drafts: set[str] = set()
+        # those that no run has taken yet,
         self._uploads: dict[str, File] = {}
+        # and those of runs that could not be moved to where those are
+        self._left: dict[int, list[Path]] = {}
 
     # -- what comes in -------------------------------------------------------------------------------------------
 
@@ -181,6 +197,8 @@ class Shelf:
         token = draft.path.name
         file = await draft.finish(token)
         self._uploads[token] = file
+        self._room.settle(token)
+        self._drafts.discard(token)
         return file
 
     async def keep(self, file: File) -> File:
@@ -221,18 +239,24 @@ class Shelf:
     def claim(self, file: File, run: int) -> None:
         """*file*, an upload, belongs to *run* from here on."""
         path = self._in / f"{run}.{file.sha256}"
-        # where it cannot be moved it stays where it is: then it is only lost for a run that survives a restart
-        with contextlib.suppress(OSError):
-            if self._uploads.pop(file.token or "", None) is not None:
+        if file.token in self._uploads:
+            try:
                 _make(self._in)
                 file.path.replace(path)
-            if path.is_file():
-                file.relocate(path)
+            except OSError as error:
+                # as long as its run: it is only lost for one that survives a restart
+                self._left.setdefault(run, []).append(file.path)
+                _logger.warning("%s stays at %s, where a restart takes it away: %s", file.name, file.path, error)
+            del self._uploads[file.token]
+            self._leave_if_done()
+        if path.is_file():
+            file.relocate(path)
 
     def forget(self, token: str) -> None:
         """Take an upload away that nobody has taken. Idempotent."""
         if (file := self._uploads.pop(token, None)) is not None:
             file.path.unlink(missing_ok=True)
+            self._leave_if_done()
 
     # -- what is returned ----------------------------------------------------------------------------------------
 
@@ -244,9 +268,12 @@ class Shelf:
             FilesFull: the run has returned more than there may be of all.
         """
         kept = await self.keep(file)
-        self._uploads.pop(kept.token or "", None)
         path = self._out / (f"{run}.{kept.sha256}" if is_part else str(run))
-        await asyncio.to_thread(self._settle, kept.path, path)
+        try:
+            await asyncio.to_thread(self._settle, kept.path, path)
+        finally:
+            # it was moved, or is of no use
+            self.forget(kept.token or "")
         return kept.moved(path, size=kept.size or 0, sha256=kept.sha256 or "")
 
     def result_of(self, run: int, part: str | None = None) -> Path:
@@ -263,7 +290,7 @@ class Shelf:
     def _settle(self, path: Path, target: Path) -> None:
         _make(self._out)
         path.replace(target)
-        kept = sorted((at, name, size) for name, size, at in _look(self._out))
+        kept = sorted((at, name, size) for name, size, at in look(self._out))
         room = sum(size for _, _, size in kept) - self.limits.total
         for _, name, size in kept:
             if room <= 0:
@@ -280,21 +307,30 @@ class Shelf:
     def owners(self) -> tuple[set[int], set[int]]:
         """The runs to which files belong that were given to them, and that they returned."""
         given, returned = (
-            {run for name, _, _ in _look(folder) if (run := _run_of(name))} for folder in (self._in, self._out)
+            {run for name, _, _ in look(folder) if (run := _run_of(name))} for folder in (self._in, self._out)
         )
         return given, returned
 
     def release(self, run: int, *, result: bool = False) -> None:
         """Take away what was given to *run*, and with *result* what it returned."""
         for folder in (self._in, self._out) if result else (self._in,):
-            for name, _, _ in _look(folder):
+            for name, _, _ in look(folder):
                 if _run_of(name) == run:
                     (folder / name).unlink(missing_ok=True)
+        for path in self._left.pop(run, ()):
+            path.unlink(missing_ok=True)
+        self._leave_if_done()
 
     def sweep_new(self) -> None:
-        """Take away what came in and was never used, by a process that is gone, too."""
-        for name, _, at in _look(self._new):
-            if name not in self._uploads and time.time() - at > _FORGOTTEN:
+        """Take away what came in and was never used: of processes that are gone, and what was forgotten by this one."""
+        used = {*self._drafts, *self._uploads, *(path.name for paths in list(self._left.values()) for path in paths)}
+        there: dict[str, bool] = {}
+        for name, _, at in look(self._new):
+            owner = self._presence.owner_of(name)
+            if owner not in there:
+                there[owner] = self._presence.is_there(owner)
+            is_forgotten = self._presence.is_own(owner) and time.time() - at > _FORGOTTEN
+            if not there[owner] or (is_forgotten and name not in used and not self._presence.is_lock(name)):
                 (self._new / name).unlink(missing_ok=True)
 
     def _draft(self, file: File, most: int | None, where: str | None) -> Draft:
@@ -302,16 +338,33 @@ class Shelf:
         limit, said = self.limits.size, "[binp.files] size or BINP_FILES_SIZE"
         if most is not None and most < limit:
             limit, said = most, where or said
-        used = sum(size for folder in (self._new, self._in) for _, size, _ in _look(folder))
         total = self.limits.total
+        with self._lock:
+            name = f"{self._presence.name()}.{secrets.token_hex(16)}"
+            self._drafts.add(name)
 
         def check(size: int) -> None:
             if size > limit:
                 raise FileTooLarge(file.name, limit, where=said)
-            if used + size > total:
+            if not self._room.grow(name, size, total):
                 raise FilesFull(total)
 
-        return Draft(file, self._new / secrets.token_hex(16), check)
+        try:
+            return Draft(file, self._new / name, check, self._discarded)
+        except BaseException:
+            self._discarded(name)
+            raise
+
+    def _discarded(self, name: str) -> None:
+        self._room.drop(name)
+        self._drafts.discard(name)
+        self._leave_if_done()
+
+    def _leave_if_done(self) -> None:
+        """Be present only as long as there is something for it: nothing is left behind."""
+        with self._lock:
+            if not (self._drafts or self._uploads or self._left):
+                self._presence.leave()
 
 
 def _make(folder: Path) -> None:
@@ -323,17 +376,3 @@ def _run_of(name: str) -> int | None:
     """The run to which the file of this name belongs."""
     head = name.partition(".")[0]
     return int(head) if head.isdecimal() else None
-
-
-def _look(folder: Path) -> Iterator[tuple[str, int, float]]:
-    """Name, bytes and time of each file in *folder*."""
-    try:
-        with os.scandir(folder) as found:
-            entries = list(found)
-    except OSError:
-        return
-    for entry in entries:
-        # somebody may have taken it away meanwhile
-        with contextlib.suppress(OSError):
-            status = entry.stat(follow_symlinks=False)
-            yield entry.name, status.st_size, status.st_mtime
