@@ -118,6 +118,7 @@ class Care:
         except (_Stopped, StoreClosed):
             return
         except StoreError as error:
+            self.problem = error.what
             _logger.error("nobody takes care of the database any more, until the next start: %s", error)  # noqa: TRY400 - the reason is the message
         except Exception:
             _logger.exception("nobody takes care of the database any more, until the next start")

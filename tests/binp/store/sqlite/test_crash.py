@@ -167,6 +167,31 @@ async def put_in_order(path, group=None):
     await store.close()
 
 
+async def misplaced(path):
+    """What is found by the index or counted beforehand, and is not there, or the other way round."""
+    problems = [(finding.name, finding.problems) for finding in check(path) if finding.problems]
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute("SELECT name.text, run.id FROM run JOIN name ON name.id = run.operation").fetchall()
+    store = open_store(str(path))
+    await store.open()
+    for operation in ("kept", "chaff"):
+        there = {run for text, run in rows if text == operation}
+        named = RunQuery(operation=operation, limit=200)
+        said = replace(named, where=(Condition(Key.TEXT, (operation,)),))
+        counted = await store.count_runs(RunQuery(operation=operation))
+        if sum(number for _, number in counted.states) != len(there):
+            problems.append((operation, "counted", counted.states, len(there)))
+        for query in (named, said):
+            found, page = set(), await store.find_runs(query)
+            while page.runs:
+                found |= {run.id for run in page.runs}
+                page = await store.find_runs(replace(query, before=page.runs[-1].id))
+            if found != there:
+                problems.append((operation, "found", len(found - there), "missing", len(there - found)))
+    await store.close()
+    return problems
+
+
 @pytest.mark.timeout(120 + KILLS)
 async def test_nothing_acknowledged_is_lost_when_processes_are_killed(path, member, ledger, capsys):
     """Owners and clients are killed at any moment, while old runs are erased and backups made (N-13).
@@ -200,7 +225,7 @@ async def test_nothing_acknowledged_is_lost_when_processes_are_killed(path, memb
         ledger.add(one.wait())
     await put_in_order(path)
 
-    lost = ledger.lost(path)
+    lost = ledger.lost(path) + await misplaced(path)
     with capsys.disabled():
         print(
             f"\nkills {kills + 3}, of owners {owners + 1}; acknowledged {len(ledger)}, lost {len(lost)}; backups "
@@ -264,31 +289,6 @@ def cut_off(member, kills, *arguments):
         one.until(lambda one=one: one.lines)
         time.sleep(moments.uniform(0.0, takes))
         yield ["M"] in one.kill()
-
-
-async def misplaced(path):
-    """What is found by the index or counted beforehand, and is not there, or the other way round."""
-    problems = [(finding.name, finding.problems) for finding in check(path) if finding.problems]
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        rows = connection.execute("SELECT name.text, run.id FROM run JOIN name ON name.id = run.operation").fetchall()
-    store = open_store(str(path))
-    await store.open()
-    for operation in ("kept", "chaff"):
-        there = {run for text, run in rows if text == operation}
-        named = RunQuery(operation=operation, limit=200)
-        said = replace(named, where=(Condition(Key.TEXT, (operation,)),))
-        counted = await store.count_runs(RunQuery(operation=operation))
-        if sum(number for _, number in counted.states) != len(there):
-            problems.append((operation, "counted", counted.states, len(there)))
-        for query in (named, said):
-            found, page = set(), await store.find_runs(query)
-            while page.runs:
-                found |= {run.id for run in page.runs}
-                page = await store.find_runs(replace(query, before=page.runs[-1].id))
-            if found != there:
-                problems.append((operation, "found", len(found - there), "missing", len(there - found)))
-    await store.close()
-    return problems
 
 
 @pytest.mark.timeout(120 + KILLS)

@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 
 from binp.store import open_store
-from binp.store.contract import Health, RunQuery, SetKeys, StoreDamaged, StoreError, as_datetime
+from binp.store.contract import Health, Keep, Retention, RunQuery, SetKeys, StoreDamaged, StoreError, as_datetime
 from binp.store.sqlite import _connect, _indexing, _writer
 
 
@@ -181,6 +181,18 @@ async def test_housekeeping_that_meets_damage(path, large, monkeypatch, caplog):
 
     assert store.health.is_damaged
     assert not store.health.is_degraded
+    assert await store.write(key("after")) is True
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_care_that_meets_damage(path, large, caplog):
+    """Where it cannot be found out what is old that is the problem that is told; what is written is kept."""
+    store, _ = large
+    damage(path, "run")
+    store.retain(Retention(general=Keep(days=1)))
+    await until(lambda: store._engine.problem)
+
+    assert "the database is damaged" in store._engine.problem
     assert await store.write(key("after")) is True
     assert not [record for record in caplog.records if record.exc_info]
 
