@@ -64,7 +64,7 @@ async def invoke_action(
         Problem(
             status=409 if run.state is State.CANCELLED else 500,
             code=f"run-{run.state}",
-            detail=run.error or str(run.state),
+            detail=f"the run was {run.state}" if run.error in (None, run.state) else run.error,
             fix=f"the run {run.id} has its records and, if it failed, its traceback",
             extra={"run": run.id, "error_type": run.error_type},
         )

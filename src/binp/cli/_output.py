@@ -80,4 +80,7 @@ def record_line(record: dict[str, Any]) -> str:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, str):
+        # a line break at the end is no part of what is said
+        value = value.rstrip("\n")
     return value if isinstance(value, str) and value and not any(map(str.isspace, value)) else json.dumps(value)

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from binp.errors import BinpError
 from binp.events import Emitter
 from binp.home import Home
 from binp.operations import Operation, Operations, check_callable, default_description, default_name
@@ -215,9 +216,14 @@ class Service(Defining):
         Raises:
             BinpError: a service comes after something that is no service, or its function needs what nobody gives it.
         """
-        for supervisor in self._supervisors.values():
+        after = self._after()
+        for name, supervisor in self._supervisors.items():
             check_needs(supervisor.operation)
-        check_known(self._supervisors, self._after())
+            try:
+                check_known([name], after)
+            except BinpError as error:
+                error.where = supervisor.operation.where
+                raise
 
     def lead(self) -> None:
         """Start what shall run without being asked; after a takeover, what ran there or was wanted meanwhile.

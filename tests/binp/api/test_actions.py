@@ -141,6 +141,7 @@ async def test_cancelled_action(served: Any, actions: Any) -> None:
 
     assert answer.status_code == 409
     assert (answer.json()["type"], answer.json()["run"]) == ("urn:binp:run-cancelled", run)
+    assert answer.json()["detail"] == "the run was cancelled"
 
 
 @pytest.mark.parametrize(

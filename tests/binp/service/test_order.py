@@ -172,6 +172,7 @@ async def test_a_name_of_nobody_is_refused(db):
         async with served(binp):
             raise AssertionError
     assert caught.value.fix == "did you mean 'database'?"
+    assert "test_order.py:" in caught.value.where
     assert states(binp.service) == {"database": "stopped", "web": "stopped"}
     with pytest.raises(BinpError, match="is no service"):
         binp.service.start("web")
