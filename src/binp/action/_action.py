@@ -136,7 +136,7 @@ class Action:
                 The process goes on for them alone, and leaves the database to the next one meanwhile. By default as
                 long as for all others, within the setting of the same name.
             process: Whether each attempt runs in a process of its own, which is killed where it does not end by itself.
-                Arguments and results go there and back as JSON.
+                Arguments and results go there and back as JSON, files as what they are.
 
         These rules hold for what is started; a direct call of the function is just that call.
 

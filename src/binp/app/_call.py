@@ -18,7 +18,7 @@ from typing import Any
 
 from binp.app import BINP
 from binp.errors import BinpError
-from binp.files import File
+from binp.files import File, finder, give_back
 from binp.operations import BoundCall, Operation, as_json, journal_of
 from binp.runs import (
     ActiveRun,
@@ -85,16 +85,15 @@ def _carry_out(order: dict[str, Any], far: Far) -> dict[str, Any]:
     run = ActiveRun(store=store, tracing=Tracing(home.settings.trace), **order["run"])
     run.attempt, run.origin = order["attempt"], order["origin"]
     loop = asyncio.new_event_loop()
-    outcome = loop.run_until_complete(_Call(binp, operation, run, far).run(json.loads(order["given"])))
+    call = _Call(binp, operation, run, far, finder(order["files"]))
+    outcome = loop.run_until_complete(call.run(json.loads(order["given"])))
     if outcome.error is not None:
         return _told(outcome.error, run)
     if outcome.state is not State.SUCCEEDED:
         return {"error": ["CancelledError", outcome.message or "cancelled", ""]}
-    if isinstance(outcome.value, File):
-        # it would end with this process
-        fix = "leave process=True out, or let it write the file where it stays and return the path"
-        raise BinpError(f"{operation.name!r} returned a file, which a process of its own cannot give", fix=fix)
-    return {"value": as_json(outcome.value)}
+    # what it yields may have been made on this loop
+    files = loop.run_until_complete(give_back(outcome.value, order["place"], order["limit"]))
+    return {"value": as_json(outcome.value), "files": files}
 
 
 def _told(error: BaseException, run: ActiveRun | None) -> dict[str, Any]:
@@ -149,11 +148,14 @@ class _Inline(Threads):
 class _Call:
     """The call, with what it needs around it."""
 
-    def __init__(self, binp: BINP, operation: Operation, run: ActiveRun, far: Far) -> None:
+    def __init__(
+        self, binp: BINP, operation: Operation, run: ActiveRun, far: Far, find: Callable[[Any], File | None]
+    ) -> None:
         self._binp = binp
         self._operation = operation
         self._run = run
         self._far = far
+        self._find = find
         self._threads = _Inline()
 
     async def run(self, given: dict[str, Any]) -> Outcome:
@@ -166,7 +168,7 @@ class _Call:
         for capture in captures:
             capture.install()
         try:
-            call = self._operation.form.bind(given)
+            call = self._operation.form.bind(given, self._find)
             run.conceal(self._operation.form.secrets(call.args, call.kwargs))
             async with self._prepared():
                 with entered(run):

@@ -48,7 +48,7 @@ class File:
         BinpError: *content* is none of these.
     """
 
-    __slots__ = ("_content", "name", "sha256", "size", "token", "type")
+    __slots__ = ("_content", "given", "name", "sha256", "size", "token", "type")
 
     def __init__(self, content: Content, *, name: str | None = None, type: str | None = None) -> None:  # noqa: A002 - the word of everybody who handles files
         if isinstance(content, str) or not isinstance(content, PurePath | bytes | Iterable | AsyncIterable):
@@ -68,6 +68,8 @@ class File:
         self.sha256: str | None = None
         #: names it among those that have just come in
         self.token: str | None = None
+        #: the argument that it was made of, as it was given
+        self.given: object = None
 
     def __repr__(self) -> str:
         size = "" if self.size is None else f", {self.size} bytes"
@@ -199,6 +201,7 @@ def _validate(value: Any, info: Any) -> File:
     else:
         raise PydanticCustomError("file_type", "a file is expected")
     if (collected := context.get("files")) is not None:
+        made.given = value
         collected.append(made)
     return made
 

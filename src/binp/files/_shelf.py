@@ -276,6 +276,15 @@ class Shelf:
             self.forget(kept.token or "")
         return kept.moved(path, size=kept.size or 0, sha256=kept.sha256 or "")
 
+    def lend(self, run: int) -> str:
+        """How the paths begin at which another process may leave what *run* returns; they go with what it was given.
+
+        Raises:
+            OSError: the folder cannot be made.
+        """
+        _make(self._in)
+        return str((self._in / f"{run}.returned-").absolute())
+
     def result_of(self, run: int, part: str | None = None) -> Path:
         """Where the file is that *run* returned; or one inside of what it returned, by the digest *part*.
 

@@ -65,7 +65,7 @@ class Life:
         #: what dependency injection finds
         self.components = components
         self.runs = Runs(store, home.operations, base, Tracing(home.settings.trace), home.settings.files.bytes)
-        self.runs.processes = Processes(store, home.describe)
+        self.runs.processes = Processes(store, home.describe, self.runs.files.shelf)
         #: the app is served: this process may lead, and the grace is that of the settings
         self.is_serving = False
         #: nothing new is taken

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from binp.files import File, place_of
 from buvar.secret import Secret
 
 from ._form import InvalidArguments
@@ -17,16 +18,27 @@ if TYPE_CHECKING:
 __all__ = ["encode_given"]
 
 
-def encode_given(operation: Operation, given: Mapping[str, Any]) -> str:
+def encode_given(operation: Operation, given: Mapping[str, Any], files: Sequence[File] = ()) -> str:
     """The JSON of what was *given* for the form of *operation*. It holds secrets, and is for no other eyes.
+
+    Args:
+        operation: What it was given for.
+        given: The arguments by name, as they came.
+        files: Those among them, which are handed over beside it; what stands for them tells which is meant.
 
     Raises:
         InvalidArguments: JSON cannot carry one of them.
     """
+    numbers = {id(file.given): number for number, file in enumerate(files)}
+
+    def plain(value: Any) -> Any:
+        number = numbers.get(id(value))
+        return _plain(value) if number is None else place_of(number)
+
     encoded: dict[str, Any] = {}
     for name, value in given.items():
         try:
-            encoded[name] = orjson.Fragment(orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS))
+            encoded[name] = orjson.Fragment(orjson.dumps(value, default=plain, option=orjson.OPT_NON_STR_KEYS))
         except (TypeError, ValueError) as error:
             what = f"cannot be handed to another process: {type(value).__name__} is no JSON"
             problem = {"loc": [name], "msg": what, "type": "json"}

@@ -10,7 +10,6 @@ from types import FunctionType
 from typing import Any
 
 from binp.errors import BinpError
-from binp.files import File
 
 from ._base import base_of
 from ._form import BoundCall, Form
@@ -82,14 +81,8 @@ def check_importable(function: Callable[..., Any]) -> None:
     """Refuse what another process would not find when it imports the module.
 
     Raises:
-        BinpError: *function* is defined inside another one, or says that it returns a file.
+        BinpError: *function* is defined inside another one.
     """
-    if getattr(function, "__annotations__", {}).get("return") in (File, "File", "binp.File"):
-        raise BinpError(
-            f"{default_name(function)!r} returns a file, which a process of its own cannot give",
-            where=place(function),
-            fix="leave process=True out, or let it write the file where it stays and return the path",
-        )
     if "<locals>" in default_name(function):
         raise BinpError(
             f"process=True needs a function that another process can import, and {default_name(function)!r} is inside "

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from binp.files import File
 from binp.operations import BoundCall, Operation, Policy, journal_of
 from binp.store.contract import State
 
@@ -35,6 +36,8 @@ class Execution:
     orphaned: bool = False
     #: the arguments as they were given for the form
     given: Mapping[str, Any] = field(default_factory=dict)
+    #: the files among them
+    files: Sequence[File] = ()
     #: where it is executed if it is to have a process of its own
     processes: Processes | None = None
 
@@ -52,6 +55,7 @@ class Execution:
             slot=operation.slot(call),
             orphaned=orphaned,
             given=call.given,
+            files=call.files,
             processes=processes,
         )
 
@@ -101,7 +105,7 @@ async def _attempt(run: ActiveRun, execution: Execution, threads: Threads) -> Ou
     if execution.policy.process and processes is not None:
 
         async def apart() -> Any:
-            return await processes.call(run, execution.operation, execution.given)
+            return await processes.call(run, execution.operation, execution.given, execution.files)
 
         timeout = execution.policy.timeout
         return await execute(run, apart, (), {}, injected=(), threads=threads, timeout=timeout)

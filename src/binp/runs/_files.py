@@ -10,7 +10,7 @@ from pathlib import Path
 
 from binp.errors import BinpError
 from binp.files import File, Limits, Shelf, files_in
-from binp.operations import BoundCall, Operation
+from binp.operations import BoundCall
 from binp.store.contract import FINISHED, State, Store, StoreError
 
 from ._active import ActiveRun
@@ -44,20 +44,14 @@ class RunFiles:
         #: runs in flight here that have files: their rows may not be there yet
         self._held: set[int] = set()
 
-    async def keep(self, operation: Operation, call: BoundCall) -> BoundCall:
+    async def keep(self, call: BoundCall) -> BoundCall:
         """*call* with all of its files on the shelf, so that they are there until its run has ended.
 
         Raises:
             FileTooLarge: one has more bytes than the settings say.
             FilesFull: there is no room for them.
-            BinpError: one cannot be read or kept, or *operation* runs in a process of its own.
+            BinpError: one cannot be read or kept.
         """
-        if operation.policy.process:
-            raise BinpError(
-                f"{operation.name!r} runs in a process of its own, which takes no files",
-                where=operation.where,
-                fix="leave process=True out, or give it the path of a file that stays",
-            )
         kept: list[File] = []
         try:
             for file in call.files:

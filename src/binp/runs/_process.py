@@ -8,11 +8,12 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
 
+from binp.files import File, Shelf, hand_over, take_back
 from binp.operations import Operation, encode_given
 from binp.store.contract import Store
 
@@ -37,24 +38,29 @@ class Processes:
     Args:
         store: Lets the processes in, for what they look up and keep themselves.
         describe: Tells what a process needs to know of the program that it is to load.
+        shelf: Where the processes leave the files that functions return.
     """
 
-    def __init__(self, store: Store, describe: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, store: Store, describe: Callable[[], dict[str, Any]], shelf: Shelf) -> None:
         self._store = store
         self._describe = describe
+        self._shelf = shelf
 
-    async def call(self, run: ActiveRun, operation: Operation, given: Mapping[str, Any]) -> Any:
-        """Execute *operation* as *run*, with the arguments that were *given* for its form.
+    async def call(
+        self, run: ActiveRun, operation: Operation, given: Mapping[str, Any], files: Sequence[File] = ()
+    ) -> Any:
+        """Execute *operation* as *run*, with the arguments that were *given* for its form, and the *files* among them.
 
         When it is cancelled the process is asked to end, and killed after ten seconds. It never outlives this call, nor
         this process; neither do those of its children that stay in its process group.
 
         Returns:
-            What JSON makes of what the function returned.
+            What JSON makes of what the function returned, with the files in it; they are there as long as the run.
 
         Raises:
             CallFailed: the function raised, or its process ended before it returned.
             InvalidArguments: JSON cannot carry the arguments.
+            OSError: there is no place for files that it returns.
         """
         self._store.admit()
         order = frame(
@@ -63,7 +69,7 @@ class Processes:
                 "db": self._store.url,
                 "kind": operation.kind,
                 "name": operation.name,
-                "given": encode_given(operation, given),
+                "given": encode_given(operation, given, files),
                 "run": {
                     "id": run.id,
                     "operation": run.operation,
@@ -74,8 +80,13 @@ class Processes:
                 },
                 "attempt": run.attempt,
                 "origin": run.origin,
+                "files": hand_over(files),
+                "place": self._shelf.lend(run.id),
+                "limit": self._shelf.limits.size,
             }
         )
+        # what it returns is put away with what it was given
+        run.has_files = True
         ours, theirs = socket.socketpair()
         try:
             program = _PROGRAM.format(path=sys.path, handle=theirs.fileno(), parent=os.getpid())
@@ -143,7 +154,7 @@ class _Apart:
             raise ProcessDied(self._process.returncode)
         if "error" in end:
             raise CallFailed(*end["error"])
-        return orjson.loads(end["value"])
+        return take_back(orjson.loads(end["value"]), end["files"])
 
     async def _listen(self) -> dict[str, Any] | None:
         """Keep what is said; what became of the call, None if its process ended without saying so."""

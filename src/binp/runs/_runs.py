@@ -187,7 +187,7 @@ class Runs:
         is_open = self._accepting or (parent is not None and not parent.in_service)
         admit(operation.name, accepting=is_open, active=len(self._active), limit=self._limit)
         if call.files:
-            call = await self.files.keep(operation, call)
+            call = await self.files.keep(call)
         slot = operation.slot(call)
         run, ack = self.begin(
             operation,

@@ -382,7 +382,7 @@ async def test_swept_while_it_begins(served: Any, binp: Any, actions: Any, db: s
     """Files in: a run whose row is not written yet keeps its files, whoever sweeps meanwhile."""
     await served.http.post("/internal/action/small", json={})
     files, operation = binp.home.runs.files, binp.action.find("import_csv")
-    call = await files.keep(operation, operation.form.bind({"file": File(b"x", name="x")}))
+    call = await files.keep(operation.form.bind({"file": File(b"x", name="x")}))
     run: Any = SimpleNamespace(id=binp.home.store.new_id(), has_files=False)
     files.claim(call, run)
     await files.sweep()

@@ -17,7 +17,7 @@ import pytest
 from binp import BINP, File
 from binp.errors import BinpError
 from binp.operations import InvalidArguments
-from binp.runs import CallFailed, ProcessDied, RunCancelled, RunTimedOut, _process
+from binp.runs import CallFailed, ProcessDied, RunCancelled, RunTimedOut, Trigger, _process
 from binp.store.contract import State
 
 APART = """
@@ -55,8 +55,23 @@ def undecodable():
 
 
 @binp.action(process=True)
-def give():
+def give() -> File:
     return File(b"x", name="x.txt")
+
+
+@binp.action(process=True)
+async def give_more(size: int) -> dict:
+    async def bits():
+        for _ in range(size):
+            yield b"z"
+
+    (HERE / "b.txt").write_bytes(b"z" * size)
+    return {{"a": File(bits(), name="a.txt"), "b": File(HERE / "b.txt"), "n": size}}
+
+
+@binp.action(process=True)
+def read(one: File, more: list[File]) -> list:
+    return [[file.name, file.type, file.size, file.read_text()] for file in (one, *more)]
 
 
 @binp.action(process=True, labels=["apart"])
@@ -394,21 +409,75 @@ async def test_an_error_that_is_no_text_comes_back(apart):
         await handle.result()
 
 
-async def test_a_file_is_not_returned(apart):
-    """Files out: what would be gone with the process is a failure that says what to do."""
-    handle = await apart.action.start("give")
-    with pytest.raises(CallFailed, match="'give' returned a file, which a process of its own cannot give"):
+async def test_files_go_there(apart, tmp_path):
+    """Files in: the process reads what was given, however that was, and nothing of it is left in the end."""
+    place = tmp_path / "given.csv"
+    place.write_text("a path")
+    more = [b"bytes", File(iter([b"it", b"er"]), name="x.txt"), File(b"iter", name="y.md")]
+    run, _, handle = await ended(apart, "read", one=place, more=more)
+
+    assert run.state is State.SUCCEEDED, run.error
+    assert await handle.result() == [
+        ["given.csv", "text/csv", 6, "a path"],
+        ["file", "application/octet-stream", 5, "bytes"],
+        ["x.txt", "text/plain", 4, "iter"],
+        ["y.md", "text/markdown", 4, "iter"],
+    ]
+    kept = json.loads(run.arguments)
+    assert [one["$file"] for one in (kept["one"], *kept["more"])] == ["given.csv", "file", "x.txt", "y.md"]
+    assert files_at(tmp_path) == []
+
+
+async def test_uploads_go_there(apart, tmp_path):
+    """Files in: what came over HTTP, and is described by a token."""
+    await apart.home.ensure()
+    shelf = apart.home.runs.files.shelf
+    draft = shelf.receive("up.csv", "text/csv")
+    await draft.write(b"uploaded")
+    upload = await shelf.take(draft)
+    operation = apart.action.find("read")
+    call = operation.form.bind({"one": {"$file": "up.csv", "upload": upload.token}, "more": []}, shelf.find)
+
+    handle = await apart.home.runs.start(operation, call, trigger=Trigger("api"))
+
+    assert await asyncio.wait_for(handle.result(), 120) == [["up.csv", "text/csv", 8, "uploaded"]]
+    assert files_at(tmp_path) == []
+
+
+async def test_files_come_back(apart, tmp_path):
+    """Files out: what the process returns is kept as long as the run, alone or inside of something."""
+    run, _, handle = await ended(apart, "give")
+    assert run.state is State.SUCCEEDED, run.error
+    file = await handle.result()
+    assert (file.name, file.type, file.size, file.read_bytes()) == ("x.txt", "text/plain", 1, b"x")
+    assert json.loads(run.result)["$file"] == "x.txt"
+
+    inside, _, handle = await ended(apart, "give_more", size=3)
+    assert inside.state is State.SUCCEEDED, inside.error
+    value = await handle.result()
+    assert {key: value[key].read_bytes() for key in ("a", "b")} == {"a": b"zzz", "b": b"zzz"}
+    assert (value["a"].name, value["b"].name, value["n"]) == ("a.txt", "b.txt", 3)
+    names = files_at(tmp_path)
+    assert len(names) == 2
+    assert {name.partition(".")[0] for name in names} == {f"out/{run.id}", f"out/{inside.id}"}
+
+
+async def test_a_file_that_is_too_large_does_not_come_back(apart, tmp_path):
+    """Files out: the limits hold for what a process returns, which leaves nothing behind."""
+    await apart.home.ensure()
+    shelf = apart.home.runs.files.shelf
+    shelf.limits = type(shelf.limits)(size=10, total=100)
+    run, _, handle = await ended(apart, "give_more", size=11)
+
+    assert (run.state, run.error_type) == (State.FAILED, "FileTooLarge")
+    with pytest.raises(CallFailed, match="more than 10 bytes"):
         await handle.result()
+    assert files_at(tmp_path) == []
 
 
-def test_a_function_that_returns_a_file_is_refused():
-    """Files out: where the annotation says it, it is told at the definition."""
-
-    def give() -> File: ...
-
-    give.__qualname__ = "give"
-    with pytest.raises(BinpError, match="'give' returns a file, which a process of its own cannot give"):
-        BINP().action(process=True)(give)
+def files_at(folder):
+    place = folder / "data.db.files"
+    return sorted(str(path.relative_to(place)) for path in place.rglob("*") if path.is_file())
 
 
 def test_a_function_inside_another_is_refused():
