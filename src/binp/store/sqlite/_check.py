@@ -11,6 +11,7 @@ from pathlib import Path
 
 from binp.store.contract import StoreError
 
+from ._connect import FAILURES, explain
 from ._migrate import missing, shipped, standing
 from ._visit import visit
 
@@ -47,17 +48,17 @@ def check(path: Path, *, thorough: bool = False) -> Iterator[Finding]:
         StoreError: it cannot be opened, or is no database of this platform.
     """
     with visit(path) as connection:
-        yield _pages(connection, thorough=thorough)
+        yield _pages(connection, path, thorough=thorough)
         yield _schema(connection, path)
         yield _content(connection)
 
 
-def _pages(connection: sqlite3.Connection, *, thorough: bool) -> Finding:
+def _pages(connection: sqlite3.Connection, path: Path, *, thorough: bool) -> Finding:
     question = "integrity_check" if thorough else "quick_check"
     try:
         found = [str(row) for (row,) in connection.execute(f"PRAGMA {question}({_MOST})")]
-    except sqlite3.DatabaseError as error:
-        found = [str(error)]
+    except FAILURES as error:
+        found = [explain(error, path).what]
     lines = [line for text in found for line in text.splitlines() if not line.startswith("***") and line != "ok"]
     return Finding("indexes and pages" if thorough else "pages", tuple(lines[:_MOST]))
 
@@ -81,7 +82,7 @@ def _content(connection: sqlite3.Connection) -> Finding:
         except sqlite3.OperationalError as error:
             problems.append(f"it cannot be said whether there are {what}: {error}")
             continue
-        except sqlite3.DatabaseError as error:
+        except FAILURES as error:
             # the pages are to blame, and what else is asked would only say that again
             problems.append(f"it cannot be read: {error}")
             break

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from binp.store.contract import SchemaTooNew, StoreError
 
-from ._connect import explain, is_about_the_file
+from ._connect import FAILURES, explain, is_about_the_file
 from ._copy import copy_into
 from ._statements import statements
 
@@ -61,7 +61,7 @@ def migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Mig
     """
     try:
         connection.execute(statements()["make_migrations"])
-    except sqlite3.Error as error:
+    except FAILURES as error:
         raise explain(error, path) from None
     todo = missing(connection, path, migrations)
     if todo and standing(connection, path):
@@ -104,7 +104,7 @@ def _applied(connection: sqlite3.Connection, path: Path) -> dict[int, tuple[str,
             return {}
         rows = connection.execute(statements()["list_migrations"])
         return {version: (name, sha256) for version, name, sha256 in rows}
-    except sqlite3.Error as error:
+    except FAILURES as error:
         raise explain(error, path) from None
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from binp.store.contract import StoreError
 
-from ._connect import check_ours, connect_copier, connect_writer
+from ._connect import check_ours, connect_copier, connect_writer, explain
 from ._owner import OwnerLock
 
 __all__ = ["visit"]
@@ -28,6 +28,9 @@ def visit(path: Path) -> Iterator[sqlite3.Connection]:
     try:
         check_ours(connection, path)
         yield connection
+    except UnicodeDecodeError as error:
+        # so the module of SQLite fails where what is to be said of the damage quotes what is no text
+        raise explain(error, path) from None
     finally:
         connection.close()
         _tidy_up(path)

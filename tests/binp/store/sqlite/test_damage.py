@@ -8,7 +8,15 @@ import pytest
 
 from binp.store import open_store
 from binp.store.contract import Health, Keep, Retention, RunQuery, SetKeys, StoreDamaged, StoreError, as_datetime
-from binp.store.sqlite import _connect, _indexing, _writer
+from binp.store.sqlite import (
+    _connect,
+    _indexing,
+    _writer,
+    back_up,
+    check,
+    export,
+    usage_of,
+)
 
 
 async def until(condition):
@@ -213,3 +221,21 @@ async def test_trouble_that_is_over_leaves_damage_known(large, path, monkeypatch
     assert await ack is True
     await until(lambda: not store.health.is_degraded)
     assert store.health.is_damaged
+
+
+async def test_damage_that_is_quoted(large, path):
+    """Where SQLite quotes what is no text any more its module fails in another way, which is damage as well."""
+    store, run = large
+    await store.close()
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"CREATE TABLE service", b"CREATE \xe1\x8bBLE service"))
+
+    assert "the database is damaged" in next(check(path)).problems[0]
+    for look in (lambda path: list(export(path)), usage_of, lambda path: back_up(path, path.with_name("copy.db"))):
+        with pytest.raises(StoreDamaged, match="the database is damaged"):
+            look(path)
+    with pytest.raises(StoreDamaged, match="the database is damaged"):
+        await store.open()
+    path.write_bytes(whole)
+    await store.open()
+    assert (await store.get_run(run)).records == 1
