@@ -13,6 +13,7 @@ from binp.errors import BinpError
 
 from ._file import MARK, UPLOAD, File
 from ._inside import files_in
+from ._room import make_folder
 from ._shelf import FileTooLarge
 
 __all__ = ["finder", "give_back", "hand_over", "place_of", "take_back"]
@@ -79,6 +80,7 @@ async def give_back(value: Any, place: str, limit: int) -> dict[str, Any]:
     told: dict[str, Any] = {}
     for number, file in enumerate(files_in(value)):
         path = Path(f"{place}{number}")
+        make_folder(path.parent)
         digest = hashlib.sha256()
         size = 0
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:

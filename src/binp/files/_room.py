@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["Room", "look"]
+__all__ = ["Room", "look", "make_folder"]
 
 #: bytes that come in here between two looks at what has come in elsewhere
 _GLANCE = 8 * 1024 * 1024
@@ -52,6 +52,16 @@ class Room:
 
     def _fits(self, total: int) -> bool:
         return self._others + sum(self._growing.values()) <= total
+
+
+def make_folder(folder: Path) -> None:
+    """Make *folder*, and the one around it, for this user alone.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    folder.parent.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def look(folder: Path) -> Iterator[tuple[str, int, float]]:

@@ -19,7 +19,7 @@ from binp.errors import BinpError
 
 from ._file import MARK, UPLOAD, File
 from ._presence import Presence
-from ._room import Room, look
+from ._room import Room, look, make_folder
 
 __all__ = ["Draft", "FileGone", "FileTooLarge", "FilesFull", "Limits", "Shelf"]
 
@@ -241,7 +241,7 @@ class Shelf:
         path = self._in / f"{run}.{file.sha256}"
         if file.token in self._uploads:
             try:
-                _make(self._in)
+                make_folder(self._in)
                 file.path.replace(path)
             except OSError as error:
                 # as long as its run: it is only lost for one that survives a restart
@@ -277,12 +277,7 @@ class Shelf:
         return kept.moved(path, size=kept.size or 0, sha256=kept.sha256 or "")
 
     def lend(self, run: int) -> str:
-        """How the paths begin at which another process may leave what *run* returns; they go with what it was given.
-
-        Raises:
-            OSError: the folder cannot be made.
-        """
-        _make(self._in)
+        """How the paths begin at which another process may leave what *run* returns; they go with what it was given."""
         return str((self._in / f"{run}.returned-").absolute())
 
     def result_of(self, run: int, part: str | None = None) -> Path:
@@ -297,7 +292,7 @@ class Shelf:
         return path
 
     def _settle(self, path: Path, target: Path) -> None:
-        _make(self._out)
+        make_folder(self._out)
         path.replace(target)
         kept = sorted((at, name, size) for name, size, at in look(self._out))
         room = sum(size for _, _, size in kept) - self.limits.total
@@ -343,7 +338,7 @@ class Shelf:
                 (self._new / name).unlink(missing_ok=True)
 
     def _draft(self, file: File, most: int | None, where: str | None) -> Draft:
-        _make(self._new)
+        make_folder(self._new)
         limit, said = self.limits.size, "[binp.files] size or BINP_FILES_SIZE"
         if most is not None and most < limit:
             limit, said = most, where or said
@@ -374,11 +369,6 @@ class Shelf:
         with self._lock:
             if not (self._drafts or self._uploads or self._left):
                 self._presence.leave()
-
-
-def _make(folder: Path) -> None:
-    folder.parent.mkdir(mode=0o700, exist_ok=True)
-    folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def _run_of(name: str) -> int | None:

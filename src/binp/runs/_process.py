@@ -60,7 +60,6 @@ class Processes:
         Raises:
             CallFailed: the function raised, or its process ended before it returned.
             InvalidArguments: JSON cannot carry the arguments.
-            OSError: there is no place for files that it returns.
         """
         self._store.admit()
         order = frame(

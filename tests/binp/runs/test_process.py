@@ -246,7 +246,7 @@ async def until_gone(pid):
             await asyncio.sleep(0.02)
 
 
-async def test_arguments_go_there_and_results_come_back(apart):
+async def test_arguments_go_there_and_results_come_back(apart, tmp_path):
     """ACT-01: a call in another process is bound by the same form; what it says, prints and logs is in its run."""
     run, records, handle = await ended(apart, "add", a="1", wait="PT1M30S")
 
@@ -259,6 +259,8 @@ async def test_arguments_go_there_and_results_come_back(apart):
     assert [one.seq for one in records] == [1, 2, 3]
     assert (run.progress, run.progress_total, run.progress_message) == (1.0, 2.0, "half")
     assert not is_alive(result["pid"])
+    # where there are no files there is no folder for them
+    assert not (tmp_path / "data.db.files").exists()
 
 
 async def test_keys_and_steps(apart):
