@@ -234,12 +234,12 @@ async def test_looking_takes_nothing(path):
             if seen and before % 2 == 0 and turns[0] == before:
                 wrong.append("held by nobody")
 
-    looking = [threading.Thread(target=look) for _ in range(3)]
+    looking = [threading.Thread(target=look) for _ in range(2)]
     for thread in looking:
         thread.start()
     try:
         await asyncio.sleep(0.3)
-        for _ in range(30):
+        for _ in range(10):
             turns[0] += 1
             # one who waits tries again and again
             await until(heir.hold)
@@ -274,9 +274,8 @@ async def test_a_role_that_cannot_be_handed_over_is_told_once(path, worker, stor
 
     assert other.lines[0] == ["R", "owner"]
     await until(lambda: store.role is Role.CLIENT)
-    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == [
-        "the role of the owner could not be handed over: [Errno 28] No space left on device"
-    ]
+    said = [record.message for record in caplog.records if "handed over" in record.message]
+    assert said == ["the role of the owner could not be handed over: [Errno 28] No space left on device"]
     assert tries[4] - tries[3] > 2 * 0.3
     assert await store.write(SetKeys(namespace="n", items=(("k", "1"),), at=1)) is True
     other.kill()
