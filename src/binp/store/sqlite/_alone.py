@@ -15,10 +15,12 @@ from ._people import People
 from ._receipt import Failure, Receipt
 from ._tend import TENDING, tend
 
-__all__ = ["ALONE", "Alone"]
+__all__ = ["ALONE", "OWN", "Alone"]
 
 #: the kinds of these writes
 ALONE = frozenset({Join.kind, Leave.kind, Silence.kind, Import.kind}) | TENDING
+#: those that an owner asks of itself alone: no other process makes anything of them
+OWN = ALONE - {Import.kind}
 
 
 class Alone:

@@ -171,7 +171,7 @@ class Engine:
         """Take care of the file from here on, if this process owns it."""
         if self._care is not None:
             self._care.set(retention)
-        elif self._writer is not None:
+        elif self._writer is not None and self.role is Role.OWNER:
             self._care = Care(self._path, self._outbox, retention, self._writer.carry)
             self._care.start()
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from binp.store.contract import Change, Health, StoreError
 
-from ._alone import ALONE, Alone
+from ._alone import ALONE, OWN, Alone
 from ._batch import Batch
 from ._checkpoint import Checkpoints
 from ._commit import Committer, FileTrouble
@@ -242,12 +242,16 @@ class Writer:
 
     def _hand_on(self) -> None:
         """Commit what is queued; of what cannot be committed, the next writer gets what is this process's own."""
+        if self._checkpoints is not None:
+            # first: from here on it would ask the next writer, who does not do that for others
+            self._checkpoints.stop()
         batch = self._outbox.take_all()
         if self._fitness.trouble is not None and self._fitness.is_final:
             self._fail(batch, self._fitness.trouble.error)
         elif batch and not self._try(batch):
             # whoever sent the others sends them again
-            self._outbox.put_back([receipt for receipt in self._outbox.take_all() if receipt.sender is None])
+            left = self._outbox.take_all()
+            self._outbox.put_back([each for each in left if each.sender is None and each.write.kind not in OWN])
 
     def _try(self, batch: list[Receipt]) -> bool:
         """Commit *batch*, or put back what cannot be committed now; whether the file takes writes."""

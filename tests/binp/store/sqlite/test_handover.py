@@ -8,9 +8,15 @@ from pathlib import Path
 import pytest
 
 from binp.store import open_store
-from binp.store.contract import Once, Role, SetKeys, State, StoreClosed, StoreOwned
+from binp.store.contract import Once, Retention, Role, SetKeys, State, StoreClosed, StoreError, StoreOwned
+from binp.store.sqlite import _checkpoint
+from binp.store.sqlite._commit import Committer, FileTrouble
 from binp.store.sqlite._engine import Engine
+from binp.store.sqlite._nodes import Leave
 from binp.store.sqlite._owner import HeirLock
+from binp.store.sqlite._receipt import Receipt
+from binp.store.sqlite._tend import Checkpoint
+from binp.store.sqlite._writer import Writer
 
 
 async def until(condition, seconds=60.0):
@@ -297,4 +303,69 @@ async def test_a_lock_that_cannot_be_taken_away_is_let_go(path, worker, store, m
     assert other.lines[0] == ["R", "owner"]
     assert await store.write(SetKeys(namespace="n", items=(("k", "1"),), at=1)) is True
     assert store.role is Role.CLIENT
+    other.kill()
+
+
+async def test_a_checkpoint_is_nothing_for_the_next_owner(path, worker, store, monkeypatch):
+    """What is asked of the one who writes for the file itself is never sent to another one."""
+    monkeypatch.setattr(_checkpoint, "_PAGES", 0)
+    monkeypatch.setattr(_checkpoint, "_MANY", -1)
+    monkeypatch.setattr(_checkpoint, "_LOOK", 0.0)
+    real = Writer._hand_on
+
+    def hand_on(writer):
+        real(writer)
+        checkpoints = writer._checkpoints
+        checkpoints.expect()
+        while checkpoints._thread.is_alive() and not writer._outbox:
+            time.sleep(0.001)
+
+    monkeypatch.setattr(Writer, "_hand_on", hand_on)
+    store.hand_over()
+    other = await come(worker, path, "idle")
+
+    async with asyncio.timeout(60):
+        assert await store.write(SetKeys(namespace="n", items=(("k", "1"),), at=1)) is True
+    assert store.role is Role.CLIENT
+    other.kill()
+
+
+async def test_what_could_not_be_done_for_the_file_is_not_handed_on(path, worker, store, monkeypatch):
+    """Where the file takes nothing any more the next owner gets what was written here, and nothing else."""
+    real, commit = Writer._hand_on, Committer.commit
+    acks = []
+
+    def hand_on(writer):
+        for write in (Leave(at=1), Checkpoint()):
+            writer._outbox.put(Receipt(write))
+        acks.append(store.write(SetKeys(namespace="n", items=(("k", "1"),), at=1)))
+        real(writer)
+
+    def fail(committer, batch, seq):
+        if store._engine._writer._is_leaving:
+            raise FileTrouble(StoreError("the disk is full"), is_passing=True)
+        return commit(committer, batch, seq)
+
+    monkeypatch.setattr(Writer, "_hand_on", hand_on)
+    monkeypatch.setattr(Committer, "commit", fail)
+    store.hand_over()
+    other = await come(worker, path, "idle")
+
+    await until(lambda: acks)
+    async with asyncio.timeout(60):
+        assert await acks[0] is True
+    assert store.role is Role.CLIENT
+    other.kill()
+
+
+async def test_who_has_handed_the_role_on_takes_care_of_nothing(path, worker, store):
+    """What is to be kept is a matter of the one who owns the database: who did before erases nothing."""
+    store.hand_over()
+    other = await come(worker, path, "idle")
+    await until(lambda: store.role is Role.CLIENT)
+
+    store.retain(Retention())
+
+    assert store._engine._care is None
+    assert await store.write(SetKeys(namespace="n", items=(("k", "1"),), at=1)) is True
     other.kill()
