@@ -49,6 +49,13 @@ def connection(path):
     connection.close()
 
 
+@pytest.fixture
+def scratch():
+    made = Scratch()
+    yield made
+    made.close()
+
+
 def plan(connection, sql):
     names = set(re.findall(r":(\w+)", sql))
     parameters = dict.fromkeys(names) if names else (None,) * sql.count("?")
@@ -56,11 +63,11 @@ def plan(connection, sql):
 
 
 @pytest.mark.parametrize("name", sorted(statements()))
-def test_no_statement_reads_a_table_whole_or_sorts(connection, name):
+def test_no_statement_reads_a_table_whole_or_sorts(connection, scratch, name):
     """No full scan and no sorting in any statement, in either direction: ten million runs are as quick as ten."""
     sql = statements()[name]
     if name.startswith("scratch_"):
-        connection = Scratch().connection
+        connection = scratch.connection
     for text in {sql, sql.replace("DESC", "ASC")}:
         for step in plan(connection, text):
             scanned = re.match(r"SCAN ([^\s-]+)", step)
