@@ -234,6 +234,18 @@ def test_nothing_runs_here(tmp_path: Path, binp: Run, serve: Callable[..., Any])
     assert stopped.stderr == f"Error: nobody serves data.db\n  where: {tmp_path}/data.db\n{fix}"
 
 
+def test_a_server_that_comes_back_elsewhere(server: Any, serve: Callable[..., Any], start: Callable[..., Any]) -> None:
+    """The one that serves next is found beside the database, on whatever port, and tells what became of the run."""
+    waiting = start("binp", "action", "invoke", "wait", "--patience", "600")
+    (run,) = server.until(lambda: server.runs(operation="wait"), "run")
+    server.kill()
+
+    serve()
+
+    assert waiting.wait() == 1
+    assert waiting.stderr.endswith(f"Error: run {run['id']} was interrupted: its process ended\n")
+
+
 def test_which_token_is_wrong(server: Any, binp: Run, tmp_path: Path) -> None:
     """A token that is refused is told with the place that it came from, and none with how to give one."""
     environment = binp("action", "list", BINP_TOKEN="old")
