@@ -161,8 +161,20 @@ def test_what_is_no_target(tmp_path: Path, refused: Refused, files: list[str], t
             HEAD + "binp = BINP()\n@binp.service(after=('nop',))\nasync def poll(): ...\n",
             (
                 "Error: service 'poll' comes after 'nop', which is no service\n"
+                "  where: FOLDER/ops.py:3\n"
                 "  fix:   leave it out: there is no other\n"
             ),
+        ),
+        (
+            HEAD + "binp = BINP()\n@binp.service\nasync def poll(host: str): ...\n",
+            (
+                "Error: service 'poll' is called without host\n  where: FOLDER/ops.py:3\n"
+                "  fix:   write host: Inject[...] for a dependency, or give it a default\n"
+            ),
+        ),
+        (
+            HEAD + "binp = BINP()\n@binp.action(timout=3)\nasync def poll(): ...\n",
+            "Error: @binp.action has no option 'timout'\n  where: FOLDER/ops.py:3\n  fix:   did you mean 'timeout'?\n",
         ),
         (
             HEAD + "from __future__ import annotations\n",
