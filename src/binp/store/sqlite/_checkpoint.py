@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sqlite3
@@ -10,7 +11,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from binp.store.contract import StoreError
+from binp.store.contract import StoreClosed, StoreError
 
 from ._connect import connect_checkpointer, explain
 from ._guard import leak
@@ -29,10 +30,12 @@ _PAGES = 1000
 _MANY = 8192
 #: pages above which SQLite does all of it within a commit, if nobody else did
 _BY_ITSELF = 65_536
-#: seconds until the next attempt when the file did not take the pages
-_AGAIN = 5.0
+#: seconds until the next attempt when the file did not take the pages, and when somebody reads them still
+_AGAIN, _READ = 5.0, 0.5
 
 _GROWS = "what is committed stays in the write-ahead log, which grows"
+_IS_READ = "somebody has been reading the database for long, and holds fast what was there when they began"
+_END_IT = "end what reads it: a shell, or a backup that hangs"
 
 #: where in the log: the size of a page and the mark of this round of it (https://www.sqlite.org/fileformat.html#walformat)
 _HEADER = struct.Struct(">8xI4x8s8x")
@@ -111,30 +114,38 @@ class Checkpoints:
                 return
             pause = _LOOK
             try:
-                self._look()
-                self.problem = None
-            except (sqlite3.Error, OSError) as error:
+                left = self._look()
+            except Exception as error:  # noqa: BLE001 - told; without this thread nobody would say that the log grows
                 if not self._end.is_set():
                     self._tell(explain(error, self._path))
                 pause = _AGAIN
                 self._something.set()
+            else:
+                if left > _BY_ITSELF:
+                    self._tell(StoreError(_IS_READ, where=str(self._path), fix=_END_IT))
+                else:
+                    self.problem = None
+                if left >= _PAGES:
+                    # who reads it does not say when they are done, and nobody may write any more
+                    pause = _READ
+                    self._something.set()
             self._end.wait(pause)
 
-    def _look(self) -> None:
+    def _look(self) -> int:
+        """Bring pages into the file if it is worth it; returns how many are left that could not be."""
         pages = pages_in_log(self._log)
         if pages < self._done:
             # it has begun anew since
             self._done = 0
         if pages - self._done < _PAGES:
-            return
+            return 0
         self.carry()
         if pages > _MANY and (self._asked is None or self._asked.is_settled):
-            self._asked = asked = Receipt(Checkpoint())
-            try:
-                self._ask(asked)
-            except StoreError:
-                # it is being closed, by which all of the log gets into the file
-                self._asked = None
+            asked = Receipt(Checkpoint())
+            # where it is closed all of the log gets into the file anyway
+            with contextlib.suppress(StoreClosed):
+                self._asked = asked if self._ask(asked) is None else None
+        return pages - self._done
 
     def _tell(self, error: StoreError) -> None:
         """Say once what is wrong: nothing is lost by it, but the log grows."""

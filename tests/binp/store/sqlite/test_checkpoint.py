@@ -8,9 +8,10 @@ import time
 import pytest
 
 from binp.store import open_store
-from binp.store.contract import SetKeys
+from binp.store.contract import SetKeys, StoreError
 from binp.store.sqlite import _checkpoint
-from binp.store.sqlite._checkpoint import pages_in_log
+from binp.store.sqlite._checkpoint import Checkpoints, pages_in_log
+from binp.store.sqlite._receipt import Failure
 
 PATIENCE = 60
 
@@ -103,11 +104,51 @@ async def test_a_reader_keeps_nobody_from_writing(store, path):
     for number in range(1, 600):
         await write(store, number)
     assert reader.execute("SELECT count(*) FROM kv").fetchone() == (1,)
+    # what is looked at meanwhile is still read, and nobody writes from here on
+    await asyncio.sleep(0.5)
     reader.close()
     await until(lambda: store._engine._writer._checkpoints._done >= 1000)
 
 
-async def test_a_file_that_takes_no_pages_is_told_once(store, monkeypatch, caplog):
+async def test_a_reader_without_an_end_is_told(store, path, monkeypatch, caplog):
+    """N-06: who reads for so long that the log becomes large is told of as a problem, until they are done."""
+    monkeypatch.setattr(_checkpoint, "_BY_ITSELF", 1500)
+    await write(store, 0)
+    reader = sqlite3.connect(path, isolation_level=None)
+    reader.execute("BEGIN")
+    assert reader.execute("SELECT count(*) FROM kv").fetchone() == (1,)
+    for number in range(1, 600):
+        await write(store, number)
+    async with asyncio.timeout(PATIENCE):
+        while "somebody has been reading" not in ((await store.get_usage()).problem or ""):
+            await asyncio.sleep(0.01)
+    reader.close()
+    async with asyncio.timeout(PATIENCE):
+        while (await store.get_usage()).problem is not None:
+            await asyncio.sleep(0.01)
+    assert sum("write-ahead log" in record.message for record in caplog.records) == 1
+
+
+def test_who_refuses_to_do_the_rest_is_asked_again(path, monkeypatch):
+    """A checkpoint that could not be queued is asked for another time, one that is queued only once."""
+    monkeypatch.setattr(_checkpoint, "_MANY", 0)
+    writer = sqlite3.connect(path, isolation_level=None)
+    writer.execute("PRAGMA journal_mode = WAL")
+    writer.execute("PRAGMA wal_autocheckpoint = 0")
+    asked = []
+    answers = [Failure(StoreError("very much is queued")), None, None]
+    checkpoints = Checkpoints(path, lambda receipt: asked.append(receipt) or answers[len(asked) - 1])
+    writer.execute("CREATE TABLE t (v)")
+    for number in range(3):
+        writer.execute("INSERT INTO t VALUES (randomblob(?))", (5_000_000 * 2**number,))
+        checkpoints._look()
+        assert len(asked) == min(number + 1, 2)
+    checkpoints.stop()
+    writer.close()
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), MemoryError("No space left in memory")])
+async def test_a_file_that_takes_no_pages_is_told_once(store, monkeypatch, caplog, error):
     """What cannot get into the file stays in the log, and is kept; it is said once why, and tried again."""
     monkeypatch.setattr(_checkpoint, "_AGAIN", 0.01)
     checkpoints = store._engine._writer._checkpoints
@@ -116,7 +157,7 @@ async def test_a_file_that_takes_no_pages_is_told_once(store, monkeypatch, caplo
     def fail():
         attempts.append(time.monotonic())
         if len(attempts) < 5:
-            raise OSError(28, "No space left on device")
+            raise error
 
     monkeypatch.setattr(checkpoints, "carry", fail)
     with caplog.at_level(logging.WARNING, "binp.store"):
