@@ -288,8 +288,11 @@ class Writer:
     def _is_well(self) -> bool:
         """Whether the file takes what is queued, or anything."""
         batch = self._outbox.take(_BATCH, 0.0)
-        if batch:
-            return self._try(batch)
+        if batch and not self._try(batch):
+            return False
+        if batch and not ALONE.issuperset(map(_kind_of, batch)):
+            return True
+        # what is done alone fails alone, or needs nothing of the file: that says nothing
         try:
             self._committer.try_again()
         except FileTrouble as trouble:

@@ -13,6 +13,8 @@ import pytest
 from binp.store import open_store
 from binp.store.contract import AddRecord, Health, SetKeys, State, StoreError
 from binp.store.sqlite import _client, _outbox, _writer
+from binp.store.sqlite._receipt import Receipt
+from binp.store.sqlite._tend import Checkpoint, Erase
 
 
 async def until(condition):
@@ -121,6 +123,25 @@ async def test_who_has_waited_for_long_is_told_why(path, store, no_patience, loc
     foreign.end()
     await until(lambda: not store.health.is_degraded)
     assert await store.write(key()) is True
+
+
+async def test_what_needs_no_space_does_not_say_that_writes_are_taken(path, store, no_patience, lock, caplog):
+    """What is done for the file itself while it takes no writes, done or not, is no sign that it takes them again."""
+    patient(store)
+    lock(path)
+    with pytest.raises(StoreError, match="locked by another program"):
+        await store.write(key())
+    for write, outcome in (
+        (Checkpoint(), contextlib.nullcontext()),
+        (Erase(runs=(1,), at=1), pytest.raises(StoreError)),
+    ):
+        receipt = Receipt(write)
+        store._outbox.put(receipt)
+        with outcome:
+            await receipt
+
+    assert store.health.is_degraded
+    assert "the store takes writes again" not in [record.message for record in caplog.records]
 
 
 async def test_a_store_is_closed_while_its_file_is_locked(path, lock):
