@@ -275,8 +275,12 @@ class Writer:
 
     def _struggle(self, trouble: FileTrouble) -> bool:
         """Try again after a while. Who has waited for long, and who comes when nothing has gone for long, is told."""
+        if trouble.is_final:
+            left = self._outbox.take(_BATCH, max(0.0, self._next_beat - time.monotonic()))
+            self._fail(left or [], trouble.error)
+            return left is not None
         self._outbox.rest(_PROBE)
-        if not trouble.is_final and self._is_well():
+        if self._is_well():
             self._fitness.recover()
             return True
         # what was tried meanwhile may have met something else
