@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 
 import click
 
@@ -42,7 +43,16 @@ def check(thorough: bool, db: str | None) -> None:
             what, fix = bad[0].problems[0], bad[0].fix
         click.echo(f"Error: {what}\n  where: {path}\n  fix:   {fix}", err=True)
         sys.exit(1)
-    click.echo(f"{path.name} is sound ({size_text(path.stat().st_size)})")
+    # while it is in use the newest of it is in its log
+    size = _size(path) + _size(path.with_name(f"{path.name}-wal"))
+    click.echo(f"{path.name} is sound ({size_text(size)})")
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 @click.command(short_help="Bring the schema of the database up to date.")
