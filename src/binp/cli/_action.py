@@ -210,15 +210,22 @@ def _tell(run: dict[str, Any], output: str) -> None:
 
 def _note(run: dict[str, Any]) -> str:
     """What is to be known of a result that is not the whole of what was returned."""
-    from binp.files import described_in
-
     result = run["result"] if isinstance(run["result"], dict) else {}
-    if number := sum(1 for _ in described_in(run["result"])):
+    if number := _count_files(run["result"]):
         what, those = ("a file was", "it") if number == 1 else (f"{number} files were", "them")
         return f"{what} returned; save {those} with: binp journal download {run['id']}"
     if "$cut" in result:
         return f"what was returned is too long to be kept: {result['$cut']} characters, and this is how it begins"
     return ""
+
+
+def _count_files(result: Any) -> int:
+    if '"$file"' not in json.dumps(result):
+        return 0
+    # this takes longer to load than to do
+    from binp.files import described_in
+
+    return sum(1 for _ in described_in(result))
 
 
 def _ended(run: dict[str, Any]) -> str:
