@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
+from hypothesis.errors import Flaky
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from binp.store import open_store
@@ -472,5 +473,6 @@ def test_a_planted_fault_is_found(check, monkeypatch, fault):
         monkeypatch.setattr(_batch.Batch, "_is_fenced", lambda *_: False)
         model = Runs
     monkeypatch.setattr(sys.modules[__name__], "PATIENCE", 0.5)
-    with pytest.raises(AssertionError):
+    # found is found, even if it does not come again: the fault is in this process, and the other one may own the file
+    with pytest.raises((AssertionError, Flaky)):
         check(model, 5000)
