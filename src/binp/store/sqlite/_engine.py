@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -268,34 +269,36 @@ class Engine:
         return True
 
     def _become_owner(self) -> None:
-        try:
-            connection = connect_writer(self._path, self._synchronous)
-            try:
-                migrate(connection, self._path, shipped())
-                writer = Writer(self._path, connection, self._outbox, self._node, self._clock)
-                slot, numbered, refused = writer.enter(self._lock.last_sign)
-            except BaseException:
-                connection.close()
-                raise
-        except BaseException:
-            self._lock.release()
-            raise
-        self._writer = writer
-        self._ids.start(slot, writer.newest)
-        self.feed = writer.feed
         assert self._delivery is not None  # noqa: S101 - set by start
-        if self._client is not None:
-            self._delivery.post_health(Health())
-            self._client.give_back(numbered, refused)
-            self._delivery.reset()
-        self._place = None
-        # others may be there although this process shares with none: one that ends, and still has runs
-        if self._group is not None or writer.has_company:
-            self._server = Server(self._path, self._outbox, writer.feed)
-            self._place = self._server.start()
-        self._note()
-        self.role = Role.OWNER
-        writer.start(self._post, self._delivery.mark, self._tell_health, self._lock.touch)
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._lock.release)
+            connection = connect_writer(self._path, self._synchronous)
+            undo.callback(connection.close)
+            migrate(connection, self._path, shipped())
+            writer = Writer(self._path, connection, self._outbox, self._node, self._clock)
+            slot, numbered, refused = writer.enter(self._lock.last_sign)
+            undo.callback(writer.cancel)
+            server = place = None
+            # others may be there although this process shares with none: one that ends, and still has runs
+            if self._group is not None or writer.has_company:
+                server = Server(self._path, self._outbox, writer.feed)
+                place = server.start()
+                undo.callback(server.stop)
+            self._ids.start(slot, writer.newest)
+            self.feed = writer.feed
+            if self._client is not None:
+                self._delivery.post_health(Health())
+                self._client.give_back(numbered, refused)
+                self._delivery.reset()
+            undo.callback(self._take_back, self.role)
+            self.role, self._writer, self._server, self._place = Role.OWNER, writer, server, place
+            self._note()
+            writer.start(self._post, self._delivery.mark, self._tell_health, self._lock.touch)
+            undo.pop_all()
+
+    def _take_back(self, role: Role) -> None:
+        """It did not become the owner in the end."""
+        self.role, self._writer, self._server, self._place = role, None, None, None
 
     def _note(self) -> None:
         self._lock.note(self._node, self._group, self._place, is_leaving=self._is_leaving)

@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from binp.store.contract import Change, Health, StoreClosed, Write
+from binp.store.contract import Change, Health, StoreClosed, StoreError, Write
 
 from ._guard import leak
 from ._nodes import Join, Leave, Node, Silence
@@ -137,19 +137,34 @@ class Server:
         return bool(self._sessions)
 
     def start(self) -> str:
-        """Listen; returns the path of the socket."""
-        place, self._directory = _place(self._path)
-        self._socket = listen_at(place)
-        self._place = place
-        self._thread.start()
+        """Listen; returns the path of the socket.
+
+        Raises:
+            StoreError: there can be no socket.
+        """
+        try:
+            place, self._directory = _place(self._path)
+            self._socket = listen_at(place)
+            self._place = place
+            self._thread.start()
+        except BaseException as error:
+            if self._socket is not None:
+                self._socket.close()
+            self._let_go()
+            if isinstance(error, OSError):
+                raise _refused(error, self._path) from None
+            raise
         return str(place)
 
     def stop(self) -> None:
         """Send what is left to send, and end. Blocks."""
         self.call(self._stopping.set)
         self._thread.join()
-        self._loop.close()
         self._place.unlink(missing_ok=True)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        self._loop.close()
         if self._directory is not None:
             shutil.rmtree(self._directory, ignore_errors=True)
 
@@ -337,6 +352,14 @@ def listen_at(place: Path) -> socket.socket:
         made.close()
         raise
     return made
+
+
+def _refused(error: OSError, path: Path) -> StoreError:
+    return StoreError(
+        f"other processes cannot be let in: {error.strerror}",
+        where=str(path),
+        fix=f"make {path.parent} writable, and take away what lies in the place of {path.name}.sock",
+    )
 
 
 def _place(path: Path) -> tuple[Path, Path | None]:

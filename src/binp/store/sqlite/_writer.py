@@ -18,7 +18,7 @@ from ._alone import ALONE, OWN, Alone
 from ._batch import Batch
 from ._checkpoint import Checkpoints
 from ._commit import Committer, FileTrouble
-from ._connect import explain
+from ._connect import FAILURES, explain
 from ._file import File
 from ._fitness import Fitness
 from ._guard import leak
@@ -130,7 +130,7 @@ class Writer:
         Raises:
             StoreError: the file could not be written to.
         """
-        checkpoints = Checkpoints(self._path, self._outbox.put)
+        self._checkpoints = Checkpoints(self._path, self._outbox.put)
         try:
             self._file.begin()
             now = wall_clock()
@@ -139,11 +139,10 @@ class Writer:
             changes = self._people.interrupt_gone(self.seq, sign)
             self.has_company = self._people.is_company(self._node.name)
             self._file.commit()
-        except sqlite3.Error as error:
+        except BaseException as error:  # noqa: BLE001 - raised again below, in words where there are any
             self._committer.roll_back()
-            checkpoints.stop()
-            raise explain(error, self._path) from None
-        self._checkpoints = checkpoints
+            self.cancel()
+            raise (explain(error, self._path) if isinstance(error, FAILURES) else error) from None
         self.seq += len(changes)
         self._first_changes = changes
         return entry
@@ -171,6 +170,12 @@ class Writer:
             post([], self._first_changes)
         self._thread = threading.Thread(target=self._run, name="binp-store-writer", daemon=True)
         self._thread.start()
+
+    def cancel(self) -> None:
+        """Let go of the file: it does not begin to commit, or has ended."""
+        if self._checkpoints is not None:
+            self._checkpoints.stop()
+        self._file.connection.close()
 
     def carry(self) -> None:
         """Bring what is in the write-ahead log into the file, in this thread and without keeping the writer.
@@ -209,9 +214,7 @@ class Writer:
                 self._say_goodbye()
             self._sync()
         finally:
-            if self._checkpoints is not None:
-                self._checkpoints.stop()
-            self._file.connection.close()
+            self.cancel()
 
     def _go_on(self) -> bool:
         """One step; whether there is another one."""

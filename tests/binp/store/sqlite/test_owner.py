@@ -4,12 +4,15 @@ import asyncio
 import json
 import os
 import stat
+import threading
+from pathlib import Path
 
 import pytest
 
 from binp.errors import UsageError
 from binp.store import open_store
-from binp.store.contract import StoreOwned
+from binp.store.contract import SetKeys, StoreError, StoreOwned
+from binp.store.sqlite._people import People
 
 
 async def test_a_second_process_is_refused_by_name(path, worker):
@@ -103,3 +106,63 @@ async def test_opening_that_is_cancelled_leaves_nothing_behind(path):
 
     await store.open()
     await store.close()
+
+
+def in_use(path):
+    """What this process has open of a database, and its threads that work for one."""
+    places = {place for place in Path("/proc/self/fd").iterdir() if os.path.lexists(place)}
+    files = {os.readlink(place) for place in places if os.path.lexists(place)}
+    return (
+        sorted(file for file in files if file.startswith(str(path))),
+        sorted(thread.name for thread in threading.enumerate() if thread.name.startswith("binp-store")),
+    )
+
+
+def blocks_socket(path, monkeypatch):
+    path.with_name("data.db.sock").mkdir()
+    return lambda: path.with_name("data.db.sock").rmdir()
+
+
+def breaks_entering(path, monkeypatch):
+    def fail(people, *given):
+        raise ValueError("other processes cannot be counted")
+
+    monkeypatch.setattr(People, "interrupt_gone", fail)
+    return monkeypatch.undo
+
+
+def starts_no(name):
+    def refuses(path, monkeypatch):
+        real = threading.Thread.start
+
+        def start(thread):
+            if thread.name == name:
+                raise RuntimeError("other processes took all threads")
+            real(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", start)
+        return monkeypatch.undo
+
+    return refuses
+
+
+THREADS = [starts_no(f"binp-store-{name}") for name in ("serve", "checkpoint", "writer")]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="only Linux says which files are open")
+@pytest.mark.parametrize("breaks", [blocks_socket, breaks_entering, *THREADS])
+async def test_opening_that_fails_half_way_leaves_nothing_behind(path, monkeypatch, breaks):
+    """Wherever opening fails nothing of it stays, neither files nor threads, and the next one may do it."""
+    store = open_store(str(path), group="g")
+    mend = breaks(path, monkeypatch)
+    with pytest.raises(Exception, match="other processes") as caught:
+        await store.open()
+    assert isinstance(caught.value, StoreError) is (breaks is blocks_socket)
+    del caught
+    assert in_use(path) == ([], [])
+
+    mend()
+    await store.open()
+    assert await store.write(SetKeys(namespace="n", items=(("k", "1"),), at=1)) is True
+    await store.close()
+    assert in_use(path) == ([], [])

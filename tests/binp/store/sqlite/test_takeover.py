@@ -94,6 +94,26 @@ async def test_the_owner_is_killed_and_its_client_goes_on(path, worker, client, 
     assert [run.id for run in left.runs] == [held.id]
 
 
+async def test_a_role_that_cannot_be_taken_yet_is_taken_later(path, worker, client, caplog):
+    """Where others cannot be let in the role is tried for again and again, and what is written meanwhile waits."""
+    owner = worker(path, "g")
+    owner.read(2)
+    await client.open()
+    await client.write(SetKeys(namespace="c", items=(("k", "1"),), at=1))
+    socket = path.with_name("data.db.sock")
+    socket.unlink()
+    socket.mkdir()
+    owner.kill()
+    ack = client.write(SetKeys(namespace="c", items=(("k", "2"),), at=1))
+    await until(lambda: any("cannot be let in" in record.getMessage() for record in caplog.records), 60)
+    assert client.role is Role.CLIENT
+    socket.rmdir()
+
+    async with asyncio.timeout(60):
+        assert await ack is True
+    await until(lambda: client.role is Role.OWNER, 60)
+
+
 async def test_what_was_committed_and_not_told_is_not_done_again(path, worker, client, caplog):
     """The owner dies between its commits and saying so: the next one knows what was committed, and with what result."""
     owner = worker(path, "g", "mute")
