@@ -206,7 +206,7 @@ async def test_nothing_is_left_behind(path):
     import os
 
     def files():
-        return sum("data.db" in os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if _exists(fd))
+        return sum(str(path) in os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if _exists(fd))
 
     def _exists(fd):
         return os.path.lexists(f"/proc/self/fd/{fd}")
