@@ -131,6 +131,9 @@ class Engine:
                     began = time.monotonic()
                 is_sibling = self._is_guest or (self._group is not None and owner.get("group") in {self._group, None})
                 if time.monotonic() - began > (_SIBLING if is_sibling else _CHANGE_OF_HANDS):
+                    # it may have been let go of while it was looked who holds it, which can take long
+                    if not self._is_guest and self._lock.take():
+                        break
                     raise owned_error(self._path, owner)
                 if self._is_ending.wait(0.02):
                     raise StoreClosed("this process was told to end while it waited for the database")

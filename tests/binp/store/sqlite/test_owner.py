@@ -5,13 +5,16 @@ import json
 import os
 import stat
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from binp.errors import UsageError
 from binp.store import open_store
-from binp.store.contract import SetKeys, StoreError, StoreOwned
+from binp.store.contract import Role, SetKeys, StoreError, StoreOwned
+from binp.store.sqlite import _engine
+from binp.store.sqlite._owner import OwnerLock
 from binp.store.sqlite._people import People
 
 
@@ -166,3 +169,20 @@ async def test_opening_that_fails_half_way_leaves_nothing_behind(path, monkeypat
     assert await store.write(SetKeys(namespace="n", items=(("k", "1"),), at=1)) is True
     await store.close()
     assert in_use(path) == ([], [])
+
+
+async def test_a_lock_that_is_let_go_while_its_note_is_read_is_taken(path, monkeypatch):
+    """Who looks for long whom the database belongs to, and finds nobody, does not say that it is in use."""
+    held = OwnerLock(path)
+    assert held.take()
+
+    def read(lock):
+        held.release()
+        time.sleep(2 * _engine._CHANGE_OF_HANDS)
+        return {}
+
+    monkeypatch.setattr(OwnerLock, "read", read)
+    store = open_store(str(path))
+    await store.open()
+    assert store.role is Role.OWNER
+    await store.close()
