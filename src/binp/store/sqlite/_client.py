@@ -8,9 +8,8 @@ import random
 import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
@@ -18,14 +17,15 @@ from binp.store.contract import Health, StoreError
 
 from ._contact import Contact
 from ._delivery import Delivery
+from ._flight import Flight
 from ._nodes import BEAT, Node
 from ._outbox import Outbox
 from ._receipt import Awaited, Failure, Receipt
 from ._retry import Retries
+from ._succession import Gone, Succession
 from ._wire import (
+    Welcome,
     decode_changes,
-    decode_failure,
-    decode_outcome,
     decode_welcome,
     encode_node,
     encode_write,
@@ -34,16 +34,12 @@ from ._wire import (
     receive,
 )
 
-__all__ = ["Client", "Gone", "Succession"]
+__all__ = ["Client"]
 
 _logger = logging.getLogger("binp.store")
 
 #: writes in one frame
 _BATCH = 2048
-
-#: writes on their way, and characters in them, above which no more are sent
-_MOST_IN_FLIGHT = 16_384
-_MOST_CHARACTERS = 64 * 1024 * 1024
 
 #: seconds that an owner has to say welcome
 _WELCOME = 10.0
@@ -51,30 +47,8 @@ _WELCOME = 10.0
 #: seconds that a store which is being closed looks for an owner
 _LAST_TRY = 10.0
 
-
-class Gone(Exception):
-    """The owner cannot be reached.
-
-    Attributes:
-        nonsense: What came of that which it said, if it made no sense.
-    """
-
-    def __init__(self, reason: str, nonsense: Exception | None = None) -> None:
-        super().__init__(reason)
-        self.nonsense = nonsense
-
-
-class Succession(Protocol):
-    """What decides on the role of this process."""
-
-    def take_over(self) -> bool:
-        """Take the role of the owner if it has become free, and nobody else is to have it."""
-
-    def owner_socket(self) -> str | None:
-        """Where the owner listens, if there is one for this process."""
-
-    def follow(self, feed: str, slot: int, newest: int) -> None:
-        """The client found an owner, for the first time or another one."""
+#: seconds between two attempts to find an owner, or to become it, when both fail
+_LONGEST = 5.0
 
 
 class Client:
@@ -99,14 +73,10 @@ class Client:
         self._delivery = delivery
         self._succession = succession
         self._socket: socket.socket | None = None
-        self._flight: deque[Receipt] = deque()
-        #: characters in it
-        self._characters = 0
-        self._landing = threading.Condition()
-        self._number = 0 if before is None else before.sent
-        self._heard = self._number
-        self._is_lost = False
+        self._flight = Flight(0 if before is None else before.sent)
         self._contact = Contact()
+        #: until then, in monotonic seconds, no owner is tried
+        self._not_before = 0.0
         #: nothing can be written, and that was said
         self._is_told = False
         self._owners_health = Health()
@@ -116,7 +86,7 @@ class Client:
     @property
     def sent(self) -> int:
         """Number of the last write that was sent."""
-        return self._number
+        return self._flight.sent
 
     def start(self, place: str) -> None:
         """Connect to the owner that listens at *place*, and begin to send.
@@ -129,8 +99,7 @@ class Client:
 
     def seek(self) -> None:
         """Begin without an owner: look for one, or become it."""
-        self._is_lost = True
-        self._outbox.interrupt()
+        self._lose()
         self._thread.start()
 
     def join(self) -> None:
@@ -145,13 +114,12 @@ class Client:
     def give_back(self, numbered: int, refused: list[list[Any]]) -> None:
         """This process has become the owner: settle what is known to be committed, queue the rest again."""
         self._land_known(numbered, refused)
-        rest, self._flight, self._characters = self._flight, deque(), 0
-        self._outbox.put_back(rest)
+        self._outbox.put_back(self._flight.take_back())
 
     def _run(self) -> None:
         try:
             while self._step():
-                if self._is_lost and self._regain():
+                if self._flight.is_lost and self._regain():
                     return
             if not self._drain():
                 self._say_goodbye()
@@ -160,7 +128,7 @@ class Client:
             self._give_up(error)
 
     def _step(self) -> bool:
-        if self._is_told and not self._is_lost and self._contact.is_lasting:
+        if self._is_told and not self._flight.is_lost and self._contact.is_lasting:
             self._forgive()
         batch = self._outbox.take(_BATCH, BEAT)
         if batch is not None:
@@ -171,35 +139,22 @@ class Client:
         encoded = []
         for receipt in batch:
             try:
-                encoded.append(encode_write(self._number + 1, receipt.write))
+                encoded.append(encode_write(self._flight.sent + 1, receipt.write))
             except Exception as error:  # noqa: BLE001 - becomes the failure of the one who waits
                 failure = Failure(StoreError(f"{type(error).__name__}: {error}"))
                 self._delivery.post(receipt.settle(failure), ())
                 continue
-            self._number += 1
-            receipt.number = self._number
-            with self._landing:
-                self._flight.append(receipt)
-                self._characters += receipt.size
+            self._flight.add(receipt)
         if encoded:
             self._delivery.mark(time.monotonic())
         # without anything to write it is a sign of life
         self._transmit(encoded)
-        while not self._has_room(BEAT):
+        while not self._flight.has_room(BEAT):
             self._transmit([])
 
-    def _has_room(self, timeout: float) -> bool:
-        """Whether more may be sent, or the owner has gone, within *timeout* seconds."""
-        with self._landing:
-            return self._landing.wait_for(self._may_send, timeout)
-
-    def _may_send(self) -> bool:
-        has_room = len(self._flight) < _MOST_IN_FLIGHT and self._characters < _MOST_CHARACTERS
-        return has_room or not self._flight or self._is_lost
-
     def _transmit(self, encoded: Sequence[bytes]) -> None:
-        if not self._is_lost and self._socket is not None:
-            content = b'{"heard":%d,"writes":[' % self._heard + b",".join(encoded) + b"]}"
+        if not self._flight.is_lost and self._socket is not None:
+            content = b'{"heard":%d,"writes":[' % self._flight.heard + b",".join(encoded) + b"]}"
             try:
                 self._socket.sendall(frame(content))
             except OSError:
@@ -208,15 +163,11 @@ class Client:
     def _drain(self) -> bool:
         """Wait for the last results; True if this process became the owner meanwhile, whose thread does the rest."""
         while True:
-            with self._landing:
-                before = None
-                while self._flight and not self._is_lost:
-                    if before == len(self._flight):
-                        raise StoreError("the owner of the store does not answer: the last writes may be lost")
-                    before = len(self._flight)
-                    self._landing.wait_for(lambda: not self._flight or self._is_lost, _LAST_TRY)
-                if not self._flight:
+            try:
+                if self._flight.empty(_LAST_TRY):
                     return False
+            except TimeoutError:
+                raise StoreError("the owner of the store does not answer: the last writes may be lost") from None
             if self._contact.is_strained and self._contact.alone_for > _LAST_TRY:
                 raise StoreError("the owner of the store makes nothing of this process: the last writes may be lost")
             if self._regain(time.monotonic() + _LAST_TRY):
@@ -230,6 +181,11 @@ class Client:
         self._disconnect()
 
     def _connect(self, place: str) -> None:
+        """Go on through the owner that listens at *place*; whatever this raises, there is no owner then.
+
+        Raises:
+            Gone: nobody answers there, or nothing that makes sense.
+        """
         made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             made.settimeout(_WELCOME)
@@ -249,15 +205,24 @@ class Client:
             made.close()
             raise
         self._socket = made
-        self._is_lost = False
+        self._flight.is_lost = False
+        try:
+            self._go_on(made, welcome)
+        except BaseException:
+            self._lose()
+            self._disconnect()
+            raise
+
+    def _go_on(self, made: socket.socket, welcome: Welcome) -> None:
         self._contact.met()
         self._succession.follow(welcome.feed, welcome.slot, welcome.newest)
         self._owners_health = welcome.health
         if not self._is_told:
             self._take_health(welcome.health)
         again = [encode_write(receipt.number, receipt.write) for receipt in self._flight]
-        self._receiver = threading.Thread(target=self._receive, args=(made,), name="binp-store-receive", daemon=True)
-        self._receiver.start()
+        receiver = threading.Thread(target=self._receive, args=(made,), name="binp-store-receive", daemon=True)
+        receiver.start()
+        self._receiver = receiver
         for start in range(0, len(again), _BATCH):
             self._transmit(again[start : start + _BATCH])
 
@@ -271,27 +236,27 @@ class Client:
             self._socket = self._receiver = None
 
     def _regain(self, deadline: float | None = None) -> bool:
-        """Find another owner, or become it: True."""
+        """Find another owner, or become it: True. Whatever fails meanwhile is tried again."""
         self._disconnect()
-        not_before = time.monotonic() + self._contact.lost()
-        failing = Retries("the role of the owner is free, and cannot be taken", first=0.1, most=5.0)
+        self._not_before = time.monotonic() + self._contact.lost()
+        failing = Retries("the role of the owner cannot be taken, and no owner be reached", first=0.1, most=_LONGEST)
         while True:
             pause = 0.0
+            failed: Exception | None = None
             try:
                 if self._succession.take_over():
                     return True
-            except StoreError as error:
-                failing.complain(error)
-                pause = failing.failed()
-            place = None if time.monotonic() < not_before else self._succession.owner_socket()
-            if place is not None:
-                try:
-                    self._connect(place)
-                except Gone as gone:
-                    if gone.nonsense is not None:
-                        not_before = time.monotonic() + self._contact.refused(gone.nonsense)
-                else:
+            except Exception as error:  # noqa: BLE001 - logged below; those whose writes wait have nobody else
+                failed = error
+            # whoever cannot be the owner may have one all the same
+            try:
+                if self._reach():
                     return False
+            except Exception as error:  # noqa: BLE001 - the same
+                failed = failed or error
+            if failed is not None:
+                failing.complain(failed)
+                pause = failing.failed()
             if not self._is_told and self._contact.alone_for > _LAST_TRY:
                 self._tell()
             if deadline is None and self._outbox.is_closed:
@@ -300,6 +265,19 @@ class Client:
                 raise StoreError("the owner of the store has gone: the last writes may be lost")
             # not all at the same moment
             time.sleep(pause + random.uniform(0.01, 0.05))  # noqa: S311 - spreads attempts, protects nothing
+
+    def _reach(self) -> bool:
+        """Connect to the owner, if there is one that is to be tried by now."""
+        place = None if time.monotonic() < self._not_before else self._succession.owner_socket()
+        if place is None:
+            return False
+        try:
+            self._connect(place)
+        except Gone as gone:
+            if gone.nonsense is not None:
+                self._not_before = time.monotonic() + self._contact.refused(gone.nonsense)
+            return False
+        return True
 
     def _tell(self) -> None:
         """Say that writes wait, and what for."""
@@ -338,57 +316,34 @@ class Client:
             self._delivery.post_health(health)
 
     def _lose(self) -> None:
-        with self._landing:
-            self._is_lost = True
-            self._landing.notify_all()
+        self._flight.lose()
         self._outbox.interrupt()
 
     def _land(self, message: dict[str, Any]) -> None:
         changes = decode_changes(message["changes"])
         awaited: list[Awaited] = []
         try:
-            with self._landing:
-                for number, value, failure in message["results"]:
-                    if not self._flight or self._flight[0].number != number:
-                        raise ValueError(f"this is the result of write {number!r}, which is not the one that is due")
-                    awaited += self._settle_first(failure, value)
-                if message["results"]:
-                    self._landing.notify_all()
-                is_done = not self._flight
+            self._flight.land(message["results"], awaited)
         except BaseException:
             # those that are settled have left the flight: nobody else would tell them
             self._delivery.post(awaited, ())
             raise
-        if is_done:
+        if not self._flight:
             self._delivery.mark(0.0)
         self._delivery.post(awaited, changes)
 
     def _land_known(self, numbered: int, refused: Sequence[Sequence[Any]]) -> None:
         """Settle what an owner committed and could not tell."""
-        not_true = {number: (failure, outcome) for number, failure, outcome in refused}
         awaited: list[Awaited] = []
         try:
-            with self._landing:
-                while self._flight and self._flight[0].number <= numbered:
-                    awaited += self._settle_first(*not_true.get(self._flight[0].number, (None, True)))
-                self._landing.notify_all()
+            self._flight.land_known(numbered, refused, awaited)
         finally:
             self._delivery.post(awaited, ())
-
-    def _settle_first(self, failure: Any, value: Any) -> Sequence[Awaited]:
-        """Settle the first write in flight, which leaves it: not before it is known what is said of it."""
-        receipt = self._flight[0]
-        outcome = decode_outcome(receipt.write, value) if failure is None else Failure(decode_failure(failure))
-        self._flight.popleft()
-        self._characters -= receipt.size
-        self._heard = receipt.number
-        return receipt.settle(outcome)
 
     def _give_up(self, error: Exception) -> None:
         self._disconnect()
         failure = Failure(error if isinstance(error, StoreError) else StoreError(f"{type(error).__name__}: {error}"))
-        with self._landing:
-            left, self._flight, self._characters = list(self._flight), deque(), 0
+        left = list(self._flight.take_back())
         self._outbox.close()
         while (batch := self._outbox.take(_BATCH)) is not None:
             left += batch

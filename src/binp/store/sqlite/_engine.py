@@ -13,7 +13,7 @@ from typing import Any
 from binp.store.contract import Change, Health, Retention, Role, StoreClosed
 
 from ._care import Care
-from ._client import Client, Gone
+from ._client import Client
 from ._connect import check_place, connect_writer
 from ._delivery import Delivery
 from ._ids import Ids
@@ -24,6 +24,7 @@ from ._owner import HeirLock, OwnerLock, owned_error
 from ._receipt import Awaited
 from ._retry import Retries
 from ._server import Server
+from ._succession import Gone
 from ._writer import Writer
 
 __all__ = ["Engine"]

@@ -93,17 +93,31 @@ class OwnerLock:
                 ) from None
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+                # the one who held it may have removed the file in the meantime: then this lock is of nothing
+                if self._is_still(file):
+                    self._file = file
+                    return True
+            except BlockingIOError:
                 os.close(file)
                 return False
-            # the one who held it may have removed the file in the meantime: then this lock is of nothing
-            with contextlib.suppress(FileNotFoundError):
-                found = os.fstat(file)
-                if os.path.samestat(found, self._path.stat()):
-                    self._file = file
-                    self.last_sign = found.st_mtime_ns // 1000 if found.st_size else 0
-                    return True
+            except OSError as error:
+                os.close(file)
+                raise StoreError(
+                    f"the database cannot be claimed: {error.strerror}",
+                    where=str(self._path),
+                    fix="keep the database on a file system of this computer, which has locks",
+                ) from None
             os.close(file)
+
+    def _is_still(self, file: int) -> bool:
+        """Whether *file* lies there, whose last sign of life is read then."""
+        found = os.fstat(file)
+        try:
+            is_still = os.path.samestat(found, self._path.stat())
+        except FileNotFoundError:
+            return False
+        self.last_sign = found.st_mtime_ns // 1000 if found.st_size else 0
+        return is_still
 
     def note(self, node: Node, group: str | None, socket: str | None, *, is_leaving: bool = False) -> None:
         """Write down who holds it, and whether it lets go of it for the next one who comes."""
@@ -190,7 +204,7 @@ class HeirLock(OwnerLock):
         try:
             # shared by all who look; who wants to hold it at this very moment is turned away, and tries again
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             return True
         finally:
             os.close(file)

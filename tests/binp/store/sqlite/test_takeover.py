@@ -1,15 +1,21 @@
 """Several processes, one file: who writes, and who is next."""
 
 import asyncio
+import contextlib
+import errno
+import fcntl
+import gc
 import os
+import resource
 import signal
+import sqlite3
 import time
 
 import pytest
 
 from binp.store import open_store
 from binp.store.contract import Once, PutKey, Role, RunQuery, SetKeys, State, StoreError, StoreOwned, Written
-from binp.store.sqlite import _client
+from binp.store.sqlite import _client, _engine
 
 
 async def until(condition, seconds=10.0):
@@ -112,6 +118,95 @@ async def test_a_role_that_cannot_be_taken_yet_is_taken_later(path, worker, clie
     async with asyncio.timeout(60):
         assert await ack is True
     await until(lambda: client.role is Role.OWNER, 60)
+
+
+def no_locks(file, how):
+    raise OSError(errno.ENOLCK, "No locks available")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EIO, "Input/output error"),
+        sqlite3.OperationalError("disk I/O error"),
+        RuntimeError("can't start new thread"),
+        MemoryError("no more"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_whatever_keeps_a_process_from_the_role_it_tries_again(path, worker, client, caplog, monkeypatch, error):
+    """Errors of the system and of SQLite alike end neither the thread nor those who wait (N-13)."""
+    owner = worker(path, "g")
+    owner.read(2)
+    await client.open()
+    honest, failed = _engine.connect_writer, []
+
+    def fail(*given):
+        if len(failed) < 2:
+            failed.append(given)
+            raise error
+        return honest(*given)
+
+    monkeypatch.setattr(_engine, "connect_writer", fail)
+    owner.kill()
+
+    async with asyncio.timeout(60):
+        assert await client.write(SetKeys(namespace="c", items=(("k", "2"),), at=1)) is True
+    await until(lambda: client.role is Role.OWNER, 60)
+    said = [record for record in caplog.records if "the role of the owner cannot be taken" in record.getMessage()]
+    assert [record.exc_info[1] for record in said] == [error]
+
+
+async def test_a_lock_that_fails_is_no_lock_that_somebody_holds(path, worker, client, caplog, monkeypatch):
+    """Where the system has no locks left that is said, and tried again; the first to open it is told at once."""
+    owner = worker(path, "g")
+    owner.read(2)
+    await client.open()
+    with monkeypatch.context() as broken:
+        broken.setattr(fcntl, "flock", no_locks)
+        with pytest.raises(StoreError, match="the database cannot be claimed: No locks available") as caught:
+            await open_store(str(path.with_name("other.db"))).open()
+        assert not isinstance(caught.value, StoreOwned)
+        owner.kill()
+        ack = client.write(SetKeys(namespace="c", items=(("k", "2"),), at=1))
+        await until(lambda: "No locks available" in caplog.text, 60)
+
+    async with asyncio.timeout(60):
+        assert await ack is True
+
+
+# of a loop that asyncio could not make for want of descriptors it leaves half behind
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_a_process_without_descriptors_takes_the_role_when_it_has_some(path, worker, client, caplog, monkeypatch):
+    """However many files it may open while it tries to be the owner: what it waits for is done in the end."""
+    monkeypatch.setattr(_client, "_LONGEST", 0.01)
+    owner = worker(path, "g")
+    owner.read(2)
+    await client.open()
+    taken = []
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (128 + len(os.listdir("/dev/fd")), limits[1]))
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(os.open(os.devnull, os.O_RDONLY))
+        owner.kill()
+        ack = client.write(SetKeys(namespace="c", items=(("k", "2"),), at=1))
+        await until(lambda: "the role of the owner cannot be taken" in caplog.text, 60)
+        while taken and client.role is not Role.OWNER:
+            os.close(taken.pop())
+            # some attempts with so many
+            await asyncio.sleep(0.2)
+        async with asyncio.timeout(60):
+            assert await ack is True
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for file in taken:
+            os.close(file)
+    await until(lambda: client.role is Role.OWNER, 60)
+    # here, and not in a test that does not expect its warning
+    caplog.clear()
+    gc.collect()
 
 
 async def test_what_was_committed_and_not_told_is_not_done_again(path, worker, client, caplog):

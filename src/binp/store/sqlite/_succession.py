@@ -1,0 +1,32 @@
+"""What a client needs of the process that it is in, which may take the place of the owner."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+__all__ = ["Gone", "Succession"]
+
+
+class Gone(Exception):
+    """The owner cannot be reached.
+
+    Attributes:
+        nonsense: What came of that which it said, if it made no sense.
+    """
+
+    def __init__(self, reason: str, nonsense: Exception | None = None) -> None:
+        super().__init__(reason)
+        self.nonsense = nonsense
+
+
+class Succession(Protocol):
+    """What decides on the role of this process."""
+
+    def take_over(self) -> bool:
+        """Take the role of the owner if it has become free, and nobody else is to have it."""
+
+    def owner_socket(self) -> str | None:
+        """Where the owner listens, if there is one for this process."""
+
+    def follow(self, feed: str, slot: int, newest: int) -> None:
+        """The client found an owner, for the first time or another one."""
