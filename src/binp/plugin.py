@@ -34,6 +34,8 @@ _REQUESTS = 0.75
 _FIRST_WORD = 0.01
 #: seconds between two looks at the server while it starts, and at its connections
 _TICK = 0.01
+#: seconds for which the date in the headers of answers is the same
+_DATE = 1.0
 
 
 class AddressNotUsable(UsageError):
@@ -213,7 +215,7 @@ async def _shut_down(server: uvicorn.Server, serving: asyncio.Task[None], home: 
     home.begin_shutdown()
     cancel.extend(home.patience)
     server.config.timeout_graceful_shutdown = grace * _REQUESTS  # type: ignore[assignment]  # asyncio takes any number
-    server.should_exit = True
+    _end(server)
     try:
         await serving
     finally:
@@ -235,8 +237,15 @@ async def _hear_out(server: uvicorn.Server, patience: float) -> None:
 
 def _hurry(server: uvicorn.Server, home: Home) -> None:
     home.hurry()
-    server.should_exit = server.force_exit = True
+    server.force_exit = True
+    _end(server)
     _cancel_requests(server)
+
+
+def _end(server: uvicorn.Server) -> None:
+    server.should_exit = True
+    # it looks once a second by itself
+    server.is_ending.set()  # type: ignore[attr-defined]  # ours has it, see below
 
 
 def _cancel_requests(server: uvicorn.Server) -> None:
@@ -249,6 +258,18 @@ def _make_server(app: Any, state: MutableMapping[str, Any]) -> uvicorn.Server:
     import uvicorn
 
     class EmbeddedServer(uvicorn.Server):
+        def __init__(self, config: uvicorn.Config) -> None:
+            super().__init__(config)
+            self.is_ending = asyncio.Event()
+
+        async def main_loop(self) -> None:
+            # uvicorn looks ten times a second whether it is to end, which keeps a small machine from sleeping. Here
+            # it is told, and what is left to do is the date in the headers: tick 0 is the one that sets it
+            while not await self.on_tick(0):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_DATE):
+                        await self.is_ending.wait()
+
         @contextlib.contextmanager
         def capture_signals(self) -> Iterator[None]:
             yield

@@ -65,6 +65,9 @@ async def test_uvicorn_still_has_what_we_hook_into() -> None:
     assert (config.server_header, config.proxy_headers) == (False, False)
     assert (config.ws, config.ws_per_message_deflate) == ("websockets-sansio", False)
     assert config.timeout_graceful_shutdown is not None
+    assert list(inspect.signature(uvicorn.Server.main_loop).parameters) == ["self"]
+    assert await server.on_tick(0) is False
+    assert [name for name, _ in server.server_state.default_headers] == [b"date"]
     before = signal.getsignal(signal.SIGTERM)
     with server.capture_signals():
         assert signal.getsignal(signal.SIGTERM) is before
@@ -238,3 +241,31 @@ async def test_who_was_connected_just_now_is_heard(
 
     assert answer.startswith(b"HTTP/1.1 200")
     assert "ticket" not in capsys.readouterr().out
+
+
+async def test_a_server_with_nothing_to_do_is_hardly_woken(db: str, listener: Listener) -> None:
+    """What is served and not used leaves the processor alone: its loop goes round for the date in its answers."""
+    served = asyncio.Event()
+    listener = dataclasses.replace(listener, is_told=True, served=served.set)
+    async with make_stage(BINP(db=db), listener, cancel_timeout=5).running("binp.plugin"):
+        await served.wait()
+        loop: Any = asyncio.get_running_loop()
+        go_round, rounds = loop._run_once, 0
+
+        def count() -> None:
+            nonlocal rounds
+            rounds += 1
+            go_round()
+
+        loop._run_once = count
+        try:
+            for _ in range(20):
+                rounds = 0
+                await asyncio.sleep(3)
+                # twice for each second, and for this sleep; more where something else happens just then
+                if rounds <= 10:
+                    break
+        finally:
+            del loop._run_once
+
+    assert rounds <= 10

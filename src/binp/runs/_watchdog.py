@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import selectors
 import sys
 import threading
 import time
@@ -23,14 +24,17 @@ _logger = logging.getLogger("binp.loop")
 
 #: seconds that the loop may be late before it is said to be blocked
 _LIMIT = 0.5
-#: seconds between two signs of life of the loop, and between two looks at them
-_BEAT, _LOOK = 0.2, 0.1
+#: seconds between two looks at the loop, and while it owes a sign of life
+_LOOK, _CLOSE_LOOK = 0.25, 0.1
 
 #: whose lines are not to blame: what called the user's code, and what that called in turn
 _PLATFORM = str(Path(__file__).parent.parent)
 #: who calls it: what is inside of that is the user's
 _CALLERS = tuple(str(Path(_PLATFORM) / name) for name in ("runs", "service"))
 _ASYNCIO = str(Path(asyncio.__file__).parent)
+#: what a loop is in while it waits for something to happen
+_WAITING = getattr(getattr(asyncio.BaseEventLoop, "_run_once", None), "__code__", None)
+_SELECTORS = selectors.__file__
 
 
 class Watchdog:
@@ -38,6 +42,9 @@ class Watchdog:
 
     While it is blocked, everything that it serves waits: requests, streams, services and runs. So the line that blocks
     it is told while it does, in the log and in the run to which it belongs, and once for each time.
+
+    A loop that waits is seen to do so from outside, and left alone: a server that has nothing to do is not woken. Only
+    one that is found at work is asked for a sign of life.
 
     Args:
         runs: Those that may block it.
@@ -48,42 +55,65 @@ class Watchdog:
         self._runs = runs
         self._loop = loop
         self._loop_thread = threading.get_ident()
-        self._seen = time.monotonic()
-        self._timer: asyncio.TimerHandle | None = None
+        #: when it was asked for a sign of life that it has not given, in monotonic seconds
+        self._asked: float | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="binp-watchdog", daemon=True)
 
     def start(self) -> None:
         """Begin to look. To be called on the loop."""
-        self._beat()
         self._thread.start()
 
     def stop(self) -> None:
         """Look no more. Returns at once."""
         self._ended.set()
-        if self._timer is not None:
-            self._timer.cancel()
 
     def join(self) -> None:
         """Wait until the thread has ended, which it does at once."""
         if self._thread.is_alive():
             self._thread.join()
 
-    def _beat(self) -> None:
-        self._seen = time.monotonic()
-        self._timer = self._loop.call_later(_BEAT, self._beat)
-
     def _watch(self) -> None:
         told = 0.0
-        looked = time.monotonic()
-        while not self._ended.wait(_LOOK):
-            now, seen = time.monotonic(), self._seen
+        pause, looked = _LOOK, time.monotonic()
+        while not self._ended.wait(pause):
+            now, asked = time.monotonic(), self._asked
             # a machine that slept, or a process that was stopped, held up this thread as well
-            was_here = now - looked < _LOOK + _LIMIT / 2
+            was_here = now - looked < pause + _LIMIT / 2
             looked = now
-            if now - seen > _BEAT + _LIMIT and seen != told and was_here:
-                told = seen
-                self._tell(now - seen)
+            if asked is None:
+                if not self._ask(now):
+                    return
+            elif now - asked > _LIMIT and asked != told and was_here:
+                told = asked
+                self._tell(now - asked)
+            pause = _LOOK if self._asked is None else _CLOSE_LOOK
+
+    def _ask(self, now: float) -> bool:
+        """Ask the loop for a sign of life, unless it waits; returns whether there is still one to look at."""
+        if self._is_waiting():
+            return True
+        self._asked = now
+        try:
+            self._loop.call_soon_threadsafe(self._answer)
+        except RuntimeError:
+            # it was closed
+            return False
+        return True
+
+    def _answer(self) -> None:
+        self._asked = None
+
+    def _is_waiting(self) -> bool:
+        """Whether the loop waits for something to happen. A loop that is not asyncio's own is never seen to."""
+        frame = sys._current_frames().get(self._loop_thread)  # noqa: SLF001 - as below
+        # what the user's code waits for by a selector of its own blocks the loop
+        return (
+            frame is not None
+            and frame.f_code.co_filename == _SELECTORS
+            and frame.f_back is not None
+            and frame.f_back.f_code is _WAITING
+        )
 
     def _tell(self, late: float) -> None:
         frame = sys._current_frames().get(self._loop_thread)  # noqa: SLF001 - documented, for debuggers such as this

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import selectors
+import socket
 import threading
 import time
 
@@ -79,3 +81,38 @@ async def test_it_ends_with_what_is_served(serving):
     assert [thread for thread in threading.enumerate() if thread.name == "binp-watchdog"]
     await serving.home.close()
     assert not [thread for thread in threading.enumerate() if thread.name == "binp-watchdog"]
+
+
+async def test_a_loop_that_waits_is_not_woken(serving, monkeypatch):
+    """P8: to look whether it is blocked costs a loop nothing that has nothing to do."""
+    loop = asyncio.get_running_loop()
+    woken = []
+    wake = loop.call_soon_threadsafe
+
+    def count(callback, *args, **options):
+        woken.append(callback)
+        return wake(callback, *args, **options)
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", count)
+    for _ in range(20):
+        woken.clear()
+        await asyncio.sleep(1)
+        # where the machine is busy it may be caught at work now and then
+        if not woken:
+            break
+
+    assert woken == []
+
+
+async def test_a_selector_of_ones_own_blocks_as_anything_else(serving, caplog):
+    """P8: to wait for a child by a selector on the loop is no waiting of the loop."""
+
+    @serving.action
+    async def work() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as other, selectors.DefaultSelector() as selector:
+            selector.register(other, selectors.EVENT_READ)
+            selector.select(4)
+
+    await (await serving.action.start(work)).wait()
+
+    assert "by work at " in caplog.text
