@@ -27,6 +27,11 @@ FOREIGN = ("COVERAGE_", "COV_CORE_", "PYTEST_", "MAKE", "MFLAGS", "VIRTUAL_ENV",
 #: The verbs' own choice of a Python.
 CHOICE = "PYTHON"
 
+# started in the background of a script, the tests find these ignored, and so would everything that they start
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
+
 
 @pytest.fixture(scope="session")
 def checkout() -> Path:

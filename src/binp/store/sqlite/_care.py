@@ -18,7 +18,7 @@ from ._guard import leak
 from ._old import Finder, Population, moment
 from ._outbox import Outbox
 from ._receipt import Receipt
-from ._tend import Erase, Forget, Shrink, Tended, Trim, Truncate
+from ._tend import Erase, Forget, Shrink, Tended, Tidy, Trim, Truncate
 
 __all__ = ["Care"]
 
@@ -69,7 +69,9 @@ class Care:
         self._connection: sqlite3.Connection | None = None
         self._populations: list[Population] = []
         self._whole = 0.0
-        self._rows = self._pages = _FIRST
+        self._rows = self._pages = self._moves = _FIRST
+        #: erased runs may have left something behind in the index
+        self._is_untidy = True
         #: something could be cut off the file or the log
         self._is_long = False
         self._stopped = False
@@ -151,6 +153,8 @@ class Care:
         erased += self._fit(finder)
         if erased:
             _logger.info("%d old runs were erased", erased)
+        if erased or self._is_untidy:
+            self._tidy()
         self._is_long |= self._give_back(finder) or self._log_size() > _LOG
         # the file becomes shorter when what is in the log is in it
         if self._is_long and not self._outbox:
@@ -197,6 +201,8 @@ class Care:
             share = (used - most) * number // used + 1
             count = self._erase(general, finder.victims(general, min(share, number - _FEWEST, _MOST)))
             erased += count
+            # before it is looked how much there is: too many would go
+            self._tidy()
             if not count:
                 problem = (
                     f"the database takes up {used:,} bytes and may take up {most:,}: "
@@ -220,6 +226,14 @@ class Care:
     def _forget(self) -> None:
         while self._do(Forget(before=moment(_MEMORY), most=_FIRST)).count:
             pass
+
+    def _tidy(self) -> None:
+        """Clear away what erased runs have left behind: once for all of them, most of it goes with the last."""
+        self._is_untidy = True
+        while (done := self._do(Tidy(most=self._moves))).count:
+            self._moves = _adapted(self._moves, done.seconds)
+            self._pause(done.seconds)
+        self._is_untidy = False
 
     # -- give space back -----------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import os
 import sqlite3
 import struct
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,8 +27,9 @@ _logger = logging.getLogger("binp.store")
 _LOOK = 0.1
 #: pages that are worth being brought into the file
 _PAGES = 1000
-#: pages in the log above which the one who writes does the last of them itself, so that the log begins anew
-_MANY = 8192
+#: pages in the log above which the one who writes does the last of them itself, so that the log begins anew, if the
+#: disk takes some within so many seconds; above so many times as many it does in any case
+_MANY, _QUICK, _FAR = 8192, 0.02, 4
 #: pages above which SQLite does all of it within a commit, if nobody else did
 _BY_ITSELF = 65_536
 #: seconds until the next attempt when the file did not take the pages, and when somebody reads them still
@@ -140,12 +142,19 @@ class Checkpoints:
         if pages - self._done < _PAGES:
             return 0
         self.carry()
-        if pages > _MANY and (self._asked is None or self._asked.is_settled):
+        if pages > _MANY and (self._asked is None or self._asked.is_settled) and self._is_worth_asking(pages):
             asked = Receipt(Checkpoint())
             # where it is closed all of the log gets into the file anyway
             with contextlib.suppress(StoreClosed):
                 self._asked = asked if self._ask(asked) is None else None
         return pages - self._done
+
+    def _is_worth_asking(self, pages: int) -> bool:
+        """Whether what is left would hardly keep the one who writes: on a busy disk it would."""
+        began = time.monotonic()
+        # of what has come meanwhile
+        self.carry()
+        return time.monotonic() - began < _QUICK or pages > _MANY * _FAR
 
     def _tell(self, error: StoreError) -> None:
         """Say once what is wrong: nothing is lost by it, but the log grows."""

@@ -318,4 +318,6 @@ def _prepare(connection: sqlite3.Connection, path: Path, synchronous: str) -> No
     run(f"PRAGMA synchronous = {synchronous}")
     run("PRAGMA cache_size = -65536")
     run("PRAGMA temp_store = MEMORY")
+    # where it costs no writing of its own: some builds of SQLite fill each page that becomes free with zeros
+    run("PRAGMA secure_delete = FAST")
     run("PRAGMA journal_size_limit = 67108864")

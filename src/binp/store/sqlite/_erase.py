@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import orjson
 
 from ._file import File
-from ._index import take_out
+from ._index import SLICE, take_out, tidy
 
 __all__ = ["KEPT_RECORDS", "erase", "release_labels", "thin"]
 
@@ -28,11 +28,13 @@ def erase(file: File, ids: Sequence[int]) -> list[int]:
     found = [run for run, _ in file.ask("find_erasable", list(dict.fromkeys(ids)))]
     if found:
         # what it consists of has to be there still
-        take_out(file, found)
+        is_hollow = take_out(file, found)
         release_labels(file, found)
         file.bulk("erase_records", found)
         file.bulk("erase_steps", found)
         file.bulk("erase_runs", found)
+        if is_hollow:
+            tidy(file, SLICE)
     return found
 
 

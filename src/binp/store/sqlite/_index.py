@@ -10,7 +10,7 @@ import orjson
 
 from ._file import File
 
-__all__ = ["SLICE", "merge", "put_in", "renew", "take_out"]
+__all__ = ["SLICE", "merge", "put_in", "renew", "take_out", "tidy"]
 
 #: runs that get into the index at a time: others wait for the file meanwhile
 SLICE = 256
@@ -24,8 +24,6 @@ _STALE = 256
 _MERGED = 256
 #: pages that are let go at a time of a part that nobody asks any more
 _CLEARED = 512
-#: runs that are moved for each that is erased, up to a slice: a part goes soon, and no erasing takes long
-_MOVED = 4
 #: how far a part is merged
 _LOOSE, _MERGING, _TIGHT = range(3)
 
@@ -58,11 +56,19 @@ def put_in(file: File) -> int:
     return len(runs)
 
 
-def take_out(file: File, runs: Sequence[int]) -> None:
-    """Take *runs*, which have ended and are about to be erased, out of the index. A transaction is open."""
+def take_out(file: File, runs: Sequence[int]) -> bool:
+    """Take *runs*, which have ended and are about to be erased, out of the index. A transaction is open.
+
+    Their part is not written anew for them: when they are erased it can be :func:`tidy`-ed.
+
+    Returns:
+        Whether nothing else is in their part, or in one of theirs.
+    """
+    is_hollow = False
     for part, inside in _by_part(_parts(file), _forget(file, runs)):
         file.run("empty_part", {"number": part.number, "erased": len(inside)})
-    _shrink(file, len(runs) * _MOVED)
+        is_hollow |= part.erased + len(inside) >= part.documents
+    return is_hollow
 
 
 def renew(file: File, runs: Sequence[int]) -> None:
@@ -154,14 +160,21 @@ def _begin(file: File, newest: _Part) -> _Part:
     return made
 
 
-def _shrink(file: File, most: int) -> None:
+def tidy(file: File, most: int) -> int:
     """Move some of what is left of a part that is mostly stale into the next one; let it go when nothing is left.
 
     The next part begins earlier each time: what of the old one lies behind that is not looked at any more. Its pages
-    are many, so they go a few at a time, before another part has its turn.
+    are many, so they go a few at a time, before another part has its turn. A transaction is open.
+
+    Args:
+        file: The file.
+        most: How many runs are moved, up to a slice.
+
+    Returns:
+        How many were moved, or 1 for another step; 0 when all is tidy.
     """
     if _clear(file):
-        return
+        return 1
     parts = _parts(file)
     if len(parts) == 1 and parts[0].is_stale:
         parts.append(_begin(file, parts[0]))
@@ -179,7 +192,8 @@ def _shrink(file: File, most: int) -> None:
                 file.run("leave_part", (part.number,))
                 file.run_in_part(part.number, "hollow_part")
             file.run("move_part", {"number": following.number, "first": first})
-            return
+            return len(moved) or 1
+    return 0
 
 
 def _clear(file: File) -> bool:

@@ -10,8 +10,20 @@ from binp.store.contract import Write
 
 from ._erase import KEPT_RECORDS, erase, thin
 from ._file import File
+from ._index import tidy
 
-__all__ = ["TENDING", "Checkpoint", "Erase", "Forget", "Shrink", "Tended", "Trim", "Truncate", "tend"]
+__all__ = [
+    "TENDING",
+    "Checkpoint",
+    "Erase",
+    "Forget",
+    "Shrink",
+    "Tended",
+    "Tidy",
+    "Trim",
+    "Truncate",
+    "tend",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +43,15 @@ class Erase(Write):
     kind: ClassVar[str] = "erase"
     runs: tuple[int, ...]
     at: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tidy(Write):
+    """Some of what erased runs have left behind in the index is to be gone."""
+
+    kind: ClassVar[str] = "tidy"
+    #: how many runs are moved for it
+    most: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,7 +99,7 @@ class Checkpoint(Write):
 
 
 #: the kinds of these writes
-TENDING = frozenset({Checkpoint.kind, Erase.kind, Trim.kind, Forget.kind, Shrink.kind, Truncate.kind})
+TENDING = frozenset({Checkpoint.kind, Erase.kind, Tidy.kind, Trim.kind, Forget.kind, Shrink.kind, Truncate.kind})
 
 
 def tend(file: File, write: Write) -> Tended:
@@ -109,6 +130,8 @@ def _change(file: File, write: Write) -> int:
         if count:
             file.run("count_erased", {"runs": count, "at": write.at})
         return count
+    if isinstance(write, Tidy):
+        return tidy(file, write.most)
     if isinstance(write, Trim):
         if write.before is None:
             return thin(file, write.run, write.most)

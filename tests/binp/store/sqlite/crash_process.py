@@ -18,7 +18,7 @@ from pathlib import Path
 
 from binp.store import open_store
 from binp.store.contract import AddRecord, BeginRun, EndRun, Keep, Once, Retention, SetKeys, State
-from binp.store.sqlite import _alone, _care, _engine, _indexing, _writer, back_up, restore
+from binp.store.sqlite import _alone, _care, _engine, _index, _indexing, _writer, back_up, restore
 from binp.store.sqlite._migrate import Migration, shipped
 
 #: changes of the schema that rewrite all that there is
@@ -34,7 +34,7 @@ LATER = [
 
 
 #: steps of SQLite's machine between two rests, by what is done for the file
-STEPS = {"erase": 60, "shrink": 5}
+STEPS = {"erase": 60, "tidy": 5, "shrink": 5}
 
 
 def say(*words):
@@ -138,6 +138,8 @@ async def tend(path, what):
     _care._ROUND, _care._WHOLE, _care._FEW_PAGES, _care._LOOSE, _care._TIGHT = 0.02, 0.5, 8, 0.0, 0.0
     # what is erased has been in the index
     _indexing._SOON, _indexing._MANY = 0.0, 5
+    # and most of a part is soon gone
+    _index._FULL, _index._STALE = 40, 1
     store = open_store(path)
     await store.open()
     store.retain(Retention(operations={"chaff": Keep(runs=20)}))

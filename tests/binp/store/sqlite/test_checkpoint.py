@@ -147,6 +147,30 @@ def test_who_refuses_to_do_the_rest_is_asked_again(path, monkeypatch):
     writer.close()
 
 
+def test_a_busy_disk_is_left_to_itself(path, monkeypatch):
+    """The one who writes is asked for the rest where that takes no time, or where the log has become very long."""
+    monkeypatch.setattr(_checkpoint, "_MANY", 5000)
+    monkeypatch.setattr(_checkpoint, "_QUICK", -1.0)
+    writer = sqlite3.connect(path, isolation_level=None)
+    writer.execute("PRAGMA journal_mode = WAL")
+    writer.execute("PRAGMA wal_autocheckpoint = 0")
+    # it holds the log, which does not begin anew
+    reader = sqlite3.connect(path, isolation_level=None)
+    asked = []
+    checkpoints = Checkpoints(path, asked.append)
+    writer.execute("CREATE TABLE t (v)")
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM t").fetchone()
+    for most in (6000, 12000, 18000, 24000):
+        while pages_in_log(path.with_name(path.name + "-wal")) < most:
+            writer.execute("INSERT INTO t VALUES (randomblob(4000000))")
+        checkpoints._look()
+        assert len(asked) == (most > 20000)
+    checkpoints.stop()
+    reader.close()
+    writer.close()
+
+
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), MemoryError("No space left in memory")])
 async def test_a_file_that_takes_no_pages_is_told_once(store, monkeypatch, caplog, error):
     """What cannot get into the file stays in the log, and is kept; it is said once why, and tried again."""

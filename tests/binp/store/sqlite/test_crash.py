@@ -292,9 +292,9 @@ def cut_off(member, kills, *arguments):
 
 
 @pytest.mark.timeout(120 + KILLS)
-@pytest.mark.parametrize("what", ["erase", "shrink", "backup"])
+@pytest.mark.parametrize("what", ["erase", "tidy", "shrink", "backup"])
 async def test_a_kill_while_something_is_done_for_the_file(path, member, ledger, capsys, what):
-    """In the middle of erasing, of giving space back, of a backup: nothing acknowledged is lost, or there twice.
+    """In the middle of erasing, of clearing up behind it, of giving space back, of a backup: nothing is lost, or twice.
 
     The index finds what a look at every run finds, and an earlier backup is as it was.
     """

@@ -12,7 +12,7 @@ from binp.store.sqlite import _index, _indexing
 from binp.store.sqlite._connect import connect_writer
 from binp.store.sqlite._erase import erase
 from binp.store.sqlite._file import File
-from binp.store.sqlite._index import SLICE, merge, put_in
+from binp.store.sqlite._index import SLICE, merge, put_in, tidy
 from binp.store.sqlite._indexing import Indexing
 
 
@@ -196,9 +196,16 @@ async def test_parts_go_when_their_runs_are_erased(path, opened, writes_of, monk
 
     assert erase(file, runs[:5]) == runs[:5]
     assert parts(file)[0] == (0, 10, 5)
+    assert tidy(file, 4) == 0
     assert erase(file, [runs[5]]) == [runs[5]]
+    # what is erased goes quickly: the part is written anew afterwards, once for all that is erased
+    assert parts(file)[:2] == [(0, 10, 6), (1, 10, 0)]
+    assert tidy(file, 3) == 3
+    assert parts(file)[:2] == [(0, 10, 6), (1, 13, 0)]
+    assert tidy(file, 3) == 1
     assert parts(file)[:2] == [(0, 10, 6), (1, 14, 0)]
     erase(file, [runs[30]])
+    assert tidy(file, 3) == 1
     assert parts(file) == [(1, 14, 0), (2, 10, 0), (3, 5, 1)]
     assert merge(file)
     assert tables(file) == ["search_1", "search_2", "search_3"]
@@ -215,6 +222,33 @@ async def test_parts_go_when_their_runs_are_erased(path, opened, writes_of, monk
     await store.close()
 
 
+async def test_a_part_of_which_nothing_is_left_goes_with_its_last_run(path, opened, writes_of, monkeypatch):
+    """What is erased from the oldest on takes whole parts along, and nothing is moved for it."""
+    monkeypatch.setattr(_index, "_FULL", 5)
+    monkeypatch.setattr(_index, "_STALE", 1)
+    monkeypatch.setattr(_index, "SLICE", 5)
+    store = open_store(str(path), synchronous="OFF")
+    await store.open()
+    writes = writes_of(store)
+    runs = [await run_of(store, writes, "hello") for _ in range(15)]
+    await store.close()
+    file = opened()
+    file.begin()
+    while put_in(file):
+        pass
+    for number in range(5):
+        assert [documents for _, documents, _ in parts(file)] == [5, 5, 5, 0]
+        erase(file, [runs[number]])
+    assert [documents for _, documents, _ in parts(file)] == [5, 5, 0]
+    erase(file, runs[5:11])
+    assert tidy(file, 5) == tidy(file, 5) == 1
+    assert parts(file) == [(2, 5, 1), (3, 0, 0)]
+    while tidy(file, 5):
+        pass
+    assert tables(file) == ["search_2", "search_3"]
+    file.commit()
+
+
 async def test_the_only_part_goes_as_well(path, opened, writes_of, monkeypatch):
     """A file with one part gets a second one, so that the first can go; numbers of parts are never used twice."""
     monkeypatch.setattr(_index, "_STALE", 1)
@@ -227,10 +261,13 @@ async def test_the_only_part_goes_as_well(path, opened, writes_of, monkeypatch):
     put_in(file)
     for run in runs[:7]:
         erase(file, [run])
+    assert parts(file) == [(0, 9, 7)]
+    while tidy(file, 1):
+        pass
     file.commit()
 
     assert tables(file) == ["search_1"]
-    assert parts(file) == [(1, 4, 2)]
+    assert parts(file) == [(1, 2, 0)]
     assert file.connection.execute("SELECT sum(runs) FROM tally WHERE hours = 24").fetchone() == (2,)
 
 
@@ -260,6 +297,8 @@ async def test_a_part_goes_a_few_pages_at_a_time(path, opened, writes_of, monkey
     monkeypatch.setattr(_index, "SLICE", 9)
     for run in runs[:6]:
         change(erase, [run])
+    change(tidy, 9)
+    change(tidy, 9)
     assert [number for number, _, _ in parts(file)] == [1]
     before = pages()
     assert before > 4
@@ -268,6 +307,7 @@ async def test_a_part_goes_a_few_pages_at_a_time(path, opened, writes_of, monkey
     assert file.connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     file.connection.execute("INSERT INTO search_0(search_0) VALUES ('integrity-check')")
     change(erase, [runs[6]])
+    change(tidy, 9)
     assert pages() == before - 4
     assert tables(file) == ["search_0", "search_1"]
     while "search_0" in tables(file):
@@ -307,9 +347,10 @@ async def test_runs_with_many_records_get_in_and_are_moved_few_at_a_time(path, o
     file.commit()
     file.begin()
     erase(file, runs[3:5])
+    assert tidy(file, 9) == 2
     file.commit()
     assert parts(file)[0] == (0, 8, 5)
-    assert parts(file)[1] == (1, 1, 0)
+    assert parts(file)[1] == (1, 2, 0)
 
 
 async def test_parts_are_merged_until_there_is_nothing_to_do(path, opened, writes_of, monkeypatch):
