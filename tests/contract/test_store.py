@@ -119,12 +119,12 @@ async def test_a_slot_has_as_many_places_as_are_asked_for(store, writes):
     take = [TakeRun(id=run, node="one", places=2, at=5) for run in runs]
 
     assert [await ack for ack in map(store.write, take)] == [True, True, False, False]
-    assert await store.get_slot("bath") == runs[:2]
+    assert await store.get_slot("bath") == runs
     assert await store.get_slot("hall") == []
     end = EndRun(id=runs[0], epoch=2, state=State.FAILED, error="x", at=6, duration=1, attempt=3)
     acks = [store.write(take[2]), store.write(end), store.write(take[3]), store.write(take[2])]
     assert [await ack for ack in acks] == [False, True, True, False]
-    assert await store.get_slot("bath") == [runs[1], runs[3]]
+    assert await store.get_slot("bath") == runs[1:]
     assert (await store.get_run(runs[0])).attempt == 3
     await until(lambda: ("slot", "bath") in told)
     assert told.count(("slot", "bath")) == 1
@@ -750,14 +750,29 @@ async def test_a_long_value_is_not_kept_in_the_history(store):
 async def test_what_is_wanted_of_and_seen_of_a_service(store):
     """Desired and observed state are kept beside each other."""
     await store.write(SetObserved(name="poll", status='{"status":"running"}', node="n1", at=1))
-    await store.write(SetDesired(name="poll", running=False, actor="ann", at=2))
-    await store.write(SetDesired(name="other", running=True, at=3))
+    await store.write(SetDesired(name="poll", running=False, actor="ann", at=2, wish="w2"))
+    await store.write(SetDesired(name="other", running=True, at=3, wish="w3"))
 
     other, poll = await store.get_services()
 
     assert (other.name, other.desired, other.status, other.node) == ("other", True, None, None)
     assert (poll.name, poll.desired, poll.status, poll.node) == ("poll", False, '{"status":"running"}', "n1")
     assert (other.desired_at, poll.desired_at) == (3, 2)
+    assert [(row.wish, row.before) for row in (other, poll)] == [("w3", None), ("w2", None)]
+
+    for wish, running in (("w4", True), ("w5", True)):
+        await store.write(SetDesired(name="poll", running=running, at=4, wish=wish))
+
+    _, poll = await store.get_services()
+    assert (poll.desired, poll.wish, poll.before) == (True, "w5", "w2")
+
+
+async def test_a_pause_is_said_once(store):
+    """Of those who say the same of a schedule the first counts, until somebody says the contrary."""
+    for at, paused, actor in ((1, True, "ann"), (2, True, "bob"), (3, False, "ann"), (4, False, "bob")):
+        await store.write(PauseSchedule(name="night", paused=paused, actor=actor, at=at))
+        (row,) = await store.get_schedules()
+        assert (row.paused, row.paused_by, row.paused_at) == (paused, "ann", 1 if paused else 3)
 
 
 async def test_once_is_once(store):

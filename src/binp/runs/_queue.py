@@ -71,12 +71,13 @@ class Queue:
                 return None
             if concurrency is None or concurrency.when_full is WhenFull.SKIP:
                 return Outcome(State.SKIPPED, message=_full(places))
-            if concurrency.when_full is WhenFull.REPLACE:
-                await self._displace(run, slot)
-            while await self._turn(mine):
+            while True:
+                if concurrency.when_full is WhenFull.REPLACE:
+                    await self._displace(slot, concurrency.places)
+                if not await self._turn(mine):
+                    return _left()
                 if line[0] is mine and await self._take(run, places, orphaned):
                     return None
-            return _left()
         finally:
             line.remove(mine)
             if line:
@@ -125,10 +126,11 @@ class Queue:
             run.taken()
         return is_taken
 
-    async def _displace(self, run: ActiveRun, slot: str | None) -> None:
-        for other in await self._store.get_slot(slot or ""):
-            if other != run.id:
-                await self._store.write(RequestCancel(id=other, actor=f"run {run.id}", at=now()))
+    async def _displace(self, slot: str | None, places: int) -> None:
+        """Cancel all in the slot but the newest, for whom there are places; one of the others may be who asks."""
+        others = await self._store.get_slot(slot or "")
+        for other in others[:-places]:
+            await self._store.write(RequestCancel(id=other, actor=f"run {others[-1]}", at=now()))
 
 
 def _left() -> Outcome:

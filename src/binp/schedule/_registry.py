@@ -219,10 +219,7 @@ class Schedule:
     async def _set_paused(self, name: str, paused: bool, actor: str | None) -> None:
         self._find(name)
         home = await self._home.ensure()
-        rows = {row.name: row for row in await home.store.get_schedules()}
-        # said again, it changes nothing: what came between the two is not forgotten
-        if (row := rows.get(name)) is None or row.paused is not paused:
-            await home.store.write(PauseSchedule(name=name, paused=paused, actor=actor, at=now()))
+        await home.store.write(PauseSchedule(name=name, paused=paused, actor=actor, at=now()))
 
     def _find(self, name: str) -> Entry:
         entry = self._entries.get(name)

@@ -79,6 +79,8 @@ class Ticker:
 
     async def look(self) -> float:
         """Do what is to be done now; returns the seconds after which to look again."""
+        # before it is read who is paused: what comes after a pause is not started
+        now = self._now()
         try:
             rows = {row.name: row for row in await self._home.store.get_schedules()}
         except StoreError as error:
@@ -87,7 +89,7 @@ class Ticker:
         wait = _LOOK
         for entry in tuple(self._entries.values()):
             try:
-                wait = min(wait, await self._look_after(entry, rows.get(entry.name)))
+                wait = min(wait, await self._look_after(entry, rows.get(entry.name), now))
             except (StoreError, TooManyRuns) as error:
                 _logger.warning("schedule %r could not be looked after: %s", entry.name, error)
                 wait = min(wait, _AGAIN)
@@ -96,15 +98,14 @@ class Ticker:
                 _logger.exception("schedule %r could not be looked after", entry.name)
         return max(0.0, wait)
 
-    async def _look_after(self, entry: Entry, row: ScheduleRow | None) -> float:
-        now = self._now()
+    async def _look_after(self, entry: Entry, row: ScheduleRow | None, now: datetime) -> float:
         until = await self._begin(entry, row, now)
         if row is not None and row.paused:
             return _LOOK
         if row is not None and row.paused_at is not None:
             until = await self._leave_out_pause(entry, row, until)
         await self._start_waiting(entry)
-        found = plan(entry.timing, until, self._now(), missed=entry.missed, grace=entry.grace, late=entry.late)
+        found = plan(entry.timing, until, now, missed=entry.missed, grace=entry.grace, late=entry.late)
         if found.left_out is not None:
             await self._leave_out(entry, found.left_out, "missed: nothing was there to start it in time")
         for due in found.starts:

@@ -178,12 +178,12 @@ class Service(Defining):
         if self._home is not None and self._home.is_serving:
             self._keep_wish(name, running, actor)
 
-    def _apply(self, supervisor: Supervisor, running: bool) -> None:
+    def _apply(self, supervisor: Supervisor, running: bool, *, insist: bool = True) -> None:
         if running:
             self._start(supervisor)
         else:
             self._early.discard(supervisor.operation.name)
-            supervisor.stop(insist=True)
+            supervisor.stop(insist=insist)
 
     def _start(self, supervisor: Supervisor) -> None:
         if not self._is_closing:
@@ -253,7 +253,10 @@ class Service(Defining):
 
     def changed(self, changes: Sequence[Change]) -> None:
         """Obey what was commanded from anywhere."""
-        told = {str(change.id) for change in changes if change.topic == "desired"}
+        # nothing is told where it is not known what has changed: then it may be any of them
+        told = (
+            {str(change.id) for change in changes if change.topic == "desired"} if changes else set(self._supervisors)
+        )
         if told and self._is_here and not self._is_closing:
             self._obeying.tell(told, self._context())
 
@@ -265,11 +268,13 @@ class Service(Defining):
         if row is None or row.desired is None:
             if is_takeover:
                 self._lead_one(supervisor, supervisor.policy.autostart and supervisor.is_enabled)
-        elif self._wishes.is_news(row.name, row.wish):
+        elif news := self._wishes.news(row):
             if is_takeover:
                 self._lead_one(supervisor, row.desired)
             else:
-                self._apply(supervisor, row.desired)
+                for running in news:
+                    # whether it was started before it was stopped and started is not known: that is no second stop
+                    self._apply(supervisor, running, insist=len(news) == 1 or not row.desired)
 
     async def shut_down(self, timeout: float) -> None:
         """Stop every service before those that it comes after, else the last defined first.

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+
+from binp.store.contract import Run, State
 
 PROGRAM = Path(__file__).with_name("commanding.py")
 
@@ -28,9 +32,8 @@ def commanding() -> ModuleType:
     return module
 
 
-@pytest.fixture(scope="session")
-def process() -> Iterator[subprocess.Popen[str]]:
-    """The second process; one for all tests."""
+@contextlib.contextmanager
+def another() -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
         [sys.executable, str(PROGRAM)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as running:
@@ -40,11 +43,19 @@ def process() -> Iterator[subprocess.Popen[str]]:
             running.kill()
 
 
+@pytest.fixture(scope="session")
+def process() -> Iterator[subprocess.Popen[str]]:
+    """The second process; one for all tests."""
+    with another() as running:
+        yield running
+
+
 class Elsewhere:
-    """Gives its commands in the second process."""
+    """Gives its commands in another process."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
+        self.process = process
+        self._asking = threading.Lock()
 
     def __getattr__(self, name: str) -> Any:
         async def command(*arguments: Any) -> Any:
@@ -54,11 +65,12 @@ class Elsewhere:
 
     def _ask(self, command: list[Any]) -> Any:
         # in a thread: the process needs this one, which owns the file, to go on
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(command) + "\n")
-        self._process.stdin.flush()
-        said = json.loads(self._process.stdout.readline())
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        with self._asking:
+            self.process.stdin.write(json.dumps(command) + "\n")
+            self.process.stdin.flush()
+            said = json.loads(self.process.stdout.readline())
         assert "error" not in said, said["error"]
         return said["value"]
 
@@ -70,20 +82,96 @@ async def things(commanding: ModuleType, tmp_path: Path) -> AsyncIterator[Any]:
     await made.binp.home.open(serving=True)
     made.binp.home.lead()
     yield made
+    # whatever has gone wrong, nobody waits for it
+    made.binp.home.hurry()
     await made.binp.home.close()
     assert made.alive == []
 
 
-@pytest.fixture(params=["here", "elsewhere"])
-async def hand(
-    request: pytest.FixtureRequest, things: Any, commanding: ModuleType, tmp_path: Path
-) -> AsyncIterator[Any]:
-    """Gives commands, in the process where things run, or in another one."""
-    if request.param == "here":
-        yield commanding.Commands(things.binp)
-        return
-    elsewhere = Elsewhere(request.getfixturevalue("process"))
+@pytest.fixture
+async def here(commanding: ModuleType, things: Any) -> Any:
+    """Gives commands in the process where things run."""
+    return commanding.Commands(things)
+
+
+@pytest.fixture
+async def there(process: subprocess.Popen[str], things: Any, tmp_path: Path) -> AsyncIterator[Any]:
+    """Gives commands in the second process; of services nothing is ever alive there."""
+    elsewhere = Elsewhere(process)
     await elsewhere.open(str(tmp_path / "data.db"))
     yield elsewhere
     # before the one that leads ends: nothing is taken over
     await elsewhere.close()
+
+
+@pytest.fixture(params=["here", "there"])
+def hand(request: pytest.FixtureRequest, things: Any) -> Any:
+    """Gives commands, in the process where things run, or in another one."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+async def leader(tmp_path: Path) -> AsyncIterator[Any]:
+    """Gives commands in another process, which was there first and leads."""
+    with another() as running:
+        elsewhere = Elsewhere(running)
+        await elsewhere.open(str(tmp_path / "data.db"))
+        yield elsewhere
+
+
+@pytest.fixture
+async def heir(commanding: ModuleType, leader: Any, tmp_path: Path) -> AsyncIterator[Any]:
+    """Things in this process, which is served, and takes over when the leader has gone."""
+    made = commanding.Things(str(tmp_path / "data.db"))
+    await made.binp.home.open(serving=True)
+    made.binp.home.lead()
+    yield made
+    made.binp.home.hurry()
+    await made.binp.home.close()
+    assert made.alive == []
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], Any]], Awaitable[None]]:
+    """Wait until something is so; what is asked may be awaitable."""
+
+    async def wait(condition: Callable[[], Any]) -> None:
+        async with asyncio.timeout(60):
+            while True:
+                found = condition()
+                if await found if hasattr(found, "__await__") else found:
+                    return
+                await asyncio.sleep(0.01)
+
+    return wait
+
+
+class History:
+    """What is in the history of things, wherever it was executed."""
+
+    def __init__(self, until: Any) -> None:
+        self._until = until
+
+    async def ended(self, things: Any, run: int) -> Run:
+        """The run when it has ended."""
+        async with asyncio.timeout(60):
+            await things.binp.home.runs.watch.ended(run)
+        return await self.now(things, run)
+
+    async def now(self, things: Any, run: int) -> Run:
+        """The run as it is now."""
+        return await things.binp.home.store.get_run(run)  # type: ignore[no-any-return]  # things are of no type
+
+    async def in_state(self, things: Any, run: int, state: State) -> None:
+        """Wait until the run is in that state."""
+
+        async def is_so() -> bool:
+            return (await self.now(things, run)).state is state
+
+        await self._until(is_so)
+
+
+@pytest.fixture
+def history(until: Any) -> History:
+    """Looks at runs."""
+    return History(until)

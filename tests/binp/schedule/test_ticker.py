@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from binp.schedule._ticker import Ticker
 from binp.store.contract import RunQuery, State
 from binp.store.query import parse
 
@@ -160,6 +161,19 @@ async def test_a_paused_schedule_leaves_out_what_comes(hand, ran, binp, noon, mo
     assert await hand.reasons() == [
         "skipped: the schedule was paused: 3 ticks from 2026-11-21 12:01:00 to 2026-11-21 12:03:00 UTC"
     ]
+
+
+async def test_a_tick_that_comes_while_it_looks_waits_for_the_next_look(hand, ran, binp, noon):
+    """Who is paused is read before a tick comes: it is started by the next look, which is at once, and knows it."""
+    await hand.look()
+    moments = iter([noon + timedelta(seconds=59.9)])
+    late = noon + timedelta(seconds=61)
+    schedule = binp.schedule
+    ticker = Ticker(binp.home, schedule._entries, schedule._operation_of, lambda: next(moments, late).timestamp())
+    assert await ticker.look() == 0
+    await schedule.pause("ran.<locals>.sweep")
+    await ticker.look()
+    assert await hand.runs() == []
 
 
 @pytest.fixture

@@ -14,7 +14,9 @@ from binp.store.contract import ServiceRow, StoreError
 
 
 def row(name, desired):
-    return ServiceRow(name=name, desired=desired, desired_at=1, wish="w", status=None, node=None, updated=1)
+    return ServiceRow(
+        name=name, desired=desired, desired_at=1, wish="w", before=None, status=None, node=None, updated=1
+    )
 
 
 class Services:

@@ -236,6 +236,8 @@ class ServiceRow:
     desired_at: int | None
     #: what tells that apart from everything else that was said
     wish: str | None
+    #: the same of the last that said the contrary, None if nobody did
+    before: str | None
     #: JSON object: its Info as last observed, None if it was never seen
     status: str | None
     node: str | None

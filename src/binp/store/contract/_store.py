@@ -166,7 +166,7 @@ class Store(Protocol):
         """The steps that all attempts that began with the run *origin* have done, by name."""
 
     async def get_slot(self, slot: str) -> list[int]:
-        """The runs that are RUNNING in the slot *slot*, oldest first."""
+        """The runs that are QUEUED or RUNNING in the slot *slot*, oldest first."""
 
     async def get_records(
         self, run: int, *, after: int = 0, before: int | None = None, newest: bool = False, limit: int = 200

@@ -347,7 +347,7 @@ class Once(Write):
 
 @value(frozen=True, kw_only=True, slots=True)
 class PauseSchedule(Write):
-    """A schedule shall start nothing, or go on (topic ``schedule``)."""
+    """A schedule shall start nothing, or go on (topic ``schedule``). Said again, it changes nothing."""
 
     kind: ClassVar[str] = "pause"
     name: str

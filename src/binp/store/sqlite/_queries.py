@@ -100,8 +100,8 @@ class Reader:
         return [StepRow(name=name, result=result, run=run, at=at) for name, result, run, at in rows]
 
     def get_slot(self, slot: str) -> list[int]:
-        """The runs that are running in *slot*, oldest first."""
-        return [row[0] for row in self._ask("get_slot", (clean_name(slot),))]
+        """The runs that wait for a place in *slot* or have one, oldest first."""
+        return sorted(row[0] for row in self._ask("get_slot", (clean_name(slot),)))
 
     def newest_run(self) -> int:
         """The largest id of a run, 0 if there is none."""
@@ -144,11 +144,12 @@ class Reader:
                 desired=None if desired is None else bool(desired),
                 desired_at=desired_at,
                 wish=wish,
+                before=before,
                 status=status,
                 node=node,
                 updated=updated,
             )
-            for name, desired, desired_at, wish, status, node, updated in self._ask("get_services")
+            for name, desired, desired_at, wish, before, status, node, updated in self._ask("get_services")
         ]
 
     def get_usage(self) -> Usage:

@@ -126,7 +126,7 @@ class Runs:
 
     def has_room(self, slot: str, places: int) -> bool:
         """Whether fewer than *places* runs are running in *slot*."""
-        inside = len(self._file.run("get_slot", (slot,)).fetchall())
+        inside: int = self._file.one("count_slot", (slot,))[0]
         for run in self._changed:
             if run.slot == slot:
                 # what this batch has changed is not in the file yet

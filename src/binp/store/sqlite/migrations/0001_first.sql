@@ -53,7 +53,7 @@ CREATE TABLE run (
 -- index of all their properties below; those that have not are few.
 CREATE INDEX run_open ON run (state) WHERE state < 2;
 CREATE INDEX run_parent ON run (parent) WHERE parent IS NOT NULL;
-CREATE INDEX run_slot ON run (slot) WHERE slot IS NOT NULL AND state = 1;
+CREATE INDEX run_slot ON run (slot, state) WHERE slot IS NOT NULL AND state < 2;
 CREATE INDEX run_origin ON run (origin) WHERE origin IS NOT NULL;
 
 CREATE TABLE record (
@@ -221,12 +221,14 @@ CREATE TABLE kv_past (
 ) STRICT;
 
 -- "wish" tells one command apart from all others: two may be given in the same microsecond, and clocks are set back.
+-- "before" is that of the last command of the other kind: who reads only the last one learns of a restart from it.
 CREATE TABLE service (
     name TEXT PRIMARY KEY,
     desired INTEGER,
     desired_by TEXT,
     desired_at INTEGER,
     wish TEXT,
+    before TEXT,
     status TEXT,
     node TEXT,
     updated INTEGER NOT NULL,

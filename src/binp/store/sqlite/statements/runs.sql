@@ -56,8 +56,11 @@ SELECT name, result, run, at FROM step WHERE origin = ? ORDER BY name;
 SELECT run.id FROM run JOIN name ON name.id = run.node LEFT JOIN node ON node.name = name.text
 WHERE run.state = 0 AND run.state < 2 AND (node.name IS NULL OR node.gone IS NOT NULL) ORDER BY run.id LIMIT ?;
 
--- get_slot: runs that are running in a slot
-SELECT id FROM run WHERE slot = ? AND state = 1 ORDER BY id;
+-- get_slot: runs that wait for a place in a slot, or have one
+SELECT id FROM run WHERE slot = ? AND state < 2;
+
+-- count_slot: how many runs have a place in a slot
+SELECT count(*) FROM run WHERE slot = ? AND state = 1 AND state < 2;
 
 -- move_runs: how far runs are
 UPDATE run SET

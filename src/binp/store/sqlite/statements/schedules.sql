@@ -1,9 +1,11 @@
 -- How far schedules are, and which of them are paused.
 
--- pause_schedule: a schedule is paused, or goes on
+-- pause_schedule: a schedule is paused, or goes on; said again, it stays as it was
 INSERT INTO schedule (name, paused, paused_by, paused_at, updated, rev) VALUES (:name, :paused, :actor, :at, :at, 1)
 ON CONFLICT (name) DO UPDATE SET
-    paused = excluded.paused, paused_by = excluded.paused_by, paused_at = excluded.paused_at,
+    paused = excluded.paused,
+    paused_by = iif(paused = excluded.paused, paused_by, excluded.paused_by),
+    paused_at = iif(paused = excluded.paused, paused_at, excluded.paused_at),
     updated = excluded.updated, rev = rev + 1
 RETURNING rev;
 

@@ -5,7 +5,7 @@ INSERT INTO service (name, desired, desired_by, desired_at, wish, updated, rev)
 VALUES (:name, :running, :actor, :at, :wish, :at, 1)
 ON CONFLICT (name) DO UPDATE SET
     desired = excluded.desired, desired_by = excluded.desired_by, desired_at = excluded.desired_at,
-    wish = excluded.wish, updated = excluded.updated, rev = rev + 1
+    wish = excluded.wish, before = iif(desired IS excluded.desired, before, wish), updated = excluded.updated, rev = rev + 1
 RETURNING rev;
 
 -- see_service: what a service is seen to be
@@ -15,4 +15,4 @@ ON CONFLICT (name) DO UPDATE SET
 RETURNING rev;
 
 -- get_services: all services by name
-SELECT name, desired, desired_at, wish, status, node, updated FROM service ORDER BY name;
+SELECT name, desired, desired_at, wish, before, status, node, updated FROM service ORDER BY name;

@@ -1,0 +1,319 @@
+"""Services do what they are told, wherever that is said."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+from binp.store.contract import RunQuery, State
+from binp.store.sqlite import _delivery
+
+
+def states(things: Any) -> dict[str, str]:
+    return {info.name: str(info.status) for info in things.binp.service.services}
+
+
+async def runs_of(things: Any, name: str) -> list[Any]:
+    """The lives of a service, oldest first."""
+    return list(reversed((await things.binp.home.store.find_runs(RunQuery(operation=name, limit=200))).runs))
+
+
+def restart(name: str) -> list[list[str]]:
+    return [["stop_service", name], ["start_service", name]]
+
+
+async def test_a_service_is_stopped_and_started(things: Any, hand: Any, until: Any) -> None:
+    """P3, SVC-03, N-12c: services run in one process alone, which does what is wanted, and keeps who wanted it."""
+    await until(lambda: states(things)["poll"] == "running")
+    await hand.stop_service("poll")
+    await until(lambda: states(things)["poll"] == "stopped" and not things.alive)
+    await hand.start_service("poll")
+    await hand.start_service("poll")
+    await until(lambda: things.alive == ["poll"])
+    await hand.start_service("deaf")
+    await until(lambda: sorted(things.alive) == ["deaf", "poll"])
+    rows = {row.name: row for row in await things.binp.home.store.get_services()}
+    assert (rows["poll"].desired, rows["deaf"].desired, rows["web"].desired) == (True, True, False)
+
+    async def is_seen() -> bool:
+        return {one["name"]: one["status"] for one in await hand.services()} == states(things)
+
+    await until(is_seen)
+    assert things.begun["poll"] == 2
+
+
+async def test_what_nobody_knows_is_not_commanded(things: Any, hand: Any, until: Any) -> None:
+    """SVC-03: a name of no service means nothing, and neither does starting what runs, or stopping what does not."""
+    await until(lambda: states(things)["poll"] == "running")
+    before = states(things)
+    await hand.many(
+        [["start_service", "nobody"], ["stop_service", "nobody"], ["start_service", "poll"], ["stop_service", "web"]]
+    )
+    # a command that comes behind them, and is seen to be obeyed
+    await hand.start_service("deaf")
+    await until(lambda: states(things)["deaf"] == "running")
+    assert states(things) == {**before, "deaf": "running"}
+    assert things.begun["poll"] == 1
+
+
+async def test_what_another_process_alone_knows(things: Any, here: Any, there: Any, until: Any) -> None:
+    """SVC-03: what only the process that leads defines is commanded there alone, and elsewhere means nothing."""
+
+    @things.binp.service(name="own", autostart=False)
+    async def own() -> None:
+        await things.live("own")
+
+    await there.start_service("own")
+    await there.start_service("deaf")
+    await until(lambda: states(things)["deaf"] == "running")
+    assert states(things)["own"] == "stopped"
+    await here.start_service("own")
+    await until(lambda: "own" in things.alive)
+    assert "own" not in [one["name"] for one in await there.services()]
+
+
+async def test_a_restart_is_one_restart(things: Any, hand: Any, until: Any) -> None:
+    """P1, P3, N-12b: stop and start right after each other end one life and begin one; start and stop end all."""
+    await until(lambda: things.alive == ["poll"])
+    for lives in range(2, 12):
+        await hand.many(restart("poll"))
+        await until(lambda lives=lives: things.begun["poll"] == lives and things.alive == ["poll"])
+    await hand.many([["start_service", "poll"], ["stop_service", "poll"]])
+    await until(lambda: states(things)["poll"] == "stopped" and not things.alive)
+    # a further command, so that nothing of the first ones is still to come
+    await hand.start_service("poll")
+    await until(lambda: things.alive == ["poll"])
+    assert (things.begun["poll"], things.peak) == (12, 1)
+
+
+async def test_started_while_it_ends(things: Any, hand: Any, until: Any) -> None:
+    """P1, P3: started while it cleans up it runs when that is done, and not before; stopped again it does not."""
+    await hand.start_service("slow")
+    await until(lambda: things.alive.count("slow") == 1 and things.begun["slow"] == 1)
+    await hand.stop_service("slow")
+    await until(lambda: things.over == ["slow"])
+    await hand.many([["start_service", "slow"], ["stop_service", "slow"], ["start_service", "slow"]])
+    await hand.start_service("deaf")
+    await until(lambda: "deaf" in things.alive)
+    assert (things.begun["slow"], things.alive.count("slow")) == (1, 1)
+    things.let("slow")
+    await until(lambda: things.begun["slow"] == 2 and states(things)["slow"] == "running")
+    await hand.stop_service("slow")
+    await until(lambda: states(things)["slow"] == "stopped")
+    assert things.begun["slow"] == 2
+
+
+async def test_one_that_is_given_up_is_started_again(things: Any, hand: Any, until: Any) -> None:
+    """P5, P6: what failed too often is failed until somebody starts it; each of its lives is in the history."""
+    for count in (1, 2):
+        await hand.start_service("failing")
+        await until(lambda lives=2 * count: states(things)["failing"] == "failed" and things.begun["failing"] == lives)
+        info = next(one for one in things.binp.service.services if one.name == "failing")
+        assert (info.error, info.restarts) == ("given up after 1 restarts in 300 s; last: OSError: no", 1)
+
+    async def is_kept() -> bool:
+        return [run.state for run in await runs_of(things, "failing")] == [State.FAILED] * 4
+
+    await until(is_kept)
+    assert {run.error for run in await runs_of(things, "failing")} == {"OSError: no"}
+    # stopped, it is what it was
+    await hand.stop_service("failing")
+    things.let("well")
+    await hand.start_service("failing")
+    await until(lambda: states(things)["failing"] == "running" and "failing" in things.alive)
+
+
+async def test_one_that_waits_for_its_next_life(things: Any, hand: Any, until: Any) -> None:
+    """P3, P5: in the delay it is stopped at once; stopped and started it does not wait for the end of the delay."""
+    await hand.start_service("late")
+    await until(lambda: states(things)["late"] == "restarting")
+    # it is started already: the delay goes on
+    await hand.start_service("late")
+    await hand.many(restart("late"))
+    await until(lambda: things.begun["late"] == 2 and states(things)["late"] == "restarting")
+    await hand.stop_service("late")
+    await until(lambda: states(things)["late"] == "stopped")
+    things.let("well")
+    await hand.start_service("late")
+    await until(lambda: states(things)["late"] == "running")
+    assert things.begun["late"] == 3
+
+
+async def test_one_that_is_completed_is_started_again(things: Any, hand: Any, until: Any) -> None:
+    """P3: what has done its work does it again when it is told to, and once for each time."""
+    for lives in (1, 2):
+        await hand.start_service("done")
+        await until(lambda lives=lives: things.begun["done"] == lives and states(things)["done"] == "completed")
+
+
+async def test_one_that_does_not_stop(things: Any, hand: Any, until: Any, caplog: Any) -> None:
+    """P1, P2: what does not stop in its time is stuck, and told so; started it waits; told again it is cancelled again.
+
+    Whatever is said, a second copy does not come before the first has ended.
+    """
+    await hand.start_service("stubborn")
+    await until(lambda: "stubborn" in things.alive)
+    await hand.stop_service("stubborn")
+    await until(lambda: states(things)["stubborn"] == "stuck")
+    assert "service 'stubborn' did not stop within 0.1 seconds" in caplog.text
+    await hand.start_service("stubborn")
+    await hand.start_service("deaf")
+    await until(lambda: "deaf" in things.alive)
+    assert (states(things)["stubborn"], things.alive.count("stubborn")) == ("stuck", 1)
+    await hand.stop_service("stubborn")
+    await hand.stop_service("deaf")
+    await until(lambda: "deaf" not in things.alive)
+    # a start was taken back, which is no second stop
+    assert states(things)["stubborn"] == "stuck"
+    await hand.stop_service("stubborn")
+    await until(lambda: states(things)["stubborn"] == "stopped")
+    await hand.start_service("stubborn")
+    await until(lambda: states(things)["stubborn"] == "running")
+    things.let("stubborn")
+    assert things.peak == 1
+
+
+async def test_one_that_is_not_ready(things: Any, hand: Any, until: Any) -> None:
+    """P2, P3: what has not said that it is ready is stopped as any other, and starts anew."""
+    await hand.start_service("shy")
+    await until(lambda: states(things)["shy"] == "starting")
+    await hand.stop_service("shy")
+    await until(lambda: states(things)["shy"] == "stopped")
+    await hand.start_service("shy")
+    await until(lambda: states(things)["shy"] == "starting")
+    things.let("shy")
+    await until(lambda: states(things)["shy"] == "running")
+    assert things.begun["shy"] == 1
+
+
+async def test_a_service_waits_for_another(things: Any, hand: Any, until: Any) -> None:
+    """P3: what comes after a stopped one waits for it, which is seen from everywhere; it may be stopped meanwhile."""
+    await hand.start_service("web")
+
+    async def is_seen() -> bool:
+        return {one["name"]: one["waits_for"] for one in await hand.services()}["web"] == ["deaf"]
+
+    await until(is_seen)
+    assert states(things)["web"] == "waiting"
+    await hand.stop_service("web")
+    await until(lambda: states(things)["web"] == "stopped")
+    await hand.start_service("deaf")
+    await until(lambda: states(things)["deaf"] == "running")
+    assert states(things)["web"] == "stopped"
+    await hand.start_service("web")
+    await until(lambda: states(things)["web"] == "running")
+
+
+async def test_a_disabled_one_is_started_by_hand(things: Any, hand: Any, until: Any) -> None:
+    """P3: what does not start by itself is started and stopped by hand as any other."""
+    await until(lambda: states(things)["poll"] == "running")
+    assert states(things)["off"] == "stopped"
+    await hand.start_service("off")
+    await until(lambda: "off" in things.alive)
+    await hand.stop_service("off")
+    await until(lambda: "off" not in things.alive and states(things)["off"] == "stopped")
+
+
+async def test_a_cancellation_that_nobody_asked_for(things: Any, hand: Any, until: Any) -> None:
+    """P4, P6: it is a failure, with its text, in the state of the service and in the history."""
+    await hand.start_service("torn")
+    text = "CancelledError: raised inside, although nobody stopped the service"
+
+    async def is_kept() -> bool:
+        return [(run.state, run.error) for run in await runs_of(things, "torn")] == [(State.FAILED, text)]
+
+    await until(is_kept)
+    assert states(things)["torn"] == "stopped"
+    assert next(one.error for one in things.binp.service.services if one.name == "torn") == text
+
+
+async def test_the_run_of_a_service_is_cancelled(things: Any, hand: Any, until: Any, history: Any) -> None:
+    """P1, P6: cancelling the run of a service ends that life, and another one follows."""
+    await until(lambda: things.alive == ["poll"])
+    (first,) = await runs_of(things, "poll")
+    assert await hand.cancel(first.id) is True
+    await until(lambda: things.begun["poll"] == 2 and things.alive == ["poll"])
+    ended = await history.ended(things, first.id)
+    assert (ended.state, ended.error, things.peak) == (State.CANCELLED, "cancelled", 1)
+
+
+async def test_the_shutdown(things: Any, hand: Any, until: Any) -> None:
+    """P7: what was started by hand is stopped before what it comes after; behind the end no command starts anything."""
+    await hand.start_service("deaf")
+    await hand.start_service("web")
+    await until(lambda: sorted(things.alive) == ["deaf", "poll", "web"])
+    await things.binp.home.wind_down()
+    assert (things.alive, things.over[-3:]) in (([], ["web", "deaf", "poll"]), ([], ["poll", "web", "deaf"]))
+    lives = things.lives
+    await hand.start_service("poll")
+
+    async def is_kept() -> bool:
+        rows = await things.binp.home.store.get_services()
+        return {row.name: row.desired for row in rows}["poll"] is True
+
+    if (await hand.alive()) is not things.alive:
+        await until(is_kept)
+    await asyncio.sleep(0.05)
+    assert (things.lives, set(states(things).values())) == (lives, {"stopped"})
+
+
+async def test_ten_thousand_commands(things: Any, hand: Any, until: Any) -> None:
+    """P1, P3: whatever is commanded, there are never two copies, the last command wins, and none is left."""
+    choose = random.Random(7)
+    names, wanted = ["poll", "deaf", "off"], {}
+    for _ in range(100):
+        commands = []
+        for _ in range(100):
+            name, wanted_now = choose.choice(names), choose.random() < 0.5
+            commands.append(["start_service" if wanted_now else "stop_service", name])
+            wanted[name] = wanted_now
+        await hand.many(commands)
+    up = {name for name in names if wanted[name]}
+    await until(lambda: {one for one in names if states(things)[one] == "running"} == up and set(things.alive) == up)
+    for name in names:
+        await hand.stop_service(name)
+    await until(lambda: not things.alive and {states(things)[name] for name in names} == {"stopped"})
+    assert things.peak == 1
+    assert things.lives > 20
+
+
+async def test_two_processes_command_at_once(things: Any, here: Any, there: Any, until: Any) -> None:
+    """P1, P3, P9: of commands of two processes the one that is committed last wins; nothing runs in the other one."""
+    choose = random.Random(11)
+    names = ["poll", "deaf", "off"]
+
+    async def command(hand: Any) -> None:
+        for _ in range(25):
+            verbs = ["start_service", "stop_service"]
+            await hand.many([[choose.choice(verbs), choose.choice(names)] for _ in range(50)])
+
+    async def is_so() -> bool:
+        rows = {row.name: row.desired for row in await things.binp.home.store.get_services()}
+        return all((states(things)[name] == "running") is rows[name] for name in names) and set(things.alive) == {
+            name for name in names if rows[name]
+        }
+
+    for _ in range(4):
+        await asyncio.gather(command(here), command(there))
+        await there.stop_service("poll")
+        await until(is_so)
+        assert await there.alive() == []
+    for name in names:
+        await there.start_service(name)
+    await until(lambda: sorted(things.alive) == sorted(names))
+    assert things.peak == 1
+
+
+async def test_a_command_of_which_nothing_was_told(things: Any, hand: Any, until: Any, monkeypatch: Any) -> None:
+    """P3: where changes could not be told one by one, what was commanded meanwhile is obeyed all the same, once."""
+    await until(lambda: things.alive == ["poll"])
+    # it is told that something has changed, and not what
+    monkeypatch.setattr(_delivery, "_MOST_CHANGES", 0)
+    await hand.start_service("deaf")
+    await until(lambda: "deaf" in things.alive)
+    await hand.many(restart("poll"))
+    await until(lambda: things.begun["poll"] == 2 and "poll" in things.alive)
+    await hand.stop_service("deaf")
+    await until(lambda: things.alive == ["poll"])
+    assert (things.lives, things.peak) == (3, 1)
