@@ -17,6 +17,7 @@ import orjson
 from binp.store.contract import StoreError, StoreOwned
 
 from ._nodes import Node
+from ._sign import Sign
 
 __all__ = ["HeirLock", "OwnerLock", "claim", "owned_error", "unclaim"]
 
@@ -67,6 +68,7 @@ class OwnerLock:
     def __init__(self, path: Path) -> None:
         self._path = path.with_name(path.name + ".owner")
         self._file: int | None = None
+        self._sign: Sign | None = None
         #: the last sign of life of a holder that died, in microseconds since the epoch; 0 if there was none
         self.last_sign = 0
 
@@ -95,6 +97,8 @@ class OwnerLock:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 # the one who held it may have removed the file in the meantime: then this lock is of nothing
                 if self._is_still(file):
+                    self._sign = Sign(file)
+                    self.last_sign = self._sign.read()
                     self._file = file
                     return True
             except BlockingIOError:
@@ -110,14 +114,11 @@ class OwnerLock:
             os.close(file)
 
     def _is_still(self, file: int) -> bool:
-        """Whether *file* lies there, whose last sign of life is read then."""
-        found = os.fstat(file)
+        """Whether *file* lies there."""
         try:
-            is_still = os.path.samestat(found, self._path.stat())
+            return os.path.samestat(os.fstat(file), self._path.stat())
         except FileNotFoundError:
             return False
-        self.last_sign = found.st_mtime_ns // 1000 if found.st_size else 0
-        return is_still
 
     def note(self, node: Node, group: str | None, socket: str | None, *, is_leaving: bool = False) -> None:
         """Write down who holds it, and whether it lets go of it for the next one who comes."""
@@ -139,10 +140,8 @@ class OwnerLock:
 
     def touch(self) -> None:
         """Give a sign of life, for the next one who takes it."""
-        if self._file is not None:
-            # where it cannot be given the end of what runs now is told less exactly: no reason to end it
-            with contextlib.suppress(OSError):
-                os.utime(self._file)
+        if self._sign is not None:
+            self._sign.give()
 
     def read(self) -> dict[str, Any]:
         """Who holds it, as far as is known."""
@@ -159,6 +158,8 @@ class OwnerLock:
 
     def release(self) -> None:
         """Let go of it. Idempotent."""
+        if self._sign is not None:
+            self._sign.end()
         if self._file is not None:
             try:
                 # removed while it is still held, so that nobody who takes it finds an old note
@@ -172,6 +173,9 @@ class OwnerLock:
 
     def abandon(self) -> None:
         """Close the file and nothing more: in a forked child, where the lock is the parent's."""
+        if self._sign is not None:
+            self._sign.abandon()
+            self._sign = None
         if self._file is not None:
             os.close(self._file)
             self._file = None

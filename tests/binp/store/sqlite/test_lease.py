@@ -14,6 +14,7 @@ from binp.store import open_store
 from binp.store.contract import RunQuery, State
 from binp.store.sqlite import _server
 from binp.store.sqlite._nodes import Node, this_process
+from binp.store.sqlite._sign import Sign
 
 #: seconds of a lease in these tests
 LEASE = 1.0
@@ -122,8 +123,10 @@ async def test_how_long_a_run_ran_that_was_cut_off(path, held, group):
     process, run = held(path, "idle", group=group)
     began = time.time_ns()
     # what it does to say that it is there
-    while path.with_name("data.db.owner").stat().st_mtime_ns < began + 1_000_000_000:
+    lock = os.open(path.with_name("data.db.owner"), os.O_RDONLY)
+    while Sign(lock).read() < began // 1000 + 1_000_000:
         await asyncio.sleep(0.01)
+    os.close(lock)
     process.kill()
     killed = time.time_ns() // 1000
     await asyncio.sleep(1.0)
