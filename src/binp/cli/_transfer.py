@@ -9,6 +9,7 @@ from typing import IO, Any
 
 import click
 
+from ._losses import losses_text
 from ._options import Server, database_of, with_database, with_server
 
 #: lines, and characters in them, that are taken in at once
@@ -21,18 +22,28 @@ def export(db: str | None) -> None:
     """Write all that the database keeps to standard output, as lines of JSON.
 
     Runs with their records and labels, keys with their versions, what is known of services and schedules. The database
-    may be in use; one that a newer version wrote is refused, because lines of it would be missing.
+    may be in use; one that a newer version wrote is refused, because lines of it would be missing. Of a damaged one all
+    that can be read is written; what cannot is told at the end, and the status is 1 then.
     """
     from binp.store.sqlite import export as lines_of
 
     from ._progress import counter
 
+    path = database_of(db)
     out = sys.stdout.buffer
+    line = b""
     with counter("lines") as show:
-        for number, line in enumerate(lines_of(database_of(db))):
+        for number, line in enumerate(lines_of(path)):
             out.write(line + b"\n")
             show(number)
         out.flush()
+    if lost := json.loads(line).get("lost"):
+        click.echo(
+            f"Error: {path.name} is damaged, and this is not all that was in it\n{losses_text(lost)}\n  where: {path}\n"
+            "  fix:   restore a backup: binp restore FILE; without one, take in what could be read: binp import FILE",
+            err=True,
+        )
+        sys.exit(1)
 
 
 @click.command("import", short_help="Take in lines that were exported.")
@@ -42,7 +53,8 @@ def import_lines(file: IO[str], **where: Any) -> None:
     """Take in the lines of FILE, or of standard input, that `binp export` wrote.
 
     What is in the database already stays as it is, unless a later state of it comes; so lines may be taken in again. A
-    run that had not ended is interrupted here. If the database is served, the server takes them in.
+    run that had not ended is interrupted here. If the database is served, the server takes them in. The status is 1 if
+    lines are missing: they are cut off, or come from a database that is damaged.
     """
     from ._progress import counter
 
@@ -52,6 +64,13 @@ def import_lines(file: IO[str], **where: Any) -> None:
     click.echo(f"{lines.number:,} lines, {taken:,} of them new")
     if not lines.is_whole:
         click.echo("Error: the lines are cut off: the last one is missing; what came was taken in", err=True)
+        sys.exit(1)
+    if lines.lost:
+        click.echo(
+            "Error: this is not all that there was: it was exported from a damaged database; what came was taken in\n"
+            + losses_text(lines.lost),
+            err=True,
+        )
         sys.exit(1)
 
 
@@ -63,6 +82,8 @@ class _Lines:
         self.number = 0
         #: the last line was seen, and there were as many as it says
         self.is_whole = False
+        #: what is missing of a damaged database, as the last line tells it
+        self.lost: list[dict[str, Any]] = []
         self._file = iter(file)
 
     def parts(self, show: Callable[[int], None]) -> Iterator[tuple[str, ...]]:
@@ -102,6 +123,7 @@ class _Lines:
         if kind != "end":
             return False
         self.is_whole = row.get("lines") == self.number
+        self.lost = row.get("lost") or []
         return True
 
     def _read_head(self) -> None:

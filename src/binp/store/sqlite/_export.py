@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,19 +11,20 @@ from typing import Any
 
 import orjson
 
+from binp.store.contract import StoreDamaged
+
 from ._connect import FAILURES, explain
+from ._losses import Losses
 from ._migrate import check_known, standing
 from ._open_run import state_of
 from ._statements import statements
 from ._visit import visit
+from ._walk import Row, Walk, is_damage
 
 __all__ = ["FORMAT", "TABLES", "Table", "export"]
 
 #: version of the format
 FORMAT = 1
-
-#: rows that are read together: nothing is held open while they are written
-_PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,10 @@ TABLES = (
 )
 
 
+#: what is read for an export
+_READ = (*(table.name for table in TABLES), "name", "kv_past")
+
+
 def export(path: Path) -> Iterator[bytes]:
     """All that the database *path* keeps, as lines of JSON, without their ends.
 
@@ -65,60 +70,76 @@ def export(path: Path) -> Iterator[bytes]:
     the last one tells how many there were, so that what was cut off is noticed. Each run is complete in itself; what is
     written meanwhile may be in it or not.
 
+    What is damaged is left out, and the last line tells what (``lost``): of the rows of each ``kind`` those between the
+    keys ``after`` and ``before``, which are null where nothing could be read beyond, or the one with ``key``; how many
+    ``rows`` that are at most, null if that is not known; or which ``part`` of a row: its ``text`` has characters that
+    are not what they were, its ``past`` is not all, and a ``name`` that others have is made up. ``unknown`` is what is
+    missing where the pages of a table do not fit together, and ``why`` that is thought.
+
     Raises:
         SchemaTooNew: a newer version wrote it: what this one does not know of would be missing.
-        StoreError: it cannot be read.
+        StoreError: it cannot be read, or so little of it that it is not known what is in it.
     """
     with visit(path) as connection:
-        check_known(connection, path)
         reader = _Reader(connection)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         try:
-            yield orjson.dumps({"kind": "binp", "format": FORMAT, "schema": standing(connection, path), "at": now})
+            schema = _schema(connection, path, reader.losses)
+            yield orjson.dumps({"kind": "binp", "format": FORMAT, "schema": schema, "at": now})
             yield from reader.lines()
-            yield orjson.dumps({"kind": "end", "lines": reader.count})
+            lost = reader.losses.told(_READ)
+            yield orjson.dumps({"kind": "end", "lines": reader.count} | ({"lost": lost} if lost else {}))
         except FAILURES as error:
             raise explain(error, path) from None
+
+
+def _schema(connection: sqlite3.Connection, path: Path, losses: Losses) -> int | None:
+    """The version of the schema, which is one that is known here."""
+    # where not even the list of tables can be read there is nothing to go by
+    connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    try:
+        check_known(connection, path)
+        return standing(connection, path)
+    except StoreDamaged:
+        losses.add_part("migration", (), "all")
+        return None
 
 
 class _Reader:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.count = 0
+        self.losses = Losses(connection)
         self._connection = connection
         self._names: dict[int, str] = {}
+        #: they were looked for wherever they are
+        self._is_searched = False
 
     def lines(self) -> Iterator[bytes]:
         for table in TABLES:
             if table is _RUN:
-                for page in self._pages(table):
-                    yield from self._written(table, page)
-                    for part in _PARTS:
-                        first, last = page[0]["id"], page[-1]["id"]
-                        for rows in self._pages(part, (first, -1), f"AND run <= {last}"):
-                            yield from self._written(part, rows)
+                yield from self._runs()
             elif table not in _PARTS:
-                for page in self._pages(table):
+                for page in self._walk(table).pages(self.losses.add):
                     yield from self._written(table, page)
 
-    def _pages(
-        self, table: Table, after: Sequence[Any] | None = None, further: str = ""
-    ) -> Iterator[list[dict[str, Any]]]:
-        key = ", ".join(table.key)
-        marks = ", ".join("?" for _ in table.key)
-        while True:
-            where = f"WHERE ({key}) > ({marks}) {further}" if after is not None else ""
-            cursor = self._connection.execute(
-                f"SELECT * FROM {table.name} {where} ORDER BY {key} LIMIT {_PAGE}",  # noqa: S608 - our own tables # nosec B608 - the same
-                tuple(after or ()),
-            )
-            columns = [column[0] for column in cursor.description]
-            rows = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
-            if not rows:
-                return
-            after = [rows[-1][column] for column in table.key]
-            yield rows
+    def _runs(self) -> Iterator[bytes]:
+        parts = [(part, self._walk(part)) for part in _PARTS]
+        for page in self._walk(_RUN).pages(self.losses.add):
+            self.losses.count_runs({row["id"]: row["records"] for row in page})
+            yield from self._written(_RUN, page)
+            for part, walk in parts:
+                for rows in walk.pages(self.losses.add_records, (page[0]["id"], 0), page[-1]["id"]):
+                    yield from self._written(part, rows)
+        # what belongs to runs that are lost may be of use where these are known
+        for first, last in self.losses.lost_runs():
+            for part, walk in parts:
+                for rows in walk.pages(self.losses.add_orphans, (first, 0), last):
+                    yield from self._written(part, rows)
 
-    def _written(self, table: Table, rows: list[dict[str, Any]]) -> Iterator[bytes]:
+    def _walk(self, table: Table) -> Walk:
+        return Walk(self._connection, table.name, table.key)
+
+    def _written(self, table: Table, rows: list[Row]) -> Iterator[bytes]:
         self._learn({row[column] for row in rows for column in table.names} - {None})
         for row in rows:
             for column in table.names:
@@ -126,23 +147,51 @@ class _Reader:
             if table is _RUN:
                 row["state"] = state_of(row["state"])
             elif table in _KEYS:
-                row["past"] = self._past(row["namespace"], row["key"])
+                row["past"] = self._past(table, row)
             self.count += 1
             yield orjson.dumps({"kind": table.name} | {name: value for name, value in row.items() if value is not None})
 
-    def _past(self, namespace: str, key: str) -> list[tuple[Any, ...]] | None:
+    def _past(self, table: Table, row: Row) -> list[tuple[Any, ...]] | None:
         """What a key was before, the oldest first: version, value, module, at, run, actor, removed."""
-        given = {"namespace": namespace, "key": key, "after": -1, "limit": -1}
-        versions = self._connection.execute(statements()["get_history"], given).fetchall()
+        if row["past"] is None:
+            return None
+        given = {"namespace": row["namespace"], "key": row["key"], "after": -1}
+        versions: list[tuple[Any, ...]] = []
+        try:
+            for version in self._connection.execute(statements()["get_history"], given | {"limit": -1}):
+                versions.append(version)  # noqa: PERF402 - those before the one that fails are kept
+        except FAILURES as error:
+            if not is_damage(error):
+                raise
+            self.losses.add_part(table.name, (row["namespace"], row["key"]), "past")
         # the first is what it is now, and none has an end any more
         return [version[:7] for version in reversed(versions[1:])] or None
 
     def _learn(self, ids: set[Any]) -> None:
+        """Read the names that rows have by these numbers; where one cannot be read it gets another one."""
         unknown = ids - self._names.keys()
-        if unknown:
+        if not unknown:
+            return
+        try:
             self._names.update(
                 self._connection.execute(
                     "SELECT id, text FROM name WHERE id IN (SELECT value FROM json_each(?))",
                     (orjson.dumps(list(unknown)).decode(),),
                 )
             )
+        except FAILURES as error:
+            if not is_damage(error):
+                raise
+            self._search_names()
+        for number in sorted(unknown - self._names.keys()):
+            self.losses.add_part("name", (number,), "all")
+            self._names[number] = f"unreadable-{number}"
+
+    def _search_names(self) -> None:
+        """Read all names that can be read, in the table and in its index."""
+        if self._is_searched:
+            return
+        self._is_searched = True
+        for key, index in (("id", None), ("text", "sqlite_autoindex_name_1")):
+            for page in Walk(self._connection, "name", (key,), index=index).pages(lambda _gap: None):
+                self._names.update((row["id"], row["text"]) for row in page)

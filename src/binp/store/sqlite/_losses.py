@@ -1,0 +1,208 @@
+"""What an export could not read, and how much that is at most."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from ._connect import FAILURES
+from ._ids import made_at
+from ._probe import Key
+from ._walk import Gap, is_damage
+
+__all__ = ["Losses"]
+
+_HOUR = 3_600_000_000
+
+
+class Losses:
+    """What is missing of one export.
+
+    Args:
+        connection: To the file.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._found: list[dict[str, Any]] = []
+        #: the last gap in the records
+        self._records: dict[str, Any] | None = None
+        #: runs that are lost; how many is known when all others were read
+        self._runs: list[Gap] = []
+        #: the runs that were read last, and how many records they have
+        self._counts: Mapping[int, int] = {}
+        self._orphans = (0, 0)
+        #: runs that could be read, by the hour in which they came into being
+        self._read: Counter[int] = Counter()
+
+    def add(self, gap: Gap) -> None:
+        """Rows of any table."""
+        if gap.table == "run" and not gap.is_altered:
+            self._runs.append(gap)
+        if gap.table != "run" or gap.key is not None:
+            self._tell(gap, 1 if gap.key is not None else self._by_index(gap))
+
+    def count_runs(self, counts: Mapping[int, int]) -> None:
+        """These runs could be read, and have so many records each; in ascending order."""
+        self._counts = counts
+        for run in counts:
+            self._read[made_at(run) // _HOUR] += 1
+
+    def add_records(self, gap: Gap) -> None:
+        """Records of the runs that were counted last."""
+        rows = 1 if gap.key is not None else _records_in(gap, self._counts)
+        before = self._records
+        if rows and before is not None and gap.key is None and _overlap(before, gap):
+            # the same gap, met again from the next runs on
+            before["before"] = gap.before
+            before["rows"] += rows
+        elif rows:
+            self._tell(gap, rows)
+            self._records = None if gap.key is not None else self._found[-1]
+
+    def lost_runs(self) -> Iterator[tuple[int, int]]:
+        """The first and the last run of each gap in them."""
+        for gap in self._runs:
+            self._orphans = ends = _ends(gap)
+            yield ends
+
+    def add_orphans(self, gap: Gap) -> None:
+        """Records of the lost runs that were given out last."""
+        if gap.key is not None:
+            self._tell(gap, 1)
+            return
+        first, last = self._orphans
+        after = gap.after if gap.after is not None else (first, 0)
+        is_beyond = gap.before is None or int(gap.before[0]) > last
+        self._tell(Gap(table=gap.table, after=after, before=(last + 1, 0) if is_beyond else gap.before), None)
+
+    def add_part(self, table: str, key: Key, part: str) -> None:
+        """Something that belongs to one row."""
+        self._found.append({"kind": table, "key": key, "part": part})
+
+    def told(self, tables: Iterable[str]) -> list[dict[str, Any]]:
+        """All of it, as the last line of an export tells it; of *tables*, whether they led where they should."""
+        gaps = [gap for gap in self._runs if gap.key is None]
+        known = self._count_runs() if gaps else None
+        for gap in gaps:
+            self._tell(gap, None if known is None else _runs_in(gap, known - self._read))
+        for loss in self._found:
+            # how many records they had is lost with them
+            if loss["kind"] == "record" and "rows" in loss and any(_is_within(run, loss) for run in self._runs):
+                loss["rows"] = None
+        told = {loss["kind"] for loss in self._found}
+        for table in tables:
+            if table not in told and (problem := self._problem(table)):
+                self._found.append({"kind": table, "part": "unknown", "why": problem})
+        return self._found
+
+    def _problem(self, table: str) -> str | None:
+        """What is wrong with the pages of *table*: damage may lead past rows as if there were none."""
+        try:
+            (found,) = self._connection.execute(f"PRAGMA quick_check({table})").fetchone()
+        except FAILURES as error:
+            if not is_damage(error):
+                raise
+            found = str(error)
+        return None if found == "ok" else str(found).splitlines()[-1]
+
+    def _tell(self, gap: Gap, rows: int | None) -> None:
+        if gap.is_altered and gap.key is not None:
+            self.add_part(gap.table, gap.key, "text")
+        elif gap.key is not None:
+            self._found.append({"kind": gap.table, "key": gap.key, "rows": 1})
+        else:
+            self._found.append({"kind": gap.table, "after": gap.after, "before": gap.before, "rows": rows})
+
+    def _by_index(self, gap: Gap) -> int | None:
+        """How many keys an index knows between the ends of *gap*; None if there is no index of all rows."""
+        try:
+            indexes = self._connection.execute(f"PRAGMA index_list({gap.table})").fetchall()
+            whole = [name for _, name, _, origin, partial in indexes if origin == "c" and not partial]
+            if not whole:
+                return None
+            keys = self._connection.execute(f"PRAGMA table_info({gap.table})").fetchall()
+            columns = ", ".join(column[1] for column in sorted(keys, key=lambda column: column[5]) if column[5])
+            conditions = ["true"]
+            values: list[Any] = []
+            for end, sign in ((gap.after, ">"), (gap.before, "<")):
+                if end is not None:
+                    conditions.append(f"({columns}) {sign} ({', '.join('?' for _ in end)})")
+                    values += end
+            (count,) = self._connection.execute(
+                f"SELECT count(*) FROM {gap.table} INDEXED BY {whole[0]} WHERE {' AND '.join(conditions)}",  # noqa: S608 - our own tables # nosec B608 - the same
+                values,
+            ).fetchone()
+        except FAILURES as error:
+            if not is_damage(error):
+                raise
+            return None
+        return int(count)
+
+    def _count_runs(self) -> Counter[int] | None:
+        """How many runs there are by the hour, from where they are counted; None if that cannot be read either."""
+        known: Counter[int] = Counter()
+        try:
+            # those that are in the index, those that wait for it, and those that have not ended
+            for hour, runs in self._connection.execute("SELECT hour, runs FROM tally WHERE hours = 1"):
+                known[hour] += runs
+            for statement in (
+                "SELECT run FROM unindexed",
+                "SELECT id FROM run INDEXED BY run_open WHERE state < 2",
+            ):
+                for (run,) in self._connection.execute(statement):
+                    known[made_at(run) // _HOUR] += 1
+        except FAILURES as error:
+            if not is_damage(error):
+                raise
+            return None
+        return known
+
+
+def _runs_in(gap: Gap, missing: Counter[int]) -> int:
+    """How many of the runs that are *missing*, by the hour, may be in *gap*."""
+    low, high = (None if end is None else int(end[0]) for end in (gap.after, gap.before))
+    found = sum(
+        count
+        for hour, count in missing.items()
+        if (low is None or hour >= made_at(low) // _HOUR) and (high is None or hour <= made_at(high) // _HOUR)
+    )
+    if low is not None and high is not None:
+        found = min(found, high - low - 1)
+    return max(found, 1)
+
+
+def _records_in(gap: Gap, counts: Mapping[int, int]) -> int:
+    """How many records are between the ends of *gap*: a run numbers them from 1 on."""
+    first, seen = (int(part) for part in gap.after or (-1, 0))
+    last, following = (int(part) for part in gap.before or (2**63, 1))
+    found = 0
+    for run, records in counts.items():
+        if first <= run <= last:
+            end = following - 1 if run == last else records
+            found += max(0, end - (max(seen, 0) if run == first else 0))
+    return found
+
+
+def _overlap(before: Mapping[str, Any], gap: Gap) -> bool:
+    return before["before"] is None or gap.after is None or gap.after < before["before"]
+
+
+def _ends(gap: Gap) -> tuple[int, int]:
+    """The first and the last run that may be in *gap*."""
+    if gap.key is not None:
+        return int(gap.key[0]), int(gap.key[0])
+    first = 0 if gap.after is None else int(gap.after[0]) + 1
+    return first, 2**62 if gap.before is None else int(gap.before[0]) - 1
+
+
+def _is_within(run: Gap, loss: Mapping[str, Any]) -> bool:
+    """Whether the lost runs may be some of those of which the records are lost."""
+    if "key" in loss:
+        return False
+    first, last = _ends(run)
+    return (loss["after"] is None or last >= loss["after"][0]) and (
+        loss["before"] is None or first <= loss["before"][0]
+    )

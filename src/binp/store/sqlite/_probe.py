@@ -1,0 +1,116 @@
+"""Keys at which a table may be readable again behind a place where it is not, those that are near first."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+from ._ids import first_id
+
+__all__ = ["Key", "Place", "place_of", "places"]
+
+#: a key of a table, column by column
+Key = tuple[int | str, ...]
+
+#: the first columns of a key that need not be there; texts as SQLite compares them, which need not be texts
+Place = tuple[int | bytes, ...]
+
+#: the number beyond all ids
+_END = 2**63 - 1
+
+#: places that are tried evenly between two that are known
+_EVEN = 32
+
+#: characters of a text beyond which its neighbours are not told apart
+_LONGEST = 64
+
+_DAY = 86_400_000_000
+
+
+def place_of(key: Key) -> Place:
+    """*key* as SQLite compares it."""
+    return tuple(part if isinstance(part, int) else part.encode("utf-8", "surrogatepass") for part in key)
+
+
+def places(kinds: Sequence[str], low: Place | None, high: Place | None) -> Iterator[Place]:
+    """Places between *low* and *high*, without them.
+
+    It is not known how many keys lie between, so the steps from either end grow: a damaged page may hold two of them
+    or hundreds.
+
+    Args:
+        kinds: Types of the columns, ``"INTEGER"`` or ``"TEXT"``.
+        low: The last key that could be read, or None if there was none.
+        high: The next one that can be, or None if that is not known.
+    """
+    start = low or tuple(0 if kind == "INTEGER" else b"" for kind in kinds)
+    # keys that begin with the same columns have nothing between them but for the others
+    same = 0
+    while high is not None and same < len(kinds) - 1 and start[same] == high[same]:
+        same += 1
+    for column in reversed(range(same, len(kinds))):
+        end = high[column] if high is not None and column == same else None
+        for part in _above(start[column], end):
+            yield (*start[:column], part)
+    if high is not None:
+        for column in reversed(range(same, len(kinds))):
+            begin = start[column] if column == same else None
+            for part in _below(high[column], begin):
+                yield (*high[:column], part)
+
+
+def _above(low: int | bytes, high: int | bytes | None) -> Iterator[int | bytes]:
+    if isinstance(low, int):
+        yield from _numbers_above(low, high if isinstance(high, int) else None)
+    else:
+        yield from _texts_above(low, high if isinstance(high, bytes) else None)
+
+
+def _below(high: int | bytes, low: int | bytes | None) -> Iterator[int | bytes]:
+    if isinstance(high, int):
+        floor = low if isinstance(low, int) else -1
+        yield from (high - 2**step for step in range(63) if high - 2**step > floor)
+    else:
+        bottom = low if isinstance(low, bytes) else b""
+        yield from (text for text in _texts_below(high) if text > bottom)
+
+
+def _numbers_above(low: int, high: int | None) -> Iterator[int]:
+    end = _END if high is None else high
+    yield from (low + 2**step for step in range(63) if low + 2**step < end)
+    if high is not None:
+        yield from range(low + 1, high, max(1, (high - low) // _EVEN))
+    else:
+        # most numbers that are keys are ids of runs, which are moments: from the present one back
+        newest = first_id(time.time_ns() // 1000 + _DAY)
+        yield from (newest - 2**step for step in range(63) if newest - 2**step > low)
+
+
+def _texts_above(low: bytes, high: bytes | None) -> Iterator[bytes]:
+    found = [
+        low[:place] + bytes([low[place] + 1]) for place in reversed(range(min(len(low), _LONGEST))) if low[place] < 255
+    ]
+    if high is None:
+        found += [bytes([first]) for first in range((low[0] if low else 0) + 1, 256)]
+    else:
+        found += _texts_between(low, high)
+    yield from (text for text in found if high is None or text < high)
+
+
+def _texts_below(high: bytes) -> Iterator[bytes]:
+    for place in reversed(range(min(len(high), _LONGEST))):
+        if high[place]:
+            yield high[:place] + bytes([high[place] - 1])
+        yield high[:place]
+
+
+def _texts_between(low: bytes, high: bytes) -> list[bytes]:
+    """Texts that lie evenly between two, by the characters behind those that both begin with."""
+    common = 0
+    while common < min(len(low), len(high)) and low[common] == high[common]:
+        common += 1
+    first, last = (int.from_bytes(text[common : common + 8].ljust(8, b"\0"), "big") for text in (low, high))
+    return [
+        high[:common] + number.to_bytes(8, "big").rstrip(b"\0")
+        for number in range(first + 1, last, max(1, (last - first) // _EVEN))
+    ]

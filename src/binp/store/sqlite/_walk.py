@@ -1,0 +1,348 @@
+"""Walk through a table in the order of its key, also past what cannot be read of it."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from binp.store.contract import StoreDamaged
+
+from ._connect import FAILURES, explain
+from ._open_run import STATES
+from ._probe import Key, Place, place_of, places
+from ._scan import Scan
+
+__all__ = ["Gap", "Row", "Walk", "is_damage"]
+
+#: rows that are read together: nothing is held open while they are used
+_PAGE = 500
+
+#: what SQLite says of a disk that does not give out what is on it: there too it may go on behind that
+_UNREADABLE = frozenset({sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ})
+
+_TYPES: dict[str, type | tuple[type, ...]] = {"INTEGER": int, "TEXT": str, "REAL": (int, float)}
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """Rows that cannot be read, or not as they were written."""
+
+    table: str
+    #: the last key before them; None where nothing is known to be before them
+    after: Key | None = None
+    #: the next key behind them; None where nothing is known to be behind them
+    before: Key | None = None
+    #: of the one row, if it is one of which the key is known
+    key: Key | None = None
+    #: it is there, but characters of it are not what they were
+    is_altered: bool = False
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether *error* is about some bytes of the file, so that others may be read all the same."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return (
+        code in _UNREADABLE or isinstance(error, sqlite3.DataError) or isinstance(explain(error, Path()), StoreDamaged)
+    )
+
+
+class Walk:
+    """Reads one table.
+
+    Args:
+        connection: To the file.
+        table: Its name.
+        key: Columns of its primary key.
+        index: Read it from this index, which has all columns and is in the order of the key.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, table: str, key: tuple[str, ...], *, index: str | None = None
+    ) -> None:
+        self._connection = connection
+        self._table = table
+        self._source = table if index is None else f"{table} INDEXED BY {index}"
+        self._key = key
+        self._columns = {
+            name: (type_name, bool(is_set or place))
+            for _, name, type_name, is_set, _, place in connection.execute(f"PRAGMA table_info({table})")
+        }
+        self._kinds = [self._columns[column][0] for column in key]
+        self._upward = ", ".join(key)
+        self._downward = ", ".join(f"{column} DESC" for column in key)
+
+    @functools.cached_property
+    def _scan(self) -> Scan:
+        return Scan(lambda number, size: self._keys([], [], f"{self._upward} LIMIT {size} OFFSET {number}"))
+
+    def pages(
+        self, lost: Callable[[Gap], None], after: Key | None = None, last: int | None = None
+    ) -> Iterator[list[Row]]:
+        """All rows in the order of their keys, some hundred at a time.
+
+        Args:
+            lost: Told of what cannot be read, while the walk goes on.
+            after: Begin behind this key.
+            last: Up to this number in the first column of the key.
+        """
+        low, size = after, _PAGE
+        while True:
+            rows, has_failed = self._rows(low, last, size)
+            if rows:
+                low = self._key_of(rows[-1])
+                yield rows
+            if not has_failed:
+                if len(rows) < size:
+                    return
+                size = min(size * 2, _PAGE)
+                continue
+            # what cannot be read is the row behind, or more
+            size = 1
+            key = self._first(*self._from(low), None if low is None else place_of(low))
+            if key is not None:
+                if _is_beyond(key, last):
+                    return
+                yield from self._saved(key, lost)
+                low = key
+                continue
+            keys = self._behind(low)
+            yield from self._filled(low, keys[0] if keys else None, last, lost)
+            if not keys or _is_beyond(keys[0], last):
+                return
+            yield from self._found([key for key in keys if not _is_beyond(key, last)], lost)
+            low = keys[-1]
+
+    def _filled(
+        self, low: Key | None, high: Key | None, last: int | None, lost: Callable[[Gap], None]
+    ) -> Iterator[list[Row]]:
+        """What can be read between *low* and *high*, where rows cannot be looked for."""
+        start = None if low is None else place_of(low)
+        end = None if high is None else place_of(high)
+        if last is not None:
+            end = (last + 1,) if end is None else min(end, (last + 1,))
+        for number, keys in self._scan.between(start, end):
+            found, _ = self._ask("*", [], [], f"{self._upward} LIMIT {len(keys)} OFFSET {number}")
+            rows = self._sound(found, None)
+            if [self._key_of(row) for row in rows] == keys:
+                yield rows
+            else:
+                for place, key in enumerate(keys, number):
+                    yield from self._saved(key, lost, place)
+        if self._scan.is_torn:
+            reached = self._scan.last
+            if reached is not None and (start is None or place_of(reached) > start):
+                low = reached
+            if low is None or end is None or place_of(low) < end:
+                lost(Gap(table=self._table, after=low, before=high))
+
+    def _found(self, keys: Sequence[Key], lost: Callable[[Gap], None]) -> Iterator[list[Row]]:
+        """The rows with *keys*, which could be read from above: the way to the first of them may be damaged."""
+        if not keys:
+            return
+        condition = f"({self._upward}) <= ({', '.join('?' for _ in self._key)})"
+        found, has_failed = self._ask("*", [condition], keys[-1], f"{self._downward} LIMIT {len(keys)}")
+        rows = [dict(zip(self._columns, values, strict=True)) for values in reversed(found)]
+        if not has_failed and all(map(self._is_sound, rows)) and [self._key_of(row) for row in rows] == list(keys):
+            yield rows
+        else:
+            for key in keys:
+                yield from self._saved(key, lost)
+
+    def _saved(self, key: Key, lost: Callable[[Gap], None], number: int | None = None) -> Iterator[list[Row]]:
+        """What can be saved of the row with *key*, of which it is not known how it can be read."""
+        given = [f"{column} = ?" for column in self._key]
+        down = f"({self._upward}) <= ({', '.join('?' for _ in self._key)})"
+        ways: list[tuple[list[str], Key, str]] = [
+            (given, key, f"{self._upward} LIMIT 1"),
+            ([down], key, f"{self._downward} LIMIT 1"),
+        ]
+        for way in ways:
+            if (row := self._one(key, *way)) is not None:
+                yield [row]
+                return
+        if number is None:
+            number = next((place for place, keys in self._scan.between(*_around(key)) if keys == [key]), None)
+        if number is not None:
+            ways.append(([], (), f"{self._upward} LIMIT 1 OFFSET {number}"))
+            if (row := self._one(key, *ways[-1])) is not None:
+                yield [row]
+                return
+        honest = self._connection.text_factory
+        self._connection.text_factory = lambda content: content.decode("utf-8", "replace")
+        try:
+            row = next((row for way in ways if (row := self._one(key, *way)) is not None), None)
+        finally:
+            self._connection.text_factory = honest
+        lost(Gap(table=self._table, key=key, is_altered=row is not None))
+        if row is not None:
+            yield [row]
+
+    def _one(self, key: Key, conditions: Sequence[str], values: Sequence[Any], order: str) -> Row | None:
+        """The row with *key*, if that is what is found, and can have been written."""
+        found, _ = self._ask("*", conditions, values, order)
+        row = dict(zip(self._columns, found[0], strict=True)) if found else None
+        return row if row is not None and self._is_sound(row) and self._key_of(row) == key else None
+
+    def _rows(self, low: Key | None, last: int | None, size: int) -> tuple[list[Row], bool]:
+        """Up to *size* rows behind *low*; and whether reading one more failed."""
+        conditions, values = self._from(low)
+        if last is not None:
+            conditions.append(f"{self._key[0]} <= ?")
+            values.append(last)
+        found, has_failed = self._ask("*", conditions, values, f"{self._upward} LIMIT {size}")
+        if has_failed and len(found) + 1 < size:
+            # the module of SQLite forgets the row before the one that fails
+            more, _ = self._ask("*", conditions, values, f"{self._upward} LIMIT {len(found) + 1}")
+            found = max(found, more, key=len)
+        rows = self._sound(found, low)
+        return rows, has_failed or len(rows) < len(found)
+
+    def _sound(self, found: Sequence[tuple[Any, ...]], low: Key | None) -> list[Row]:
+        """Rows up to the first one that cannot have been written, or not there, behind *low*."""
+        rows: list[Row] = []
+        before = None if low is None else place_of(low)
+        for values in found:
+            row = dict(zip(self._columns, values, strict=True))
+            if not self._is_sound(row):
+                break
+            place = place_of(self._key_of(row))
+            # a page that holds something else may lead anywhere, also back
+            if before is not None and place <= before:
+                break
+            before = place
+            rows.append(row)
+        return rows
+
+    def _from(self, low: Key | None) -> tuple[list[str], list[Any]]:
+        if low is None:
+            return [], []
+        return [f"({self._upward}) > ({', '.join('?' for _ in low)})"], list(low)
+
+    def _ask(
+        self, columns: str, conditions: Sequence[str], values: Sequence[Any], order: str
+    ) -> tuple[list[tuple[Any, ...]], bool]:
+        """Rows up to the first one that cannot be read, and whether there was one."""
+        where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+        found: list[tuple[Any, ...]] = []
+        try:
+            cursor = self._connection.execute(f"SELECT {columns} FROM {self._source} {where} ORDER BY {order}", values)  # noqa: S608 - our own tables # nosec B608 - the same
+            for row in cursor:
+                found.append(row)  # noqa: PERF402 - those before the one that fails are kept
+        except FAILURES as error:
+            if not is_damage(error):
+                raise
+            return found, True
+        return found, False
+
+    def _is_sound(self, row: Row) -> bool:
+        """Whether *row* can have been written: what cannot be would not be taken in anywhere else either."""
+        for name, (type_name, is_set) in self._columns.items():
+            value = row[name]
+            if value is None:
+                if is_set:
+                    return False
+            elif not isinstance(value, _TYPES[type_name]):
+                return False
+        if self._table == "run":
+            return 0 <= row["state"] < len(STATES) and (row["labels"] is None or _is_list(row["labels"]))
+        return self._table != "kv" or _is_json(row["value"])
+
+    def _key_of(self, row: Row) -> Key:
+        return tuple(row[column] for column in self._key)
+
+    def _keys(self, conditions: Sequence[str], values: Sequence[Any], order: str) -> tuple[list[Key], bool]:
+        """Keys up to the first one that cannot be read, or cannot be one, and whether there was one."""
+        found, has_failed = self._ask(self._upward, conditions, values, order)
+        for number, key in enumerate(found):
+            if not all(isinstance(part, _TYPES[kind]) for part, kind in zip(key, self._kinds, strict=True)):
+                return found[:number], True
+        return found, has_failed
+
+    def _first(self, conditions: Sequence[str], values: Sequence[Any], low: Place | None) -> Key | None:
+        """The first key that fits *conditions*, if it can be read and is behind *low*."""
+        found, _ = self._keys(conditions, values, f"{self._upward} LIMIT 1")
+        return found[0] if found and (low is None or place_of(found[0]) > low) else None
+
+    def _behind(self, low: Key | None) -> list[Key]:
+        """The first keys behind *low* from which on rows can be read again; none if there are none."""
+        start = None if low is None else place_of(low)
+        keys: list[Key] = []
+        while (found := self._probe(start, keys[0] if keys else None)) is not None:
+            keys = self._descend(found, start)
+        return keys
+
+    def _probe(self, low: Place | None, high: Key | None) -> Key | None:
+        """A key between *low* and *high* that can be read."""
+        end = None if high is None else place_of(high)
+        for place in places(self._kinds, low, end):
+            columns = ", ".join(self._key[: len(place)])
+            marks = ", ".join("?" if isinstance(part, int) else "CAST(? AS TEXT)" for part in place)
+            found = self._first([f"({columns}) >= ({marks})"], place, low)
+            if found is not None and (end is None or place_of(found) < end) and place_of(found) >= place:
+                return found
+        last = self._last() if high is None else None
+        return last if last is not None and (low is None or place_of(last) > low) else None
+
+    def _last(self) -> Key | None:
+        """The last key of the table, if it can be read."""
+        found, _ = self._keys([], [], f"{self._downward} LIMIT 1")
+        return found[0] if found else None
+
+    def _descend(self, high: Key, low: Place | None) -> list[Key]:
+        """From *high* down to where no more can be read: the last keys on that way, in ascending order."""
+        condition = f"({self._upward}) < ({', '.join('?' for _ in self._key)})"
+        passed, size = deque([high], _PAGE), _PAGE
+        while True:
+            found, has_failed = self._keys([condition], passed[0], f"{self._downward} LIMIT {size}")
+            count = 0
+            for key in found:
+                if place_of(key) >= place_of(passed[0]) or (low and place_of(key) <= low):
+                    return list(passed)
+                passed.appendleft(key)
+                count += 1
+            if not count and (size == 1 or not has_failed):
+                return list(passed)
+            size = 1 if has_failed else min(size * 2, _PAGE)
+
+
+def _is_beyond(key: Key | None, last: int | None) -> bool:
+    return key is not None and last is not None and isinstance(key[0], int) and key[0] > last
+
+
+def _around(key: Key) -> tuple[Place, Place]:
+    """What lies right before *key*, and right behind it."""
+    *front, end = place_of(key)
+    if isinstance(end, int):
+        return (*front, end - 1), (*front, end + 1)
+    return (*front, end[:-1]), (*front, end + b"\0")
+
+
+def _is_list(text: str) -> bool:
+    """Whether *text* is a list of texts in JSON."""
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(found, list) and all(isinstance(each, str) for each in found)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        try:
+            # what Python writes besides: numbers that are none, and halves of characters
+            json.loads(text)
+        except ValueError:
+            return False
+    return True
