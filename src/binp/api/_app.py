@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.routing import Route
 
 from . import _about, _actions, _database, _journals, _kv, _runs, _schedules, _services, _sockets
 from ._bounds import Bounds
 from ._direct import Direct
 from ._events import EventStream
+from ._known import check_query
 from ._platform import Platform
 from ._problems import handle_problems
 from ._reference import reference
@@ -32,7 +33,7 @@ def create_app(platform: Platform) -> FastAPI:
     # the outer one: nothing inside reads a file into memory
     app.add_middleware(Uploads, platform=platform)
     for module in (_actions, _journals, _services, _schedules, _runs, _kv, _database, _about, _sockets):
-        app.include_router(module.router)
+        app.include_router(module.router, dependencies=[Depends(check_query)])
     stream = EventStream(platform.home.ring)
     app.router.routes.append(Route("/events", stream, methods=None, name="events", include_in_schema=False))
     return app

@@ -33,9 +33,9 @@ class _Asked:
 class Direct:
     """A middleware that calls :func:`invoke_action` for a plain request, and leaves all others to the routes.
 
-    Plain is a POST to the route of that function with a JSON object or without a body. It is answered as by the route,
-    which is why whatever is unusual, or wrong before the function would be called, goes there: the route describes
-    itself, and has all the words for what is wrong.
+    Plain is a POST to the route of that function with a JSON object or without a body, and without a query. It is
+    answered as by the route, which is why whatever is unusual, or wrong before the function would be called, goes
+    there: the route describes itself, and has all the words for what is wrong.
 
     Args:
         app: What is inside: the routes.
@@ -76,7 +76,7 @@ async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
 
 def _name_of(scope: Scope) -> str | None:
     """The name of the action that is invoked; None if that is not what is asked for."""
-    if scope["type"] != "http" or scope["method"] != "POST":
+    if scope["type"] != "http" or scope["method"] != "POST" or scope["query_string"]:
         return None
     path: str = scope["path"]
     prefix = scope.get("root_path", "") + _ACTION

@@ -14,6 +14,7 @@ from binp.auth import Problem, send_problem
 from binp.events import Reading, Ring
 from binp.store.contract import Change
 
+from ._strict import not_known
 from ._watch import Ended, Watch
 
 __all__ = ["EventStream"]
@@ -68,7 +69,11 @@ class EventStream:
     def _wanted(self, scope: Scope) -> _Wanted | Problem:
         if scope["method"] not in ("GET", "HEAD"):
             return Problem(status=405, code="refused", detail="events are read with GET")
-        query = parse_qs(scope["query_string"].decode("latin-1"))
+        query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        misspelt = next((name for name in query if name != "topics"), None)
+        if misspelt is not None:
+            what = f"query.{misspelt}: {not_known(misspelt, ('topics',))}"
+            return Problem(status=422, code="invalid-request", detail=what)
         names = [name for value in query.get("topics", ()) for name in value.split(",") if name]
         wanted = _Wanted(names or _DEFAULT_TOPICS)
         unknown = wanted.topics - set(_TOPICS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
@@ -9,7 +10,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from buvar.names import did_you_mean
 
-__all__ = ["Strict"]
+__all__ = ["Strict", "not_known"]
 
 
 class Strict(BaseModel):
@@ -29,9 +30,15 @@ class Strict(BaseModel):
     def _told(cls, problem: Any) -> InitErrorDetails:
         text = problem["msg"]
         if problem["type"] == "extra_forbidden" and len(problem["loc"]) == 1:
-            near = did_you_mean(str(problem["loc"][0]), cls.model_fields)
-            known = f"known: {', '.join(cls.model_fields)}"
-            text = f"is not known; {f'did you mean {near!r}?' if near else known}"
+            text = not_known(str(problem["loc"][0]), cls.model_fields)
         # a text with braces is no template
         kind = PydanticCustomError(problem["type"], "{text}", {"text": text})
         return InitErrorDetails(type=kind, loc=problem["loc"], input=problem["input"])
+
+
+def not_known(name: str, known: Iterable[str]) -> str:
+    """What is said of the name of something that is not taken, where *known* ones are."""
+    near = did_you_mean(name, known)
+    if near is not None:
+        return f"is not known; did you mean {near!r}?"
+    return f"is not known; known: {', '.join(known) or 'none'}"

@@ -59,3 +59,47 @@ async def test_failure_of_the_platform(
 
     assert (answer.status_code, answer.json()["detail"]) == (status, detail)
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "text"),
+    [
+        ("GET", "runs/1/records?limti=5", "query.limti: is not known; did you mean 'limit'?"),
+        ("GET", "kv/keys?prefx=a", "query.prefx: is not known; did you mean 'prefix'?"),
+        ("GET", "runs?stat=failed", "query.stat: is not known; did you mean 'state'?"),
+        ("DELETE", "kv/value?key=k&nmespace=n", "query.nmespace: is not known; did you mean 'namespace'?"),
+        ("GET", "services/?x=", "query.x: is not known; known: none"),
+        (
+            "GET",
+            "health?limit=1&page=2",
+            "query.limit: is not known; known: none; query.page: is not known; known: none",
+        ),
+        ("POST", "action/say?text=hello", "query.text: is not known; known: none"),
+        ("POST", "actions/say/runs?text=hello", "query.text: is not known; known: none"),
+        ("GET", "events?topic=run", "query.topic: is not known; did you mean 'topics'?"),
+    ],
+)
+async def test_a_parameter_that_is_misspelt(served: Any, method: str, path: str, text: str) -> None:
+    """N-04: what a query has that the route does not take is refused with what was meant, and nothing is done."""
+    called = []
+
+    @served.binp.action(name="say")
+    async def say(text: str = "") -> None:
+        called.append(text)
+
+    answer = await served.http.request(method, f"/internal/{path}")
+
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:binp:invalid-request")
+    assert answer.json()["detail"] == text
+    assert called == []
+
+
+async def test_a_parameter_of_somebody_else(served: Any) -> None:
+    """The pages about the routes, and the user's own routes, take whatever they take."""
+
+    @served.binp.app.get("/mine")
+    async def mine() -> str:
+        return "mine"
+
+    for path in ("/mine?x=1", "/internal/docs?x=1", "/internal/openapi.json?x=1"):
+        assert (await served.http.get(path)).status_code == 200, path
