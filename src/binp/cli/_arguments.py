@@ -76,6 +76,9 @@ def _read_one(text: str, types: set[str]) -> Any:
     except ValueError:
         return text
     kind = _TYPES[type(value)]
+    if kind == "number" and "string" in types and repr(value) != text:
+        # a Decimal, which keeps the digits that a float would lose
+        return text
     if not types or kind in types or (kind == "integer" and "number" in types):
         return value
     return text

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from enum import Enum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from binp.cli._arguments import read_arguments
 from binp.errors import UsageError
@@ -52,6 +53,14 @@ def schema_of(annotation: Any) -> dict[str, Any]:
         (str | None, ["null"], None),
         (str | None, ["3"], "3"),
         (int | str, ["3"], 3),
+        (float | str, ["3.5"], 3.5),
+        (Decimal, ["12.5"], 12.5),
+        (Decimal, ["12.30"], "12.30"),
+        (Decimal, ["12345678901234567.89"], "12345678901234567.89"),
+        (Decimal | None, ["0.10"], "0.10"),
+        (Decimal | None, ["null"], None),
+        (Annotated[Decimal, Field(gt=0, max_digits=20)], ["0.10"], "0.10"),
+        (list[Decimal], ["0.10", "2"], ["0.10", 2]),
         (int | str, ["three"], "three"),
         (list[int], ["[1, 2]"], [1, 2]),
         (list[int], ["1"], [1]),
