@@ -15,6 +15,8 @@ from binp.runs import ActiveRun, Outcome, Threads, Trigger, current_journal, cur
 from binp.store.contract import StoreError
 from buvar import di
 
+from ._inside import current_end
+
 __all__ = ["begin_life"]
 
 _logger = logging.getLogger("Service")
@@ -26,6 +28,7 @@ class _Life:
         self._home = home
         self._run = run
         self._ended = self._shielded = False
+        self._end = threading.Event()
         #: why the task was cancelled for the sake of this life alone; None while nobody asked for it
         self.cancelled: str | None = None
 
@@ -67,6 +70,7 @@ class _Life:
 
     async def _call(self, provided: dict[str, Any]) -> Any:
         function = _without_journal(self._operation.function)
+        current_end.set(self._end)
         try:
             if is_async(function):
                 return await function(**provided)
@@ -74,14 +78,17 @@ class _Life:
             # a plain function around an asynchronous one: decorators are often written so
             return await value if inspect.isawaitable(value) else value
         finally:
+            # threads that it has started itself may go on
+            self._end.set()
+            current_end.set(None)
             self._shield()
 
     async def _in_thread(self, call: Callable[[], Any]) -> Any:
         if self._home is not None and self._home.is_open:
-            return await _in_thread(self._home.runs.threads, call)
+            return await _in_thread(self._home.runs.threads, call, self._end)
         threads = Threads(1)
         try:
-            return await _in_thread(threads, call)
+            return await _in_thread(threads, call, self._end)
         finally:
             threads.close(0)
 
@@ -129,8 +136,8 @@ class _Once:
         return self._claim.acquire(blocking=False)
 
 
-async def _in_thread(threads: Threads, call: Callable[[], Any]) -> Any:
-    """Await *call* in a thread. When cancelled, wait all the same until the thread is done: it cannot be stopped.
+async def _in_thread(threads: Threads, call: Callable[[], Any], end: threading.Event) -> Any:
+    """Await *call* in a thread. When cancelled, tell it by *end* and wait until it is done: it cannot be stopped.
 
     The wait is a task of its own, that only a loop which is being closed cancels; so that is not held up.
     """
@@ -142,6 +149,7 @@ async def _in_thread(threads: Threads, call: Callable[[], Any]) -> Any:
             await asyncio.wait({waiting})
         except asyncio.CancelledError:
             cancelled = True
+            end.set()
             if once.give_up():
                 waiting.cancel()
     if waiting.cancelled():

@@ -16,13 +16,13 @@ from binp.runs import now
 from binp.store.contract import Change, Role, ServiceRow, SetDesired, SetObserved, StoreError, Write
 
 from ._define import Defining, check_needs
+from ._inside import Inside
 from ._life import begin_life
 from ._obey import Obeying
 from ._order import check_circle, check_known, in_order
 from ._policy import Policy, Restart
 from ._stop import stop_all
 from ._supervisor import Supervisor
-from ._vigil import current_vigil
 from ._wishes import Wishes
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ __all__ = ["Service"]
 _logger = logging.getLogger("Service")
 
 
-class Service(Defining):
+class Service(Defining, Inside):
     """The background services of one BINP.
 
     ``@binp.service`` registers a function and returns it unchanged. It runs as a task of the platform: from the start
@@ -155,15 +155,6 @@ class Service(Defining):
             actor: Who wants that, as far as is known.
         """
         self._command(name, running=False, actor=actor)
-
-    def ready(self) -> None:
-        """Say that the service in which this is called is ready: with ``ready=True`` it is ``running`` from here on.
-
-        From its function, what that calls, or a thread of it. Nothing happens anywhere else, and the second time.
-        """
-        vigil = current_vigil.get()
-        if vigil is not None:
-            vigil.ready()
 
     def _command(self, name: str, *, running: bool, actor: str | None) -> None:
         supervisor = self._supervisors.get(name)

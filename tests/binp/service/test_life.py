@@ -201,8 +201,8 @@ async def test_an_awaitable_of_a_plain_function_is_awaited(binp):
 async def test_a_call_that_no_thread_has_begun_is_given_up():
     """Cancelled before a thread came to it, a call is never made, and nobody waits for it."""
     threads, leave, called = Threads(1), threading.Event(), []
-    busy = asyncio.ensure_future(_in_thread(threads, lambda: leave.wait(5)))
-    waiting = asyncio.ensure_future(_in_thread(threads, lambda: called.append(1)))
+    busy = asyncio.ensure_future(_in_thread(threads, lambda: leave.wait(5), threading.Event()))
+    waiting = asyncio.ensure_future(_in_thread(threads, lambda: called.append(1), threading.Event()))
     await asyncio.sleep(0.02)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
