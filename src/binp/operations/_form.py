@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from binp.errors import BinpError
 from binp.files import File
+from binp.store.contract import value
 from buvar import di
 from buvar.names import did_you_mean
 from buvar.secret import MASK, Secret
@@ -21,7 +22,7 @@ from ._json import as_json, cut_json
 from ._secrets import is_foreign, mentions_secret
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
+    from pydantic import BaseModel, ValidationError
 
 #: characters of recorded arguments above which only their beginning is kept
 ARGUMENTS_LIMIT = 1024 * 1024
@@ -50,7 +51,7 @@ def _dotted(loc: list[Any]) -> str:
     return ".".join(map(str, loc)) or "arguments"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class BoundCall:
     """Arguments that fit, ready to be passed."""
 
@@ -126,13 +127,11 @@ class Form:
             InvalidArguments: they do not fit; every problem is named.
             FormError: a parameter's type has no form.
         """
-        from pydantic import ValidationError
-
         model = self._model
         files: list[File] = []
         try:
             values = model.model_validate(dict(arguments), context={"files": files, "find": find})
-        except ValidationError as error:
+        except self._misfit as error:
             raise InvalidArguments(self._owner, list(self._problems(error))) from None
         args = []
         kwargs = {}
@@ -154,10 +153,10 @@ class Form:
             return as_json({"args": [MASK] * len(args), "kwargs": sorted(kwargs)})
         bound.apply_defaults()
         plain = {}
-        for name, value in bound.arguments.items():
+        for name, given in bound.arguments.items():
             if name in self.injected or name in self._own_names:
                 continue
-            plain[name] = MASK if name in self.secret_names and value is not None else value
+            plain[name] = MASK if name in self.secret_names and given is not None else given
         return as_json(plain, ARGUMENTS_LIMIT)
 
     def secrets(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
@@ -226,6 +225,13 @@ class Form:
                 )
             )
         return found
+
+    @functools.cached_property
+    def _misfit(self) -> type[ValidationError]:
+        # not at the top: importing it takes longer than everything else that a command needs
+        from pydantic import ValidationError
+
+        return ValidationError
 
     @functools.cached_property
     def _model(self) -> type[BaseModel]:

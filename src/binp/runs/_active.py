@@ -209,6 +209,10 @@ class ActiveRun:
         self._loop_thread = threading.get_ident()
         self._process = os.getpid()
 
+    def grace_with(self, grace: float | None) -> float | None:
+        """Seconds that a shutdown waits for what it started, which would have *grace* alone."""
+        return max((one for one in (grace, self.grace) if one is not None), default=None)
+
     def conceal(self, values: Iterable[Any]) -> None:
         """From here on the secrets in *values* are masked as well."""
         self.masks = Masks.of(tuple(values), self.masks)

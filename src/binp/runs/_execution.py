@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from binp.files import File
 from binp.operations import BoundCall, Operation, Policy, journal_of
-from binp.store.contract import State
+from binp.store.contract import State, value
 
 from ._active import ActiveRun
 from ._life import Outcome, execute, outcome_of
@@ -20,7 +20,7 @@ from ._traceback import traceback_of
 __all__ = ["Execution", "carry_out"]
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Execution:
     """What is to be called, as what."""
 

@@ -68,16 +68,15 @@ class RunFiles:
         return call if call.describe is None else replace(call, recorded=call.describe())
 
     def claim(self, call: BoundCall, run: ActiveRun) -> None:
-        """The files of *call* are those of *run*."""
-        run.has_files = bool(call.files)
-        if run.has_files:
-            self._held.add(run.id)
+        """The files of *call*, which has some, are those of *run*."""
+        run.has_files = True
+        self._held.add(run.id)
         for file in call.files:
             self.shelf.claim(file, run.id)
 
     def release(self, run: ActiveRun, outcome: Outcome) -> None:
-        """*run* has ended, or never came into being; one that stays queued is the next process's, with its files."""
-        if run.has_files and outcome.state is not State.QUEUED:
+        """*run*, which has files, has ended, or never came into being; one that stays queued is the next process's."""
+        if outcome.state is not State.QUEUED:
             self.shelf.release(run.id)
         self._held.discard(run.id)
 

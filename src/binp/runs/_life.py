@@ -6,12 +6,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from binp.errors import BinpError
 from binp.operations import as_text, is_async, shorten
-from binp.store.contract import Ack, EndRun, State, StoreError
+from binp.store.contract import Ack, EndRun, State, StoreError, value
 from buvar import di
 from buvar.errors import Explained
 
@@ -54,7 +53,7 @@ class RunTimedOut(BinpError, TimeoutError):
         self.seconds = seconds
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Trigger:
     """What started a run, and who."""
 
@@ -64,7 +63,7 @@ class Trigger:
     actor: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Outcome:
     """What came of a run."""
 

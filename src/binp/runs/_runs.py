@@ -25,7 +25,7 @@ from ._queue import Queue
 from ._threads import Threads
 from ._tracing import Tracing
 from ._version import Versions
-from ._watch import Watch, cancel_asked
+from ._watch import Watch, cancel_asked, cancel_told, topics_in
 
 __all__ = ["Runs"]
 
@@ -74,11 +74,11 @@ class Runs:
         """Those that end by themselves: a service ends when it is stopped."""
         return [run for run in self._active.values() if not run.in_service]
 
-    def context(self, run: ActiveRun | None = None) -> contextvars.Context:
-        """A context for a task that the platform owns, with *run* as its current run."""
+    def context(self) -> contextvars.Context:
+        """A context for a task that the platform owns, which belongs to no run."""
         context = self._base.copy()
-        context.run(current_run.set, run)
-        context.run(current_journal.set, run.id if run else None)
+        context.run(current_run.set, None)
+        context.run(current_journal.set, None)
         return context
 
     def begin(
@@ -104,7 +104,7 @@ class Runs:
         refresh()
         masks = Masks.of(secrets, parent.masks if parent else None)
         # whoever waits for a run waits for what it needs
-        graces = (operation.policy.grace, parent.grace if parent else None)
+        grace = operation.policy.grace if parent is None else parent.grace_with(operation.policy.grace)
         run = ActiveRun(
             store=self.store,
             id=self.store.new_id(),
@@ -116,7 +116,7 @@ class Runs:
             again=again,
             tracing=self._tracing,
             masks=masks,
-            grace=max((one for one in graces if one is not None), default=None),
+            grace=grace,
         )
         ack = self.store.write(
             BeginRun(
@@ -201,13 +201,14 @@ class Runs:
             again=again,
             secrets=operation.form.secrets(call.args, call.kwargs),
         )
-        self.files.claim(call, run)
+        if call.files:
+            self.files.claim(call, run)
         # it goes on by itself, whoever started it
         run.in_service = False
         handle = RunHandle(self, run.id, operation.name)
         execution = Execution.of(operation, call, self.processes)
         # what it starts with is what there is now
-        context = self.context(run)
+        context = self._base.copy()
         try:
             is_new = await settle(ack)
         except (asyncio.CancelledError, StoreError):
@@ -236,7 +237,7 @@ class Runs:
         run.is_queued, run.origin, run.attempt, run.has_files = True, row.origin, row.attempt, bool(call.files)
         self._active[run.id] = run
         execution = Execution.of(operation, call, self.processes, orphaned=True)
-        self._spawn(run, RunHandle(self, run.id, operation.name), Acknowledged(True), execution, self.context(run))
+        self._spawn(run, RunHandle(self, run.id, operation.name), Acknowledged(True), execution, self._base.copy())
 
     def lead(self) -> None:
         """What processes that are gone have left queued is executed here from now on."""
@@ -278,18 +279,19 @@ class Runs:
 
     def obey(self, changes: Sequence[Change]) -> None:
         """Cancel what somebody asked for: a listener of the store."""
-        for change in changes:
-            if change.topic == "cancel" and isinstance(change.id, int):
-                run = self._active.get(change.id)
-                if run is not None:
-                    run.cancel("cancelled")
+        # most are of runs that go on and end, and are nobody's business here
+        topics = topics_in(changes)
+        if "cancel" in topics:
+            cancel_told(self._active, changes)
         if not changes and self._active:
             # what was asked for in between was not told
             asking = self._task(cancel_asked(self.store, self.active), "binp cancel", self.context())
             asking.add_done_callback(self._tasks.discard)
         self.watch.obey(changes)
-        self._queue.obey(changes)
-        self._dispatch.obey(changes)
+        if "slot" in topics or not changes:
+            self._queue.obey(changes)
+        if "queue" in topics:
+            self._dispatch.obey(changes)
 
     def stop_accepting(self) -> None:
         """From here on :meth:`start` refuses, and what waits for its turn is left to the next process."""
@@ -318,6 +320,8 @@ class Runs:
     ) -> None:
         # known only from here on: a task that is cancelled before its first step would leave the run without an end
         run.task = asyncio.current_task()
+        current_run.set(run)
+        current_journal.set(run.id)
         try:
             if not await settle(ack):
                 # whoever started it is told of the run that was there before
@@ -342,7 +346,8 @@ class Runs:
         try:
             await self._write_end(run, outcome)
         finally:
-            self.files.release(run, outcome)
+            if run.has_files:
+                self.files.release(run, outcome)
             handle._settle(outcome, run.end)  # noqa: SLF001 - made together
             self._tasks.discard(run.task)
         if outcome.state is State.FAILED:
@@ -355,7 +360,8 @@ class Runs:
         """*run* never came into being."""
         self._active.pop(run.id, None)
         run.close()
-        self.files.release(run, outcome)
+        if run.has_files:
+            self.files.release(run, outcome)
         handle._settle(outcome)  # noqa: SLF001 - made together
         self._tasks.discard(run.task)
 
@@ -371,10 +377,7 @@ class Runs:
     async def _trace_apart(self, run: ActiveRun, ack: Ack[Any], execution: Execution) -> Any:
         handle = RunHandle(self, run.id, execution.operation.name)
         # it is the caller's call: what he has in his context is found
-        context = contextvars.copy_context()
-        context.run(current_run.set, run)
-        context.run(current_journal.set, run.id)
-        task = self._spawn(run, handle, ack, execution, context)
+        task = self._spawn(run, handle, ack, execution, contextvars.copy_context())
         try:
             return await handle.result()
         except asyncio.CancelledError:

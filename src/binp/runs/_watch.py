@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import operator
+from collections.abc import Mapping, Sequence
 
 from binp.store.contract import FINISHED, Change, Run, Store, StoreError
 
 from ._active import ActiveRun
 from ._handle import RunLost
 
-__all__ = ["Watch", "cancel_asked"]
+__all__ = ["Watch", "cancel_asked", "cancel_told", "topics_in"]
 
 #: seconds after which it is looked again, although no change was told
 _LOOK = 5.0
+
+_topic_of = operator.attrgetter("topic")
 
 
 class Watch:
@@ -62,6 +65,19 @@ class Watch:
         for run in [run for run in self._waiting if run in runs]:
             for one in self._waiting[run]:
                 one.set()
+
+
+def topics_in(changes: Sequence[Change]) -> set[str]:
+    """The topics of *changes*: most of them are nobody's business here, and there are very many."""
+    return set(map(_topic_of, changes))
+
+
+def cancel_told(active: Mapping[int, ActiveRun], changes: Sequence[Change]) -> None:
+    """Cancel those of the *active* runs of which *changes* tell that somebody asked for it."""
+    for change in changes:
+        run = active.get(change.id) if change.topic == "cancel" and isinstance(change.id, int) else None
+        if run is not None:
+            run.cancel("cancelled")
 
 
 async def cancel_asked(store: Store, active: Sequence[ActiveRun]) -> None:

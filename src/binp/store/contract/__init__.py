@@ -33,6 +33,7 @@ from ._rows import (
 )
 from ._search import Condition, Key
 from ._store import Listener, Role, Store
+from ._value import value
 from ._writes import (
     FINISHED,
     HISTORY,
@@ -113,4 +114,5 @@ __all__ = [
     "Write",
     "Written",
     "as_datetime",
+    "value",
 ]
