@@ -13,7 +13,7 @@ from binp.events import Emitter
 from binp.home import Home
 from binp.operations import Operation, Operations, check_callable, default_description, default_name
 from binp.runs import now
-from binp.store.contract import Change, Role, ServiceRow, SetDesired, SetObserved, StoreError, Write
+from binp.store.contract import Ack, Change, Role, ServiceRow, SetDesired, SetObserved, StoreError, Write
 
 from ._define import Defining, check_needs
 from ._inside import Inside
@@ -163,7 +163,7 @@ class Service(Defining, Inside):
         if running:
             check_known([name], self._after())
         if self._home is not None and not self._is_here:
-            self._home.store.write(SetDesired(name=name, running=running, actor=actor, at=now()))
+            self._wishes.sent(self._home.store.write(SetDesired(name=name, running=running, actor=actor, at=now())))
             return
         self._apply(supervisor, running)
         if self._home is not None and self._home.is_serving:
@@ -182,7 +182,8 @@ class Service(Defining, Inside):
 
     def _keep_wish(self, name: str, running: bool, actor: str | None = None) -> None:
         """Keep what is obeyed here for the process that takes over."""
-        self._write(SetDesired(name=name, running=running, actor=actor, at=now(), wish=self._wishes.give(name)))
+        wish = self._wishes.give(name, running)
+        self._wishes.sent(self._write(SetDesired(name=name, running=running, actor=actor, at=now(), wish=wish)))
 
     @property
     def _is_here(self) -> bool:
@@ -248,24 +249,36 @@ class Service(Defining, Inside):
         told = (
             {str(change.id) for change in changes if change.topic == "desired"} if changes else set(self._supervisors)
         )
-        if told and self._is_here and not self._is_closing:
+        # what is about to lead sees to all of them then
+        is_due = self._leads or self._home is None or not self._home.is_serving
+        if told and is_due and not self._is_closing:
             self._obeying.tell(told, self._context())
 
     async def _read_rows(self) -> dict[str, ServiceRow]:
-        return {row.name: row for row in await self._home.store.get_services()} if self._home is not None else {}
+        if self._home is None:
+            return {}
+        # what was commanded here is to be among it: else something is begun that is ended in a moment
+        await self._wishes.settled()
+        return {row.name: row for row in await self._home.store.get_services()}
 
     def _heed(self, name: str, row: ServiceRow | None, is_takeover: bool) -> None:
         supervisor = self._supervisors[name]
         if row is None or row.desired is None:
             if is_takeover:
                 self._lead_one(supervisor, supervisor.policy.autostart and supervisor.is_enabled)
-        elif news := self._wishes.news(row):
-            if is_takeover:
-                self._lead_one(supervisor, row.desired)
-            else:
-                for running in news:
-                    # whether it was started before it was stopped and started is not known: that is no second stop
-                    self._apply(supervisor, running, insist=len(news) == 1 or not row.desired)
+            return
+        news = self._wishes.news(row)
+        if is_takeover and news:
+            if not row.desired:
+                supervisor.stop()
+            self._lead_one(supervisor, row.desired)
+        elif is_takeover:
+            # a command of here, which was obeyed: those elsewhere see so far what it was in the process that is gone
+            self._observe(supervisor)
+        else:
+            for running in news:
+                # whether it was started before it was stopped and started is not known: that is no second stop
+                self._apply(supervisor, running, insist=len(news) == 1 or not row.desired)
 
     async def shut_down(self, timeout: float) -> None:
         """Stop every service before those that it comes after, else the last defined first.
@@ -345,13 +358,13 @@ class Service(Defining, Inside):
         node = self._home.store.node
         self._write(SetObserved(name=supervisor.operation.name, status=status, node=node, at=now()))
 
-    def _write(self, write: Write) -> None:
+    def _write(self, write: Write) -> Ack[Any] | None:
         """Keep something if that is possible: services go on without."""
         try:
-            if self._home is not None:
-                self._home.store.write(write)
+            return None if self._home is None else self._home.store.write(write)
         except StoreError as error:
             _logger.warning("%r was not kept: %s", write, error.what)
+            return None
 
 
 def _info(supervisor: Supervisor) -> Info:

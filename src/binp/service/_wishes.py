@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
+from typing import Any
 
-from binp.store.contract import ServiceRow
+from binp.store.contract import Ack, ServiceRow
 
 __all__ = ["Wishes"]
 
@@ -14,45 +15,53 @@ class Wishes:
 
     A command that is given where the services run is obeyed at once, and kept for whoever takes over. When it is
     committed it comes back, among those of other processes, and is not obeyed a second time. Whatever is committed last
-    is obeyed in the end. Only that is read; a command to stop that came before it is known by what the row tells of it.
+    is obeyed in the end. Only that is read; of those before it the row tells the last that said the contrary.
     """
 
     def __init__(self) -> None:
-        #: given and obeyed here, not seen to be committed, in order
-        self._given: dict[str, list[str]] = {}
+        #: services of which something was commanded here since :meth:`settled`
+        self._given: set[str] = set()
+        self._sent: Ack[Any] | None = None
         #: the latest that was obeyed
         self._obeyed: dict[str, str | None] = {}
-        #: the latest to stop and the latest to start that were seen to be committed
+        #: the latest to start, and the latest to stop, that were given here or seen
         self._seen: dict[tuple[str, bool], str | None] = {}
 
-    def give(self, name: str) -> str:
+    def give(self, name: str, running: bool) -> str:
         """A command is given and obeyed here. Returns what it is to be kept with."""
         wish = secrets.token_hex(8)
-        self._given.setdefault(name, []).append(wish)
-        self._obeyed[name] = wish
+        self._given.add(name)
+        self._obeyed[name] = self._seen[name, running] = wish
         return wish
+
+    def sent(self, ack: Ack[Any] | None) -> None:
+        """A command that was given here is on its way; None if it cannot be kept."""
+        self._sent = ack or self._sent
+
+    async def settled(self) -> None:
+        """Wait until what was given here is committed, so that what is read from here on is not older.
+
+        Raises:
+            StoreError: it could not be kept. Told once.
+        """
+        while self._sent is not None:
+            sent, self._sent = self._sent, None
+            await sent
+        self._given.clear()
 
     def news(self, row: ServiceRow) -> list[bool]:
         """What is to be done here because of what is committed, in order: to start (True) and to stop it (False).
 
-        It then counts as obeyed.
+        It then counts as obeyed. The row was read after :meth:`settled`.
         """
-        given = self._given.get(row.name, [])
+        if row.name in self._given:
+            # given while it was read, and committed after it
+            return []
         last, other = (row.name, bool(row.desired)), (row.name, not row.desired)
         # of what was before it was looked at first nothing is to be done any more
-        is_news_before = row.before not in given and self._seen.get(other, row.before) != row.before
+        is_news_before = self._seen.get(other, row.before) != row.before
         self._seen[last], self._seen[other] = row.wish, row.before
-        if not self._is_news(row.name, row.wish, given):
+        if self._obeyed.get(row.name) == row.wish:
             return []
+        self._obeyed[row.name] = row.wish
         return [not row.desired, bool(row.desired)] if is_news_before else [bool(row.desired)]
-
-    def _is_news(self, name: str, wish: str | None, given: list[str]) -> bool:
-        if wish in given:
-            del given[: given.index(wish) + 1]
-            if given:
-                # a later one from here has been obeyed, and is about to be committed
-                return False
-        if self._obeyed.get(name) == wish:
-            return False
-        self._obeyed[name] = wish
-        return True

@@ -71,7 +71,7 @@ async def test_both_pause_it(things: Any, here: Any, there: Any) -> None:
         row = {row.name: row for row in await things.binp.home.store.get_schedules()}[name]
         assert row.paused is (verb == "pause")
         if before is not None and before.paused_at is not None:
-            assert row.paused_at > before.paused_at
+            assert row.paused_at != before.paused_at
         # said again it is the same moment
         await asyncio.gather(*(hand.at_once([[verb, name]] * 3) for hand in (here, there)))
         again = {row.name: row for row in await things.binp.home.store.get_schedules()}[name]

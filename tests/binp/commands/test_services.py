@@ -231,6 +231,8 @@ async def test_a_cancellation_that_nobody_asked_for(things: Any, hand: Any, unti
 async def test_the_run_of_a_service_is_cancelled(things: Any, hand: Any, until: Any, history: Any) -> None:
     """P1, P6: cancelling the run of a service ends that life, and another one follows."""
     await until(lambda: things.alive == ["poll"])
+    # its row is written beside it
+    await until(lambda: runs_of(things, "poll"))
     (first,) = await runs_of(things, "poll")
     assert await hand.cancel(first.id) is True
     await until(lambda: things.begun["poll"] == 2 and things.alive == ["poll"])

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from binp.service._wishes import Wishes
-from binp.store.contract import ServiceRow
+from binp.store.contract import ServiceRow, StoreError
 
-START, STOP, RESTART, NEITHER = [True], [False], [False, True], [True, False]
+START, STOP, RESTART, NEITHER, NOTHING = [True], [False], [False, True], [True, False], []
 
 
 class Row:
     """The row of a service, as commands change it; what it says to somebody who reads it."""
 
-    def __init__(self, wishes):
-        self.wishes = wishes
+    def __init__(self):
+        self.wishes = Wishes()
         self.wish = self.before = self.running = None
 
     def commit(self, wish, *, running):
         self.before = self.before if running is self.running else self.wish
         self.wish, self.running = wish, running
 
-    def read(self):
+    def give(self, *, running):
+        """Give a command here, and commit it."""
+        self.commit(self.wishes.give("s", running), running=running)
+
+    async def read(self):
+        await self.wishes.settled()
+        return self.look()
+
+    def look(self):
+        """What it says to somebody who has read it."""
         return self.wishes.news(
             ServiceRow(
                 name="s",
@@ -37,94 +48,106 @@ class Row:
 
 
 @pytest.fixture
-def wishes():
-    return Wishes()
-
-
-@pytest.fixture
-def row(wishes):
+async def row():
     """The row, which was looked at when the services were begun."""
-    made = Row(wishes)
-    made.commit(wishes.give("s"), running=True)
-    assert made.read() == []
+    made = Row()
+    made.give(running=True)
+    assert await made.read() == NOTHING
     return made
 
 
-def test_what_was_given_here_is_no_news(wishes, row):
-    """A command that was obeyed when it was given is not obeyed again, in whatever steps it is committed."""
-    first, second, third = given = [wishes.give("s") for _ in range(3)]
-    assert len(set(given)) == 3
-    row.commit(first, running=False)
-    assert row.read() == []
-    row.commit(second, running=True)
-    row.commit(third, running=False)
-    assert (row.read(), row.read()) == ([], [])
+async def test_what_was_given_here_is_no_news(row):
+    """A command that was obeyed when it was given is not obeyed again, however often the row is read."""
+    for running in (False, True, True, False):
+        row.give(running=running)
+        assert (await row.read(), await row.read()) == (NOTHING, NOTHING)
 
 
-def test_what_was_given_elsewhere_is_news_once(row):
+async def test_what_was_given_elsewhere_is_news_once(row):
     """A command of another process is obeyed when it is seen, and not again when the row changes otherwise."""
     row.commit("a", running=False)
-    assert (row.read(), row.read()) == (STOP, [])
+    assert (await row.read(), await row.read()) == (STOP, NOTHING)
     row.commit("b", running=True)
-    assert (row.read(), row.read()) == (START, [])
+    assert (await row.read(), await row.read()) == (START, NOTHING)
 
 
-def test_the_last_that_was_committed_wins(wishes, row):
-    """Given here while another process's is on its way: whatever is committed last is obeyed last."""
-    own = wishes.give("s")
+async def test_what_is_given_while_it_is_read_is_later(row):
+    """What was read before a command of here was committed is not obeyed any more: that command is the last."""
     row.commit("elsewhere", running=False)
-    assert row.read() == STOP
+    await row.wishes.settled()
+    own = row.wishes.give("s", running=True)
+    assert row.look() == NOTHING
     row.commit(own, running=True)
-    assert row.read() == START
-
-    own = wishes.give("s")
-    row.commit(own, running=False)
-    assert row.read() == []
-    row.commit("elsewhere again", running=True)
-    assert row.read() == START
+    assert await row.read() == NOTHING
+    row.commit("elsewhere again", running=False)
+    assert await row.read() == STOP
 
 
-def test_a_restart_of_elsewhere_is_one(row):
+async def test_what_comes_behind_a_command_of_here_is_obeyed(row):
+    """Committed after a command of here, and read with it, one of elsewhere is the last."""
+    row.give(running=False)
+    row.commit("elsewhere", running=True)
+    assert await row.read() == START
+    row.give(running=True)
+    row.commit("elsewhere again", running=False)
+    # that of here was obeyed: it was running, and is stopped
+    assert await row.read() == STOP
+
+
+async def test_a_restart_of_elsewhere_is_one(row):
     """Stopped and started before it is looked at, it is stopped and started, once."""
     row.commit("stop", running=False)
     row.commit("start", running=True)
-    assert (row.read(), row.read()) == (RESTART, [])
+    assert (await row.read(), await row.read()) == (RESTART, NOTHING)
     row.commit("start again", running=True)
-    assert row.read() == START
+    assert await row.read() == START
     for number in range(3):
         row.commit(f"stop {number}", running=False)
         row.commit(f"start {number}", running=True)
-    assert row.read() == RESTART
+    assert await row.read() == RESTART
     row.commit("start and", running=True)
     row.commit("stop", running=False)
-    assert (row.read(), row.read()) == (NEITHER, [])
+    assert (await row.read(), await row.read()) == (NEITHER, NOTHING)
     row.commit("stop again", running=False)
-    assert row.read() == STOP
+    assert await row.read() == STOP
 
 
-def test_a_restart_of_here_is_none_for_elsewhere(wishes, row):
+async def test_a_restart_of_here_is_none_for_elsewhere(row):
     """Stopped and started here, and started elsewhere: what was obeyed at once is not obeyed again."""
-    stop, start = wishes.give("s"), wishes.give("s")
-    row.commit(stop, running=False)
+    row.give(running=False)
     row.commit("elsewhere", running=True)
-    assert row.read() == START
-    row.commit(start, running=True)
-    assert row.read() == START
+    row.give(running=True)
     row.commit("elsewhere again", running=True)
-    assert row.read() == START
+    assert await row.read() == START
 
-    stop, start = wishes.give("s"), wishes.give("s")
-    row.commit(stop, running=False)
+    row.give(running=False)
     row.commit("stop elsewhere", running=False)
-    row.commit(start, running=True)
-    assert row.read() == []
+    row.give(running=True)
+    assert await row.read() == NOTHING
     row.commit("start elsewhere", running=True)
-    assert row.read() == START
+    assert await row.read() == START
 
 
-def test_what_was_before_it_was_looked_at_is_over():
+async def test_what_was_before_it_was_looked_at_is_over():
     """A service that was stopped in another life of the program is not restarted when it is started the first time."""
-    row = Row(Wishes())
+    row = Row()
     row.commit("long ago", running=False)
     row.commit("now", running=True)
-    assert row.read() == START
+    assert await row.read() == START
+
+
+async def test_it_is_waited_for_what_was_sent(row):
+    """What is read is not older than what was given here, also when more is given meanwhile; an error is told once."""
+    first, second = asyncio.get_running_loop().create_future(), asyncio.get_running_loop().create_future()
+    row.wishes.sent(first)
+    row.wishes.sent(None)
+    waiting = asyncio.ensure_future(row.wishes.settled())
+    await asyncio.sleep(0)
+    row.wishes.sent(second)
+    first.set_result(True)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    second.set_exception(StoreError("the disk is full"))
+    with pytest.raises(StoreError):
+        await waiting
+    await row.wishes.settled()
