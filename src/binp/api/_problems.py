@@ -17,7 +17,7 @@ from binp.files import FileGone, FilesFull, FileTooLarge
 from binp.kv import KeyConflict
 from binp.operations import InvalidArguments, UnknownOperation
 from binp.runs import RunLost, TooManyRuns
-from binp.store.contract import BadLine, StoreError
+from binp.store.contract import BadLine, StoreClosed, StoreError
 from binp.store.query import BadQuery
 
 from ._bounds import BodyTooLarge, too_large
@@ -115,7 +115,9 @@ def _erased(error: FirstErased) -> Problem:
 
 
 def _busy(error: BinpError) -> Problem:
-    return Problem(status=503, code="unavailable", detail=error.what, fix=error.fix)
+    # a server that goes away, or has much to do: asked again, it or the next one does it
+    passes = isinstance(error, TooManyRuns | StoreClosed)
+    return Problem(status=503, code="unavailable", detail=error.what, fix=error.fix, extra={"passes": passes})
 
 
 def _ours(error: BinpError) -> Problem:

@@ -12,14 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._follow import Lost, Tenacious, follow
+from ._follow import LOST, Lost, Tenacious, follow
 from ._options import Number, Server, with_json, with_server
 
 if TYPE_CHECKING:
     from binp.client import Client
-
-#: status when it is not known how a run has ended
-LOST = 3
 
 
 class _Actions(click.Group):

@@ -14,14 +14,17 @@ from ._options import Server
 if TYPE_CHECKING:
     from binp.client import Client
 
-__all__ = ["FINISHED", "Lost", "Tenacious", "follow"]
+__all__ = ["FINISHED", "LOST", "Lost", "Tenacious", "follow"]
 
 T = TypeVar("T")
 
+#: status when it is not known whether a run was started, or how it has ended
+LOST = 3
+
 #: states of a run that has ended
 FINISHED = {"succeeded", "failed", "cancelled", "interrupted", "skipped"}
-#: seconds between two looks for a server that went away
-_TICK = 0.25
+#: seconds between two looks for a server that went away, and between two starts that it refuses, at most
+_TICK, _LONGEST = 0.25, 4.0
 #: seconds between two looks at a run, at first and at most
 _FIRST, _MOST = 0.02, 0.5
 
@@ -50,28 +53,40 @@ class Tenacious:
         Args:
             question: What is asked.
             about: What is said to be waited for when the server is away.
-            is_start: Something is to be started: a server that does not want to now is not asked again.
+            is_start: Something is to be started: a server that does not want to is asked again only where it says that
+                this passes, ever later. What is asked starts nothing twice.
 
         Raises:
             Lost: nobody answered for as long as patience lasts.
-            Answer: the server refused.
+            Answer: the server refused, and has not started anything either when it did not answer before.
         """
         from binp.client import Answer, NotServed
 
         until: float | None = None
+        was_away = False
+        wait = _TICK
         while True:
             try:
                 return question(self._client)
             except (NotServed, Answer) as error:
-                if isinstance(error, Answer) and (is_start or error.status != 503):
+                is_refused = is_start and isinstance(error, Answer)
+                if isinstance(error, Answer) and (
+                    error.status != 503 or (is_start and not error.problem.get("passes"))
+                ):
                     raise
+                was_away = was_away or not is_refused
                 if until is None:
                     until = time.monotonic() + self._patience
                     if self._patience:
-                        click.echo(f"the server went away: looking for it for {self._patience:g} s, {about}", err=True)
+                        what = error.what if is_refused else "the server went away"
+                        look = "trying again" if is_refused else "looking for it"
+                        click.echo(f"{what}: {look} for {self._patience:g} s, {about}", err=True)
                 if time.monotonic() >= until:
+                    if not was_away:
+                        raise
                     raise Lost(error.what) from error
-            time.sleep(_TICK)
+            time.sleep(min(wait, max(0.0, until - time.monotonic())))
+            wait = min(wait * 2, _LONGEST) if is_refused else _TICK
             self._look_again()
 
     def _look_again(self) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import secrets
+import sys
 from typing import Any
 
 import click
 
+from ._follow import LOST, Lost, Tenacious
 from ._options import Server, with_json, with_server
 
 __all__ = ["schedule"]
+
+#: seconds for which a server is looked for that goes away
+_PATIENCE = 60.0
 
 
 @click.group(short_help="Look at schedules and pause them.")
@@ -103,7 +109,20 @@ def fire(name: str, **where: Any) -> None:
     """Start what a schedule starts, now and out of turn; prints the id of the run."""
     from binp.client import path_part
 
-    started = Server(**where).client().post(f"/internal/schedule/{path_part(name)}/runs")
+    server = Server(**where)
+    # sent again to the next process it starts nothing twice
+    key = secrets.token_hex(16)
+    place = f"/internal/schedule/{path_part(name)}/runs"
+    asked = Tenacious(server, server.client(), _PATIENCE)
+    try:
+        started = asked.ask(lambda client: client.post(place, key=key), about="to start it there", is_start=True)
+    except Lost as error:
+        look = "binp journal list"
+        click.echo(
+            f"Error: it is not known whether a run was started: {error}\n  fix:   when it is served again: {look}",
+            err=True,
+        )
+        sys.exit(LOST)
     click.echo(started["run"])
 
 

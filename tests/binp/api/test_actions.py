@@ -230,6 +230,7 @@ async def test_shutting_down(served: Any, actions: Any) -> None:
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert answer.json()["detail"] == "'double' was not started: this process is shutting down"
+    assert answer.json()["passes"] is True
 
 
 async def first_run(served: Any) -> int:
