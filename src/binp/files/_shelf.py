@@ -95,12 +95,24 @@ class Limits:
 class Draft:
     """A file that is being written; its content goes to disk, and is never in memory as a whole."""
 
-    def __init__(self, file: File, path: Path, limit: Callable[[int], None], ended: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        file: File,
+        path: Path,
+        allow: Callable[[int], int],
+        most: int,
+        where: str,
+        ended: Callable[[str], None],
+    ) -> None:
         self.path = path
         self._file = file
-        self._check = limit
+        self._allow = allow
+        self._most = most
+        self._where = where
         self._ended = ended
         self._size = 0
+        #: bytes that it may have without asking again
+        self._allowed = 0
         self._digest = hashlib.sha256()
         self._waiting = bytearray()
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -119,7 +131,11 @@ class Draft:
                 f"{self._file.name} yields {chunk.__class__.__name__}, not bytes", fix="encode it: text.encode()"
             )
         self._size += len(chunk)
-        self._check(self._size)
+        if self._size > self._most:
+            raise FileTooLarge(self._file.name, self._most, where=self._where)
+        if self._size > self._allowed:
+            # it is looked what there is, and others who look are waited for
+            self._allowed = await asyncio.to_thread(self._allow, self._size)
         self._waiting += chunk
         if len(self._waiting) >= _BATCH:
             await self._flush()
@@ -148,6 +164,8 @@ class Draft:
         self._digest.update(content)
 
     def _close(self) -> None:
+        # what was had in advance is given back
+        self._out.truncate(self._size)
         os.fsync(self._out.fileno())
         self._out.close()
 
@@ -197,7 +215,6 @@ class Shelf:
         token = draft.path.name
         file = await draft.finish(token)
         self._uploads[token] = file
-        self._room.settle(token)
         self._drafts.discard(token)
         return file
 
@@ -347,20 +364,19 @@ class Shelf:
             name = f"{self._presence.name()}.{secrets.token_hex(16)}"
             self._drafts.add(name)
 
-        def check(size: int) -> None:
-            if size > limit:
-                raise FileTooLarge(file.name, limit, where=said)
-            if not self._room.grow(name, size, total):
+        def allow(size: int) -> int:
+            allowed = self._room.grow(self._new / name, size, limit, total)
+            if not allowed:
                 raise FilesFull(total)
+            return allowed
 
         try:
-            return Draft(file, self._new / name, check, self._discarded)
+            return Draft(file, self._new / name, allow, limit, said, self._discarded)
         except BaseException:
             self._discarded(name)
             raise
 
     def _discarded(self, name: str) -> None:
-        self._room.drop(name)
         self._drafts.discard(name)
         self._leave_if_done()
 

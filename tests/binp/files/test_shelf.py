@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import subprocess
 import sys
@@ -68,9 +69,8 @@ async def test_room_is_for_all_together(place: Path) -> None:
     assert (await shelf.keep(File(b"x" * 100, name="x"))).size == 100
 
 
-async def test_what_comes_in_elsewhere_takes_room(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What another process takes in meanwhile is seen every now and then, also while a file is written."""
-    monkeypatch.setattr(room, "_GLANCE", 10)
+async def test_what_comes_in_elsewhere_takes_room(place: Path) -> None:
+    """What another process takes in meanwhile is seen, also while a file is written."""
     here, there = shelf_at(place, total=100), shelf_at(place, total=100)
     draft = here.receive("x", None)
     await draft.write(b"x" * 20)
@@ -79,6 +79,73 @@ async def test_what_comes_in_elsewhere_takes_room(place: Path, monkeypatch: pyte
     with pytest.raises(FilesFull):
         await draft.write(b"x" * 20)
     draft.discard()
+    await there.keep(File(b"x" * 30, name="x"))
+
+
+#: a process that takes files in until there is no room, and says how many bytes it has
+FILLING = """
+import asyncio, pathlib, sys
+from binp.files import File, FilesFull, Limits, Shelf
+
+async def main():
+    shelf = Shelf(pathlib.Path(sys.argv[1]), Limits(2**20, int(sys.argv[2])))
+    size = 0
+    while True:
+        draft = shelf.receive("x", None)
+        try:
+            for part in range(7):
+                await draft.write(b"%d" % part * 60_000)
+                await asyncio.sleep(0)
+            size += (await shelf.take(draft)).size
+        except FilesFull:
+            break
+    print(size, flush=True)
+    sys.stdin.read()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("total", [5_000_000, 50_000_000])
+async def test_several_processes_stay_within_the_limit(place: Path, total: int) -> None:
+    """However many take files in at the same time: never are there more bytes than there may be."""
+    filling = [sys.executable, "-c", FILLING, str(place), str(total)]
+    processes = [subprocess.Popen(filling, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    told = asyncio.gather(*(asyncio.to_thread(one.stdout.readline) for one in processes if one.stdout))
+    seen = []
+    while not told.done():
+        seen.append(sum(size for _, size, _ in room.look(place / "new")))
+        await asyncio.sleep(0.001)
+    sizes = [int(line) for line in await told]
+    for one in processes:
+        one.communicate()
+
+    assert max(seen) <= total
+    # nobody gave up while there was room for one more, besides what others were writing then
+    assert total - 4 * 7 * 60_000 - 4 * room._AHEAD * (total > room._SCARCE) <= sum(sizes) <= total
+
+
+async def test_one_that_is_stopped_holds_up_nobody(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody who looks at the folder, and stays there, is not waited for without an end."""
+    monkeypatch.setattr(room, "_PATIENCE", 0.05)
+    shelf = shelf_at(place)
+    await shelf.keep(File(b"x", name="x"))
+    held = os.open(place / "new", os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+
+    assert (await shelf.keep(File(b"y", name="y"))).size == 1
+    os.close(held)
+
+
+async def test_what_is_had_in_advance_is_given_back(place: Path) -> None:
+    """A file has the length of its content when it is taken."""
+    shelf = Shelf(place, Limits(2**30, 2**30))
+    draft = shelf.receive("x", None)
+    await draft.write(b"x")
+
+    assert draft.path.stat().st_size > 1
+    file = await shelf.take(draft)
+    assert (file.path.read_bytes(), file.size) == (b"x", 1)
 
 
 async def test_what_goes_gives_room_at_once(place: Path) -> None:
