@@ -37,6 +37,13 @@ async def long() -> None:
     finally:
         binp.journal.record("cleaned up")
 
+@binp.action(process=True)
+async def apart() -> int:
+    binp.journal.record("began", parent=os.getppid())
+    while not os.path.exists("go"):
+        await asyncio.sleep(0.02)
+    return os.getppid()
+
 @binp.service
 async def one() -> None:
     await binp.kv.set(pid=os.getpid())
@@ -127,6 +134,29 @@ def test_the_other_worker_takes_over(server: Any) -> None:
     assert after != before
     assert states == ["running", "interrupted"]
     assert json.loads((server.folder / "data.db.serving").read_text())["pid"] == after
+
+
+def test_processes_of_both(server: Any) -> None:
+    """What has a process of its own is cancelled through any worker, and outlives the worker that leads."""
+    both = pids(server)
+    leads = server.ask("GET", "/leader")
+    (follows,) = both - {leads}
+    runs: dict[int, list[int]] = {leads: [], follows: []}
+    while not runs[leads] or len(runs[follows]) < 2:
+        run = server.start("apart")
+        records = f"/internal/runs/{run}/records"
+        (record,) = server.until(lambda records=records: server.ask("GET", records), "first record")
+        runs[record["fields"]["parent"]].append(run)
+    survives = runs[follows].pop()
+    for run in (*runs[leads][1:], *runs[follows]):
+        server.ask("POST", f"/internal/runs/{run}/cancel", status=202)
+        assert server.ended(run)["state"] == "cancelled"
+    os.kill(leads, signal.SIGKILL)
+    server.until(lambda: _leader(server) not in (None, leads), "another leader")
+    (server.folder / "go").touch()
+
+    assert (server.ended(survives)["state"], server.ended(survives)["result"]) == ("succeeded", follows)
+    assert server.ended(runs[leads][0])["state"] == "interrupted"
 
 
 def _leader(server: Any) -> int | None:

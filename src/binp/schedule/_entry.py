@@ -14,7 +14,7 @@ from binp.runs import RunHandle
 from ._due import Missed, jitter_of
 from ._timing import Timing
 
-__all__ = ["Entry", "Overlap"]
+__all__ = ["Entry", "Following", "Overlap"]
 
 
 class Overlap(enum.StrEnum):
@@ -26,6 +26,14 @@ class Overlap(enum.StrEnum):
     QUEUE = "queue"
     #: it is started beside it
     PARALLEL = "parallel"
+
+
+@dataclass(kw_only=True, eq=False)
+class Following:
+    """A run of another process, as far as it matters here."""
+
+    #: it has ended
+    done: bool = False
 
 
 @dataclass(kw_only=True, eq=False)
@@ -48,8 +56,8 @@ class Entry:
     until: datetime | None = None
     #: the tick that waits for the end of a run
     waiting: datetime | None = None
-    #: what it has started and what has not ended
-    running: list[RunHandle] = field(default_factory=list)
+    #: what it has started, here or where it was looked after before, and what has not ended
+    running: list[RunHandle | Following] = field(default_factory=list)
 
     def late(self, due: datetime) -> timedelta:
         """By how much the tick *due* is put off."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -12,11 +13,22 @@ from typing import Any
 
 from binp.home import Home
 from binp.operations import Operation
-from binp.runs import AlreadyStarted, TooManyRuns, Trigger
-from binp.store.contract import Ack, BeginRun, MoveSchedule, ScheduleRow, State, StoreError, as_datetime
+from binp.runs import AlreadyStarted, RunLost, TooManyRuns, Trigger
+from binp.store.contract import (
+    Ack,
+    BeginRun,
+    Condition,
+    Key,
+    MoveSchedule,
+    RunQuery,
+    ScheduleRow,
+    State,
+    StoreError,
+    as_datetime,
+)
 
 from ._due import LeftOut, leave_out, plan
-from ._entry import Entry, Overlap, micros
+from ._entry import Entry, Following, Overlap, micros
 from ._timing import At
 
 __all__ = ["Ticker"]
@@ -61,6 +73,8 @@ class Ticker:
         self._operation_of = operation_of
         self._clock = clock
         self._news = asyncio.Event()
+        #: those that wait for the ends of runs of other processes
+        self._following: set[asyncio.Task[None]] = set()
 
     def wake(self) -> None:
         """Something has changed: look again."""
@@ -68,14 +82,18 @@ class Ticker:
 
     async def run(self) -> None:
         """Go on until cancelled."""
-        while True:
-            self._news.clear()
-            wait = await self.look()
-            try:
-                async with asyncio.timeout(wait):
-                    await self._news.wait()
-            except TimeoutError:
-                continue
+        try:
+            while True:
+                self._news.clear()
+                wait = await self.look()
+                try:
+                    async with asyncio.timeout(wait):
+                        await self._news.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            for following in self._following:
+                following.cancel()
 
     async def look(self) -> float:
         """Do what is to be done now; returns the seconds after which to look again."""
@@ -116,6 +134,7 @@ class Ticker:
     async def _begin(self, entry: Entry, row: ScheduleRow | None, now: datetime) -> datetime:
         """Where *entry* goes on; a schedule that was never seen, or says something else now, begins at this moment."""
         if entry.until is None:
+            await self._follow(entry)
             if row is not None and row.spec == entry.timing.spec and row.until is not None:
                 entry.until = as_datetime(row.until)
             else:
@@ -130,6 +149,28 @@ class Ticker:
             )
             await self._move(entry, now)
         return entry.until
+
+    async def _follow(self, entry: Entry) -> None:
+        """What it has started in a process that looked after it before goes on there, and counts as what runs."""
+        if entry.overlap is Overlap.PARALLEL:
+            return
+        by = (Condition(Key.TRIGGER, ("schedule",)), Condition(Key.BY, (entry.name,)))
+        unended = RunQuery(states=frozenset({State.QUEUED, State.RUNNING}), where=by, limit=200)
+        for run in (await self._home.store.find_runs(unended)).runs:
+            following = Following()
+            entry.running.append(following)
+            waiting = asyncio.get_running_loop().create_task(
+                self._await_end(run.id, following), name="binp schedule follows", context=self._home.context()
+            )
+            self._following.add(waiting)
+            waiting.add_done_callback(self._following.discard)
+
+    async def _await_end(self, run: int, following: Following) -> None:
+        # one that was erased has ended as well, and behind the end of the store nobody asks
+        with contextlib.suppress(RunLost, StoreError):
+            await self._home.runs.watch.ended(run)
+        following.done = True
+        self.wake()
 
     async def _leave_out_pause(self, entry: Entry, row: ScheduleRow, until: datetime) -> datetime:
         """What came while it was paused is left out."""

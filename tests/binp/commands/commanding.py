@@ -22,7 +22,7 @@ from binp.store import open_store
 class Things:
     """Things that run, the same in every process, and what has happened to them in this one."""
 
-    def __init__(self, path):
+    def __init__(self, path, patient=False):
         self.binp = binp = BINP(db=open_store(path, group="g", synchronous="OFF"))
         self.folder = Path(path).parent
         #: names of what is alive, the most copies of one, how many there were of each, and which ended in what order
@@ -35,6 +35,8 @@ class Things:
         self.define_actions()
         self.define_policies()
         self.define_schedules()
+        if patient:
+            self.define_patient()
 
     @property
     def lives(self):
@@ -211,6 +213,19 @@ class Things:
         async def beat() -> None:
             self.beats += 1
 
+    def define_patient(self):
+        """What a shutdown waits for, while another process takes over."""
+
+        @self.binp.schedule(every=timedelta(seconds=1), name="report")
+        @self.binp.action(name="report", grace=3600)
+        async def report() -> None:
+            await self.live("report", "report")
+
+        @self.binp.schedule(every=timedelta(seconds=1), name="queued report", overlap="queue")
+        @self.binp.action(name="queued report", grace=3600)
+        async def queued_report() -> None:
+            await self.live("queued report", "queued report")
+
 
 class Commands:
     """Commands as they are given in the process where they are given."""
@@ -259,6 +274,10 @@ class Commands:
 
     async def fire(self, name, once=None):
         return (await self.binp.schedule.fire(name, trigger=Trigger("call", "ann"), once=once)).id
+
+    async def leave(self):
+        """Begin to shut down."""
+        self.leaving = asyncio.ensure_future(self.binp.home.close())
 
     async def refusal(self, name, *arguments):
         """The type and text of the error that a command is refused with."""

@@ -111,18 +111,24 @@ def hand(request: pytest.FixtureRequest, things: Any) -> Any:
 
 
 @pytest.fixture
-async def leader(tmp_path: Path) -> AsyncIterator[Any]:
+def is_patient() -> bool:
+    """Whether there are things that a shutdown waits for."""
+    return False
+
+
+@pytest.fixture
+async def leader(tmp_path: Path, is_patient: bool) -> AsyncIterator[Any]:
     """Gives commands in another process, which was there first and leads."""
     with another() as running:
         elsewhere = Elsewhere(running)
-        await elsewhere.open(str(tmp_path / "data.db"))
+        await elsewhere.open(str(tmp_path / "data.db"), is_patient)
         yield elsewhere
 
 
 @pytest.fixture
-async def heir(commanding: ModuleType, leader: Any, tmp_path: Path) -> AsyncIterator[Any]:
+async def heir(commanding: ModuleType, leader: Any, tmp_path: Path, is_patient: bool) -> AsyncIterator[Any]:
     """Things in this process, which is served, and takes over when the leader has gone."""
-    made = commanding.Things(str(tmp_path / "data.db"))
+    made = commanding.Things(str(tmp_path / "data.db"), is_patient)
     await made.binp.home.open(serving=True)
     made.binp.home.lead()
     yield made
