@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import logging
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["Application"]
 
 _inject.install()
+
+_logger = logging.getLogger("binp.serving")
 
 #: makes, of the user's own lifespan, one that the platform lives around it
 Surround = Callable[[AbstractAsyncContextManager[Any]], AbstractAsyncContextManager[Any]]
@@ -66,7 +69,7 @@ class Application(FastAPI):
             self.add_route(path, self._show_reference, include_in_schema=False)
         self.platform = platform
         self._surround: Surround = surround or functools.partial(_serve, platform.home)
-        self._entrance = _Entrance(platform.home)
+        self._entrance = _Entrance(platform)
         self._console = Console()
         self._own_routes = list(self.router.routes)
 
@@ -164,13 +167,18 @@ class Application(FastAPI):
 class _Entrance:
     """What the door goes by, made of the settings; opens the home where nothing else did."""
 
-    def __init__(self, home: Home) -> None:
-        self._home = home
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._home = platform.home
         self._settings: Settings | None = None
         self._access: Access
+        self._is_told = False
 
     async def __call__(self) -> Access:
         home = await self._home.ensure()
+        if not self._is_told and not home.is_serving:
+            self._is_told = True
+            self._tell()
         settings = home.settings
         # the home reads its settings anew each time it is opened
         if settings is not self._settings:
@@ -180,6 +188,14 @@ class _Entrance:
             self._access = Access(token=token, once=self._once, allowed_hosts=settings.allowed_hosts, dev=settings.dev)
             self._settings = settings
         return self._access
+
+    def _tell(self) -> None:
+        """Requests come, and the start of the server did not: what should run besides does not, and nobody sees why."""
+        if self._platform.service.services or self._platform.schedule.names:
+            _logger.warning(
+                "services and schedules do not run: the application has requests, and its lifespan was not entered. "
+                "Where it is mounted in another one, give that one lifespan=binp.lifespan"
+            )
 
     async def _once(self, key: str) -> bool:
         return bool(await self._home.store.write(Once(key=key, at=now())))

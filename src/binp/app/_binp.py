@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -124,6 +125,28 @@ class BINP:
             self._state["app"] = Application(self, surround=lambda inner: lifespan(self, inner))
         app: Application = self._state["app"]
         return app
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, outer: Any = None) -> AsyncIterator[Any]:
+        """Serve this one as a part of another application, in which :attr:`app` is mounted.
+
+        An application that is mounted hears nothing of the server's start and end. So the outer one has this lifespan,
+        ``FastAPI(lifespan=binp.lifespan)``, or enters it in its own: ``async with binp.lifespan(app)``. Within it
+        plugins are loaded, services and schedules run, and the commands find the server.
+
+        Args:
+            outer: The application that is served; it tells where this one is mounted.
+
+        Raises:
+            InvalidSetting: the server can be reached from other machines, and nobody is asked who he is.
+            StoreError: the database cannot be opened; the message says why.
+        """
+        from ._lifespan import lifespan
+
+        host = self._host
+        router = host.app.router
+        async with lifespan(host, router.lifespan_context(host.app), outer=outer) as state:
+            yield state
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Refuse to be served in place of :attr:`app`: a server that was pointed at this object is told so.

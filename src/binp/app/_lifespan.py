@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from starlette.routing import Mount
+
 from binp.app.serving import Presence, url_of
 from binp.home import Home
 from binp.settings import Settings, is_loopback
@@ -26,7 +28,9 @@ Handler = Callable[[int, FrameType | None], Any]
 
 
 @contextlib.asynccontextmanager
-async def lifespan(binp: BINP, inner: contextlib.AbstractAsyncContextManager[T]) -> AsyncIterator[T]:
+async def lifespan(
+    binp: BINP, inner: contextlib.AbstractAsyncContextManager[T], *, outer: Any = None
+) -> AsyncIterator[T]:
     """Keep *binp* served: its plugins loaded, its services running where they are led, until the server shuts down.
 
     The handlers that the server installed for INT and TERM are wrapped, so that streams end and runs begin to drain
@@ -36,6 +40,7 @@ async def lifespan(binp: BINP, inner: contextlib.AbstractAsyncContextManager[T])
     Args:
         binp: What is served.
         inner: The user's own lifespan: entered when the plugins are loaded, before services start.
+        outer: The application that the server serves, where that is another one.
 
     Raises:
         InvalidSetting: the server can be reached from other machines, and nobody is asked who he is.
@@ -57,7 +62,8 @@ async def lifespan(binp: BINP, inner: contextlib.AbstractAsyncContextManager[T])
                 yield cast("T", None)
                 return
             async with inner as state:
-                presence = Presence(home, _url(home.settings, server))
+                url = _url(home.settings, server)
+                presence = Presence(home, url and url + _place_in(outer, binp.app))
                 home.lead()
                 presence.announce()
                 try:
@@ -117,6 +123,13 @@ def _url(settings: Settings, server: Any) -> str | None:
         # a socket that was inherited, or is in a file, says nothing of how it is reached
         return None
     return url_of(server.host, server.port, secure=bool(server.is_ssl))
+
+
+def _place_in(outer: Any, app: Any) -> str:
+    """The path at which *outer* has *app* mounted, without a slash at the end."""
+    mounts = [route for route in getattr(outer, "routes", ()) if isinstance(route, Mount)]
+    # one that has middlewares keeps what is inside of them apart
+    return next((one.path for one in mounts if app in (one.app, getattr(one, "_base_app", None))), "")
 
 
 @contextlib.contextmanager

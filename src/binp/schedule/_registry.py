@@ -167,6 +167,11 @@ class Schedule:
 
     # -- look and command ----------------------------------------------------------------------------------------
 
+    @property
+    def names(self) -> list[str]:
+        """The names of all schedules, in the order of their definition."""
+        return list(self._entries)
+
     async def schedules(self) -> list[ScheduleInfo]:
         """The schedules as they are now, in the order of their definition."""
         rows: dict[str, ScheduleRow] = {}

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import Mount
 
 from binp import BINP
 
@@ -149,3 +156,70 @@ async def test_who_can_be_reached_must_ask(db: str, monkeypatch: pytest.MonkeyPa
 
     message = caught.value.args[0]["message"]
     assert "InvalidSetting: auth is 'none', but '0.0.0.0' can be reached from other machines" in message
+
+
+@pytest.mark.parametrize("is_wrapped", [False, True])
+async def test_one_that_is_mounted_lives_in_the_lifespan_of_the_other(db: str, capsys: Any, is_wrapped: bool) -> None:
+    """Its service runs, its own lifespan is entered, and programs and people are told the path at which it is."""
+    binp = BINP(db=db)
+    seen: list[str] = []
+
+    @binp.service
+    async def keeper() -> None:
+        seen.append("service")
+        try:
+            await asyncio.sleep(600)
+        finally:
+            seen.append("service stopped")
+
+    @contextlib.asynccontextmanager
+    async def own(app: Any) -> Any:
+        seen.append("own")
+        yield {"of": "binp"}
+
+    binp.app.router.lifespan_context = own
+    outer = FastAPI(lifespan=binp.lifespan)
+    outer.mount("/other", FastAPI())
+    outer.router.routes.append(
+        Mount("/ops", app=binp.app, middleware=[Middleware(GZipMiddleware)] if is_wrapped else [])
+    )
+
+    with Foreign(port=1234).installed():
+        async with outer.router.lifespan_context(outer) as state:
+            while "service" not in seen:
+                await asyncio.sleep(0.01)
+            place = Path(binp.home.store.url.removeprefix("sqlite:///") + ".serving")
+            assert json.loads(place.read_text())["url"] == "http://127.0.0.1:1234/ops"
+
+    assert state == {"of": "binp"}
+    assert seen == ["own", "service", "service stopped"]
+    assert not place.exists()
+    assert "open      http://127.0.0.1:1234/ops/?ticket=" in capsys.readouterr().out
+
+
+async def test_a_file_that_is_included_is_served_by_the_lifespan_of_either(db: str) -> None:
+    """It is a second name for what has included it."""
+    binp, other = BINP(db=db), BINP()
+    binp.include(other)
+    async with other.lifespan():
+        assert binp.home.is_serving
+    assert not binp.home.is_open
+
+
+async def test_requests_without_a_lifespan_are_told_of(db: str, caplog: Any) -> None:
+    """Mounted and forgotten, services would never run, and nobody would know why; it is said once."""
+    binp = BINP(db=db)
+    transport = httpx.ASGITransport(app=binp.app, client=("127.0.0.1", 1))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        await client.get("/nothing")
+        assert caplog.messages == []
+
+    binp = BINP(db=db.replace("data.db", "another.db"))
+    binp.schedule("30 2 * * *", name="nightly")(lambda: None)
+    transport = httpx.ASGITransport(app=binp.app, client=("127.0.0.1", 1))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        await client.get("/nothing")
+        await client.get("/nothing")
+    (message,) = caplog.messages
+    assert message.startswith("services and schedules do not run: ")
+    assert "lifespan=binp.lifespan" in message
