@@ -153,7 +153,7 @@ class Care:
         erased += self._fit(finder)
         if erased:
             _logger.info("%d old runs were erased", erased)
-        if erased or self._is_untidy:
+        if self._is_untidy:
             self._tidy()
         self._is_long |= self._give_back(finder) or self._log_size() > _LOG
         # the file becomes shorter when what is in the log is in it
@@ -184,6 +184,7 @@ class Care:
             return 0
         count = self._do_part(Erase(runs=tuple(group), at=time.time_ns() // 1000))
         population.number -= count
+        self._is_untidy |= count > 0
         group.clear()
         return count
 
@@ -194,6 +195,9 @@ class Care:
         erased = 0
         problem = None
         while most is not None:
+            if self._is_untidy:
+                # before it is looked how much there is: too many would go
+                self._tidy()
             used, _, _ = finder.size()
             number = finder.number(general)
             if used <= most:
@@ -201,8 +205,6 @@ class Care:
             share = (used - most) * number // used + 1
             count = self._erase(general, finder.victims(general, min(share, number - _FEWEST, _MOST)))
             erased += count
-            # before it is looked how much there is: too many would go
-            self._tidy()
             if not count:
                 problem = (
                     f"the database takes up {used:,} bytes and may take up {most:,}: "
@@ -229,7 +231,6 @@ class Care:
 
     def _tidy(self) -> None:
         """Clear away what erased runs have left behind: once for all of them, most of it goes with the last."""
-        self._is_untidy = True
         while (done := self._do(Tidy(most=self._moves))).count:
             self._moves = _adapted(self._moves, done.seconds)
             self._pause(done.seconds)
