@@ -57,8 +57,9 @@ class Tenacious:
                 this passes, ever later. What is asked starts nothing twice.
 
         Raises:
-            Lost: nobody answered for as long as patience lasts.
-            Answer: the server refused, and has not started anything either when it did not answer before.
+            Lost: nobody answered for as long as patience lasts; or a start is refused that an earlier server, which
+                did not answer, may have made.
+            Answer: the server refused, and nothing was started.
         """
         from binp.client import Answer, NotServed
 
@@ -73,6 +74,9 @@ class Tenacious:
                 if isinstance(error, Answer) and (
                     error.status != 503 or (is_start and not error.problem.get("passes"))
                 ):
+                    if is_start and was_away:
+                        # who did not answer before may have started it
+                        raise Lost(error.what) from error
                     raise
                 was_away = was_away or not is_refused
                 if until is None:

@@ -122,6 +122,13 @@ def test_patience_ends(answering: Callable[..., Answers]) -> None:
         start(answering((0, {}), LEAVING), 0.05)
 
 
+def test_a_refusal_does_not_say_that_nothing_was_started_before(answering: Callable[..., Answers]) -> None:
+    """Whoever took the start and did not answer may have made it, whatever the one behind it says."""
+    for answer in (DAMAGED, (404, {"detail": "the database is damaged"})):
+        with pytest.raises(Lost, match="damaged"):
+            start(answering((0, {}), LEAVING, answer), 600)
+
+
 def test_a_schedule_is_fired_once(answering: Callable[..., Answers]) -> None:
     """The command makes a key by itself, and sends it each time."""
     answers = answering((0, {}), LEAVING, STARTED)
