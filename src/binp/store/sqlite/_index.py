@@ -182,13 +182,13 @@ def tidy(file: File, most: int) -> int:
         if part.is_stale:
             bounds = {"first": part.first, "before": following.first, "most": min(most, SLICE)}
             moved = _bearable(file.json("last_indexed", bounds))
+            first = min(moved, default=part.first)
             if moved:
                 _index(file, [following], moved)
                 # otherwise all that was moved would be brought together at once some time
                 _merge_part(file, following, _MERGED)
-                first = min(moved)
-            else:
-                first = part.first
+            if first == part.first:
+                # nothing is left, or the run with which it began was the last: no two parts begin with the same
                 file.run("leave_part", (part.number,))
                 file.run_in_part(part.number, "hollow_part")
             file.run("move_part", {"number": following.number, "first": first})

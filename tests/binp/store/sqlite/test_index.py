@@ -249,6 +249,37 @@ async def test_a_part_of_which_nothing_is_left_goes_with_its_last_run(path, open
     file.commit()
 
 
+async def test_a_part_goes_that_begins_with_a_run_that_is_kept(path, opened, writes_of, monkeypatch):
+    """A part begins with the number behind the last one, which a run has that came in the same millisecond."""
+    monkeypatch.setattr(_index, "_FULL", 5)
+    monkeypatch.setattr(_index, "_STALE", 1)
+    store = open_store(str(path), synchronous="OFF")
+    await store.open()
+    writes = writes_of(store)
+    first = store.new_id() + (1 << 20)
+    runs = []
+    for number in range(15):
+        runs.append(await run_of(store, writes, f"hello number{number}", id=first + number))
+    await store.close()
+    file = opened()
+    file.begin()
+    monkeypatch.setattr(_index, "SLICE", 5)
+    while put_in(file):
+        pass
+    assert file.connection.execute("SELECT first FROM search_part WHERE number = 1").fetchone() == (runs[5],)
+
+    erase(file, runs[6:10])
+    assert tidy(file, 5) == 1
+    file.commit()
+    assert parts(file) == [(0, 5, 0), (2, 6, 0), (3, 0, 0)]
+    file.connection.close()
+
+    await store.open()
+    page = await store.find_runs(saying("hello", limit=200))
+    assert [run.id for run in page.runs] == [*runs[:9:-1], *runs[5::-1]]
+    await store.close()
+
+
 async def test_the_only_part_goes_as_well(path, opened, writes_of, monkeypatch):
     """A file with one part gets a second one, so that the first can go; numbers of parts are never used twice."""
     monkeypatch.setattr(_index, "_STALE", 1)
