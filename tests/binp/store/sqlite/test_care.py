@@ -209,17 +209,17 @@ async def test_nothing_goes_for_the_size_where_enough_went_before(tmp_path, monk
     """What goes by another rule makes room, also in the index, before it is looked how large the file is."""
     monkeypatch.setattr("binp.store.sqlite._index._FULL", 3000)
     few = Keep(runs=3100)
-    used = 0
-    for name, retention in (("one", lambda: Retention(general=few)), ("two", lambda: Retention(general=few, size=used))):
+    most = None
+    for name in ("one", "two"):
         path = tmp_path / name
         fill(path, 6000, size=2)
         store = open_store(str(path), synchronous="OFF")
         await store.open()
-        await round_of(store, retention())
+        await round_of(store, Retention(general=few, size=most))
         usage = await store.get_usage()
         assert usage.runs == 3100
         # the pages of two files are not filled in just the same way
-        used = usage.used * 21 // 20
+        most = usage.used * 21 // 20
         await store.close()
 
 
