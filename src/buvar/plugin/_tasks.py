@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import dataclasses
 import inspect
@@ -52,6 +53,16 @@ class Cancel(asyncio.Event):
         """Wait until the shutdown begins."""
         self._note()
         return await super().wait()
+
+    async def within(self, seconds: float) -> bool:
+        """Wait until the shutdown begins, for *seconds* at most; returns whether it has begun.
+
+        The pause of a task that does something now and then: ``while not await cancel.within(60): ...``
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.wait()
+        return super().is_set()
 
     def extend(self, seconds: float) -> None:
         """Give the task that calls this *seconds* more to end by itself than others have.

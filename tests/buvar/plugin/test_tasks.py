@@ -316,3 +316,24 @@ async def test_settling_what_is_cancelled():
     with pytest.raises(asyncio.CancelledError):
         await caller
     assert task.cancelled()
+
+
+async def test_a_pause_ends_with_the_shutdown():
+    """PLG-08: `Cancel.within` waits as long as it says, or until the shutdown begins, and leaves no task behind."""
+    cancel, rounds = plugin.Cancel(), []
+
+    async def poll():
+        while not await cancel.within(0.01):
+            rounds.append(len(asyncio.all_tasks()))
+        assert await cancel.within(3600)
+        return "ended by itself"
+
+    async def stop():
+        while len(rounds) < 20:
+            await asyncio.sleep(0.01)
+        cancel.set()
+
+    results = await plugin.run([poll(), stop()], evt_cancel=cancel)
+
+    assert results == ["ended by itself", None]
+    assert rounds[-1] <= rounds[0]
