@@ -5,11 +5,12 @@ from __future__ import annotations
 from ._accept import Accept
 from ._file import MARK, UPLOAD, File
 from ._handed import finder, give_back, hand_over, place_of, take_back
-from ._inside import described_in, files_in
+from ._inside import PLAIN, described_in, files_in
 from ._shelf import Draft, FileGone, FilesFull, FileTooLarge, Limits, Shelf
 
 __all__ = [
     "MARK",
+    "PLAIN",
     "UPLOAD",
     "Accept",
     "Draft",

@@ -9,10 +9,10 @@ from typing import Any
 
 from ._file import MARK, File
 
-__all__ = ["described_in", "files_in"]
+__all__ = ["PLAIN", "described_in", "files_in"]
 
 #: what has nothing inside; most of what is returned is one of these, or holds nothing else
-_PLAIN = frozenset({str, int, float, bool, bytes, type(None)})
+PLAIN = frozenset({str, int, float, bool, bytes, type(None)})
 
 
 def files_in(value: Any) -> list[File]:
@@ -20,7 +20,7 @@ def files_in(value: Any) -> list[File]:
 
     Never raises: what cannot be looked into has none.
     """
-    if type(value) in _PLAIN:
+    if type(value) in PLAIN:
         return []
     found: dict[int, File] = {}
     # held, so that no other object gets the same identity meanwhile
@@ -30,10 +30,10 @@ def files_in(value: Any) -> list[File]:
         each = left.popleft()
         if isinstance(each, File):
             found[id(each)] = each
-        elif type(each) not in _PLAIN and id(each) not in seen:
+        elif type(each) not in PLAIN and id(each) not in seen:
             seen[id(each)] = each
             try:
-                left.extend(one for one in _inside(each) if type(one) not in _PLAIN)
+                left.extend(one for one in _inside(each) if type(one) not in PLAIN)
             except Exception:  # noqa: BLE001, S112 - a user's object may raise anything while it is looked at
                 continue
     return list(found.values())

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
 from binp.files import File
-from binp.operations import BoundCall, Operation, Policy, journal_of
+from binp.operations import BoundCall, Operation, Policy, Retry, journal_of
 from binp.store.contract import State, value
 
 from ._active import ActiveRun
@@ -65,14 +65,16 @@ class Execution:
         return self.operation.policy if self.must_begin else Policy(labels=self.operation.policy.labels)
 
 
-async def carry_out(run: ActiveRun, execution: Execution, threads: Threads) -> Outcome:
+def carry_out(run: ActiveRun, execution: Execution, threads: Threads) -> Coroutine[Any, Any, Outcome]:
     """Call the function until it succeeds, is cancelled, or has failed as often as it may.
 
     Each failed attempt but the last leaves a record with its traceback.
     """
     retry = execution.policy.retry
-    if retry is None:
-        return await _attempt(run, execution, threads)
+    return _attempt(run, execution, threads) if retry is None else _repeat(run, execution, threads, retry)
+
+
+async def _repeat(run: ActiveRun, execution: Execution, threads: Threads, retry: Retry) -> Outcome:
     while True:
         outcome = await _attempt(run, execution, threads)
         error = outcome.error

@@ -8,10 +8,11 @@ import logging
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any
 
+from binp.files import PLAIN
 from binp.operations import BoundCall, Operation, Operations
 from binp.store.contract import Ack, BeginRun, Change, RequestCancel, Run, State, Store, StoreError
 
-from ._active import Acknowledged, ActiveRun, current_journal, current_run, entered, now, quietly
+from ._active import ActiveRun, current_journal, current_run, entered, now, quietly
 from ._dispatch import Dispatch
 from ._errors import AlreadyStarted, admit
 from ._execution import Execution, carry_out
@@ -215,7 +216,7 @@ class Runs:
             # the run goes on without whoever started it, or finds out by itself that it has no row
             self._spawn(run, handle, ack, execution, context)
             raise
-        self._spawn(run, handle, ack, execution, context)
+        self._spawn(run, handle, None if is_new else ack, execution, context)
         if not is_new and once is not None:
             raise AlreadyStarted(operation.name, once, await self.store.get_once(once), call.recorded)
         return handle
@@ -237,7 +238,7 @@ class Runs:
         run.is_queued, run.origin, run.attempt, run.has_files = True, row.origin, row.attempt, bool(call.files)
         self._active[run.id] = run
         execution = Execution.of(operation, call, self.processes, orphaned=True)
-        self._spawn(run, RunHandle(self, run.id, operation.name), Acknowledged(True), execution, self._base.copy())
+        self._spawn(run, RunHandle(self, run.id, operation.name), None, execution, self._base.copy())
 
     def lead(self) -> None:
         """What processes that are gone have left queued is executed here from now on."""
@@ -304,7 +305,7 @@ class Runs:
         self,
         run: ActiveRun,
         handle: RunHandle,
-        ack: Ack[Any] | Acknowledged,
+        ack: Ack[Any] | None,
         execution: Execution,
         context: contextvars.Context,
     ) -> asyncio.Task[None]:
@@ -315,15 +316,14 @@ class Runs:
         self._tasks.add(task)
         return task
 
-    async def _live(
-        self, run: ActiveRun, handle: RunHandle, ack: Ack[Any] | Acknowledged, execution: Execution
-    ) -> None:
-        # known only from here on: a task that is cancelled before its first step would leave the run without an end
+    async def _live(self, run: ActiveRun, handle: RunHandle, ack: Ack[Any] | None, execution: Execution) -> None:
+        # without *ack* its row is there. The task is known only from here on: one that is cancelled before its first
+        # step would leave the run without an end
         run.task = asyncio.current_task()
         current_run.set(run)
         current_journal.set(run.id)
         try:
-            if not await settle(ack):
+            if ack is not None and not await settle(ack):
                 # whoever started it is told of the run that was there before
                 self._forget(run, handle, Outcome(State.SKIPPED, message="it was started before"))
                 return
@@ -342,7 +342,8 @@ class Runs:
         if outcome.state is State.QUEUED:
             self._forget(run, handle, outcome)
             return
-        outcome = await self.files.keep_result(run, outcome)
+        if outcome.value.__class__ not in PLAIN:
+            outcome = await self.files.keep_result(run, outcome)
         try:
             await self._write_end(run, outcome)
         finally:
