@@ -23,7 +23,7 @@ async def list_services(platform: Here) -> list[Info]:
 
 @router.put("/service/{name:path}", operation_id="manageService")
 async def manage_service(platform: Here, home: Opened, by: By, name: str, control: ServiceControl) -> None:
-    """Start or stop a service. The answer does not wait until it has happened."""
+    """Start or stop a service. The answer comes when it was told to; it does not wait until that has happened."""
     known = [info.name for info in platform.service.services]
     if name not in known:
         raise UnknownOperation("service", name, known)
@@ -31,3 +31,4 @@ async def manage_service(platform: Here, home: Opened, by: By, name: str, contro
         platform.service.start(name, actor=by.actor)
     else:
         platform.service.stop(name, actor=by.actor)
+    await platform.service.obeyed(name)

@@ -16,11 +16,13 @@ from binp.runs import now
 from binp.store.contract import Ack, Change, Role, ServiceRow, SetDesired, SetObserved, StoreError, Write
 
 from ._define import Defining, check_needs
+from ._hearing import Hearing
 from ._inside import Inside
 from ._life import begin_life
 from ._obey import Obeying
 from ._order import check_circle, check_known, in_order
-from ._policy import Policy, Restart
+from ._policy import Policy
+from ._shown import info_of
 from ._stop import stop_all
 from ._supervisor import Supervisor
 from ._wishes import Wishes
@@ -52,6 +54,7 @@ class Service(Defining, Inside):
         #: to be started by the next step of the loop, unless an app will do it
         self._early: set[str] = set()
         self._shut = False
+        self._hearing = Hearing(self._read_rows)
         self._forget()
 
     def _forget(self) -> None:
@@ -121,7 +124,7 @@ class Service(Defining, Inside):
     @property
     def services(self) -> list[Info]:
         """A new list of the services as they are in this process, in the order of their definition."""
-        return [_info(supervisor) for supervisor in self._supervisors.values()]
+        return [info_of(supervisor) for supervisor in self._supervisors.values()]
 
     async def snapshot(self) -> list[Info]:
         """The services as they are in the process that runs them."""
@@ -155,6 +158,24 @@ class Service(Defining, Inside):
             actor: Who wants that, as far as is known.
         """
         self._command(name, running=False, actor=actor)
+
+    async def obeyed(self, name: str, *, timeout: float = 5.0) -> bool:
+        """Wait until the process that runs the services has obeyed what was commanded here.
+
+        What comes of it takes its time: a service that is told to stop may go on for a while.
+
+        Args:
+            name: Of which service.
+            timeout: Seconds to wait for at most.
+
+        Returns:
+            False if it has not, as long as that.
+
+        Raises:
+            StoreError: the command could not be kept.
+        """
+        is_elsewhere = self._home is not None and self._home.is_open and not self._is_here
+        return not is_elsewhere or await self._hearing.obeyed(name, timeout)
 
     def _command(self, name: str, *, running: bool, actor: str | None) -> None:
         supervisor = self._supervisors.get(name)
@@ -245,6 +266,7 @@ class Service(Defining, Inside):
 
     def changed(self, changes: Sequence[Change]) -> None:
         """Obey what was commanded from anywhere."""
+        self._hearing.tell(changes)
         # nothing is told where it is not known what has changed: then it may be any of them
         told = (
             {str(change.id) for change in changes if change.topic == "desired"} if changes else set(self._supervisors)
@@ -272,13 +294,12 @@ class Service(Defining, Inside):
             if not row.desired:
                 supervisor.stop()
             self._lead_one(supervisor, row.desired)
-        elif is_takeover:
-            # a command of here, which was obeyed: those elsewhere see so far what it was in the process that is gone
-            self._observe(supervisor)
-        else:
+        elif not is_takeover:
             for running in news:
                 # whether it was started before it was stopped and started is not known: that is no second stop
                 self._apply(supervisor, running, insist=len(news) == 1 or not row.desired)
+        # those elsewhere wait for that, or have seen so far what it was in a process that is gone
+        self._observe(supervisor)
 
     async def shut_down(self, timeout: float) -> None:
         """Stop every service before those that it comes after, else the last defined first.
@@ -342,7 +363,7 @@ class Service(Defining, Inside):
     def _state_changed(self, supervisor: Supervisor) -> None:
         if self._supervisors.get(supervisor.operation.name) is supervisor:
             self._observe(supervisor)
-            self.service_changed.emit(_info(supervisor))
+            self.service_changed.emit(info_of(supervisor))
             if supervisor.is_ready:
                 self._meet(supervisor)
 
@@ -354,9 +375,10 @@ class Service(Defining, Inside):
     def _observe(self, supervisor: Supervisor) -> None:
         if self._home is None or not self._home.is_open:
             return
-        status = _info(supervisor).model_dump_json()
+        status = info_of(supervisor).model_dump_json()
         node = self._home.store.node
-        self._write(SetObserved(name=supervisor.operation.name, status=status, node=node, at=now()))
+        name = supervisor.operation.name
+        self._write(SetObserved(name=name, status=status, node=node, at=now(), obeyed=self._wishes.obeyed(name)))
 
     def _write(self, write: Write) -> Ack[Any] | None:
         """Keep something if that is possible: services go on without."""
@@ -365,23 +387,3 @@ class Service(Defining, Inside):
         except StoreError as error:
             _logger.warning("%r was not kept: %s", write, error.what)
             return None
-
-
-def _info(supervisor: Supervisor) -> Info:
-    from ._models import Info
-
-    return Info(
-        name=supervisor.operation.name,
-        description=supervisor.operation.description,
-        status=supervisor.status,
-        autostart=supervisor.policy.autostart,
-        restart=supervisor.policy.restart is not Restart.NEVER,
-        restart_delay=supervisor.policy.delay,
-        error=supervisor.error,
-        restarts=supervisor.restarts,
-        enabled=supervisor.is_enabled,
-        after=supervisor.policy.after,
-        waits_for=supervisor.waits_for,
-        healthy=supervisor.healthy,
-        health_error=supervisor.health_error,
-    )

@@ -38,6 +38,10 @@ class Wishes:
         """A command that was given here is on its way; None if it cannot be kept."""
         self._sent = ack or self._sent
 
+    def obeyed(self, name: str) -> str | None:
+        """What the last command was kept with that was obeyed here."""
+        return self._obeyed.get(name)
+
     async def settled(self) -> None:
         """Wait until what was given here is committed, so that what is read from here on is not older.
 

@@ -240,6 +240,9 @@ class Commands:
     async def stop_service(self, name):
         self.binp.service.stop(name, actor="ann")
 
+    async def obeyed(self, name):
+        return await self.binp.service.obeyed(name)
+
     async def services(self):
         return [info.model_dump(mode="json") for info in await self.binp.service.snapshot()]
 

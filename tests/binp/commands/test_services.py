@@ -124,6 +124,22 @@ async def test_one_that_is_given_up_is_started_again(things: Any, hand: Any, unt
     await until(lambda: states(things)["failing"] == "running" and "failing" in things.alive)
 
 
+async def test_what_was_commanded_is_obeyed(things: Any, hand: Any, until: Any) -> None:
+    """SVC-03: whoever has waited until a command is obeyed sees nothing of what was before it, wherever he looks."""
+    await hand.start_service("failing")
+    for count in range(2, 20, 2):
+        await until(lambda lives=count: states(things)["failing"] == "failed" and things.begun["failing"] == lives)
+        await hand.start_service("failing")
+        assert await hand.obeyed("failing") is True
+        # it fails again, but not before it was restarted
+        seen = next(one for one in await hand.services() if one["name"] == "failing")
+        assert (seen["status"], seen["restarts"]) != ("failed", 1) or things.begun["failing"] == count + 2
+    # what runs, and what nobody changes
+    await hand.start_service("poll")
+    await hand.stop_service("web")
+    assert (await hand.obeyed("poll"), await hand.obeyed("web")) == (True, True)
+
+
 async def test_one_that_waits_for_its_next_life(things: Any, hand: Any, until: Any) -> None:
     """P3, P5: in the delay it is stopped at once; stopped and started it does not wait for the end of the delay."""
     await hand.start_service("late")

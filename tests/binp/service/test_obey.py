@@ -15,7 +15,7 @@ from binp.store.contract import ServiceRow, StoreError
 
 def row(name, desired):
     return ServiceRow(
-        name=name, desired=desired, desired_at=1, wish="w", before=None, status=None, node=None, updated=1
+        name=name, desired=desired, desired_at=1, wish="w", before=None, status=None, obeyed=None, node=None, updated=1
     )
 
 

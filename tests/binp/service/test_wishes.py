@@ -41,6 +41,7 @@ class Row:
                 wish=self.wish,
                 before=self.before,
                 status=None,
+                obeyed=None,
                 node=None,
                 updated=1,
             )

@@ -240,6 +240,8 @@ class ServiceRow:
     before: str | None
     #: JSON object: its Info as last observed, None if it was never seen
     status: str | None
+    #: the ``wish`` that had been obeyed by then, None if there was none
+    obeyed: str | None
     node: str | None
     updated: int
 

@@ -334,6 +334,8 @@ class SetObserved(Write):
     status: str
     node: str
     at: int
+    #: the ``wish`` of the last command that was obeyed
+    obeyed: str | None = None
 
 
 @value(frozen=True, kw_only=True, slots=True)

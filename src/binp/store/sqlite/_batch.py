@@ -249,7 +249,8 @@ class Batch:
 
     def _see(self, write: SetObserved) -> bool:
         name = clean_name(write.name)
-        (rev,) = self._file.one("see_service", (name, clean_name(write.status), clean_name(write.node), write.at))
+        seen = (name, clean_name(write.status), write.obeyed, clean_name(write.node), write.at)
+        (rev,) = self._file.one("see_service", seen)
         self._tell("service", name, rev)
         return True
 

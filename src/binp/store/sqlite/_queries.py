@@ -146,10 +146,11 @@ class Reader:
                 wish=wish,
                 before=before,
                 status=status,
+                obeyed=obeyed,
                 node=node,
                 updated=updated,
             )
-            for name, desired, desired_at, wish, before, status, node, updated in self._ask("get_services")
+            for name, desired, desired_at, wish, before, status, obeyed, node, updated in self._ask("get_services")
         ]
 
     def get_usage(self) -> Usage:

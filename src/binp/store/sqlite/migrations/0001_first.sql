@@ -222,6 +222,7 @@ CREATE TABLE kv_past (
 
 -- "wish" tells one command apart from all others: two may be given in the same microsecond, and clocks are set back.
 -- "before" is that of the last command of the other kind: who reads only the last one learns of a restart from it.
+-- "obeyed" is the one of the last command that had been obeyed when the service was seen to be what "status" says.
 CREATE TABLE service (
     name TEXT PRIMARY KEY,
     desired INTEGER,
@@ -230,6 +231,7 @@ CREATE TABLE service (
     wish TEXT,
     before TEXT,
     status TEXT,
+    obeyed TEXT,
     node TEXT,
     updated INTEGER NOT NULL,
     rev INTEGER NOT NULL

@@ -9,10 +9,10 @@ ON CONFLICT (name) DO UPDATE SET
 RETURNING rev;
 
 -- see_service: what a service is seen to be
-INSERT INTO service (name, status, node, updated, rev) VALUES (?, ?, ?, ?, 1)
+INSERT INTO service (name, status, obeyed, node, updated, rev) VALUES (?, ?, ?, ?, ?, 1)
 ON CONFLICT (name) DO UPDATE SET
-    status = excluded.status, node = excluded.node, updated = excluded.updated, rev = rev + 1
+    status = excluded.status, obeyed = excluded.obeyed, node = excluded.node, updated = excluded.updated, rev = rev + 1
 RETURNING rev;
 
 -- get_services: all services by name
-SELECT name, desired, desired_at, wish, before, status, node, updated FROM service ORDER BY name;
+SELECT name, desired, desired_at, wish, before, status, obeyed, node, updated FROM service ORDER BY name;

@@ -1,0 +1,34 @@
+"""What is shown of a service that runs here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ._policy import Restart
+from ._supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from ._models import Info
+
+__all__ = ["info_of"]
+
+
+def info_of(supervisor: Supervisor) -> Info:
+    """What is shown of the service at this moment."""
+    from ._models import Info
+
+    return Info(
+        name=supervisor.operation.name,
+        description=supervisor.operation.description,
+        status=supervisor.status,
+        autostart=supervisor.policy.autostart,
+        restart=supervisor.policy.restart is not Restart.NEVER,
+        restart_delay=supervisor.policy.delay,
+        error=supervisor.error,
+        restarts=supervisor.restarts,
+        enabled=supervisor.is_enabled,
+        after=supervisor.policy.after,
+        waits_for=supervisor.waits_for,
+        healthy=supervisor.healthy,
+        health_error=supervisor.health_error,
+    )
