@@ -176,7 +176,7 @@ class _Entrance:
 
     async def __call__(self) -> Access:
         home = await self._home.ensure()
-        if not self._is_told and not home.is_serving:
+        if not self._is_told and not home.is_served:
             self._is_told = True
             self._tell()
         settings = home.settings

@@ -145,7 +145,12 @@ class Home:
     @property
     def is_serving(self) -> bool:
         """Whether the app is being served, and not shutting down."""
-        return self._life is not None and self._life.is_serving and not self._life.is_ending
+        return self.is_served and self._life is not None and not self._life.is_ending
+
+    @property
+    def is_served(self) -> bool:
+        """Whether the app is being served, also while it shuts down."""
+        return self._life is not None and self._life.is_serving
 
     @property
     def is_hurried(self) -> bool:

@@ -223,3 +223,14 @@ async def test_requests_without_a_lifespan_are_told_of(db: str, caplog: Any) -> 
     (message,) = caplog.messages
     assert message.startswith("services and schedules do not run: ")
     assert "lifespan=binp.lifespan" in message
+
+
+async def test_the_first_request_may_come_while_the_server_ends(db: str, caplog: Any) -> None:
+    """Services ran until then: nobody is told that they never did."""
+    binp = BINP(db=db)
+    binp.schedule("30 2 * * *", name="nightly")(lambda: None)
+    transport = httpx.ASGITransport(app=binp.app, client=("127.0.0.1", 1))
+    async with binp.lifespan(), httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        binp.home.begin_shutdown()
+        await client.get("/nothing")
+    assert "do not run" not in caplog.text
