@@ -12,7 +12,7 @@ import pytest
 
 from binp.store import open_store
 from binp.store.contract import AddRecord, Health, SetKeys, State, StoreError
-from binp.store.sqlite import _client, _outbox, _writer
+from binp.store.sqlite import _client, _flight, _outbox, _writer
 from binp.store.sqlite._receipt import Receipt
 from binp.store.sqlite._tend import Checkpoint, Erase
 
@@ -359,7 +359,7 @@ async def test_a_client_sends_no_more_than_its_owner_can_take(path, worker, lock
     owner = worker(path, "g")
     owner.read(1)
     monkeypatch.setattr(_client, "_BATCH", 10)
-    monkeypatch.setattr(_client, "_MOST_IN_FLIGHT", 100)
+    monkeypatch.setattr(_flight, "_MOST", 100)
     store = open_store(str(path), group="g")
     await store.open()
     run = store.new_id()
@@ -370,7 +370,7 @@ async def test_a_client_sends_no_more_than_its_owner_can_take(path, worker, lock
 
     assert len(client._flight) <= 110
     assert store.queued >= 1880
-    monkeypatch.setattr(_client, "_MOST_CHARACTERS", 5)
+    monkeypatch.setattr(_flight, "_MOST_CHARACTERS", 5)
     foreign.end()
     # of an unknown run
     assert [await ack for ack in acks] == [False] * 2000
