@@ -24,7 +24,7 @@ _logger = logging.getLogger("binp.loop")
 
 #: seconds that the loop may be late before it is said to be blocked
 _LIMIT = 0.5
-#: seconds between two looks at the loop, and while it owes a sign of life
+#: seconds between two looks at the loop, and when it owes a sign of life
 _LOOK, _CLOSE_LOOK = 0.25, 0.1
 
 #: whose lines are not to blame: what called the user's code, and what that called in turn
@@ -81,13 +81,14 @@ class Watchdog:
             # a machine that slept, or a process that was stopped, held up this thread as well
             was_here = now - looked < pause + _LIMIT / 2
             looked = now
+            # one that goes on has answered by the next look; one that has not is looked at closely
+            pause = _LOOK if asked is None else _CLOSE_LOOK
             if asked is None:
                 if not self._ask(now):
                     return
             elif now - asked > _LIMIT and asked != told and was_here:
                 told = asked
                 self._tell(now - asked)
-            pause = _LOOK if self._asked is None else _CLOSE_LOOK
 
     def _ask(self, now: float) -> bool:
         """Ask the loop for a sign of life, unless it waits; returns whether there is still one to look at."""
