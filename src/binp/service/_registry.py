@@ -160,7 +160,7 @@ class Service(Defining, Inside):
         self._command(name, running=False, actor=actor)
 
     async def obeyed(self, name: str, *, timeout: float = 5.0) -> bool:
-        """Wait until the process that runs the services has obeyed what was commanded here.
+        """Wait until what was commanded here is kept, and the process that runs the services has obeyed it.
 
         What comes of it takes its time: a service that is told to stop may go on for a while.
 
@@ -175,7 +175,10 @@ class Service(Defining, Inside):
             StoreError: the command could not be kept.
         """
         is_elsewhere = self._home is not None and self._home.is_open and not self._is_here
-        return not is_elsewhere or await self._hearing.obeyed(name, timeout)
+        if is_elsewhere:
+            return await self._hearing.obeyed(name, timeout)
+        await self._wishes.kept()
+        return True
 
     def _command(self, name: str, *, running: bool, actor: str | None) -> None:
         supervisor = self._supervisors.get(name)

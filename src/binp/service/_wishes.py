@@ -22,6 +22,8 @@ class Wishes:
         #: services of which something was commanded here since :meth:`settled`
         self._given: set[str] = set()
         self._sent: Ack[Any] | None = None
+        #: the last of them, whoever waited for it
+        self._last: Ack[Any] | None = None
         #: the latest that was obeyed
         self._obeyed: dict[str, str | None] = {}
         #: the latest to start, and the latest to stop, that were given here or seen
@@ -37,10 +39,20 @@ class Wishes:
     def sent(self, ack: Ack[Any] | None) -> None:
         """A command that was given here is on its way; None if it cannot be kept."""
         self._sent = ack or self._sent
+        self._last = ack
 
     def obeyed(self, name: str) -> str | None:
         """What the last command was kept with that was obeyed here."""
         return self._obeyed.get(name)
+
+    async def kept(self) -> None:
+        """Wait until the last command that was given here is committed, so that no crash undoes it.
+
+        Raises:
+            StoreError: it could not be kept.
+        """
+        if self._last is not None:
+            await self._last
 
     async def settled(self) -> None:
         """Wait until what was given here is committed, so that what is read from here on is not older.
