@@ -24,6 +24,7 @@ from ._receipt import Awaited, Failure, Receipt
 from ._retry import Retries
 from ._succession import Gone, Succession
 from ._wire import (
+    Refused,
     Welcome,
     decode_changes,
     decode_welcome,
@@ -194,6 +195,9 @@ class Client:
             welcome = decode_welcome(receive(made))
             made.settimeout(None)
             self._land_known(welcome.numbered, welcome.refused)
+        except Refused as refused:
+            made.close()
+            raise Gone(str(refused), refusal=refused.error) from refused
         except OSError as error:
             made.close()
             raise Gone(str(error)) from error
@@ -276,6 +280,8 @@ class Client:
         except Gone as gone:
             if gone.nonsense is not None:
                 self._not_before = time.monotonic() + self._contact.refused(gone.nonsense)
+            if gone.refusal is not None:
+                raise gone.refusal from None
             return False
         return True
 

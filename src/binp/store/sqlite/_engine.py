@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from binp.store.contract import Change, Health, Retention, Role, StoreClosed
+from binp.store.contract import Change, Health, Retention, Role, StoreClosed, StoreError
 
 from ._care import Care
 from ._client import Client
@@ -99,6 +99,8 @@ class Engine:
         #: nothing changes any more, and nothing is waited for
         self._is_ending = threading.Event()
         self._looking: threading.Thread | None = None
+        #: why the owner does not let this process in
+        self._refusal: StoreError | None = None
         self._joining = Retries("the owner of the database says what makes no sense", first=_LOOK, most=_LOOK)
 
     @property
@@ -135,7 +137,7 @@ class Engine:
                     # it may have been let go of while it was looked who holds it, which can take long
                     if not self._is_guest and self._lock.take():
                         break
-                    raise owned_error(self._path, owner)
+                    raise self._refusal or owned_error(self._path, owner)
                 if self._is_ending.wait(0.02):
                     raise StoreClosed("this process was told to end while it waited for the database")
             self._become_owner()
@@ -267,6 +269,7 @@ class Engine:
         except Gone as gone:
             if gone.nonsense is not None:
                 self._joining.complain(gone.nonsense)
+            self._refusal = gone.refusal
             return False
         self.role = Role.CLIENT
         self._client = client

@@ -201,7 +201,7 @@ class Server:
     def welcome(self, session: Session, outcome: Any) -> None:
         """Let *session* in."""
         if isinstance(outcome, Failure):
-            self._write(session, {"error": outcome.error.what})
+            self._write(session, {"error": outcome.error.what, "fix": outcome.error.fix})
             session.out.close()
             return
         slot, numbered, refused, seq, newest = outcome

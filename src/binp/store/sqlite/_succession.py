@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from binp.store.contract import StoreError
+
 __all__ = ["Gone", "Succession"]
 
 
@@ -12,11 +14,13 @@ class Gone(Exception):
 
     Attributes:
         nonsense: What came of that which it said, if it made no sense.
+        refusal: Why it does not let this process in, if it said so.
     """
 
-    def __init__(self, reason: str, nonsense: Exception | None = None) -> None:
+    def __init__(self, reason: str, nonsense: Exception | None = None, *, refusal: StoreError | None = None) -> None:
         super().__init__(reason)
         self.nonsense = nonsense
+        self.refusal = refusal
 
 
 class Succession(Protocol):

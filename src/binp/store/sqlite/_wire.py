@@ -18,6 +18,7 @@ from ._text import clean
 
 __all__ = [
     "HEAD",
+    "Refused",
     "Welcome",
     "decode_changes",
     "decode_failure",
@@ -171,15 +172,30 @@ class Welcome:
     health: Health
 
 
+class Refused(ConnectionError):
+    """The owner does not let this process in.
+
+    Attributes:
+        error: Why.
+    """
+
+    def __init__(self, what: str, fix: str | None) -> None:
+        super().__init__(what)
+        self.error = StoreError(what, fix=fix)
+
+
 def decode_welcome(content: Any) -> Welcome:
     """What *content* says to a process that is let in.
 
     Raises:
-        ConnectionError: it is not let in, or the owner went away.
+        Refused: it is not let in.
+        ConnectionError: the owner went away.
         ValueError: it makes no sense, whatever it is.
     """
-    if content is None or (isinstance(content, dict) and "error" in content):
-        raise ConnectionError("the owner did not let this process in")
+    if content is None:
+        raise ConnectionError("the owner went away")
+    if isinstance(content, dict) and "error" in content:
+        raise Refused(str(content["error"]), content.get("fix"))
     try:
         welcome = content["welcome"]
         return Welcome(

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import socket
 import threading
@@ -11,14 +12,15 @@ import orjson
 import pytest
 
 from binp.store import open_store
-from binp.store.contract import Health, Role, SetKeys, StoreError
-from binp.store.sqlite import _client, _contact
+from binp.store.contract import Health, Role, SetKeys, StoreError, StoreOwned
+from binp.store.sqlite import _client, _contact, _engine, _people
 from binp.store.sqlite._client import Client
 from binp.store.sqlite._delivery import Delivery
 from binp.store.sqlite._nodes import this_process
 from binp.store.sqlite._outbox import Outbox
 from binp.store.sqlite._owner import OwnerLock
-from binp.store.sqlite._wire import HEAD, encode_node, frame, size_of
+from binp.store.sqlite._receipt import Receipt
+from binp.store.sqlite._wire import HEAD, encode_node, frame, receive, size_of
 
 WELCOME = {
     "feed": "f",
@@ -258,6 +260,75 @@ async def test_a_welcome_that_makes_no_sense_leaves_no_socket(database, owner, p
     await until(lambda: open_files() == before)
 
 
+REFUSAL = frame(b'{"error":"64 processes have the database open","fix":"start fewer worker processes"}')
+
+
+async def test_who_is_not_let_in_is_told_why(database, owner, path, monkeypatch):
+    """The reason is that of the owner, and not that there is one."""
+    monkeypatch.setattr(_engine, "_SIBLING", 0.2)
+    fake = owner(welcomes=[REFUSAL] * 10_000)
+
+    with pytest.raises(StoreError, match="64 processes have the database open") as caught:
+        await open_store(str(path), group="g").open()
+
+    assert not isinstance(caught.value, StoreOwned)
+    assert caught.value.fix == "start fewer worker processes"
+    fake.welcomes.clear()
+
+
+async def test_who_is_not_let_in_any_more_is_told_why(database, owner, guest, caplog):
+    """The reason is logged once, and it is tried again until there is a place."""
+    fake = owner(answers=[TRUE, None])
+    await guest.open()
+    assert await guest.write(keep()) is True
+    fake.welcomes += [REFUSAL] * 3
+
+    async with asyncio.timeout(60):
+        assert await guest.write(keep("b")) is True
+    said = [record for record in caplog.records if "64 processes have the database open" in record.getMessage()]
+    assert len(said) == 1
+
+
+async def test_there_are_as_many_processes_as_there_can_be(path, monkeypatch):
+    """The owner says so to the next one that comes, and what helps."""
+    monkeypatch.setattr(_people, "SLOTS", 1)
+    store = open_store(str(path), group="g")
+    await store.open()
+
+    def ask():
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.connect(str(path) + ".sock")
+            node = encode_node(dataclasses.replace(this_process(), pid=os.getppid(), started=0))
+            connection.sendall(frame(orjson.dumps({"hello": node})))
+            return receive(connection)
+
+    assert await asyncio.to_thread(ask) == {
+        "error": "1 processes have the database open",
+        "fix": "start fewer worker processes",
+    }
+    await store.close()
+
+
+async def test_an_owner_that_cannot_be_followed_is_tried_again(database, owner, path, caplog):
+    """What fails once a process was let in, as a thread that cannot be made, ends neither the process nor a write."""
+    fake = owner()
+    outbox = Outbox()
+    outbox.open()
+    client = Client(this_process(), outbox, Delivery(outbox, lambda: None), Unwilling(fake.place, 2))
+    before = open_files()
+
+    receipt = Receipt(keep())
+    outbox.put(receipt)
+    client.seek()
+    await until(lambda: fake.numbered == 1)
+
+    outbox.close()
+    await asyncio.to_thread(client.join)
+    assert fake.met == 3
+    assert "can't start new thread" in caplog.text
+    await until(lambda: open_files() == before)
+
+
 class NoSuccession:
     """A process that is nothing else ever."""
 
@@ -269,6 +340,22 @@ class NoSuccession:
 
     def follow(self, feed, slot, newest):
         pass
+
+
+class Unwilling(NoSuccession):
+    """A process that cannot go on with the owner at *place* the first times."""
+
+    def __init__(self, place, times):
+        self.place = place
+        self.times = times
+
+    def owner_socket(self):
+        return self.place
+
+    def follow(self, feed, slot, newest):
+        self.times -= 1
+        if self.times >= 0:
+            raise RuntimeError("can't start new thread")
 
 
 def open_files():
