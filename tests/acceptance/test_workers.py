@@ -139,7 +139,7 @@ def test_the_other_worker_takes_over(server: Any) -> None:
 def test_processes_of_both(server: Any) -> None:
     """What has a process of its own is cancelled through any worker, and outlives the worker that leads."""
     both = pids(server)
-    leads = server.ask("GET", "/leader")
+    leads = server.until(lambda: server.ask("GET", "/leader"), "leader")
     (follows,) = both - {leads}
     runs: dict[int, list[int]] = {leads: [], follows: []}
     while not runs[leads] or len(runs[follows]) < 2:

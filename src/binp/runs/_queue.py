@@ -7,7 +7,7 @@ import contextlib
 from collections import deque
 from collections.abc import Sequence
 
-from binp.operations import Concurrency, WhenFull
+from binp.operations import BoundCall, Concurrency, Operation, WhenFull
 from binp.store.contract import Change, RequestCancel, State, Store, StoreError, TakeRun
 
 from ._active import ActiveRun, now
@@ -33,6 +33,14 @@ class Queue:
         self._store = store
         self._lines: dict[str, deque[asyncio.Event]] = {}
         self._closed = asyncio.Event()
+
+    async def slot_of(self, operation: Operation, call: BoundCall) -> str | None:
+        """What *call* needs a place in; a run that is begun now is newer than those that it is to replace."""
+        slot, concurrency = operation.slot(call), operation.policy.concurrency
+        if slot is not None and concurrency is not None and concurrency.when_full is WhenFull.REPLACE:
+            for newest in (await self._store.get_slot(slot))[-1:]:
+                self._store.raise_ids(newest)
+        return slot
 
     async def turn_of(self, run: ActiveRun, execution: Execution) -> Outcome | None:
         """Wait until it is the turn of *run*, which is queued; what became of it if it does not come to that."""

@@ -189,7 +189,7 @@ class Runs:
         admit(operation.name, accepting=is_open, active=len(self._active), limit=self._limit)
         if call.files:
             call = await self.files.keep(call)
-        slot = operation.slot(call)
+        slot = await self._queue.slot_of(operation, call)
         run, ack = self.begin(
             operation,
             trigger=trigger,

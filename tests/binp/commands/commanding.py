@@ -8,6 +8,7 @@ without waiting, ``[command, argument, ...]`` with what it gave, and ``["close"]
 import asyncio
 import collections
 import json
+import logging
 import sys
 import threading
 import time
@@ -179,7 +180,14 @@ class Things:
 
         @binp.action(name="block")
         async def block() -> None:
-            time.sleep(2.5)
+            said = []
+            told = logging.Handler()
+            told.emit = lambda record: said.append(1) if "is blocked" in record.getMessage() else None
+            logging.getLogger().addHandler(told)
+            end = time.monotonic() + 60
+            while not said and time.monotonic() < end:
+                time.sleep(0.01)
+            logging.getLogger().removeHandler(told)
 
     def define_policies(self):
         binp = self.binp
@@ -241,7 +249,7 @@ class Commands:
         self.binp.service.stop(name, actor="ann")
 
     async def obeyed(self, name):
-        return await self.binp.service.obeyed(name)
+        return await self.binp.service.obeyed(name, timeout=60)
 
     async def services(self):
         return [info.model_dump(mode="json") for info in await self.binp.service.snapshot()]

@@ -106,6 +106,9 @@ class Store(Protocol):
     def new_id(self) -> int:
         """A new id below 2**53, larger than every earlier one of this process. Callable from any thread."""
 
+    def raise_ids(self, above: int) -> None:
+        """Make new ids larger than the id *above* of another process, whatever the clocks say."""
+
     def write(self, write: Write) -> Ack[Any]:
         """Queue *write* at once. Never blocks, callable from any thread.
 

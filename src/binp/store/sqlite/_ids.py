@@ -39,6 +39,12 @@ class Ids:
             self._last = max(self._last, newest >> 12)
             self._count = _PER_MILLISECOND
 
+    def rise(self, above: int) -> None:
+        """Make ids that are larger than *above*, which another process has made."""
+        with self._lock:
+            if above >> 12 >= self._last:
+                self._last, self._count = above >> 12, _PER_MILLISECOND
+
     def new(self) -> int:
         """The next id. Callable from any thread."""
         with self._lock:

@@ -185,6 +185,10 @@ class SqliteStore(Reads):
         self._opened()
         return self._ids.new()
 
+    def raise_ids(self, above: int) -> None:
+        """Make new ids larger than the id *above* of another process, whatever the clocks say."""
+        self._ids.rise(above)
+
     def write(self, write: Write) -> Ack[Any]:
         """Queue *write* at once. Never blocks, callable from any thread.
 

@@ -29,6 +29,18 @@ def test_ids_go_on_from_the_database_when_the_clock_is_behind():
     assert made == sorted(set(made))
 
 
+def test_ids_rise_above_those_of_another_process(monkeypatch):
+    """An id is larger than one that another process has made, in the same millisecond or with a clock that is ahead."""
+    monkeypatch.setattr(time, "time_ns", lambda: (EPOCH + 7) * 1_000_000)
+    one, other = Ids(), Ids()
+    one.start(0, 0)
+    other.start(63, 0)
+    for above in (other.new(), other.new(), 10**6 << 12 | 63 << 6 | 5, 5):
+        before = one.new()
+        one.rise(above)
+        assert one.new() > max(above, before)
+
+
 def test_a_millisecond_that_is_used_up_borrows_from_the_next(monkeypatch):
     """Thousands of ids in one millisecond stay in order."""
     monkeypatch.setattr(time, "time_ns", lambda: (EPOCH + 7) * 1_000_000)
