@@ -193,7 +193,7 @@ class Ticker:
             await self._leave_out(entry, LeftOut(due, due, 1, is_more=False), f"skipped: {reason}")
         else:
             await self._start(entry, due)
-            await self._move(entry, due)
+            await self._move(entry, due, durable=False)
 
     async def _start_waiting(self, entry: Entry) -> None:
         if entry.waiting is not None and not entry.is_running:
@@ -203,7 +203,7 @@ class Ticker:
             except BaseException:
                 entry.waiting = due
                 raise
-            await self._move(entry, max(due, entry.until or due))
+            await self._move(entry, max(due, entry.until or due), durable=False)
 
     async def _start(self, entry: Entry, due: datetime) -> None:
         operation = self._operation_of(entry)
@@ -252,14 +252,14 @@ class Ticker:
             first = entry.timing.next(first)
             left_out = replace(left_out, count=max(1, left_out.count - 1))
 
-    def _move(self, entry: Entry, until: datetime) -> Ack[Any]:
-        """Ticks up to *until* are dealt with."""
+    def _move(self, entry: Entry, until: datetime, *, durable: bool = True) -> Ack[Any]:
+        """Ticks up to *until* are dealt with; where a run on the disk says so too, this need not be there at once."""
         entry.until = until
         # one that waits has not been
         written = until if entry.waiting is None else entry.waiting - timedelta(microseconds=1)
         at = micros(self._now())
         return self._home.store.write(
-            MoveSchedule(name=entry.name, spec=entry.timing.spec, until=micros(written), at=at)
+            MoveSchedule(name=entry.name, spec=entry.timing.spec, until=micros(written), at=at, durable=durable)
         )
 
     def _now(self) -> datetime:

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from binp.schedule._ticker import Ticker
-from binp.store.contract import RunQuery, State
+from binp.store.contract import MoveSchedule, RunQuery, State
 from binp.store.query import parse
 
 MINUTE = timedelta(minutes=1)
@@ -127,6 +127,27 @@ async def test_what_was_started_before_a_crash_is_not_said_to_be_missed(hand, ra
     assert await hand.reasons() == [
         "missed: nothing was there to start it in time: 2 ticks from 2026-11-21 12:02:00 to 2026-11-21 12:03:00 UTC"
     ]
+
+
+async def test_the_note_of_a_started_tick_need_not_be_on_the_disk(hand, ran, monkeypatch):
+    """The run says that the tick was started: the note beside it costs no write to the disk of its own."""
+    store, notes = hand.binp.home.store, []
+    write = store.write
+
+    def spy(given):
+        if isinstance(given, MoveSchedule):
+            notes.append(given.durable)
+        return write(given)
+
+    monkeypatch.setattr(store, "write", spy)
+    await hand.look()
+    await hand.look(minutes=1)
+    assert notes == [True, False]
+    await ended(hand)
+    # two that were missed: one is made up for, and what is left out is on the disk with what says so
+    await hand.look(minutes=2)
+    assert notes == [True, False, True, False]
+    await ended(hand)
 
 
 async def test_another_timing_begins_anew(hand, ran, binp):

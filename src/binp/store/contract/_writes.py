@@ -369,6 +369,8 @@ class MoveSchedule(Write):
     #: every tick up to here was started or left out; microseconds since the epoch
     until: int
     at: int
+    #: without, a power cut may undo it: for a tick whose run is on the disk, which nobody starts twice
+    durable: bool = True
 
 
 @value(frozen=True, kw_only=True, slots=True)
