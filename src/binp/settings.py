@@ -36,8 +36,8 @@ SECTION = "binp"
 
 _AUTH = ("token", "none")
 
-#: variables of the commands that talk to a server
-_OTHERS = {"BINP_URL", "BINP_TOKEN"}
+#: variables of the commands that talk to a server, and the moment since which a start is counted
+_OTHERS = {"BINP_URL", "BINP_TOKEN", "BINP_BEGAN"}
 
 #: levels of log lines, and the number below which one is none of them
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50, "off": 1000}

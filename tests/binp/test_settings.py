@@ -138,6 +138,7 @@ def test_a_misspelt_variable_is_found():
         "BINP_GRACE_FILE": "/run/grace",
         "BINP_TOKEN": "t",
         "BINP_URL": "http://localhost",
+        "BINP_BEGAN": "1763736909.1",
         "BINPORT": "1",
     }
 
