@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import selectors
 import shutil
 import socket
 import tempfile
@@ -109,6 +110,16 @@ class _Joining(Receipt):
         return ()
 
 
+def _new_loop() -> asyncio.AbstractEventLoop:
+    selector = selectors.DefaultSelector()
+    try:
+        return asyncio.SelectorEventLoop(selector)
+    except BaseException:
+        # where there are no more descriptors asyncio leaves this one open: with each attempt there would be one less
+        selector.close()
+        raise
+
+
 class Server:
     """A thread with a small loop of its own, so that a busy loop of the user does not keep others from writing.
 
@@ -124,7 +135,7 @@ class Server:
         self._feed = feed
         self._health = Health()
         self._sessions: tuple[Session, ...] = ()
-        self._loop = asyncio.new_event_loop()
+        self._loop = _new_loop()
         self._stopping = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="binp-store-serve", daemon=True)
         self._socket: socket.socket | None = None

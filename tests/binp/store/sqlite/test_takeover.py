@@ -8,6 +8,7 @@ import gc
 import os
 import resource
 import signal
+import socket
 import sqlite3
 import time
 
@@ -16,6 +17,8 @@ import pytest
 from binp.store import open_store
 from binp.store.contract import Once, PutKey, Role, RunQuery, SetKeys, State, StoreError, StoreOwned, Written
 from binp.store.sqlite import _client, _engine
+from binp.store.sqlite._outbox import Outbox
+from binp.store.sqlite._server import Server
 
 
 async def until(condition, seconds=10.0):
@@ -207,6 +210,29 @@ async def test_a_process_without_descriptors_takes_the_role_when_it_has_some(pat
     # here, and not in a test that does not expect its warning
     caplog.clear()
     gc.collect()
+
+
+# as above
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_attempt_without_descriptors_leaves_none_open(path, monkeypatch):
+    """What is tried again and again for want of descriptors does not take the last ones."""
+
+    def none_left(*given):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = len(os.listdir("/dev/fd"))
+        with monkeypatch.context() as broken:
+            broken.setattr(socket, "socketpair", none_left)
+            for _ in range(5):
+                with pytest.raises(OSError, match="Too many"):
+                    Server(path, Outbox(), "feed")
+        assert len(os.listdir("/dev/fd")) == before
+    finally:
+        gc.enable()
+        gc.collect()
 
 
 async def test_what_was_committed_and_not_told_is_not_done_again(path, worker, client, caplog):
