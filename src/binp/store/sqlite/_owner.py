@@ -69,6 +69,8 @@ class OwnerLock:
         self._path = path.with_name(path.name + ".owner")
         self._file: int | None = None
         self._sign: Sign | None = None
+        #: it has the note of a holder that died, and none of this one
+        self._is_inherited = False
         #: the last sign of life of a holder that died, in microseconds since the epoch; 0 if there was none
         self.last_sign = 0
 
@@ -99,6 +101,7 @@ class OwnerLock:
                 if self._is_still(file):
                     self._sign = Sign(file)
                     self.last_sign = self._sign.read()
+                    self._is_inherited = os.fstat(file).st_size > 0
                     self._file = file
                     return True
             except BlockingIOError:
@@ -137,6 +140,7 @@ class OwnerLock:
         with contextlib.suppress(OSError):
             os.ftruncate(self._file, 0)
             os.pwrite(self._file, orjson.dumps(note), 0)
+        self._is_inherited = False
 
     def touch(self) -> None:
         """Give a sign of life, for the next one who takes it."""
@@ -158,6 +162,11 @@ class OwnerLock:
 
     def release(self) -> None:
         """Let go of it. Idempotent."""
+        if self._is_inherited:
+            # whoever holds it for a moment, or cannot be the owner after all, leaves the last sign to the one who can
+            self._is_inherited = False
+            self.abandon()
+            return
         if self._sign is not None:
             self._sign.end()
         if self._file is not None:

@@ -4,7 +4,10 @@ import os
 
 import pytest
 
+from binp.store import open_store
+from binp.store.contract import StoreError
 from binp.store.sqlite import _sign
+from binp.store.sqlite._owner import OwnerLock
 from binp.store.sqlite._sign import Sign
 
 LONG_AGO = 1_000_000_000 * 10**9
@@ -123,3 +126,34 @@ def test_a_lock_that_nobody_noted_has_no_sign(memory, lock, opened):
     lock.write_text("")
 
     assert Sign(opened()).read() == 0
+
+
+def test_who_only_passes_by_leaves_the_last_sign(memory, lock, opened):
+    """`binp migrate` and its like hold the lock for a moment, and are not the one who ends what was left behind."""
+    giver = Sign(opened())
+    giver.give()
+    sign = giver.read()
+    giver.abandon()
+    for _ in range(2):
+        passing = OwnerLock(lock.with_name("data.db"))
+        assert passing.take()
+        assert passing.last_sign == sign
+        passing.release()
+
+
+async def test_an_opening_that_fails_leaves_the_last_sign(memory, lock):
+    """N-13: on a disk that is full for a while, runs that were interrupted still end when their process did."""
+    database = lock.with_name("data.db")
+    database.write_bytes(b"this is no database, and is longer than the header of one is" * 20)
+    for _ in range(2):
+        store = open_store(str(database))
+        with pytest.raises(StoreError, match="not a database"):
+            await store.open()
+        assert lock.stat().st_mtime_ns == LONG_AGO
+
+    database.unlink()
+    await store.open()
+    assert store._engine._lock.last_sign == LONG_AGO // 1000
+    await store.close()
+    assert not lock.exists()
+    assert list(memory.iterdir()) == []
