@@ -212,7 +212,17 @@ class Service(Defining, Inside):
     @property
     def _is_here(self) -> bool:
         """Whether services run in this process."""
-        return self._leads or self._home is None or not self._home.is_serving or self._home.store.role is Role.OWNER
+        home = self._home
+        # a process that was started for a function runs none
+        is_elsewhere = home is not None and (home.is_guest or (home.is_serving and home.store.role is not Role.OWNER))
+        return self._leads or not is_elsewhere
+
+    @property
+    def _obeys(self) -> bool:
+        """Whether commands of other processes are for this one; if it is about to lead, it will see to them then."""
+        home = self._home
+        is_alone = home is not None and not home.is_serving and self._is_here and home.store.role is Role.OWNER
+        return self._leads or is_alone
 
     @property
     def _is_closing(self) -> bool:
@@ -270,13 +280,11 @@ class Service(Defining, Inside):
     def changed(self, changes: Sequence[Change]) -> None:
         """Obey what was commanded from anywhere."""
         self._hearing.tell(changes)
-        # nothing is told where it is not known what has changed: then it may be any of them
-        told = (
-            {str(change.id) for change in changes if change.topic == "desired"} if changes else set(self._supervisors)
-        )
-        # what is about to lead sees to all of them then
-        is_due = self._leads or self._home is None or not self._home.is_serving
-        if told and is_due and not self._is_closing:
+        told = {str(change.id) for change in changes if change.topic == "desired"}
+        if not changes and self._leads:
+            # it is not known what has changed: then it may be any of them
+            told.update(self._supervisors)
+        if told and self._obeys and not self._is_closing:
             self._obeying.tell(told, self._context())
 
     async def _read_rows(self) -> dict[str, ServiceRow]:

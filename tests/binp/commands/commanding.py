@@ -307,12 +307,18 @@ class Commands:
         return await asyncio.gather(*(getattr(self, name)(*arguments) for name, *arguments in commands))
 
 
+async def begin(path, is_patient=False, how="serves"):
+    things = Things(path, is_patient)
+    things.binp.home.is_guest = how == "is a guest"
+    await things.binp.home.open(serving=how == "serves")
+    if how == "serves":
+        things.binp.home.lead()
+    return Commands(things)
+
+
 async def answer(commands, what, arguments):
     if what == "open":
-        things = Things(*arguments)
-        await things.binp.home.open(serving=True)
-        things.binp.home.lead()
-        return Commands(things), None
+        return await begin(*arguments), None
     if what == "close":
         # whatever has gone wrong, the next test does not wait for it
         commands.binp.home.hurry()

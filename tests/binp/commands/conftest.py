@@ -104,6 +104,17 @@ async def there(process: subprocess.Popen[str], things: Any, tmp_path: Path) -> 
     await elsewhere.close()
 
 
+@pytest.fixture
+async def idle(
+    request: pytest.FixtureRequest, process: subprocess.Popen[str], things: Any, tmp_path: Path
+) -> AsyncIterator[Any]:
+    """Gives commands in the second process, which serves nothing; its parameter says what it does."""
+    elsewhere = Elsewhere(process)
+    await elsewhere.open(str(tmp_path / "data.db"), False, request.param)
+    yield elsewhere
+    await elsewhere.close()
+
+
 @pytest.fixture(params=["here", "there"])
 def hand(request: pytest.FixtureRequest, things: Any) -> Any:
     """Gives commands, in the process where things run, or in another one."""

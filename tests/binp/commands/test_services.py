@@ -6,6 +6,8 @@ import asyncio
 import random
 from typing import Any
 
+import pytest
+
 from binp.store.contract import RunQuery, State
 from binp.store.sqlite import _delivery
 
@@ -274,6 +276,30 @@ async def test_the_shutdown(things: Any, hand: Any, until: Any) -> None:
         await until(is_kept)
     await asyncio.sleep(0.05)
     assert (things.lives, set(states(things).values())) == (lives, {"stopped"})
+
+
+@pytest.mark.parametrize("idle", ["is open", "is a guest"], indirect=True)
+async def test_a_process_that_serves_nothing(things: Any, here: Any, idle: Any, until: Any) -> None:
+    """P1, P9: services that are commanded where they run are not begun where the file is open for something else."""
+    await until(lambda: things.alive == ["poll"])
+    await here.many([*restart("poll"), ["start_service", "deaf"]])
+    await until(lambda: sorted(things.alive) == ["deaf", "poll"] and things.begun["poll"] == 2)
+    # which the other one has been told by now, as it was of this
+    await idle.start("double", {"x": 1})
+    await asyncio.sleep(0.1)
+    assert await idle.alive() == []
+
+
+@pytest.mark.parametrize("idle", ["is a guest"], indirect=True)
+async def test_a_function_with_a_process_of_its_own_commands(things: Any, idle: Any, until: Any) -> None:
+    """P3, P9: what is commanded in a process that was started for a function is obeyed where services run."""
+    await until(lambda: things.alive == ["poll"])
+    await idle.stop_service("poll")
+    await idle.start_service("deaf")
+    assert await idle.obeyed("deaf") is True
+    await until(lambda: things.alive == ["deaf"])
+    assert {one["name"]: one["status"] for one in await idle.services()}["deaf"] == "running"
+    assert await idle.alive() == []
 
 
 async def test_ten_thousand_commands(things: Any, hand: Any, until: Any) -> None:
