@@ -16,6 +16,9 @@ _MEMORY = Path("/dev/shm")  # noqa: S108 - in it is nothing but a time, and only
 #: seconds between two signs on the disk while there are some in memory: that much is not known after a power cut
 _RARELY = 60.0
 
+#: seconds after which what a killed process has left in memory is taken away, whosever database it was
+_ABANDONED = 24 * 3600.0
+
 
 class Sign:
     """The time at which the holder of a lock was alive last: of its file, and of one in memory.
@@ -58,11 +61,10 @@ class Sign:
                 os.utime(self._file)
 
     def end(self) -> None:
-        """Nobody has to know any more."""
-        if self._memory is not None:
-            with contextlib.suppress(OSError):
-                self._path.unlink(missing_ok=True)
-            self.abandon()
+        """Nobody has to know any more; what one who was killed has left goes too."""
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
+        self.abandon()
 
     def abandon(self) -> None:
         """Close the file and nothing more: in a forked child, where the sign is the parent's."""
@@ -76,6 +78,7 @@ class Sign:
             if self._memory is not None and not os.fstat(self._memory).st_nlink:
                 self.abandon()
             if self._memory is None:
+                _sweep()
                 self._memory = self._open(os.O_RDWR | os.O_CREAT)
             if self._memory is None:
                 return False
@@ -95,3 +98,12 @@ class Sign:
             return file
         os.close(file)
         return None
+
+
+def _sweep() -> None:
+    """Take away what nobody came to take over: who is alive has said so since."""
+    limit = time.time() - _ABANDONED
+    for path in _MEMORY.glob(f"binp-{os.geteuid()}-*"):
+        with contextlib.suppress(OSError):
+            if path.lstat().st_mtime < limit:
+                path.unlink()

@@ -66,6 +66,13 @@ def test_nothing_is_left_of_one_that_ended(memory, lock, opened):
     assert list(memory.iterdir()) == []
     assert Sign(opened()).read() == LONG_AGO // 1000
 
+    # one that was killed, and one that came after it and had no time to give a sign
+    killed = Sign(opened())
+    killed.give()
+    killed.abandon()
+    Sign(opened()).end()
+    assert list(memory.iterdir()) == []
+
 
 def test_the_disk_has_one_now_and_then(memory, lock, opened, monkeypatch):
     """What is in memory is gone after a power cut: about a minute is not known then."""
@@ -157,3 +164,18 @@ async def test_an_opening_that_fails_leaves_the_last_sign(memory, lock):
     await store.close()
     assert not lock.exists()
     assert list(memory.iterdir()) == []
+
+
+def test_what_nobody_takes_over_is_taken_away(memory, lock, opened):
+    """Signs of databases that are no more do not pile up; other files, and young signs, stay."""
+    old, young = (memory / f"binp-{os.geteuid()}-1-{name}" for name in ("old", "young"))
+    other = memory / "other"
+    for file in (old, young, other):
+        file.touch()
+    for file in (old, other):
+        os.utime(file, ns=(LONG_AGO, LONG_AGO))
+    sign = Sign(opened())
+    sign.give()
+    sign.end()
+
+    assert sorted(memory.iterdir()) == sorted([young, other])
