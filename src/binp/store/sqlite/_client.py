@@ -262,7 +262,7 @@ class Client:
                 failing.complain(failed)
                 pause = failing.failed()
             if not self._is_told and self._contact.alone_for > _LAST_TRY:
-                self._tell()
+                self._tell(failed)
             if deadline is None and self._outbox.is_closed:
                 deadline = time.monotonic() + _LAST_TRY
             if deadline is not None and time.monotonic() > deadline:
@@ -285,10 +285,10 @@ class Client:
             return False
         return True
 
-    def _tell(self) -> None:
-        """Say that writes wait, and what for."""
+    def _tell(self, failed: Exception | None) -> None:
+        """Say that writes wait, and what for: what has *failed*, if anything did."""
         self._is_told = True
-        health = self._contact.health()
+        health = self._contact.health(failed)
         _logger.error("the store takes no writes: %s", health.reason)
         self._take_health(health)
 

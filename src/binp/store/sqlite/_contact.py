@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 
-from binp.store.contract import Health
+from binp.store.contract import Health, StoreError
 
 from ._retry import Retries
 
@@ -46,9 +46,13 @@ class Contact:
         """The last connection did not last, and nothing came over it that makes sense."""
         return self._retries.count > 0
 
-    def health(self) -> Health:
-        """That nothing can be written, and why."""
-        if self.is_strained:
+    def health(self, failed: Exception | None = None) -> Health:
+        """That nothing can be written, and why: because of what *failed* when another owner was looked for, or not."""
+        if failed is not None:
+            error = failed if isinstance(failed, StoreError) else StoreError(str(failed) or type(failed).__name__)
+            reason = f"the process that owns the database has gone, and this one cannot take its place: {error.what}"
+            fix = error.fix or "see what the log says of it; it is tried again"
+        elif self.is_strained:
             reason = "the process that owns the database and this one do not understand each other"
             fix = "let all processes that share the database be of the same version: restart those that are older"
         else:

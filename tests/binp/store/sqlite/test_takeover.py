@@ -162,6 +162,7 @@ async def test_whatever_keeps_a_process_from_the_role_it_tries_again(path, worke
 
 async def test_a_lock_that_fails_is_no_lock_that_somebody_holds(path, worker, client, caplog, monkeypatch):
     """Where the system has no locks left that is said, and tried again; the first to open it is told at once."""
+    monkeypatch.setattr(_client, "_LAST_TRY", 0.2)
     owner = worker(path, "g")
     owner.read(2)
     await client.open()
@@ -173,9 +174,16 @@ async def test_a_lock_that_fails_is_no_lock_that_somebody_holds(path, worker, cl
         owner.kill()
         ack = client.write(SetKeys(namespace="c", items=(("k", "2"),), at=1))
         await until(lambda: "No locks available" in caplog.text, 60)
+        await until(lambda: client.health.reason, 60)
+        assert client.health.reason == (
+            "the process that owns the database has gone, and this one cannot take its place: "
+            "the database cannot be claimed: No locks available"
+        )
+        assert client.health.fix == "keep the database on a file system of this computer, which has locks"
 
     async with asyncio.timeout(60):
         assert await ack is True
+    await until(lambda: not client.health.reason, 60)
 
 
 # of a loop that asyncio could not make for want of descriptors it leaves half behind
@@ -194,22 +202,26 @@ async def test_a_process_without_descriptors_takes_the_role_when_it_has_some(pat
             while True:
                 taken.append(os.open(os.devnull, os.O_RDONLY))
         owner.kill()
-        ack = client.write(SetKeys(namespace="c", items=(("k", "2"),), at=1))
+        written = asyncio.ensure_future(wait_for(client.write(SetKeys(namespace="c", items=(("k", "2"),), at=1))))
         await until(lambda: "the role of the owner cannot be taken" in caplog.text, 60)
-        while taken and client.role is not Role.OWNER:
+        while taken and not written.done():
             os.close(taken.pop())
             # some attempts with so many
-            await asyncio.sleep(0.2)
+            await asyncio.wait([written], timeout=0.2)
         async with asyncio.timeout(60):
-            assert await ack is True
+            assert await written is True
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
         for file in taken:
             os.close(file)
-    await until(lambda: client.role is Role.OWNER, 60)
-    # here, and not in a test that does not expect its warning
-    caplog.clear()
-    gc.collect()
+        # here, and not in a test that does not expect its warning
+        caplog.clear()
+        gc.collect()
+    assert client.role is Role.OWNER
+
+
+async def wait_for(ack):
+    return await ack
 
 
 # as above
