@@ -73,3 +73,26 @@ async def test_what_goes_on_elsewhere_is_cancelled(
     assert not {"deaf", "poll", "off"} & set(await leader.alive())
     heir.let("report")
     heir.let("queued report")
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.02, 0.1])
+async def test_a_command_between_two_leaders(leader: Any, heir: Any, commanding: Any, until: Any, pause: float) -> None:
+    """P1, P3, P9: what is commanded while one process ends and the next begins to lead is obeyed by that, once."""
+    own = commanding.Commands(heir)
+
+    async def has_report() -> bool:
+        return {"report", "poll"} <= set(await leader.alive())
+
+    await until(has_report)
+    await leader.leave()
+    await asyncio.sleep(pause)
+    await own.stop_service("poll")
+    await own.start_service("deaf")
+    await own.start_service("web")
+    assert await own.obeyed("deaf") is True
+    await until(lambda: heir.binp.home.store.role is Role.OWNER)
+    await until(lambda: {"deaf", "web"} <= set(heir.alive) and "poll" not in heir.alive)
+    assert not {"poll", "deaf", "web"} & set(await leader.alive())
+    assert (heir.begun["deaf"], heir.begun["web"], heir.peak) == (1, 1, 1)
+    heir.let("report")
+    heir.let("queued report")
