@@ -25,6 +25,7 @@ from binp.store.contract import (
 )
 from binp.store.sqlite import export
 from binp.store.sqlite._ids import EPOCH
+from binp.store.sqlite._walk import Walk
 
 PAGE = 4096
 #: columns of the keys, by the kinds of lines
@@ -324,3 +325,65 @@ async def test_the_list_of_tables_is_lost(small):
 
     with pytest.raises(StoreDamaged, match="the database is damaged"):
         list(export(small))
+
+
+async def test_a_row_that_hides_others(small):
+    """Where a row near the root of a table cannot be compared all others are found by going from one to the next."""
+    texts = [f"<{number:03}>" * 2000 for number in range(1, 41)]
+    await write(small, *run(1, *texts), *run(2, "small"))
+    content = small.read_bytes()
+    pages = [content[start : start + PAGE] for start in range(0, len(content), PAGE)]
+    for number in (1, 7, 20, 33, 40):
+        # the first page that its text goes on in
+        mark = f"<{number:03}>".encode()
+        first = next(place for place, page in enumerate(pages) if page.count(mark) > 800)
+        small.write_bytes(overwritten(content, [first], "ones", random.Random(1)))
+
+        rows, lost = read(small)
+
+        assert lost == [{"kind": "record", "key": [4096, number], "rows": 1}], number
+        assert len(rows) == 42, number
+
+
+async def test_how_much_is_lost_is_not_always_known(small):
+    """Where what would tell it is damaged as well it is said that nobody knows."""
+    await write(small, *run(1), Once(key="k", at=1))
+    for table in ("run", "tally", "once", "once_at"):
+        damage(small, table)
+
+    rows, lost = read(small)
+
+    assert rows == {}
+    assert [(loss["kind"], loss["rows"]) for loss in lost] == [("once", None), ("run", None)]
+
+
+async def test_what_an_index_knows_of_what_is_lost(small):
+    """How many keys are lost is counted in an index that has all of them."""
+    await write(small, *(Once(key=f"k{number}", at=1) for number in range(7)))
+    damage(small, "once")
+
+    assert read(small)[1] == [{"kind": "once", "after": None, "before": None, "rows": 7}]
+
+
+async def test_records_of_lost_runs_that_are_damaged_themselves(small):
+    """They are told row by row, as all others."""
+    await write(small, *run(1, "sound", "it was so"))
+    change(small, b"it was so", b"it w\xffs so")
+    damage(small, "run")
+
+    rows, lost = read(small)
+
+    assert list(rows) == [("record", (4096, 1)), ("record", (4096, 2))]
+    assert lost[0] == {"kind": "record", "key": [4096, 2], "part": "text"}
+
+
+async def test_what_is_no_damage_ends_it(small):
+    """A reading that is broken off is no reason to leave something out."""
+    await write(small, *run(1))
+    lost = []
+    with contextlib.closing(sqlite3.connect(small)) as connection:
+        walk = Walk(connection, "run", ("id",))
+        connection.set_progress_handler(lambda: 1, 1)
+        with pytest.raises(sqlite3.OperationalError, match="interrupted"):
+            list(walk.pages(lost.append))
+    assert lost == []
