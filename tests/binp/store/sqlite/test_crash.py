@@ -52,7 +52,11 @@ class Member:
     def until(self, condition, seconds=60.0):
         deadline = time.monotonic() + seconds
         while not condition():
-            assert self.process.poll() is None, "it ended"
+            if self.process.poll() is not None:
+                # what it said last may not have been read
+                self._thread.join(seconds)
+                assert condition(), "it ended"
+                return
             assert time.monotonic() < deadline, "it did not happen"
             time.sleep(0.002)
 
