@@ -35,7 +35,7 @@ _LOOSE, _TIGHT, _FEW_PAGES = 0.1, 0.02, 256
 #: the newest runs, which stay even when the file is too large
 _FEWEST = 1000
 #: bytes of a log that is worth emptying: below that it is written over, which is quicker than to let it grow anew
-_LOG = 8_000_000
+_LOG = 16_000_000
 #: days for which it is remembered what may happen only once, and which processes were here
 _MEMORY = 90
 

@@ -11,7 +11,7 @@ from pathlib import Path
 __all__ = ["Sign"]
 
 #: where Linux keeps files in memory: until the computer is started anew
-_MEMORY = Path("/dev/shm")  # noqa: S108 - in it is nothing but a time, and only a file of our own user is trusted
+_MEMORY = Path("/dev/shm")  # noqa: S108 - it holds a time, and is trusted if it is ours # nosec B108 - the same
 
 #: seconds between two signs on the disk while there are some in memory: that much is not known after a power cut
 _RARELY = 60.0

@@ -151,6 +151,7 @@ def test_a_busy_disk_is_left_to_itself(path, monkeypatch):
     """The one who writes is asked for the rest where that takes no time, or where the log has become very long."""
     monkeypatch.setattr(_checkpoint, "_MANY", 5000)
     monkeypatch.setattr(_checkpoint, "_QUICK", -1.0)
+    monkeypatch.setattr(_checkpoint, "_FAR", 4)
     writer = sqlite3.connect(path, isolation_level=None)
     writer.execute("PRAGMA journal_mode = WAL")
     writer.execute("PRAGMA wal_autocheckpoint = 0")
