@@ -17,15 +17,16 @@ from buvar import config, context, fork
 from buvar.names import resolve_dotted_name
 
 from ._errors import AioHttpConfigError, require
-from ._requests import hurry
+from ._requests import first_requests, hurry
 
 if TYPE_CHECKING:
     import aiohttp.web
 
     from buvar.plugin import Cancel
 
-#: Seconds in which a connection that was accepted just before the end may still send its request.
-_LINGER: Final = 0.1
+#: Seconds in which a connection that was accepted just before the end may still send its first request: a client that
+#: was let in is not turned away, be its machine ever so busy.
+_LINGER: Final = 1.0
 #: Seconds that cancelled requests have to end.
 _PATIENCE: Final = 2.0
 
@@ -228,6 +229,5 @@ async def _clean(runner: aiohttp.web.AppRunner, shared: Iterable[fork.Socket]) -
     await asyncio.sleep(0)
     for site in list(runner.sites):
         await site.stop()
-    if runner.server is not None and runner.server.connections:
-        await asyncio.sleep(_LINGER)
+    await first_requests(runner, within=_LINGER)
     await runner.cleanup()

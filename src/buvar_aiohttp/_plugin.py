@@ -51,7 +51,7 @@ def make_app(components: Components) -> aiohttp.web.Application:
 
     @aiohttp.web.middleware
     async def in_context(request: aiohttp.web.Request, handler: Handler) -> aiohttp.web.StreamResponse:
-        note(request.app)
+        note(request)
         own = components.push()
         own.add(request)
         token = context.buvar_context.set(own)

@@ -66,6 +66,37 @@ async def test_the_plugin_provides_and_serves(port):
         await asyncio.open_connection("127.0.0.1", port)
 
 
+async def test_a_connection_that_was_let_in_is_answered(port):
+    """A client that connected just before the end and was slow to ask is answered; one that asked keeps nobody."""
+    async with running(routes, host="127.0.0.1", port=port) as stage:
+        await until_served(port)
+        async with aiohttp.ClientSession() as session:
+            async with session.get(f"http://127.0.0.1:{port}/hello/") as response:
+                assert await response.text() == "hello"  # and is kept alive
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            stage.cancel.set()
+            await asyncio.sleep(0.3)
+            writer.write(b"GET /hello/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert (await reader.read()).startswith(b"HTTP/1.1 200 OK")
+            writer.close()
+
+
+async def test_connections_that_have_asked_do_not_hold_up_the_end(port):
+    """The end waits for first requests alone; with none outstanding it takes no time, with one a bounded time."""
+    loop = asyncio.get_running_loop()
+    for silent, (least, most) in ((False, (0, 0.9)), (True, (0.9, 30))):
+        async with aiohttp.ClientSession() as session, contextlib.AsyncExitStack() as stack:
+            async with running(routes, host="127.0.0.1", port=port):
+                await until_served(port)
+                async with session.get(f"http://127.0.0.1:{port}/hello/") as response:
+                    assert response.status == 200
+                if silent:
+                    _, writer = await asyncio.open_connection("127.0.0.1", port)
+                    stack.callback(writer.close)
+                before = loop.time()
+            assert least <= loop.time() - before < most
+
+
 async def test_a_socket_that_is_closed_already(port):
     """A shared socket that somebody closed before the server ends is no problem."""
     components = context.push()
