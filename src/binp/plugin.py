@@ -202,12 +202,17 @@ async def _live(
             waiting.cancel()
     finally:
         presence.withdraw()
-        await _shut_down(server, serving, home, cancel)
+        await _shut_down(server, serving, listener, home, cancel)
 
 
-async def _shut_down(server: uvicorn.Server, serving: asyncio.Task[None], home: Home, cancel: Cancel) -> None:
+async def _shut_down(
+    server: uvicorn.Server, serving: asyncio.Task[None], listener: Listener, home: Home, cancel: Cancel
+) -> None:
+    from buvar.fork import stop_accepting  # costs the start of every command, and is needed at the end
+
     # a home that is being closed has forgotten its settings
     grace = home.settings.grace
+    await stop_accepting(listener.sockets)
     for each in getattr(server, "servers", ()):
         each.close()
     _logger.info("shutdown: listener closed")

@@ -219,14 +219,7 @@ async def _end(runner: aiohttp.web.AppRunner, shared: Iterable[fork.Socket]) -> 
 
 
 async def _clean(runner: aiohttp.web.AppRunner, shared: Iterable[fork.Socket]) -> None:
-    loop = asyncio.get_running_loop()
-    for sock in shared:
-        if sock.fileno() >= 0:
-            # asyncio loses a connection that it has accepted when it is told to close before it made a transport
-            with contextlib.suppress(NotImplementedError):  # not on every loop; it has no such reader then
-                loop.remove_reader(sock)
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await fork.stop_accepting(shared)
     for site in list(runner.sites):
         await site.stop()
     await first_requests(runner, within=_LINGER)

@@ -15,7 +15,7 @@ from ._cpus import usable_cpus
 from ._errors import ForkError, SocketNotUsableError, SocketUriError, ThreadsRunningError, WorkersFailed
 from ._fork import Booting, Fork, check, is_leader
 from ._policy import Supervision
-from ._sockets import Socket, Sockets
+from ._sockets import Socket, Sockets, stop_accepting
 from ._turn import Kept, Turn
 from ._uri import Uri
 
@@ -36,6 +36,7 @@ __all__ = [
     "is_leader",
     "rerun",
     "stage",
+    "stop_accepting",
     "usable_cpus",
 ]
 

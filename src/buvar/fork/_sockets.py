@@ -1,13 +1,14 @@
-"""Sockets that are bound and listen before the fork, and are named by their URI."""
+"""Sockets that are bound and listen before the fork, are named by their URI, and are left without losing anybody."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import os
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ._errors import SocketNotUsableError, SocketUriError
@@ -191,6 +192,22 @@ class Sockets(dict[str, Socket]):
         """Close all of them in this process."""
         for sock in self.values():
             sock.close()
+
+
+async def stop_accepting(sockets: Iterable[socket.socket]) -> None:
+    """Let the running loop take no further connection from *sockets*, and make those ready that it has taken.
+
+    To be awaited before the servers on them are closed: on the loop of asyncio, a server that is closed right after it
+    has accepted a connection drops it, for it makes the transport a moment later. Sockets that are closed are left out.
+    """
+    loop = asyncio.get_running_loop()
+    for sock in sockets:
+        if sock.fileno() >= 0:
+            with contextlib.suppress(NotImplementedError):  # not on every loop; it has no such reader then
+                loop.remove_reader(sock)
+    # one turn for the task that makes the transport, one for the protocol to hear of it
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
 
 
 def _resolve(uri: Uri) -> tuple[socket.AddressFamily, Any]:

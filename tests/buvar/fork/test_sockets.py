@@ -342,3 +342,31 @@ def test_passed_sockets_stand_in(monkeypatch):
             assert len(sockets) == 2
             names = sockets.names()
             assert {str(names[name]) for name in ("web", "fd://web", f"fd://{number}")} == {f"tcp://127.0.0.1:{port}"}
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_leaving_a_socket_drops_no_connection_that_was_taken(turns):
+    """However many turns of the loop ago a connection came, it is either served or left to others in the queue."""
+
+    async def greet(reader, writer):
+        writer.write(b"hello")
+        writer.close()
+
+    async def leave(sock):
+        server = await asyncio.start_server(greet, sock=sock.dup())
+        (listening,) = server.sockets
+        client = socket.create_connection(sock.getsockname())
+        client.setblocking(False)
+        with client:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await fork.stop_accepting([listening])
+            server.close()
+            with contextlib.suppress(BlockingIOError):
+                taken, _ = sock.accept()
+                with taken:
+                    return b"left to others"
+            return await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 9), 5)
+
+    with bound("tcp://127.0.0.1:0") as sock, asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        assert runner.run(leave(sock)) in ({b"hello"} if turns == 4 else {b"hello", b"left to others"})
