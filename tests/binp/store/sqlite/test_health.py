@@ -182,6 +182,27 @@ async def test_a_log_that_was_removed_takes_no_more_writes(path, store):
     assert store.health.is_degraded
 
 
+@pytest.mark.parametrize("what", ["data.db", "data.db-wal", "folder"])
+async def test_what_was_removed_is_noticed_however_long_all_was_well(path, store, what):
+    """Writes that found all in its place for long look again; and again, until it is back in its place."""
+    end = time.monotonic() + 0.2
+    while time.monotonic() < end:
+        await store.write(key())
+    place = path.parent if what == "folder" else path.with_name(what)
+    aside = place.with_name(place.name + "-aside")
+    place.rename(aside)
+    if what == "folder":
+        place.mkdir()
+
+    for _ in range(2):
+        with pytest.raises(StoreError, match="removed or replaced"):
+            await store.write(key())
+    assert store.health.is_degraded
+    if what == "folder":
+        place.rmdir()
+    aside.rename(place)
+
+
 async def test_a_directory_that_was_removed(path, caplog):
     """A store whose directory is gone is closed all the same, and says that it could not say so."""
     store = open_store(str(path))
