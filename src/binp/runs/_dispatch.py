@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from binp.errors import BinpError
 from binp.operations import BoundCall, Operation, Operations, UnknownOperation
-from binp.store.contract import Change, EndRun, Run, State, StoreError, TakeRun
+from binp.store.contract import EndRun, Run, State, StoreError, TakeRun
 
 from ._active import now
 from ._masks import MASKED
@@ -51,9 +50,9 @@ class Dispatch:
             loop = asyncio.get_running_loop()
             self._task = loop.create_task(self._look(), name="binp dispatch", context=self._runs.context())
 
-    def obey(self, changes: Sequence[Change]) -> None:
-        """Look when a process has gone and left something queued."""
-        if self._leads and any(change.topic == "queue" for change in changes):
+    def obey(self) -> None:
+        """A process has gone and left something queued: look, if this one leads."""
+        if self._leads:
             self.wake()
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from binp.errors import BinpError
-from binp.files import File, Limits, Shelf, files_in
+from binp.files import PLAIN, File, Limits, Shelf, files_in
 from binp.operations import BoundCall
 from binp.store.contract import FINISHED, State, Store, StoreError
 
@@ -75,14 +75,16 @@ class RunFiles:
             self.shelf.claim(file, run.id)
 
     def release(self, run: ActiveRun, outcome: Outcome) -> None:
-        """*run*, which has files, has ended, or never came into being; one that stays queued is the next process's."""
-        if outcome.state is not State.QUEUED:
-            self.shelf.release(run.id)
-        self._held.discard(run.id)
+        """*run* has ended, or never came into being; the files of one that stays queued are the next process's."""
+        # to look costs a system call, and most runs have none
+        if run.has_files:
+            if outcome.state is not State.QUEUED:
+                self.shelf.release(run.id)
+            self._held.discard(run.id)
 
     async def keep_result(self, run: ActiveRun, outcome: Outcome) -> Outcome:
         """*outcome* with the files that were returned, alone or in something, where they stay as long as the run."""
-        if outcome.state is not State.SUCCEEDED or outcome.value is None:
+        if type(outcome.value) in PLAIN:
             return outcome
         try:
             if isinstance(outcome.value, File):

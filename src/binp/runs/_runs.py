@@ -8,7 +8,6 @@ import logging
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any
 
-from binp.files import PLAIN
 from binp.operations import BoundCall, Operation, Operations
 from binp.store.contract import Ack, BeginRun, Change, RequestCancel, Run, State, Store, StoreError
 
@@ -292,7 +291,7 @@ class Runs:
         if "slot" in topics or not changes:
             self._queue.obey(changes)
         if "queue" in topics:
-            self._dispatch.obey(changes)
+            self._dispatch.obey()
 
     def stop_accepting(self) -> None:
         """From here on :meth:`start` refuses, and what waits for its turn is left to the next process."""
@@ -342,13 +341,11 @@ class Runs:
         if outcome.state is State.QUEUED:
             self._forget(run, handle, outcome)
             return
-        if outcome.value.__class__ not in PLAIN:
-            outcome = await self.files.keep_result(run, outcome)
+        outcome = await self.files.keep_result(run, outcome)
         try:
             await self._write_end(run, outcome)
         finally:
-            if run.has_files:
-                self.files.release(run, outcome)
+            self.files.release(run, outcome)
             handle._settle(outcome, run.end)  # noqa: SLF001 - made together
             self._tasks.discard(run.task)
         if outcome.state is State.FAILED:
@@ -361,8 +358,7 @@ class Runs:
         """*run* never came into being."""
         self._active.pop(run.id, None)
         run.close()
-        if run.has_files:
-            self.files.release(run, outcome)
+        self.files.release(run, outcome)
         handle._settle(outcome)  # noqa: SLF001 - made together
         self._tasks.discard(run.task)
 
