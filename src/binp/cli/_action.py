@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._follow import LOST, Lost, Tenacious, follow
+from ._follow import PATIENCE, Lost, Tenacious, follow, give_up
 from ._options import Number, Server, with_json, with_server
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def show(name: str, as_json: bool, **where: Any) -> None:
 @click.option(
     "--patience",
     type=Number(min=0),
-    default=60,
+    default=PATIENCE,
     show_default=True,
     metavar="SECONDS",
     help="For how long to look for the server when it goes away, as in a deploy.",
@@ -159,10 +159,7 @@ def _run(asked: Tenacious, start: Callable[..., Any], output: str) -> dict[str, 
     except (Lost, Answer) as error:
         if run is None and isinstance(error, Answer):
             raise
-        what = "it is not known whether the run was started" if run is None else f"it is not known how run {run} ended"
-        look = "binp journal list" if run is None else f"binp journal show {run}"
-        click.echo(f"Error: {what}: {error}\n  fix:   when it is served again: {look}", err=True)
-        sys.exit(LOST)
+        give_up(error, run)
     except KeyboardInterrupt:
         if run is not None:
             click.echo(f"\nrun {run} goes on without being watched: binp journal show {run}", err=True)

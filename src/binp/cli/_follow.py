@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
@@ -14,12 +15,15 @@ from ._options import Server
 if TYPE_CHECKING:
     from binp.client import Client
 
-__all__ = ["FINISHED", "LOST", "Lost", "Tenacious", "follow"]
+__all__ = ["FINISHED", "PATIENCE", "Lost", "Tenacious", "follow", "give_up"]
 
 T = TypeVar("T")
 
+#: seconds for which a server is looked for that goes away, as in a deploy
+PATIENCE = 60
+
 #: status when it is not known whether a run was started, or how it has ended
-LOST = 3
+_LOST = 3
 
 #: states of a run that has ended
 FINISHED = {"succeeded", "failed", "cancelled", "interrupted", "skipped"}
@@ -123,6 +127,14 @@ def follow(asked: Tenacious, run: int, show: Callable[[dict[str, Any]], None]) -
             return {**detail, "records": kept}
         time.sleep(wait)
         wait = min(wait * 1.5, _MOST)
+
+
+def give_up(error: Exception, run: int | None = None) -> NoReturn:
+    """End the process after *error*: it is not known how *run* ended, or, for None, whether one was started."""
+    what = "it is not known whether the run was started" if run is None else f"it is not known how run {run} ended"
+    look = "binp journal list" if run is None else f"binp journal show {run}"
+    click.echo(f"Error: {what}: {error}\n  fix:   when it is served again: {look}", err=True)
+    sys.exit(_LOST)
 
 
 def _rest(client: Client, *, run: int, after: int) -> list[dict[str, Any]]:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import secrets
-import sys
 from typing import Any
 
 import click
 
-from ._follow import LOST, Lost, Tenacious
+from ._follow import PATIENCE, Lost, Tenacious, give_up
 from ._options import Server, with_json, with_server
 
 __all__ = ["schedule"]
-
-#: seconds for which a server is looked for that goes away
-_PATIENCE = 60.0
 
 
 @click.group(short_help="Look at schedules and pause them.")
@@ -113,16 +109,11 @@ def fire(name: str, **where: Any) -> None:
     # sent again to the next process it starts nothing twice
     key = secrets.token_hex(16)
     place = f"/internal/schedule/{path_part(name)}/runs"
-    asked = Tenacious(server, server.client(), _PATIENCE)
+    asked = Tenacious(server, server.client(), PATIENCE)
     try:
         started = asked.ask(lambda client: client.post(place, key=key), about="to start it there", is_start=True)
     except Lost as error:
-        look = "binp journal list"
-        click.echo(
-            f"Error: it is not known whether a run was started: {error}\n  fix:   when it is served again: {look}",
-            err=True,
-        )
-        sys.exit(LOST)
+        give_up(error)
     click.echo(started["run"])
 
 

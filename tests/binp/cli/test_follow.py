@@ -145,10 +145,10 @@ def test_a_schedule_of_which_nothing_is_known(
     answering: Callable[..., Answers], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The status says that it may have been started."""
-    monkeypatch.setattr("binp.cli._schedule._PATIENCE", 0.05)
+    monkeypatch.setattr("binp.cli._schedule.PATIENCE", 0.05)
     answers = answering((0, {}))
 
     done = CliRunner().invoke(main, ["schedule", "fire", "nightly", "--url", answers.url])
 
     assert done.exit_code == 3
-    assert "Error: it is not known whether a run was started" in done.stderr
+    assert "Error: it is not known whether the run was started" in done.stderr

@@ -252,7 +252,6 @@ class Committer:
         )
         raise FileTrouble(error, is_passing=False)
 
-
     def _look_at_folder(self) -> tuple[int, int, int] | None:
         """Which folder it is and when it changed; None when that was just now: some clocks have few ticks."""
         try:
