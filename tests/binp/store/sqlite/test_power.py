@@ -74,8 +74,12 @@ def calls_of(trace):
                     yield name, arguments, int(result)
 
 
+def texts_in(arguments):
+    return [bytes.fromhex(found.replace("\\x", "")) for found in TEXT.findall(arguments)]
+
+
 def text_in(arguments):
-    return bytes.fromhex(TEXT.search(arguments)[1].replace("\\x", ""))
+    return texts_in(arguments)[0]
 
 
 class Disk:
@@ -96,7 +100,7 @@ class Disk:
             if handler is not None:
                 handler(arguments, result)
             else:
-                assert self._folder.encode() not in b"".join(map(bytes.fromhex, TEXT.findall(arguments))), name
+                assert self._folder.encode() not in b"".join(texts_in(arguments)), name
 
     def _openat(self, arguments, result):
         path = text_in(arguments).decode(errors="replace")
