@@ -75,17 +75,23 @@ class Elsewhere:
         return said["value"]
 
 
+@contextlib.asynccontextmanager
+async def served(things: Any) -> AsyncIterator[Any]:
+    """Have *things* served, in this process, and see that nothing of them is left alive."""
+    await things.binp.home.open(serving=True)
+    things.binp.home.lead()
+    yield things
+    # whatever has gone wrong, nobody waits for it
+    things.binp.home.hurry()
+    await things.binp.home.close()
+    assert things.alive == []
+
+
 @pytest.fixture
 async def things(commanding: ModuleType, tmp_path: Path) -> AsyncIterator[Any]:
     """Things that run in this process, which is served and leads."""
-    made = commanding.Things(str(tmp_path / "data.db"))
-    await made.binp.home.open(serving=True)
-    made.binp.home.lead()
-    yield made
-    # whatever has gone wrong, nobody waits for it
-    made.binp.home.hurry()
-    await made.binp.home.close()
-    assert made.alive == []
+    async with served(commanding.Things(str(tmp_path / "data.db"))) as made:
+        yield made
 
 
 @pytest.fixture
@@ -139,13 +145,8 @@ async def leader(tmp_path: Path, is_patient: bool) -> AsyncIterator[Any]:
 @pytest.fixture
 async def heir(commanding: ModuleType, leader: Any, tmp_path: Path, is_patient: bool) -> AsyncIterator[Any]:
     """Things in this process, which is served, and takes over when the leader has gone."""
-    made = commanding.Things(str(tmp_path / "data.db"), is_patient)
-    await made.binp.home.open(serving=True)
-    made.binp.home.lead()
-    yield made
-    made.binp.home.hurry()
-    await made.binp.home.close()
-    assert made.alive == []
+    async with served(commanding.Things(str(tmp_path / "data.db"), is_patient)) as made:
+        yield made
 
 
 @pytest.fixture
