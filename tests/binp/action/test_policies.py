@@ -26,12 +26,6 @@ async def messages(binp, run):
     return [record.message for record in await binp.home.store.get_records(run)]
 
 
-async def until(condition):
-    async with asyncio.timeout(60):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 # --- time
 
 
@@ -229,7 +223,7 @@ def gated(binp):
     return define
 
 
-async def test_one_waits_for_the_other(binp, gated):
+async def test_one_waits_for_the_other(binp, gated, until):
     """What has no place waits queued, begins in the order it came, and counts its duration from then on."""
     gated(concurrency=1)
     handles = [await binp.action.start("work", room=str(number)) for number in range(4)]
@@ -242,7 +236,7 @@ async def test_one_waits_for_the_other(binp, gated):
     assert all(before.ended <= after.started for before, after in zip(runs, runs[1:], strict=False))
 
 
-async def test_as_many_as_there_are_places(binp, gated):
+async def test_as_many_as_there_are_places(binp, gated, until):
     """There are never more at once than the limit says."""
     gated(concurrency=3)
     handles = [await binp.action.start("work", room=str(number)) for number in range(9)]
@@ -253,7 +247,7 @@ async def test_as_many_as_there_are_places(binp, gated):
     assert [(await run_of(handle)).state for handle in handles] == [State.SUCCEEDED] * 9
 
 
-async def test_places_per_value(binp, gated):
+async def test_places_per_value(binp, gated, until):
     """Each value of a parameter has places of its own."""
     gated(concurrency=1, per="room")
     for room in ("bath", "office", "bath"):
@@ -264,7 +258,7 @@ async def test_places_per_value(binp, gated):
     gated.gate.set()
 
 
-async def test_what_is_skipped_has_not_failed(binp, gated):
+async def test_what_is_skipped_has_not_failed(binp, gated, until):
     """Decision 19: whoever knows the two fields of the original alone sees no error of one that was skipped."""
     gated(concurrency=1, when_full="skip")
     binp.journal(binp.action.find("work").function)
@@ -278,7 +272,7 @@ async def test_what_is_skipped_has_not_failed(binp, gated):
     gated.gate.set()
 
 
-async def test_what_has_no_place_is_skipped(binp, gated):
+async def test_what_has_no_place_is_skipped(binp, gated, until):
     """With when_full="skip" it is kept as skipped, with the reason where lists show it."""
     gated(concurrency=1, when_full="skip")
     await binp.action.start("work")
@@ -293,7 +287,7 @@ async def test_what_has_no_place_is_skipped(binp, gated):
     gated.gate.set()
 
 
-async def test_what_runs_is_replaced(binp, gated):
+async def test_what_runs_is_replaced(binp, gated, until):
     """With when_full="replace" what runs is cancelled, and the new one takes its place."""
     gated(concurrency=1, when_full="replace")
     first = await binp.action.start("work", room="old")
@@ -305,7 +299,7 @@ async def test_what_runs_is_replaced(binp, gated):
     assert await second.result() == "new"
 
 
-async def test_one_that_waits_is_cancelled(binp, gated, caplog):
+async def test_one_that_waits_is_cancelled(binp, gated, caplog, until):
     """A run that waits is cancelled at once, and the others go on."""
     gated(concurrency=1)
     first, second, third = [await binp.action.start("work", room=str(number)) for number in range(3)]

@@ -9,7 +9,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -147,21 +147,6 @@ async def heir(commanding: ModuleType, leader: Any, tmp_path: Path, is_patient: 
     """Things in this process, which is served, and takes over when the leader has gone."""
     async with served(commanding.Things(str(tmp_path / "data.db"), is_patient)) as made:
         yield made
-
-
-@pytest.fixture
-def until() -> Callable[[Callable[[], Any]], Awaitable[None]]:
-    """Wait until something is so; what is asked may be awaitable."""
-
-    async def wait(condition: Callable[[], Any]) -> None:
-        async with asyncio.timeout(60):
-            while True:
-                found = condition()
-                if await found if hasattr(found, "__await__") else found:
-                    return
-                await asyncio.sleep(0.01)
-
-    return wait
 
 
 class History:

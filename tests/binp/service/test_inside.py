@@ -12,16 +12,6 @@ from binp.errors import BinpError
 from binp.service import Status
 
 
-async def until(condition, timeout=60.0):
-    async with asyncio.timeout(timeout):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
-def status(binp):
-    return binp.service.services[0].status
-
-
 @pytest.fixture
 async def lives(binp):
     """What a sync service has heard that waits an hour between two readings."""
@@ -37,7 +27,7 @@ async def lives(binp):
     return heard
 
 
-async def test_a_thread_ends_when_its_service_is_stopped(binp, lives):
+async def test_a_thread_ends_when_its_service_is_stopped(binp, lives, until, status):
     """SVC-02: told to stop, it leaves its wait at once, and can be started again."""
     await until(lambda: lives == ["begun"])
     binp.service.stop("meter")
@@ -51,7 +41,7 @@ async def test_a_thread_ends_when_its_service_is_stopped(binp, lives):
     assert lives == ["begun", "ended"] * 2
 
 
-async def test_a_thread_ends_when_its_life_is_cancelled(binp, lives):
+async def test_a_thread_ends_when_its_life_is_cancelled(binp, lives, until, status):
     """The life is over and the next one begins, which has not been told anything."""
     await until(lambda: status(binp) is Status.RUNNING and len(lives) == 1)
     (run,) = binp.home.runs.active
@@ -62,7 +52,7 @@ async def test_a_thread_ends_when_its_life_is_cancelled(binp, lives):
     await binp.service.shut_down(60)
 
 
-async def test_threads_of_an_async_service_can_ask_too(binp):
+async def test_threads_of_an_async_service_can_ask_too(binp, until):
     """What it has left behind in a thread learns that its life is over."""
     begun, ended = [], []
 

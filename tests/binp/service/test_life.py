@@ -19,16 +19,6 @@ from buvar import di
 QUICK = 0.05
 
 
-async def until(condition, timeout=60.0):
-    async with asyncio.timeout(timeout):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
-def status(binp):
-    return binp.service.services[0].status
-
-
 async def runs(binp):
     return (await binp.home.store.find_runs(RunQuery())).runs
 
@@ -41,7 +31,7 @@ async def ended(binp, count):
     return await runs(binp)
 
 
-async def test_a_database_that_is_not_there_yet(tmp_path, caplog):
+async def test_a_database_that_is_not_there_yet(tmp_path, caplog, until, status):
     """SVC-02: a service whose run cannot begin is tried again, until it can."""
     caplog.set_level(logging.CRITICAL)
     binp = BINP(db=f"sqlite:///{tmp_path / 'later' / 'data.db'}")
@@ -60,7 +50,7 @@ async def test_a_database_that_is_not_there_yet(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("restart", [True, False])
-async def test_cancelling_its_run(binp, caplog, restart):
+async def test_cancelling_its_run(binp, caplog, restart, until, status):
     """Decision 18: cancelling the run of a service ends that life; its policy decides whether there is another one."""
     ids, clean = [], []
 
@@ -90,7 +80,7 @@ async def test_cancelling_its_run(binp, caplog, restart):
     assert not caplog.records
 
 
-def test_cancelled_and_swallowed_it_still_ends_with_its_loop(db):
+def test_cancelled_and_swallowed_it_still_ends_with_its_loop(db, until, status):
     """A life that swallows the cancellation of its run returns as any other; the loop's own is told from it."""
     binp = BINP(db=db)
     lives = []
@@ -115,7 +105,7 @@ def test_cancelled_and_swallowed_it_still_ends_with_its_loop(db):
     assert (status(binp), len(lives)) == (Status.STOPPED, 2)
 
 
-async def test_cancelling_the_run_of_a_thread(binp):
+async def test_cancelling_the_run_of_a_thread(binp, until, status):
     """A function in a thread cannot be stopped: the life ends when it returns."""
     ids, leave = [], threading.Event()
 
@@ -145,7 +135,7 @@ async def tool() -> AsyncIterator[Tool]:
 
 
 @pytest.mark.parametrize("journaled", [False, True])
-async def test_what_is_injected_outlives_the_thread(binp, journaled):
+async def test_what_is_injected_outlives_the_thread(binp, journaled, until, status):
     """What was injected into a sync service is closed when its thread has returned, journaled or not."""
     di.register(tool, replace=True)
     given, seen, leave = [], [], threading.Event()
@@ -185,7 +175,7 @@ async def _open(binp):
     return binp
 
 
-async def test_an_awaitable_of_a_plain_function_is_awaited(binp):
+async def test_an_awaitable_of_a_plain_function_is_awaited(binp, until, status):
     """A plain function around an asynchronous one is a service as well: decorators are often written so."""
     alive = []
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
 
@@ -14,33 +13,6 @@ from binp.errors import BinpError
 from binp.service._order import in_order
 
 QUICK = 0.05
-
-
-@pytest.fixture
-async def service():
-    """A registry of its own, stopped after the test."""
-    made = Service()
-    yield made
-    await made.shut_down(5)
-
-
-@contextlib.asynccontextmanager
-async def served(binp):
-    """From the moment when a server is ready to its end."""
-    # a server asks for it right after the import: services are left to its lifespan
-    assert binp.app
-    await binp.home.open(serving=True)
-    try:
-        binp.home.lead()
-        yield
-    finally:
-        await binp.home.close()
-
-
-async def until(condition):
-    async with asyncio.timeout(60):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 def states(service):
@@ -70,7 +42,7 @@ def define(service, name, log=None, **options):
     return gate
 
 
-async def test_it_waits_until_the_others_are_ready(service):
+async def test_it_waits_until_the_others_are_ready(service, until):
     """It is waiting, and says for whom, until all it comes after are ready; then it starts."""
     define(service, "web", after=("db", "cache"))
     await until(lambda: states(service) == {"web": "waiting"})
@@ -84,7 +56,7 @@ async def test_it_waits_until_the_others_are_ready(service):
     assert waits(service) == {}
 
 
-async def test_it_can_be_stopped_while_it_waits(service):
+async def test_it_can_be_stopped_while_it_waits(service, until):
     """SVC-03: what waits is stopped at once, and waits again when it is started."""
     define(service, "db", autostart=False)
     define(service, "web", after="db")
@@ -100,7 +72,7 @@ async def test_it_can_be_stopped_while_it_waits(service):
     await until(lambda: states(service) == {"db": "stopped", "web": "running"})
 
 
-async def test_one_that_is_completed_was_ready(service):
+async def test_one_that_is_completed_was_ready(service, until):
     """A service that does its work once and returns lets those begin that come after it."""
     done = []
 
@@ -114,7 +86,7 @@ async def test_one_that_is_completed_was_ready(service):
     assert done == [1]
 
 
-async def test_they_stop_before_what_they_come_after(db):
+async def test_they_stop_before_what_they_come_after(db, until, served):
     """P7: a shutdown stops each before those that it comes after, in whatever order they are defined."""
     binp, log = BINP(db=db), []
     for name, after in (("c", "b"), ("a", ()), ("b", "a"), ("d", ())):
@@ -147,7 +119,7 @@ def test_a_circle_is_refused_where_it_is_closed():
         define(service, "d", after="d")
 
 
-async def test_what_a_service_needs_is_given(db):
+async def test_what_a_service_needs_is_given(db, served):
     """A service whose function needs what nobody gives it is refused before one is started, and not again and again."""
     binp = BINP(db=db)
     define(binp.service, "fine")
@@ -163,7 +135,7 @@ async def test_what_a_service_needs_is_given(db):
     assert states(binp.service) == {"fine": "stopped", "reader": "stopped"}
 
 
-async def test_a_name_of_nobody_is_refused(db):
+async def test_a_name_of_nobody_is_refused(db, served):
     """What comes after no service is refused when services are started, before one of them is."""
     binp = BINP(db=db)
     define(binp.service, "database")
@@ -179,7 +151,7 @@ async def test_a_name_of_nobody_is_refused(db):
     binp.service.stop("web")
 
 
-async def test_a_disabled_one_is_listed_and_started_by_hand(db):
+async def test_a_disabled_one_is_listed_and_started_by_hand(db, until, served):
     """enabled= decides when services are started; by hand it runs, and a disabled one is not waited for."""
     binp, asked = BINP(db=db), []
 
@@ -200,14 +172,14 @@ async def test_a_disabled_one_is_listed_and_started_by_hand(db):
         assert [info.enabled for info in binp.service.services] == [True, False, False]
 
 
-async def test_enabled_is_asked_where_nothing_is_served(service):
+async def test_enabled_is_asked_where_nothing_is_served(service, until):
     """Without an app it is asked when the service would be started, and who waits goes on."""
     define(service, "web", after="off")
     define(service, "off", enabled=lambda: False)
     await until(lambda: states(service) == {"web": "running", "off": "stopped"})
 
 
-async def test_an_answer_that_fails_disables(service, caplog):
+async def test_an_answer_that_fails_disables(service, caplog, until):
     """What cannot be decided is not started, and says why; the others are."""
 
     def enabled():
@@ -220,7 +192,7 @@ async def test_an_answer_that_fails_disables(service, caplog):
     assert caplog.messages == ["service 'off' is not started: enabled= failed"]
 
 
-async def test_ten_thousand_commands_for_three(service, caplog):
+async def test_ten_thousand_commands_for_three(service, caplog, until):
     """P1, P3: with order, readiness and health there are never two copies, none starts too early, and none is left."""
     caplog.set_level(logging.CRITICAL)
     choose = random.Random(23)

@@ -15,25 +15,11 @@ from binp.service import Status
 QUICK = 0.05
 
 
-@pytest.fixture
-async def service():
-    """A registry of its own, stopped after the test."""
-    made = Service()
-    yield made
-    await made.shut_down(5)
-
-
-async def until(condition):
-    async with asyncio.timeout(60):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 def info(service):
     return service.services[0]
 
 
-async def test_one_that_fails_too_often_is_given_up(service, caplog):
+async def test_one_that_fails_too_often_is_given_up(service, caplog, until):
     """P5: after as many restarts as it may have it is failed, with the reason, until somebody starts it."""
     caplog.set_level(logging.CRITICAL)
     lives = []
@@ -54,7 +40,7 @@ async def test_one_that_fails_too_often_is_given_up(service, caplog):
     assert len(lives) == 6
 
 
-async def test_restarts_are_counted_within_their_window(service, caplog):
+async def test_restarts_are_counted_within_their_window(service, caplog, until):
     """P5: what was long ago counts no more."""
     caplog.set_level(logging.CRITICAL)
     lives = []
@@ -69,7 +55,7 @@ async def test_restarts_are_counted_within_their_window(service, caplog):
     await until(lambda: info(service).status is Status.STOPPED)
 
 
-async def test_one_that_returns_is_completed(service, caplog):
+async def test_one_that_returns_is_completed(service, caplog, until):
     """With restart="on-failure" a failure is answered by another life, a return by the end."""
     caplog.set_level(logging.CRITICAL)
     lives = []
@@ -104,7 +90,7 @@ def test_a_word_that_means_nothing_is_refused():
         Service()(restart="on-failre")
 
 
-async def test_one_that_does_not_stop_in_its_time_is_stuck(service, caplog):
+async def test_one_that_does_not_stop_in_its_time_is_stuck(service, caplog, until):
     """P2: how long it may take to stop is its own."""
     caplog.set_level(logging.CRITICAL)
     release = asyncio.Event()
@@ -124,7 +110,7 @@ async def test_one_that_does_not_stop_in_its_time_is_stuck(service, caplog):
     await until(lambda: info(service).status is Status.STOPPED)
 
 
-async def test_ten_thousand_commands(service, caplog):
+async def test_ten_thousand_commands(service, caplog, until):
     """P1, P3: whatever is commanded, there are never two copies, the last command wins, and none is left."""
     caplog.set_level(logging.CRITICAL)
     choose = random.Random(11)

@@ -19,25 +19,6 @@ from binp.store import open_store
 from binp.store.contract import RunQuery, SetDesired, State
 
 
-@contextlib.asynccontextmanager
-async def served(binp):
-    """From the moment when a server is ready to its end."""
-    # a server asks for it right after the import: services are left to its lifespan
-    assert binp.app
-    await binp.home.open(serving=True)
-    binp.home.lead()
-    try:
-        yield
-    finally:
-        await binp.home.close()
-
-
-async def until(condition, timeout=60.0):
-    async with asyncio.timeout(timeout):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 def states(binp):
     return {info.name: str(info.status) for info in binp.service.services}
 
@@ -53,7 +34,7 @@ async def desired(binp, name):
     return {row.name: row.desired for row in await binp.home.store.get_services()}.get(name)
 
 
-def test_served_twice(db):
+def test_served_twice(db, until, served):
     """N-12c: a BINP that is served again, on the same loop or another, starts its services again."""
     binp = BINP(db=db)
     lives = []
@@ -74,7 +55,7 @@ def test_served_twice(db):
     assert len(lives) == 4
 
 
-async def test_nothing_is_started_behind_the_end(db):
+async def test_nothing_is_started_behind_the_end(db, served):
     """Between the end of the services and the end of the home no command starts one, wherever it comes from."""
     binp = BINP(db=db)
     define(binp, "s", autostart=False)
@@ -86,7 +67,7 @@ async def test_nothing_is_started_behind_the_end(db):
         assert states(binp) == {"s": "stopped"}
 
 
-async def test_commands_are_kept_with_who_gave_them(db, tmp_path):
+async def test_commands_are_kept_with_who_gave_them(db, tmp_path, until, served):
     """SVC-03: what is wanted is kept for the process that takes over, with who wanted it."""
     binp = BINP(db=db)
     define(binp, "on")
@@ -103,7 +84,7 @@ async def test_commands_are_kept_with_who_gave_them(db, tmp_path):
     assert rows == [("off", 1, "bob"), ("on", 0, "ann")]
 
 
-async def test_a_command_of_here_is_obeyed_once(db):
+async def test_a_command_of_here_is_obeyed_once(db, until, served):
     """N-12b: what was obeyed at once is not obeyed again when it is committed: a restart is one restart."""
     binp = BINP(db=db)
     lives, cancelled = [], []
@@ -138,7 +119,7 @@ async def test_stopped_before_it_could_start(binp):
     assert states(binp) == {"s": "stopped"}
 
 
-async def test_a_command_of_elsewhere_is_obeyed(db):
+async def test_a_command_of_elsewhere_is_obeyed(db, until, served):
     """SVC-03: what another process wants is done here, each time that it is said."""
     binp = BINP(db=db)
     define(binp, "s")
@@ -149,7 +130,7 @@ async def test_a_command_of_elsewhere_is_obeyed(db):
             await until(lambda wanted=state: states(binp) == {"s": wanted})
 
 
-async def test_the_last_command_is_obeyed_whatever_the_clocks_say(db):
+async def test_the_last_command_is_obeyed_whatever_the_clocks_say(db, until, served):
     """SVC-03: commands of the same microsecond, and of a clock that was set back, are told apart."""
     binp = BINP(db=db)
     define(binp, "s")
@@ -162,7 +143,7 @@ async def test_the_last_command_is_obeyed_whatever_the_clocks_say(db):
                 await until(lambda wanted=state: states(binp) == {"s": wanted})
 
 
-async def test_a_fresh_start_starts_what_starts_by_itself(db):
+async def test_a_fresh_start_starts_what_starts_by_itself(db, until, served):
     """SVC-03: what an operator stopped runs again when the server is started afresh."""
     for _ in range(2):
         binp = BINP(db=db)
@@ -203,7 +184,7 @@ asyncio.run(main(sys.argv[1]))
 """
 
 
-async def test_what_was_wanted_survives_a_takeover(tmp_path):
+async def test_what_was_wanted_survives_a_takeover(tmp_path, until, served):
     """N-12c: the process that takes over runs what the other one ran, not what an operator had stopped there."""
     path = str(tmp_path / "data.db")
     with subprocess.Popen([sys.executable, "-c", textwrap.dedent(FIRST), path], stdout=subprocess.PIPE) as first:
@@ -242,7 +223,7 @@ def hasty(db):
     return binp
 
 
-async def test_one_that_does_not_stop_is_over_for_the_history(hasty, caplog):
+async def test_one_that_does_not_stop_is_over_for_the_history(hasty, caplog, until, served):
     """N-12d: a stuck service is told as ``stuck``, its run is over, and what it says later is late, no error."""
     leave, said = asyncio.Event(), []
 
@@ -283,7 +264,7 @@ async def test_one_that_does_not_stop_is_over_for_the_history(hasty, caplog):
     await hasty.home.close()
 
 
-async def test_a_service_that_is_one_journaled_call(hasty, caplog):
+async def test_a_service_that_is_one_journaled_call(hasty, caplog, until, served):
     """N-12d: a run inside of a service is no run that the shutdown waits for: it ends when the service is stopped."""
     begun = []
     hasty.home.overrides["grace"] = 100

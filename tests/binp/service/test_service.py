@@ -8,32 +8,18 @@ import random
 
 import pytest
 
-from binp import BINP, Service
+from binp import BINP
 from binp.service import Info, Status
 from binp.store.contract import RunQuery, State
 
 QUICK = 0.05
 
 
-@pytest.fixture
-async def service():
-    """A registry of its own, stopped after the test."""
-    made = Service()
-    yield made
-    await made.shut_down(5)
-
-
 def states(service, name=None):
     return [info.status for info in service.services if name in (None, info.name)]
 
 
-async def until(condition, timeout=60.0):
-    async with asyncio.timeout(timeout):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
-async def test_decorator(service):
+async def test_decorator(service, until):
     """SVC-01: bare and with options the function comes back; with a running loop it starts at once."""
 
     async def first():
@@ -61,7 +47,7 @@ async def test_decorator(service):
     await until(lambda: states(service) == [Status.RUNNING, Status.STOPPED])
 
 
-async def test_states_of_a_life(service):
+async def test_states_of_a_life(service, until):
     """SVC-02: starting at once, running when the task first runs, restarting after a return, then again."""
     seen = []
     service.service_changed(lambda info: seen.append(info.status))
@@ -92,7 +78,7 @@ async def test_restarting_is_seen_without_a_tick_in_between(service):
     assert states(service) == [Status.RESTARTING]
 
 
-async def test_failure_restarts(service, caplog):
+async def test_failure_restarts(service, caplog, until):
     """SVC-02, N-03: after an exception it restarts, and the log says what happened, with the traceback."""
     lives = []
 
@@ -109,7 +95,7 @@ async def test_failure_restarts(service, caplog):
 
 
 @pytest.mark.parametrize("error", [None, ValueError("no")])
-async def test_without_restart_it_stays_stopped(service, error):
+async def test_without_restart_it_stays_stopped(service, error, until):
     """SVC-02: without restart the end is the end."""
 
     @service(name="s", restart=False)
@@ -123,7 +109,7 @@ async def test_without_restart_it_stays_stopped(service, error):
     assert service.services[0].error == ("ValueError: no" if error else None)
 
 
-async def test_stop_and_start(service):
+async def test_stop_and_start(service, until):
     """SVC-03: stop cancels, ``stopped`` only when the task has really ended; start makes it run again."""
     lives, leave = [], asyncio.Event()
 
@@ -146,7 +132,7 @@ async def test_stop_and_start(service):
     await until(lambda: len(lives) == 2)
 
 
-async def test_commands_that_mean_nothing(service):
+async def test_commands_that_mean_nothing(service, until):
     """SVC-03: unknown names, starting what runs, stopping what is stopped: nothing happens."""
     lives = []
 
@@ -168,7 +154,7 @@ async def test_commands_that_mean_nothing(service):
     assert lives == [1]
 
 
-async def test_redefinition(service, caplog):
+async def test_redefinition(service, caplog, until):
     """SVC-04: the old task is cancelled, a warning says so, one entry remains, never two copies at once."""
     alive, most = [], []
 
@@ -210,7 +196,7 @@ async def test_one_decorator_for_two_functions(service):
     assert [info.name.rpartition(".")[2] for info in service.services] == ["first", "second"]
 
 
-async def test_events_are_snapshots(service):
+async def test_events_are_snapshots(service, until):
     """SVC-05, N-12: each event is an object of its own that says what was so at that moment."""
     with service.service_changed.subscribe() as queue:
 
@@ -224,7 +210,7 @@ async def test_events_are_snapshots(service):
     assert len({id(event) for event in events}) == 3
 
 
-async def test_stop_before_the_first_tick(service):
+async def test_stop_before_the_first_tick(service, until):
     """N-12b: stopped before its task ran at all, it is stopped, and can be started again."""
     lives = []
 
@@ -240,7 +226,7 @@ async def test_stop_before_the_first_tick(service):
     await until(lambda: states(service) == [Status.RUNNING])
 
 
-async def test_stop_and_start_back_to_back(service):
+async def test_stop_and_start_back_to_back(service, until):
     """N-12b: the last command wins: stop();start() runs, start();stop() is stopped."""
     lives = []
 
@@ -261,7 +247,7 @@ async def test_stop_and_start_back_to_back(service):
     assert states(service) == [Status.STOPPED]
 
 
-async def test_no_delay_is_no_busy_loop(service, caplog):
+async def test_no_delay_is_no_busy_loop(service, caplog, until):
     """N-12b: restart_delay=0 and failing does not starve the loop: the delay has a floor and grows."""
     caplog.set_level(logging.CRITICAL)
     lives = []
@@ -278,7 +264,7 @@ async def test_no_delay_is_no_busy_loop(service, caplog):
     assert gaps[2] >= 0.17
 
 
-async def test_a_cancellation_from_inside_is_a_failure(service):
+async def test_a_cancellation_from_inside_is_a_failure(service, until):
     """A CancelledError that nobody asked for is a failure, so the service restarts."""
     lives = []
 
@@ -291,7 +277,7 @@ async def test_a_cancellation_from_inside_is_a_failure(service):
     assert "nobody stopped the service" in service.services[0].error
 
 
-async def test_random_commands(service, caplog):
+async def test_random_commands(service, caplog, until):
     """Never two copies alive, and none left at the end, whatever is commanded."""
     caplog.set_level(logging.CRITICAL)
     alive, most, rng = [], [], random.Random(7)
@@ -339,7 +325,7 @@ def test_at_import_it_waits_for_the_app(db):
     assert calls == []
 
 
-def test_a_loop_that_ends_stops_the_service(db):
+def test_a_loop_that_ends_stops_the_service(db, until):
     """A service that was started in a script ends with the script, without being restarted, and is recorded."""
     binp = BINP(db=db)
     ended = []
@@ -388,7 +374,7 @@ async def test_each_life_is_a_run(binp):
     assert [r.message for r in await binp.home.store.get_records(run.id)] == ["here", "there"]
 
 
-async def test_started_inside_a_run_it_does_not_see_that_run(binp):
+async def test_started_inside_a_run_it_does_not_see_that_run(binp, until):
     """A service started from inside a run, or a request, lives in the base context: it does not see that run."""
     seen = []
 

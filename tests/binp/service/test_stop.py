@@ -14,25 +14,11 @@ from binp.service import Status
 QUICK = 0.05
 
 
-@pytest.fixture
-async def service():
-    """A registry of its own, stopped after the test."""
-    made = Service()
-    yield made
-    await made.shut_down(5)
-
-
 def states(service):
     return [info.status for info in service.services]
 
 
-async def until(condition, timeout=60.0):
-    async with asyncio.timeout(timeout):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
-def test_a_loop_that_ends_in_the_delay(caplog):
+def test_a_loop_that_ends_in_the_delay(caplog, until):
     """A service that waits for its next life when the loop ends is stopped; nothing is started in a loop that ends."""
     lives = []
     service = Service()
@@ -49,7 +35,7 @@ def test_a_loop_that_ends_in_the_delay(caplog):
     assert not caplog.records
 
 
-def test_a_loop_that_ends_between_stop_and_start(caplog):
+def test_a_loop_that_ends_between_stop_and_start(caplog, until):
     """The same for one that was stopped and started again, and has not ended."""
     lives = []
     service = Service()
@@ -74,7 +60,7 @@ def test_a_loop_that_ends_between_stop_and_start(caplog):
 
 
 @pytest.mark.timeout(60)
-def test_a_loop_that_ends_although_it_is_swallowed():
+def test_a_loop_that_ends_although_it_is_swallowed(until):
     """A service that swallows the cancellation of a loop that ends, and returns, is not called again."""
     lives = []
     service = Service()
@@ -94,7 +80,7 @@ def test_a_loop_that_ends_although_it_is_swallowed():
     assert (states(service), lives) == ([Status.STOPPED], [1])
 
 
-async def test_one_that_is_stuck_leaves_time_to_the_others(service, caplog):
+async def test_one_that_is_stuck_leaves_time_to_the_others(service, caplog, until):
     """N-12d: at the shutdown each has its part of the time, the last defined first; what does not stop is told."""
     leave, ended = threading.Event(), []
 
@@ -128,7 +114,7 @@ async def test_one_that_is_stuck_leaves_time_to_the_others(service, caplog):
     await until(lambda: set(states(service)) == {Status.STOPPED})
 
 
-def test_a_thread_does_not_hold_up_the_end_of_the_loop():
+def test_a_thread_does_not_hold_up_the_end_of_the_loop(until):
     """A loop that is closed is not held up by a sync service that goes on."""
     begun, leave = threading.Event(), threading.Event()
     service = Service()

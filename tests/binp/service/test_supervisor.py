@@ -20,22 +20,8 @@ from binp.service._supervisor import Supervisor
 QUICK = 0.05
 
 
-@pytest.fixture
-async def service():
-    """A registry of its own, stopped after the test."""
-    made = Service()
-    yield made
-    await made.shut_down(5)
-
-
 def states(service):
     return [info.status for info in service.services]
-
-
-async def until(condition, timeout=60.0):
-    async with asyncio.timeout(timeout):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 class Textless(Exception):
@@ -56,7 +42,7 @@ def with_half_a_pair():
     [(sys.exit, "SystemExit"), (without_text, "Textless"), (with_half_a_pair, "FileNotFoundError: ")],
 )
 @pytest.mark.parametrize("in_thread", [False, True])
-def test_whatever_it_raises_it_is_called_again(caplog, fail, text, in_thread):
+def test_whatever_it_raises_it_is_called_again(caplog, fail, text, in_thread, until):
     """SVC-02: neither ``sys.exit`` nor an exception without a text ends a service, or the loop."""
     caplog.set_level(logging.CRITICAL)
     lives = []
@@ -82,7 +68,7 @@ def test_whatever_it_raises_it_is_called_again(caplog, fail, text, in_thread):
     assert info.model_dump_json()
 
 
-async def test_a_life_that_cannot_begin_is_tried_again(caplog):
+async def test_a_life_that_cannot_begin_is_tried_again(caplog, until):
     """SVC-02: what keeps a life from beginning is answered as any failure: it is tried again after a growing delay."""
     caplog.set_level(logging.CRITICAL)
     tried, seen = [], []
@@ -108,7 +94,7 @@ async def test_a_life_that_cannot_begin_is_tried_again(caplog):
     assert tried[2] - tried[1] > tried[1] - tried[0]
 
 
-async def test_three_definitions_one_copy(service):
+async def test_three_definitions_one_copy(service, until):
     """SVC-04: however often it is redefined while the first one ends, the last one runs, and no two at a time."""
     alive, most = [], []
 
@@ -135,7 +121,7 @@ async def test_three_definitions_one_copy(service):
     assert len(service.services) == 1
 
 
-async def test_redefined_and_stopped_it_is_stopped(service):
+async def test_redefined_and_stopped_it_is_stopped(service, until):
     """SVC-04: a stop after a redefinition is obeyed, and it is ``stopped`` when the old one has really ended."""
     alive = []
 
@@ -160,7 +146,7 @@ async def test_redefined_and_stopped_it_is_stopped(service):
     assert alive == []
 
 
-async def test_redefined_without_autostart_it_is_stopped(service):
+async def test_redefined_without_autostart_it_is_stopped(service, until):
     """SVC-04: what is redefined not to start by itself does not."""
 
     @service(name="s")
@@ -178,7 +164,7 @@ async def test_redefined_without_autostart_it_is_stopped(service):
     assert (states(service), service.services[0].error) == ([Status.STOPPED], None)
 
 
-async def test_what_is_taken_over_ends_first():
+async def test_what_is_taken_over_ends_first(until):
     """SVC-04: a service that is taken in from another registry runs here when it has ended there."""
     host, guest, alive, most = Service(), Service(), [], []
 
@@ -201,7 +187,7 @@ async def test_what_is_taken_over_ends_first():
     assert not alive
 
 
-async def test_a_thread_is_waited_for(service):
+async def test_a_thread_is_waited_for(service, until):
     """SVC-03: a sync service that is stopped runs until it returns; started meanwhile, there is no second copy."""
     alive, most, leave = [], [], threading.Event()
 
@@ -225,7 +211,7 @@ async def test_a_thread_is_waited_for(service):
     assert (max(most), alive) == (1, [])
 
 
-async def test_a_thread_that_fails_when_stopped_is_told(service, caplog):
+async def test_a_thread_that_fails_when_stopped_is_told(service, caplog, until):
     """SVC-03: what a sync service raises after it was told to stop is logged."""
     begun, leave = threading.Event(), threading.Event()
 
@@ -242,7 +228,7 @@ async def test_a_thread_that_fails_when_stopped_is_told(service, caplog):
     assert "service 's' failed: ValueError: in the end" in caplog.messages
 
 
-async def test_told_again_it_is_cancelled_again(service):
+async def test_told_again_it_is_cancelled_again(service, until):
     """SVC-03: a service that swallows the first cancellation ends with the second command."""
     swallowed = []
 
@@ -263,7 +249,7 @@ async def test_told_again_it_is_cancelled_again(service):
     await until(lambda: states(service) == [Status.STOPPED])
 
 
-async def test_taking_a_start_back_is_no_second_stop(service):
+async def test_taking_a_start_back_is_no_second_stop(service, until):
     """SVC-03: stop, start, stop: the last one takes the start back, and leaves the cleanup alone."""
     cleaned = []
 
@@ -284,7 +270,7 @@ async def test_taking_a_start_back_is_no_second_stop(service):
     assert cleaned == [1]
 
 
-async def test_a_shutdown_does_not_cut_the_cleanup_short(service):
+async def test_a_shutdown_does_not_cut_the_cleanup_short(service, until):
     """SVC-03: what was told to stop, and cleans up, is not cancelled again by the shutdown, nor by a redefinition."""
     cleaned = []
 
@@ -307,7 +293,7 @@ async def test_a_shutdown_does_not_cut_the_cleanup_short(service):
     assert cleaned == [1]
 
 
-async def test_stuck(caplog):
+async def test_stuck(caplog, until):
     """What does not stop within its patience is ``stuck``, with an error; when it ends, it is stopped after all."""
     leave, seen = asyncio.Event(), []
 

@@ -15,25 +15,11 @@ from binp.store.contract import RunQuery, State
 QUICK = 0.05
 
 
-@pytest.fixture
-async def service():
-    """A registry of its own, stopped after the test."""
-    made = Service()
-    yield made
-    await made.shut_down(5)
-
-
-async def until(condition):
-    async with asyncio.timeout(60):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 def info(service):
     return service.services[0]
 
 
-async def test_starting_until_it_is_ready(service):
+async def test_starting_until_it_is_ready(service, until):
     """With ready=True it is starting until it says so, in each of its lives."""
     seen, open_up, fail = [], asyncio.Event(), asyncio.Event()
     service.service_changed(lambda changed: seen.append(changed.status))
@@ -58,7 +44,7 @@ async def test_starting_until_it_is_ready(service):
     assert seen[:5] == ["starting", "running", "restarting", "starting", "running"]
 
 
-async def test_a_thread_says_that_it_is_ready(service):
+async def test_a_thread_says_that_it_is_ready(service, until):
     """A sync service says it from its thread."""
 
     @service(name="s", ready=True, restart=False)
@@ -73,7 +59,7 @@ async def test_a_thread_says_that_it_is_ready(service):
     await until(lambda: info(service).status is Status.STOPPED)
 
 
-async def test_ready_means_nothing_elsewhere(service):
+async def test_ready_means_nothing_elsewhere(service, until):
     """Called outside of a service, in one that is ready without saying so, or after its end, it changes nothing."""
     left = []
     service.ready()
@@ -95,7 +81,7 @@ async def test_ready_means_nothing_elsewhere(service):
     assert info(service).status is Status.RESTARTING
 
 
-async def test_one_that_is_late_is_a_failure(db, caplog):
+async def test_one_that_is_late_is_a_failure(db, caplog, until):
     """What is not ready in its time is cancelled, fails for that reason, and is tried again."""
     caplog.set_level(logging.CRITICAL)
     binp, lives = BINP(db=db), []
@@ -117,7 +103,7 @@ async def test_one_that_is_late_is_a_failure(db, caplog):
     assert [(run.state, run.error) for run in runs][-1] == (State.FAILED, "not ready within 0.05 s")
 
 
-async def test_one_that_swallows_its_end_fails_all_the_same(service, caplog):
+async def test_one_that_swallows_its_end_fails_all_the_same(service, caplog, until):
     """What returns when it is told that it is late has failed, and is shown as stuck as long as it goes on."""
     caplog.set_level(logging.CRITICAL)
     leave, seen = asyncio.Event(), []
@@ -139,7 +125,7 @@ async def test_one_that_swallows_its_end_fails_all_the_same(service, caplog):
     assert seen == ["starting", "stuck", "restarting"]
 
 
-async def test_one_that_is_unwell_is_restarted(service, caplog):
+async def test_one_that_is_unwell_is_restarted(service, caplog, until):
     """After as many failed checks in a row as it may have, and not before, it fails for what the last one found."""
     caplog.set_level(logging.CRITICAL)
     answers, lives, seen = [True, False, True, False, False], [], []
@@ -195,7 +181,7 @@ async def leaves():
         (leaves, "SystemExit: 3"),
     ],
 )
-async def test_whatever_a_check_does(service, caplog, check, text):
+async def test_whatever_a_check_does(service, caplog, check, text, until):
     """A check that raises or does not answer has failed; it is logged once, and the service goes on."""
 
     @service(name="s", health=check, health_every=0.02, health_failures=10_000)
@@ -208,7 +194,7 @@ async def test_whatever_a_check_does(service, caplog, check, text):
     assert caplog.messages == [f"service 's' is not healthy: {text}"]
 
 
-async def test_nobody_looks_at_what_is_not_ready_or_has_ended(service):
+async def test_nobody_looks_at_what_is_not_ready_or_has_ended(service, until):
     """Checks begin when it is ready and end with it; a command to stop ends them at once."""
     checks, go = [], asyncio.Event()
 
