@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -22,3 +23,19 @@ async def binp(db: str) -> AsyncIterator[BINP]:
     made = BINP(db=db)
     yield made
     await made.home.close()
+
+
+@pytest.fixture
+def add_keeper() -> Callable[[BINP, list[str]], None]:
+    """Give a BINP a service that writes down when it begins, and when it is stopped."""
+
+    def add(binp: BINP, seen: list[str]) -> None:
+        @binp.service
+        async def keeper() -> None:
+            seen.append("service")
+            try:
+                await asyncio.Event().wait()
+            finally:
+                seen.append("service stopped")
+
+    return add

@@ -73,18 +73,11 @@ async def test_uvicorn_still_has_what_we_hook_into() -> None:
         assert signal.getsignal(signal.SIGTERM) is before
 
 
-async def test_a_binp_is_served_inside_a_stage(db: str, listener: Listener) -> None:
+async def test_a_binp_is_served_inside_a_stage(db: str, listener: Listener, add_keeper: Any) -> None:
     """The plugin opens the home, leads when it listens, hands on what the lifespans gave, and closes at the end."""
     binp = BINP(db=db)
     seen: list[str] = []
-
-    @binp.service
-    async def keeper() -> None:
-        seen.append("service")
-        try:
-            await asyncio.sleep(60)
-        finally:
-            seen.append("service stopped")
+    add_keeper(binp, seen)
 
     @binp.app.get("/where")
     async def where(request: Request) -> dict[str, Any]:

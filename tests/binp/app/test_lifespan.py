@@ -63,7 +63,7 @@ async def lived(binp: BINP) -> Any:
         await task
 
 
-async def test_the_order_of_a_life(db: str, capsys: Any) -> None:
+async def test_the_order_of_a_life(db: str, capsys: Any, add_keeper: Any) -> None:
     """Plugins are loaded, then the user's lifespan is entered, then services run; and back in reverse."""
     seen: list[str] = []
 
@@ -74,14 +74,7 @@ async def test_the_order_of_a_life(db: str, capsys: Any) -> None:
 
     prepare.__annotations__["teardown"] = Teardown
     binp = BINP(db=db, plugins=[prepare])
-
-    @binp.service
-    async def keeper() -> None:
-        seen.append("service")
-        try:
-            await asyncio.sleep(60)
-        finally:
-            seen.append("service stopped")
+    add_keeper(binp, seen)
 
     @contextlib.asynccontextmanager
     async def own(app: Any) -> Any:
@@ -159,18 +152,13 @@ async def test_who_can_be_reached_must_ask(db: str, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("is_wrapped", [False, True])
-async def test_one_that_is_mounted_lives_in_the_lifespan_of_the_other(db: str, capsys: Any, is_wrapped: bool) -> None:
+async def test_one_that_is_mounted_lives_in_the_lifespan_of_the_other(
+    db: str, capsys: Any, is_wrapped: bool, add_keeper: Any
+) -> None:
     """Its service runs, its own lifespan is entered, and programs and people are told the path at which it is."""
     binp = BINP(db=db)
     seen: list[str] = []
-
-    @binp.service
-    async def keeper() -> None:
-        seen.append("service")
-        try:
-            await asyncio.sleep(600)
-        finally:
-            seen.append("service stopped")
+    add_keeper(binp, seen)
 
     @contextlib.asynccontextmanager
     async def own(app: Any) -> Any:
