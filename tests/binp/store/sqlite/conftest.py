@@ -11,6 +11,8 @@ import pytest
 
 from binp.store import open_store
 from binp.store.contract import AddRecord, BeginRun, EndRun, State
+from binp.store.sqlite._connect import connect_writer
+from binp.store.sqlite._file import File
 from binp.store.sqlite._ids import EPOCH
 
 
@@ -25,6 +27,20 @@ async def store(path):
     await store.open()
     yield store
     await store.close()
+
+
+@pytest.fixture
+def opened(path):
+    """Open the file as its writer does, when no store has it."""
+    made = []
+
+    def open_file():
+        made.append(connect_writer(path, "OFF"))
+        return File(made[-1], path)
+
+    yield open_file
+    for connection in made:
+        connection.close()
 
 
 class Writes:

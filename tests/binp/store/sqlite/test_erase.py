@@ -1,27 +1,9 @@
 """Runs that are deleted, with all that belongs to them."""
 
-import pytest
-
 from binp.store.contract import AddLabels, State
-from binp.store.sqlite._connect import connect_writer
 from binp.store.sqlite._erase import KEPT_RECORDS, erase, thin
-from binp.store.sqlite._file import File
 
 TABLES = ("run", "record", "label")
-
-
-@pytest.fixture
-def opened(path):
-    """Open the file as its writer does, when no store has it."""
-    made = []
-
-    def open_file():
-        made.append(connect_writer(path, "OFF"))
-        return File(made[-1], path)
-
-    yield open_file
-    for connection in made:
-        connection.close()
 
 
 def count(file, table):

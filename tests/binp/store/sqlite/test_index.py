@@ -4,14 +4,9 @@ import asyncio
 import sqlite3
 from dataclasses import replace
 
-import pytest
-
-from binp.store import open_store
 from binp.store.contract import Condition, Key, RunQuery, State
 from binp.store.sqlite import _index, _indexing
-from binp.store.sqlite._connect import connect_writer
 from binp.store.sqlite._erase import erase
-from binp.store.sqlite._file import File
 from binp.store.sqlite._index import SLICE, merge, put_in, tidy
 from binp.store.sqlite._indexing import Indexing
 
@@ -33,20 +28,6 @@ async def indexed(path, runs):
     async with asyncio.timeout(40):
         while look(path, "SELECT sum(documents), (SELECT count(*) FROM unindexed) FROM search_part") != [(runs, 0)]:
             await asyncio.sleep(0.02)
-
-
-@pytest.fixture
-def opened(path):
-    """Open the file as its writer does, when no store has it."""
-    made = []
-
-    def open_file():
-        made.append(connect_writer(path, "OFF"))
-        return File(made[-1], path)
-
-    yield open_file
-    for connection in made:
-        connection.close()
 
 
 async def run_of(store, writes, message, state=State.SUCCEEDED, **given):
@@ -81,56 +62,44 @@ async def test_what_goes_on_is_found_by_what_it_said_so_far(store, writes):
     assert (await store.find_runs(saying("fetching", states=frozenset({State.FAILED})))).runs == ()
 
 
-async def test_what_was_not_indexed_when_the_process_died_gets_in_later(path, writes_of):
+async def test_what_was_not_indexed_when_the_process_died_gets_in_later(store, writes, path):
     """What waits for the index stands in the file with the end of the run: a next opening goes on with it."""
-    store = open_store(str(path), synchronous="OFF")
-    await store.open()
-    run = await run_of(store, writes_of(store), "hello")
+    run = await run_of(store, writes, "hello")
     await store.close()
     assert look(path, "SELECT run FROM unindexed") == [(run,)]
 
     await store.open()
     await indexed(path, 1)
     assert [found.id for found in (await store.find_runs(saying("hello"))).runs] == [run]
-    await store.close()
 
 
-async def test_an_interrupted_run_is_indexed_as_such(path, writes_of):
+async def test_an_interrupted_run_is_indexed_as_such(store, writes, path):
     """A run whose process died gets into the index with the state that the next one gave it."""
-    store = open_store(str(path), synchronous="OFF")
-    await store.open()
-    run = await run_of(store, writes_of(store), "hello", state=State.RUNNING)
-    await store.write(writes_of(store).record(run, 2))
+    run = await run_of(store, writes, "hello", state=State.RUNNING)
+    await store.write(writes.record(run, 2))
     await store.close()
     await store.open()
     await indexed(path, 1)
 
     query = RunQuery(states=frozenset({State.INTERRUPTED}))
     assert [found.id for found in (await store.find_runs(query)).runs] == [run]
-    await store.close()
 
 
-async def test_a_file_that_is_closed_leaves_no_more_than_is_quickly_looked_through(path, writes_of):
+async def test_a_file_that_is_closed_leaves_no_more_than_is_quickly_looked_through(store, writes, path, opened):
     """Short programs that never have a quiet moment do not pile up what waits for the index."""
-    store = open_store(str(path), synchronous="OFF")
-    await store.open()
-    writes = writes_of(store)
     await asyncio.gather(*(run_of(store, writes, "hello") for _ in range(2 * SLICE)))
     await store.close()
 
     [(waiting,)] = look(path, "SELECT count(*) FROM unindexed")
     assert waiting <= 2 * SLICE
-    file = File(connect_writer(path, "OFF"), path)
+    file = opened()
     Indexing(file).leave()
     assert file.one("count_waiting", (9999,))[0] < SLICE
-    file.connection.close()
 
 
-async def test_very_much_that_waits_comes_before_other_writes(path, opened, writes_of, monkeypatch):
+async def test_very_much_that_waits_comes_before_other_writes(store, writes, opened, monkeypatch):
     """While others write, the index is left alone until very many runs wait for it."""
-    store = open_store(str(path), synchronous="OFF")
-    await store.open()
-    await run_of(store, writes_of(store), "hello")
+    await run_of(store, writes, "hello")
     await store.close()
     file = opened()
     indexing = Indexing(file)
@@ -145,11 +114,9 @@ async def test_very_much_that_waits_comes_before_other_writes(path, opened, writ
     assert file.one("count_waiting", (9,))[0] == 0
 
 
-async def test_an_index_that_cannot_be_written_is_tried_again_later(path, opened, writes_of, caplog):
+async def test_an_index_that_cannot_be_written_is_tried_again_later(store, writes, opened, caplog):
     """What goes wrong with the index is logged and harms nothing else."""
-    store = open_store(str(path), synchronous="OFF")
-    await store.open()
-    await run_of(store, writes_of(store), "hello")
+    await run_of(store, writes, "hello")
     await store.close()
     file = opened()
     indexing = Indexing(file)
@@ -177,14 +144,11 @@ def tables(file):
     return [name for (name,) in found]
 
 
-async def test_parts_go_when_their_runs_are_erased(path, opened, writes_of, monkeypatch):
+async def test_parts_go_when_their_runs_are_erased(store, writes, opened, monkeypatch):
     """The oldest part is emptied into the next one and dropped when most of its runs are gone; all others are found."""
     monkeypatch.setattr(_index, "_FULL", 10)
     monkeypatch.setattr(_index, "_STALE", 1)
     monkeypatch.setattr(_index, "SLICE", 5)
-    store = open_store(str(path), synchronous="OFF")
-    await store.open()
-    writes = writes_of(store)
     runs = [await run_of(store, writes, f"hello number{number}") for number in range(35)]
     await store.close()
     file = opened()
@@ -219,17 +183,13 @@ async def test_parts_go_when_their_runs_are_erased(path, opened, writes_of, monk
     for number in (6, 9, 10, 34):
         assert [run.id for run in (await store.find_runs(saying(f"number{number}"))).runs] == [runs[number]]
     assert (await store.find_runs(saying("number5"))).runs == ()
-    await store.close()
 
 
-async def test_a_part_of_which_nothing_is_left_goes_with_its_last_run(path, opened, writes_of, monkeypatch):
+async def test_a_part_of_which_nothing_is_left_goes_with_its_last_run(store, writes, opened, monkeypatch):
     """What is erased from the oldest on takes whole parts along, and nothing is moved for it."""
     monkeypatch.setattr(_index, "_FULL", 5)
     monkeypatch.setattr(_index, "_STALE", 1)
     monkeypatch.setattr(_index, "SLICE", 5)
-    store = open_store(str(path), synchronous="OFF")
-    await store.open()
-    writes = writes_of(store)
     runs = [await run_of(store, writes, "hello") for _ in range(15)]
     await store.close()
     file = opened()
@@ -249,13 +209,10 @@ async def test_a_part_of_which_nothing_is_left_goes_with_its_last_run(path, open
     file.commit()
 
 
-async def test_a_part_goes_that_begins_with_a_run_that_is_kept(path, opened, writes_of, monkeypatch):
+async def test_a_part_goes_that_begins_with_a_run_that_is_kept(store, writes, opened, monkeypatch):
     """A part begins with the number behind the last one, which a run has that came in the same millisecond."""
     monkeypatch.setattr(_index, "_FULL", 5)
     monkeypatch.setattr(_index, "_STALE", 1)
-    store = open_store(str(path), synchronous="OFF")
-    await store.open()
-    writes = writes_of(store)
     first = store.new_id() + (1 << 20)
     runs = []
     for number in range(15):
@@ -277,15 +234,12 @@ async def test_a_part_goes_that_begins_with_a_run_that_is_kept(path, opened, wri
     await store.open()
     page = await store.find_runs(saying("hello", limit=200))
     assert [run.id for run in page.runs] == [*runs[:9:-1], *runs[5::-1]]
-    await store.close()
 
 
-async def test_the_only_part_goes_as_well(path, opened, writes_of, monkeypatch):
+async def test_the_only_part_goes_as_well(store, writes, opened, monkeypatch):
     """A file with one part gets a second one, so that the first can go; numbers of parts are never used twice."""
     monkeypatch.setattr(_index, "_STALE", 1)
-    store = open_store(str(path), synchronous="OFF")
-    await store.open()
-    runs = [await run_of(store, writes_of(store), "hello") for number in range(9)]
+    runs = [await run_of(store, writes, "hello") for number in range(9)]
     await store.close()
     file = opened()
     file.begin()
@@ -302,14 +256,11 @@ async def test_the_only_part_goes_as_well(path, opened, writes_of, monkeypatch):
     assert file.connection.execute("SELECT sum(runs) FROM tally WHERE hours = 24").fetchone() == (2,)
 
 
-async def test_a_part_goes_a_few_pages_at_a_time(path, opened, writes_of, monkeypatch):
+async def test_a_part_goes_a_few_pages_at_a_time(store, writes, opened, monkeypatch):
     """However large a part is, others wait for a few pages of it only; the file is whole and searched meanwhile."""
     monkeypatch.setattr(_index, "_STALE", 1)
     monkeypatch.setattr(_index, "_CLEARED", 2)
     monkeypatch.setattr(_index, "_MERGED", 0)
-    store = open_store(str(path), synchronous="OFF")
-    await store.open()
-    writes = writes_of(store)
     runs = [await run_of(store, writes, f"hello number{number}") for number in range(9)]
     await store.close()
     file = opened()
@@ -349,15 +300,11 @@ async def test_a_part_goes_a_few_pages_at_a_time(path, opened, writes_of, monkey
     await store.open()
     page = await store.find_runs(saying("hello", limit=200))
     assert [run.id for run in page.runs] == runs[:6:-1]
-    await store.close()
 
 
-async def test_runs_with_many_records_get_in_and_are_moved_few_at_a_time(path, opened, writes_of, monkeypatch):
+async def test_runs_with_many_records_get_in_and_are_moved_few_at_a_time(store, writes, opened, monkeypatch):
     """What a step reads is bounded by the records, not only by the runs; a run that has more gets in by itself."""
     monkeypatch.setattr(_index, "_STALE", 1)
-    store = open_store(str(path), synchronous="OFF")
-    await store.open()
-    writes = writes_of(store)
     runs = []
     for records in (3, 3, 3, 1, 9, 1, 1, 1):
         begun = writes.begin()
@@ -384,13 +331,10 @@ async def test_runs_with_many_records_get_in_and_are_moved_few_at_a_time(path, o
     assert parts(file)[1] == (1, 2, 0)
 
 
-async def test_parts_are_merged_until_there_is_nothing_to_do(path, opened, writes_of, monkeypatch):
+async def test_parts_are_merged_until_there_is_nothing_to_do(store, writes, opened, monkeypatch):
     """In quiet moments each part but the last becomes one list for each word."""
     monkeypatch.setattr(_index, "_FULL", 20)
     monkeypatch.setattr(_index, "SLICE", 4)
-    store = open_store(str(path), synchronous="OFF")
-    await store.open()
-    writes = writes_of(store)
     for number in range(50):
         await run_of(store, writes, f"hello number{number}")
     await store.close()
