@@ -34,14 +34,6 @@ from binp.store.contract import (
 )
 
 
-async def until(condition, seconds=30.0):
-    for _ in range(int(seconds / 0.01)):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it did not happen")
-
-
 async def begun(store, writes, *args, **given):
     write = writes.begin(*args, **given)
     assert await store.write(write) is True
@@ -76,7 +68,7 @@ async def test_a_run_that_a_rule_left_out_says_why(store, writes):
     assert (record.seq, record.message) == (1, why)
 
 
-async def test_a_schedule_is_moved_and_paused(store):
+async def test_a_schedule_is_moved_and_paused(store, until):
     """How far a schedule is and whether it is paused are kept beside each other, and each change is told."""
     told = []
     store.listen(lambda changes: told.extend((change.topic, change.id, change.rev) for change in changes))
@@ -111,7 +103,7 @@ async def test_a_queued_run_is_taken_once(store, writes):
     assert await store.write(TakeRun(id=run + 1, node="two", at=5_000)) is False
 
 
-async def test_a_slot_has_as_many_places_as_are_asked_for(store, writes):
+async def test_a_slot_has_as_many_places_as_are_asked_for(store, writes, until):
     """A queued run is taken while its slot has a place; the end of another one frees it, which is told."""
     told = []
     store.listen(lambda changes: told.extend((change.topic, change.id) for change in changes))
@@ -362,7 +354,7 @@ async def test_the_revision_counts_changes_of_the_run(store, writes):
     assert (await store.get_run(run)).rev == 4
 
 
-async def test_a_request_to_cancel_reaches_the_holder(store, writes):
+async def test_a_request_to_cancel_reaches_the_holder(store, writes, until):
     """A running run is asked, and its holder is told, as often as somebody asks."""
     changes = []
     store.listen(changes.extend)
@@ -608,7 +600,7 @@ async def test_a_key_is_put_in_the_expected_version_alone(store):
     assert await store.get_key("n", "l") is await store.get_value("n", "l") is None
 
 
-async def test_a_key_is_removed_in_the_expected_version_alone(store):
+async def test_a_key_is_removed_in_the_expected_version_alone(store, until):
     """A removal can expect a version too; it counts as a version, and one of nothing does nothing."""
     await store.write(put())
     heard = []
@@ -668,7 +660,7 @@ async def test_an_expired_key_is_not_there(store):
     assert (await store.get_key("n", "k")).expires is None
 
 
-async def test_what_expires_is_removed_and_told(store):
+async def test_what_expires_is_removed_and_told(store, until):
     """When a key expires a change is told, and its history says that it expired."""
     heard = []
     store.listen(heard.extend)
@@ -865,7 +857,7 @@ async def test_an_acknowledgement_may_be_awaited_again(store, writes):
     assert cancelled.cancelled()
 
 
-async def test_changes_come_in_order_after_the_commit(store, writes):
+async def test_changes_come_in_order_after_the_commit(store, writes, until):
     """A listener hears each change once, numbered in commit order, and can read what it hears of (N-14)."""
     heard, states = [], []
 
@@ -901,7 +893,7 @@ async def test_changes_come_in_order_after_the_commit(store, writes):
     assert store.feed
 
 
-async def test_a_listener_that_fails_harms_nobody(store, caplog):
+async def test_a_listener_that_fails_harms_nobody(store, caplog, until):
     """A failing listener is logged; the others hear, and the write is acknowledged."""
     heard = []
 
@@ -1023,7 +1015,7 @@ async def test_what_a_closed_store_left_running_is_interrupted(store, writes):
     assert [run.id for run in interrupted.runs] == [running.id]
 
 
-async def test_a_failure_nobody_awaits_is_logged(store, writes, caplog):
+async def test_a_failure_nobody_awaits_is_logged(store, writes, caplog, until):
     """A write that fails without anybody waiting leaves a line in the log."""
     run = await begun(store, writes)
     store.write(writes.record(run, 1, 5))

@@ -16,12 +16,6 @@ from binp.store.sqlite._receipt import Failure
 PATIENCE = 60
 
 
-async def until(condition):
-    async with asyncio.timeout(PATIENCE):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
 def write(store, number, size=20_000):
     return store.write(SetKeys(namespace="n", items=((f"k{number % 100}", "x" * size),), at=number))
 
@@ -53,7 +47,7 @@ def test_the_pages_of_a_log_are_counted(path, log):
     connection.close()
 
 
-async def test_what_is_committed_gets_into_the_file(store, path, log):
+async def test_what_is_committed_gets_into_the_file(store, path, log, until):
     """The log is brought into the file when it has some pages, by nobody who writes, and is used again then."""
     assert store._engine._writer.connection.execute("PRAGMA wal_autocheckpoint").fetchone()[0] > 10_000
     small = path.stat().st_size
@@ -70,7 +64,7 @@ async def test_what_is_committed_gets_into_the_file(store, path, log):
             after = pages_in_log(log)
 
 
-async def test_a_log_that_is_always_written_to_does_not_grow_for_ever(store, log, monkeypatch):
+async def test_a_log_that_is_always_written_to_does_not_grow_for_ever(store, log, monkeypatch, until):
     """Where somebody always writes, the last pages are brought in between two commits, and it begins anew."""
     monkeypatch.setattr(_checkpoint, "_PAGES", 50)
     monkeypatch.setattr(_checkpoint, "_MANY", 200)
@@ -95,7 +89,7 @@ async def test_a_log_that_is_always_written_to_does_not_grow_for_ever(store, log
     await asyncio.gather(*tasks)
 
 
-async def test_a_reader_keeps_nobody_from_writing(store, path):
+async def test_a_reader_keeps_nobody_from_writing(store, path, until):
     """What somebody reads of the log stays in it meanwhile, and whoever writes does not wait for them."""
     await write(store, 0)
     reader = sqlite3.connect(path, isolation_level=None)
@@ -173,7 +167,7 @@ def test_a_busy_disk_is_left_to_itself(path, monkeypatch):
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), MemoryError("No space left in memory")])
-async def test_a_file_that_takes_no_pages_is_told_once(store, monkeypatch, caplog, error):
+async def test_a_file_that_takes_no_pages_is_told_once(store, monkeypatch, caplog, error, until):
     """What cannot get into the file stays in the log, and is kept; it is said once why, and tried again."""
     monkeypatch.setattr(_checkpoint, "_AGAIN", 0.01)
     checkpoints = store._engine._writer._checkpoints

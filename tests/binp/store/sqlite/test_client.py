@@ -6,7 +6,6 @@ import dataclasses
 import os
 import socket
 import threading
-import time
 
 import orjson
 import pytest
@@ -33,13 +32,6 @@ WELCOME = {
 }
 #: stands for the true result of a write
 TRUE = object()
-
-
-async def until(condition, seconds=60.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        await asyncio.sleep(0.01)
 
 
 class FakeOwner:
@@ -187,7 +179,7 @@ async def test_what_makes_no_sense_leaves_nobody_waiting(database, owner, guest,
     assert fake.met == 2
 
 
-async def test_an_owner_that_never_makes_sense_is_told_of(database, owner, guest, quick, caplog):
+async def test_an_owner_that_never_makes_sense_is_told_of(database, owner, guest, quick, caplog, until):
     """It is tried again ever later, said once, told as the health of the store, and over when one makes sense."""
     fake = owner(answers=[b"{}"] * 5)
     await guest.open()
@@ -216,7 +208,7 @@ async def test_closing_does_not_wait_for_an_owner_that_makes_no_sense(database, 
         await ack
 
 
-async def test_closing_does_not_wait_for_an_owner_that_never_comes(database, owner, guest, quick):
+async def test_closing_does_not_wait_for_an_owner_that_never_comes(database, owner, guest, quick, until):
     """A guest, which never owns the file, ends although its owner went before it."""
     fake = owner()
     await guest.open()
@@ -247,7 +239,7 @@ async def test_closing_does_not_wait_for_an_owner_that_never_comes(database, own
         b"",
     ],
 )
-async def test_a_welcome_that_makes_no_sense_leaves_no_socket(database, owner, path, welcome):
+async def test_a_welcome_that_makes_no_sense_leaves_no_socket(database, owner, path, welcome, until):
     """Whatever comes in place of a welcome, the connection is closed, and the next one is another matter."""
     fake = owner(welcomes=[welcome])
     outbox = Outbox()
@@ -309,7 +301,7 @@ async def test_there_are_as_many_processes_as_there_can_be(path, monkeypatch):
     await store.close()
 
 
-async def test_an_owner_that_cannot_be_followed_is_tried_again(database, owner, path, caplog):
+async def test_an_owner_that_cannot_be_followed_is_tried_again(database, owner, path, caplog, until):
     """What fails once a process was let in, as a thread that cannot be made, ends neither the process nor a write."""
     fake = owner()
     outbox = Outbox()

@@ -19,11 +19,6 @@ from binp.store.sqlite import (
 )
 
 
-async def until(condition):
-    while not condition():
-        await asyncio.sleep(0.01)
-
-
 def key(name, value="1"):
     return SetKeys(namespace="n", items=((name, value),), at=1)
 
@@ -61,7 +56,7 @@ def forget(store):
     store._engine._writer.connection.execute("PRAGMA shrink_memory")
 
 
-async def test_a_read_that_meets_damage(large, path, caplog):
+async def test_a_read_that_meets_damage(large, path, caplog, until):
     """It fails in words, the health tells of it until the store is closed, and what is sound is read and written."""
     store, run = large
     told = []
@@ -130,7 +125,7 @@ def test_a_moment_that_nobody_can_have_written():
         as_datetime(2**62)
 
 
-async def test_a_mistake_in_the_writer_itself_ends_nothing(store, monkeypatch, caplog):
+async def test_a_mistake_in_the_writer_itself_ends_nothing(store, monkeypatch, caplog, until):
     """Whatever goes wrong between two batches, the thread that writes goes on: nobody waits for ever."""
     monkeypatch.setattr(_writer, "_PROBE", 0.01)
     writer = store._engine._writer
@@ -179,7 +174,7 @@ async def test_a_write_that_meets_damage(large, path, writes_of, caplog, monkeyp
         assert connection.execute("SELECT count(*) FROM run").fetchone() == (2,)
 
 
-async def test_housekeeping_that_meets_damage(path, large, monkeypatch, caplog):
+async def test_housekeeping_that_meets_damage(path, large, monkeypatch, caplog, until):
     """Where only the index cannot be written that is told, and what is written is kept."""
     store, _ = large
     monkeypatch.setattr(_indexing, "_SOON", 0.01)
@@ -194,7 +189,7 @@ async def test_housekeeping_that_meets_damage(path, large, monkeypatch, caplog):
     assert not [record for record in caplog.records if record.exc_info]
 
 
-async def test_care_that_meets_damage(path, large, caplog):
+async def test_care_that_meets_damage(path, large, caplog, until):
     """Where it cannot be found out what is old that is the problem that is told; what is written is kept."""
     store, _ = large
     damage(path, "run")
@@ -206,7 +201,7 @@ async def test_care_that_meets_damage(path, large, caplog):
     assert not [record for record in caplog.records if record.exc_info]
 
 
-async def test_trouble_that_is_over_leaves_damage_known(large, path, monkeypatch):
+async def test_trouble_that_is_over_leaves_damage_known(large, path, monkeypatch, until):
     """A lock that comes and goes does not make a damaged database sound."""
     store, run = large
     damage(path, "record")

@@ -15,11 +15,6 @@ from binp.store.contract import SetKeys, State, StoreError
 from binp.store.sqlite import _checkpoint, _writer
 
 
-async def until(condition):
-    while not condition():
-        await asyncio.sleep(0.01)
-
-
 def key(name="k", value="1"):
     return SetKeys(namespace="n", items=((name, value),), at=1)
 
@@ -104,7 +99,7 @@ def hurry(monkeypatch):
 
 
 @pytest.mark.parametrize("error", [errno.EROFS, errno.EIO, errno.ENOSPC])
-async def test_a_disk_that_refuses_for_a_while(path, disk, hurry, writes_of, error):
+async def test_a_disk_that_refuses_for_a_while(path, disk, hurry, writes_of, error, until):
     """Writes wait and are done when it takes them again, without a restart; reads go on; nothing is lost or twice."""
     store = open_store(str(path))
     await store.open()
@@ -133,7 +128,7 @@ async def test_a_disk_that_refuses_for_a_while(path, disk, hurry, writes_of, err
         assert connection.execute("SELECT count(*), max(version) FROM kv").fetchone() == (1, 1)
 
 
-async def test_closing_while_the_disk_refuses(path, disk, hurry):
+async def test_closing_while_the_disk_refuses(path, disk, hurry, until):
     """It ends with what it could not do told, and what was acknowledged is there at the next start."""
     store = open_store(str(path))
     await store.open()
@@ -151,7 +146,7 @@ async def test_closing_while_the_disk_refuses(path, disk, hurry):
     await store.close()
 
 
-async def test_a_log_that_cannot_be_brought_into_the_file(path, disk, hurry, monkeypatch, caplog):
+async def test_a_log_that_cannot_be_brought_into_the_file(path, disk, hurry, monkeypatch, caplog, until):
     """Where only the file cannot grow, the log keeps what is acknowledged; that it grows is said until it is over."""
     monkeypatch.setattr(_checkpoint, "_PAGES", 10)
     monkeypatch.setattr(_checkpoint, "_AGAIN", 0.05)
@@ -179,7 +174,7 @@ async def test_a_log_that_cannot_be_brought_into_the_file(path, disk, hurry, mon
         assert connection.execute("SELECT count(*) FROM kv").fetchone() == (50,)
 
 
-async def test_a_disk_that_has_room_for_the_log_alone(small_disk, hurry, monkeypatch, caplog):
+async def test_a_disk_that_has_room_for_the_log_alone(small_disk, hurry, monkeypatch, caplog, until):
     """What fits into the log is acknowledged although the file cannot grow, and kept; what is beyond is refused."""
     monkeypatch.setattr(_checkpoint, "_PAGES", 10)
     monkeypatch.setattr(_checkpoint, "_AGAIN", 0.05)

@@ -19,14 +19,7 @@ from binp.store.sqlite._tend import Checkpoint
 from binp.store.sqlite._writer import Writer
 
 
-async def until(condition, seconds=60.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        await asyncio.sleep(0.01)
-
-
-async def more(acks):
+async def more(acks, until):
     """Wait until some more are written."""
     here = len(acks)
     await until(lambda: len(acks) > here + 20)
@@ -39,7 +32,7 @@ async def come(worker, path, *arguments):
     return other
 
 
-async def test_who_comes_next_is_the_owner(path, worker, store, writes_of):
+async def test_who_comes_next_is_the_owner(path, worker, store, writes_of, until):
     """A process of another server takes the role within moments; what the first runs goes on, through the second."""
     held = writes_of(store).begin()
     await store.write(held)
@@ -59,7 +52,7 @@ async def test_who_comes_next_is_the_owner(path, worker, store, writes_of):
     other.kill()
 
 
-async def test_the_role_changes_hands_again_and_again(path, worker, store):
+async def test_the_role_changes_hands_again_and_again(path, worker, store, until):
     """Whoever comes is killed, three times over: each write of the first is done once, whatever it was meanwhile."""
     acks, onces, is_over = [], [], asyncio.Event()
     feeds = {store.feed}
@@ -77,10 +70,10 @@ async def test_the_role_changes_hands_again_and_again(path, worker, store):
     for _ in range(3):
         other = await come(worker, path)
         await until(lambda: store.role is Role.CLIENT)
-        await more(acks)
+        await more(acks, until)
         other.kill()
         await until(lambda: store.role is Role.OWNER)
-        await more(acks)
+        await more(acks, until)
     is_over.set()
     await writing
 
@@ -157,7 +150,7 @@ async def open_in_a_loop(path):
     await open_store(str(path), group="other").open()
 
 
-async def test_who_comes_waits_until_the_owner_lets_go(path, worker, store):
+async def test_who_comes_waits_until_the_owner_lets_go(path, worker, store, until):
     """From the announcement on nobody is refused, and nobody is let in before the services have stopped."""
     store.expect_heir()
     other = worker(path, "-", "idle")
@@ -182,7 +175,7 @@ async def test_without_an_announcement_it_is_refused(path, worker):
     assert not HeirLock(path).is_held()
 
 
-async def test_who_waits_can_be_told_to_end(path, store, client_of):
+async def test_who_waits_can_be_told_to_end(path, store, client_of, until):
     """A process that waits for the database ends when it is asked to."""
     store.expect_heir()
     other = client_of("other")
@@ -224,7 +217,7 @@ async def test_a_lock_that_was_left_behind_says_nothing(path, store):
     assert not place.exists()
 
 
-async def test_looking_takes_nothing(path):
+async def test_looking_takes_nothing(path, until):
     """Who looks sees no other who looks, and whoever waits for the role holds its lock for as long as it wants to."""
     heir = HeirLock(path)
     path.with_name("data.db.heir").touch()
@@ -263,7 +256,7 @@ async def test_looking_takes_nothing(path):
     assert wrong == []
 
 
-async def test_a_role_that_cannot_be_handed_over_is_told_once(path, worker, store, monkeypatch, caplog):
+async def test_a_role_that_cannot_be_handed_over_is_told_once(path, worker, store, monkeypatch, caplog, until):
     """What keeps the role from being handed over is logged once, tried again later each time, and it is handed over."""
     tries = []
     real = Engine._step_down
@@ -330,7 +323,7 @@ async def test_a_checkpoint_is_nothing_for_the_next_owner(path, worker, store, m
     other.kill()
 
 
-async def test_what_could_not_be_done_for_the_file_is_not_handed_on(path, worker, store, monkeypatch):
+async def test_what_could_not_be_done_for_the_file_is_not_handed_on(path, worker, store, monkeypatch, until):
     """Where the file takes nothing any more the next owner gets what was written here, and nothing else."""
     real, commit = Writer._hand_on, Committer.commit
     acks = []
@@ -358,7 +351,7 @@ async def test_what_could_not_be_done_for_the_file_is_not_handed_on(path, worker
     other.kill()
 
 
-async def test_who_has_handed_the_role_on_takes_care_of_nothing(path, worker, store):
+async def test_who_has_handed_the_role_on_takes_care_of_nothing(path, worker, store, until):
     """What is to be kept is a matter of the one who owns the database: who did before erases nothing."""
     store.hand_over()
     other = await come(worker, path, "idle")

@@ -17,11 +17,6 @@ from binp.store.sqlite._receipt import Receipt
 from binp.store.sqlite._tend import Checkpoint, Erase
 
 
-async def until(condition):
-    while not condition():
-        await asyncio.sleep(0.01)
-
-
 def key(name="k", value="1"):
     return SetKeys(namespace="n", items=((name, value),), at=1)
 
@@ -74,7 +69,7 @@ def patient(store, milliseconds=20):
     store._engine._writer.connection.execute(f"PRAGMA busy_timeout = {milliseconds}")
 
 
-async def test_writes_wait_for_a_file_that_is_locked(path, store, writes, hurry, lock, caplog):
+async def test_writes_wait_for_a_file_that_is_locked(path, store, writes, hurry, lock, caplog, until):
     """While another program holds a lock, writes wait, the store says why since when, and reads go on."""
     told = []
     end = store.on_health(told.append)
@@ -106,7 +101,7 @@ async def test_writes_wait_for_a_file_that_is_locked(path, store, writes, hurry,
     end()
 
 
-async def test_who_has_waited_for_long_is_told_why(path, store, no_patience, lock):
+async def test_who_has_waited_for_long_is_told_why(path, store, no_patience, lock, until):
     """After a while those who wait hear of the reason, threads too; what comes later is tried as well."""
     patient(store)
     foreign = lock(path)
@@ -144,7 +139,7 @@ async def test_what_needs_no_space_does_not_say_that_writes_are_taken(path, stor
     assert "the store takes writes again" not in [record.message for record in caplog.records]
 
 
-async def test_a_store_is_closed_while_its_file_is_locked(path, lock):
+async def test_a_store_is_closed_while_its_file_is_locked(path, lock, until):
     """Closing tries once more, tells whoever waits, and ends."""
     store = open_store(str(path), synchronous="OFF")
     await store.open()
@@ -158,7 +153,7 @@ async def test_a_store_is_closed_while_its_file_is_locked(path, lock):
         await ack
 
 
-async def test_a_file_that_may_not_be_written_to_any_more(path, store, no_patience):
+async def test_a_file_that_may_not_be_written_to_any_more(path, store, no_patience, until):
     """A file that became read-only refuses with words, and is written to when that is over."""
     connection = store._engine._writer.connection
     await store.write(key())
@@ -214,7 +209,7 @@ async def test_a_directory_that_was_removed(path, caplog):
     assert any(record.levelname in {"WARNING", "ERROR"} for record in caplog.records if record.name == "binp.store")
 
 
-async def test_a_disk_that_is_full(small_disk, writes_of, no_patience):
+async def test_a_disk_that_is_full(small_disk, writes_of, no_patience, until):
     """When the disk is full, what was acknowledged stays, the rest is told, and writing goes on with space."""
     store = open_store(str(small_disk / "data.db"))
     await store.open()
@@ -302,7 +297,7 @@ class Lying:
 
 @pytest.mark.parametrize("commits", [False, True])
 @pytest.mark.parametrize("kind", ["run", "record", "key"])
-async def test_a_commit_whose_outcome_is_unknown_is_looked_up(store, writes, hurry, commits, kind):
+async def test_a_commit_whose_outcome_is_unknown_is_looked_up(store, writes, hurry, commits, kind, until):
     """When a commit reports an error, the file tells whether it was done: it is acknowledged once, and done once."""
     begin = writes.begin()
     if kind == "record":
@@ -321,7 +316,7 @@ async def test_a_commit_whose_outcome_is_unknown_is_looked_up(store, writes, hur
     await until(lambda: not store.health.is_degraded)
 
 
-async def test_other_processes_are_told(path, worker, lock):
+async def test_other_processes_are_told(path, worker, lock, until):
     """A process that writes through another one knows when that cannot write, and when it can again."""
     owner = worker(path, "g", "idle")
     owner.read(1)
@@ -375,7 +370,7 @@ async def _await(ack):
     return await ack
 
 
-async def test_a_client_sends_no_more_than_its_owner_can_take(path, worker, lock, monkeypatch):
+async def test_a_client_sends_no_more_than_its_owner_can_take(path, worker, lock, monkeypatch, until):
     """What is on its way to an owner that cannot write is bounded, by number and by size; the rest waits here."""
     owner = worker(path, "g")
     owner.read(1)

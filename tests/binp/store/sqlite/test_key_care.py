@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
-import time
 
 import pytest
 
@@ -48,13 +47,6 @@ def count(path, table):
         connection.close()
 
 
-async def until(condition, seconds=30.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        await asyncio.sleep(0.01)
-
-
 def put(key="k", value="1", **given):
     return PutKey(**{"namespace": "n", "key": key, "value": value, "at": 1} | given)
 
@@ -77,7 +69,7 @@ async def test_the_moment_of_expiry_is_the_first_without_the_key(timed, hand):
     assert await timed.write(put(expected=0)) == Written(is_done=True, version=3)
 
 
-async def test_versions_do_not_depend_on_when_an_expired_key_was_removed(timed, hand, path):
+async def test_versions_do_not_depend_on_when_an_expired_key_was_removed(timed, hand, path, until):
     """Whether the owner or the next write finds out that a key has expired makes no difference to its versions."""
     for key in ("swept", "found"):
         await timed.write(put(key, expires=hand.now + LONG))
@@ -95,7 +87,7 @@ async def test_versions_do_not_depend_on_when_an_expired_key_was_removed(timed, 
     assert swept[2:] == before[0]
 
 
-async def test_what_expires_at_once_is_removed_bit_by_bit(timed, hand, path):
+async def test_what_expires_at_once_is_removed_bit_by_bit(timed, hand, path, until):
     """Thousands of keys that expire together are removed in parts, each told, and writes get their turn in between."""
     names = [f"k{number:04}" for number in range(3000)]
     acks = [timed.write(put(name, expires=hand.now + LONG)) for name in names]
@@ -113,7 +105,7 @@ async def test_what_expires_at_once_is_removed_bit_by_bit(timed, hand, path):
     assert {id for part in parts for id in part} == {"n/other"} | {f"n/{name}" for name in names}
 
 
-async def test_a_store_that_is_opened_removes_what_expired_meanwhile(path, hand):
+async def test_a_store_that_is_opened_removes_what_expired_meanwhile(path, hand, until):
     """What expired while nobody had the file open is removed soon after it is opened, without a write."""
     for wait in (False, True):
         store = open_store(str(path), synchronous="OFF", clock=hand)
@@ -127,7 +119,7 @@ async def test_a_store_that_is_opened_removes_what_expired_meanwhile(path, hand)
         hand.now += 5 * LONG
 
 
-async def test_an_owner_rests_when_nothing_expires(timed, hand, path, monkeypatch):
+async def test_an_owner_rests_when_nothing_expires(timed, hand, path, monkeypatch, until):
     """After what has expired is removed it is not looked for again and again."""
     looked = []
     real = _key_care.KeyCare.expired
@@ -156,7 +148,7 @@ async def test_what_is_not_to_be_kept_is_not_kept(timed, path):
     assert [kept.version for kept in await timed.get_key_history("n", "k")] == [30]
 
 
-async def test_a_failing_removal_is_tried_again(timed, hand, path, monkeypatch, caplog):
+async def test_a_failing_removal_is_tried_again(timed, hand, path, monkeypatch, caplog, until):
     """Keys that cannot be removed harm nobody; it is said, and tried again."""
     monkeypatch.setattr("binp.store.sqlite._writer._AGAIN", 0.05)
     failures = []
@@ -178,7 +170,7 @@ async def test_a_failing_removal_is_tried_again(timed, hand, path, monkeypatch, 
     assert "keys that have expired could not be removed" in caplog.text
 
 
-async def test_odd_names_expire(timed, hand, path):
+async def test_odd_names_expire(timed, hand, path, until):
     """Names with NUL and half surrogates expire, are archived and set again like all others."""
     odd = ["a\0b", "\0", "\udc80", "a", 'a"\\u0000']
     for name in odd:

@@ -21,13 +21,6 @@ from binp.store.sqlite._outbox import Outbox
 from binp.store.sqlite._server import Server
 
 
-async def until(condition, seconds=10.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        await asyncio.sleep(0.01)
-
-
 @pytest.fixture
 async def client(path):
     store = open_store(str(path), group="g")
@@ -35,7 +28,7 @@ async def client(path):
     await store.close()
 
 
-async def test_another_process_of_the_group_writes_through_the_owner(path, worker, client):
+async def test_another_process_of_the_group_writes_through_the_owner(path, worker, client, until):
     """The second process is a client, hears the changes of the first, and is heard (N-12c)."""
     owner = worker(path, "g")
     owner.read(2)
@@ -60,7 +53,7 @@ async def test_a_process_of_another_group_is_refused(path, worker):
             await open_store(str(path), group=group).open()
 
 
-async def test_the_owner_is_killed_and_its_client_goes_on(path, worker, client, writes_of):
+async def test_the_owner_is_killed_and_its_client_goes_on(path, worker, client, writes_of, until):
     """The client becomes the owner; each of its writes is done exactly once, and the runs of the dead end (N-13)."""
     owner = worker(path, "g")
     owner.read(2)
@@ -103,7 +96,7 @@ async def test_the_owner_is_killed_and_its_client_goes_on(path, worker, client, 
     assert [run.id for run in left.runs] == [held.id]
 
 
-async def test_a_role_that_cannot_be_taken_yet_is_taken_later(path, worker, client, caplog):
+async def test_a_role_that_cannot_be_taken_yet_is_taken_later(path, worker, client, caplog, until):
     """Where others cannot be let in the role is tried for again and again, and what is written meanwhile waits."""
     owner = worker(path, "g")
     owner.read(2)
@@ -114,13 +107,13 @@ async def test_a_role_that_cannot_be_taken_yet_is_taken_later(path, worker, clie
     socket.mkdir()
     owner.kill()
     ack = client.write(SetKeys(namespace="c", items=(("k", "2"),), at=1))
-    await until(lambda: any("cannot be let in" in record.getMessage() for record in caplog.records), 60)
+    await until(lambda: any("cannot be let in" in record.getMessage() for record in caplog.records))
     assert client.role is Role.CLIENT
     socket.rmdir()
 
     async with asyncio.timeout(60):
         assert await ack is True
-    await until(lambda: client.role is Role.OWNER, 60)
+    await until(lambda: client.role is Role.OWNER)
 
 
 def no_locks(file, how):
@@ -137,7 +130,9 @@ def no_locks(file, how):
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_whatever_keeps_a_process_from_the_role_it_tries_again(path, worker, client, caplog, monkeypatch, error):
+async def test_whatever_keeps_a_process_from_the_role_it_tries_again(
+    path, worker, client, caplog, monkeypatch, error, until
+):
     """Errors of the system and of SQLite alike end neither the thread nor those who wait (N-13)."""
     owner = worker(path, "g")
     owner.read(2)
@@ -155,12 +150,12 @@ async def test_whatever_keeps_a_process_from_the_role_it_tries_again(path, worke
 
     async with asyncio.timeout(60):
         assert await client.write(SetKeys(namespace="c", items=(("k", "2"),), at=1)) is True
-    await until(lambda: client.role is Role.OWNER, 60)
+    await until(lambda: client.role is Role.OWNER)
     said = [record for record in caplog.records if "the role of the owner cannot be taken" in record.getMessage()]
     assert [record.exc_info[1] for record in said] == [error]
 
 
-async def test_a_lock_that_fails_is_no_lock_that_somebody_holds(path, worker, client, caplog, monkeypatch):
+async def test_a_lock_that_fails_is_no_lock_that_somebody_holds(path, worker, client, caplog, monkeypatch, until):
     """Where the system has no locks left that is said, and tried again; the first to open it is told at once."""
     monkeypatch.setattr(_client, "_LAST_TRY", 0.2)
     owner = worker(path, "g")
@@ -173,8 +168,8 @@ async def test_a_lock_that_fails_is_no_lock_that_somebody_holds(path, worker, cl
         assert not isinstance(caught.value, StoreOwned)
         owner.kill()
         ack = client.write(SetKeys(namespace="c", items=(("k", "2"),), at=1))
-        await until(lambda: "No locks available" in caplog.text, 60)
-        await until(lambda: client.health.reason, 60)
+        await until(lambda: "No locks available" in caplog.text)
+        await until(lambda: client.health.reason)
         assert client.health.reason == (
             "the process that owns the database has gone, and this one cannot take its place: "
             "the database cannot be claimed: No locks available"
@@ -183,12 +178,14 @@ async def test_a_lock_that_fails_is_no_lock_that_somebody_holds(path, worker, cl
 
     async with asyncio.timeout(60):
         assert await ack is True
-    await until(lambda: not client.health.reason, 60)
+    await until(lambda: not client.health.reason)
 
 
 # of a loop that asyncio could not make for want of descriptors it leaves half behind
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-async def test_a_process_without_descriptors_takes_the_role_when_it_has_some(path, worker, client, caplog, monkeypatch):
+async def test_a_process_without_descriptors_takes_the_role_when_it_has_some(
+    path, worker, client, caplog, monkeypatch, until
+):
     """However many files it may open while it tries to be the owner: what it waits for is done in the end."""
     monkeypatch.setattr(_client, "_LONGEST", 0.01)
     owner = worker(path, "g")
@@ -203,7 +200,7 @@ async def test_a_process_without_descriptors_takes_the_role_when_it_has_some(pat
                 taken.append(os.open(os.devnull, os.O_RDONLY))
         owner.kill()
         written = asyncio.ensure_future(wait_for(client.write(SetKeys(namespace="c", items=(("k", "2"),), at=1))))
-        await until(lambda: "the role of the owner cannot be taken" in caplog.text, 60)
+        await until(lambda: "the role of the owner cannot be taken" in caplog.text)
         while taken and not written.done():
             os.close(taken.pop())
             # some attempts with so many

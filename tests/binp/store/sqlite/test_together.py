@@ -24,15 +24,8 @@ def ask(there, *command):
     return asyncio.to_thread(there.ask, *command)
 
 
-async def until(condition):
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        await asyncio.sleep(0.005)
-
-
 @pytest.mark.parametrize("first", ["here", "there"])
-async def test_a_clock_is_set_back(path, here, there, first):
+async def test_a_clock_is_set_back(path, here, there, first, until):
     """A clock goes back an hour, with restarts and two processes: no id comes twice, no follower misses a run."""
     made = {"here": [], "there": []}
     told = []
