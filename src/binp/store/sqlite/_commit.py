@@ -28,8 +28,11 @@ _logger = logging.getLogger("binp.store")
 #: microseconds after which this process gives another sign of life
 _SIGN_OF_LIFE = int(BEAT * 1_000_000)
 
-#: nanoseconds within which two changes of a folder may bear the same time
-_TICK = 50_000_000
+#: nanoseconds within which two changes of a folder may bear the same time: some file systems note full seconds, or two
+_TICK = 3_000_000_000
+
+#: seconds for which the times of a folder are trusted: there are folders that have none, and mounts leave them alone
+_TRUSTED = 1.0
 
 #: how to see that a change is in the file, by its topic: the statement that finds its revision
 _EVIDENCE = {"run": "find_run", "cancel": "find_run", "record": "find_record"}
@@ -80,8 +83,10 @@ class Committer:
         #: the files, and which ones they are
         self._identities = [(str(place), _identity(place)) for place in (path, log) if place == path or place.exists()]
         self._folder = str(path.parent)
-        #: which folder that was, and when something in it was made or removed, where the files were seen last
-        self._settled: tuple[int, int, int] | None = None
+        #: which folder that was, and when something in it was made or removed, where all files were seen last
+        self._settled: tuple[int, int, int, int] | None = None
+        #: when that was, in monotonic seconds
+        self._settled_at = 0.0
 
     def commit(self, batch: Sequence[Receipt], seq: int) -> tuple[list[Any], list[Change]]:
         """Commit *batch*.
@@ -226,16 +231,16 @@ class Committer:
     def _check_place(self) -> None:
         """See that what is committed goes into the files of that name: SQLite goes on writing to removed ones.
 
-        Nothing can have happened to them while nothing was made or removed in their folder, which is one look instead
-        of two, and leaves alone the times of the log: noting these anew costs whoever writes to it more than the look.
+        Nothing can have happened to the log while nothing was made or removed in its folder. To look at that instead
+        leaves alone the times of the log: noting these anew costs whoever writes to it more than the look.
 
         Raises:
             FileTrouble: it does not.
         """
         settled = self._look_at_folder()
-        if settled is not None and settled == self._settled:
-            return
-        for place, identity in self._identities:
+        now = time.monotonic()
+        is_settled = settled is not None and settled == self._settled and now - self._settled_at < _TRUSTED
+        for place, identity in self._identities[:1] if is_settled else self._identities:
             try:
                 found = _identity(place)
             except OSError:
@@ -243,7 +248,8 @@ class Committer:
             if found != identity:
                 break
         else:
-            self._settled = settled
+            if not is_settled:
+                self._settled, self._settled_at = settled, now
             return
         error = StoreError(
             "the database file was removed or replaced while it was open",
@@ -252,15 +258,16 @@ class Committer:
         )
         raise FileTrouble(error, is_passing=False)
 
-    def _look_at_folder(self) -> tuple[int, int, int] | None:
-        """Which folder it is and when it changed; None when that was just now: some clocks have few ticks."""
+    def _look_at_folder(self) -> tuple[int, int, int, int] | None:
+        """Which folder it is and when it changed; None when that was just now."""
         try:
             found = os.stat(self._folder)  # noqa: PTH116 - see below
         except OSError:
             return None
-        if found.st_mtime_ns > time.time_ns() - _TICK:
+        # whoever copies a folder back sets the one time as it was; nobody can set the other one
+        if max(found.st_mtime_ns, found.st_ctime_ns) > time.time_ns() - _TICK:
             return None
-        return found.st_ino, found.st_dev, found.st_mtime_ns
+        return found.st_ino, found.st_dev, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _is_durable(batch: Sequence[Receipt]) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 from binp.store import open_store
 from binp.store.contract import AddRecord, Health, SetKeys, State, StoreError
-from binp.store.sqlite import _client, _flight, _outbox, _writer
+from binp.store.sqlite import _client, _commit, _flight, _outbox, _writer
 from binp.store.sqlite._receipt import Receipt
 from binp.store.sqlite._tend import Checkpoint, Erase
 
@@ -178,8 +179,15 @@ async def test_a_log_that_was_removed_takes_no_more_writes(path, store):
 
 
 @pytest.mark.parametrize("what", ["data.db", "data.db-wal", "folder"])
-async def test_what_was_removed_is_noticed_however_long_all_was_well(path, store, what):
-    """Writes that found all in its place for long look again; and again, until it is back in its place."""
+@pytest.mark.parametrize("are_times_put_back", [False, True])
+async def test_what_was_removed_is_noticed_however_long_all_was_well(
+    path, store, what, are_times_put_back, monkeypatch
+):
+    """Writes that found all in its place for long look again, whatever the folder's times are set to."""
+    monkeypatch.setattr(_commit, "_TICK", 50_000_000)
+    monkeypatch.setattr(_commit, "_TRUSTED", 60.0)
+
+    before = path.parent.stat()
     end = time.monotonic() + 0.2
     while time.monotonic() < end:
         await store.write(key())
@@ -188,6 +196,9 @@ async def test_what_was_removed_is_noticed_however_long_all_was_well(path, store
     place.rename(aside)
     if what == "folder":
         place.mkdir()
+    if are_times_put_back:
+        # as by one who copies a whole folder back
+        os.utime(path.parent, ns=(before.st_atime_ns, before.st_mtime_ns))
 
     for _ in range(2):
         with pytest.raises(StoreError, match="removed or replaced"):
