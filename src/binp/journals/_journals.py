@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, overload
+from weakref import WeakKeyDictionary
 
 from binp.events import Emitter
 from binp.home import Home
@@ -20,7 +21,7 @@ from binp.operations import (
     is_async,
     with_known_options,
 )
-from binp.runs import Acknowledged, Kept, Steps, call_function, current_journal, current_run, quietly
+from binp.runs import Acknowledged, ActiveRun, Kept, Steps, call_function, current_journal, current_run, quietly
 from binp.store.contract import Change, RecordRow, RunQuery, State, Store
 from binp.store.query import parse
 
@@ -53,6 +54,8 @@ class Journals:
         self.journal_updated: Emitter[int] = Emitter()
         #: id of a journaled run that got a record
         self.record_added: Emitter[int] = Emitter()
+        #: what runs in flight remember for further attempts
+        self._steps: WeakKeyDictionary[ActiveRun, Steps] = WeakKeyDictionary()
         self._home = Home(db=database)
         self._home.attach(self, database)
 
@@ -180,9 +183,10 @@ class Journals:
         if run is None:
             self._outside("step", name)
             return await call_function(function, args, kwargs, home.runs.threads)
-        if run.steps is None:
-            run.steps = Steps(run, home.store, home.runs.threads)
-        return await run.steps.do(name, function, args, kwargs)
+        steps = self._steps.get(run)
+        if steps is None:
+            steps = self._steps[run] = Steps(home.store, home.runs.threads)
+        return await steps.do(run, name, function, args, kwargs)
 
     @property
     def current(self) -> int | None:

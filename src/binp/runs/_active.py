@@ -11,16 +11,13 @@ import os
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from binp.operations import as_json, as_text, cut_json, shorten
 from binp.store.contract import Ack, AddLabels, AddRecord, EndRun, Run, SetProgress, Store, StoreError, Write
 
 from ._masks import Masks
 from ._tracing import Tracing
-
-if TYPE_CHECKING:
-    from ._steps import Steps
 
 __all__ = [
     "FIELDS_LIMIT",
@@ -189,8 +186,6 @@ class ActiveRun:
         self.origin = None if again is None else again.origin or again.id
         #: its end, when that is queued
         self.end: EndRun | None = None
-        #: what is remembered for further attempts; made when the function first asks for it
-        self.steps: Steps | None = None
         #: what is kept besides what it says
         self.tracing = tracing or Tracing()
         #: what is masked in all that is kept of it; None for nothing

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import json
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Protocol
 
 from binp.errors import BinpError
 from binp.operations import BoundCall, Operation, Operations, UnknownOperation
-from binp.store.contract import EndRun, Run, State, StoreError, TakeRun
+from binp.store.contract import EndRun, Run, State, Store, StoreError, TakeRun
 
-from ._active import now
+from ._active import ActiveRun, now
+from ._files import RunFiles
 from ._masks import MASKED
-
-if TYPE_CHECKING:
-    from ._runs import Runs
 
 __all__ = ["Dispatch"]
 
@@ -23,6 +23,23 @@ _logger = logging.getLogger("binp.runs")
 
 #: the kinds of operations whose runs may wait
 _KINDS = ("action", "schedule")
+
+
+class Executor(Protocol):
+    """What holds the runs of this process, and takes further ones."""
+
+    store: Store
+    files: RunFiles
+
+    @property
+    def active(self) -> Sequence[ActiveRun]:
+        """The runs in flight."""
+
+    def context(self) -> contextvars.Context:
+        """A context for a task that belongs to no run."""
+
+    def resume(self, row: Run, operation: Operation, call: BoundCall) -> None:
+        """Take *row*, which is queued and nobody's, and execute it when it is its turn."""
 
 
 class Dispatch:
@@ -35,7 +52,7 @@ class Dispatch:
         operations: What is known here.
     """
 
-    def __init__(self, runs: Runs, operations: Operations) -> None:
+    def __init__(self, runs: Executor, operations: Operations) -> None:
         self._runs = runs
         self._operations = operations
         self._leads = False

@@ -96,8 +96,6 @@ async def _repeat(run: ActiveRun, execution: Execution, threads: Threads, retry:
             run.shield()
             return outcome_of(run, cancelled)
         run.attempt += 1
-        if run.steps is not None:
-            run.steps.restart()
 
 
 async def _attempt(run: ActiveRun, execution: Execution, threads: Threads) -> Outcome:

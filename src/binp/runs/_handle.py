@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from binp.errors import BinpError
-from binp.store.contract import EndRun, Run, State
+from binp.store.contract import EndRun, RequestCancel, Run, State, Store
 
+from ._active import now
 from ._life import Outcome
 
-if TYPE_CHECKING:
-    from ._runs import Runs
-
-__all__ = ["RunCancelled", "RunHandle", "RunLost", "RunSkipped"]
+__all__ = ["RunCancelled", "RunHandle", "RunLost", "RunSkipped", "ask_to_cancel"]
 
 
 class RunCancelled(BinpError):
@@ -53,10 +51,10 @@ class RunHandle:
         operation: The name under which it was started.
     """
 
-    def __init__(self, runs: Runs, id: int, operation: str) -> None:  # noqa: A002 - the name of the attribute
+    def __init__(self, store: Store, id: int, operation: str) -> None:  # noqa: A002 - the name of the attribute
         self.id = id
         self.operation = operation
-        self._runs = runs
+        self._store = store
         self._end: EndRun | None = None
         self._outcome: Outcome | None = None
         #: who waits for it: each has a future of its own, so that one who gives up leaves the others alone
@@ -102,7 +100,7 @@ class RunHandle:
     async def wait(self) -> Run:
         """Wait for the end and give the run as it is in the history, however it ended."""
         await self._wait()
-        run = await self._runs.store.get_run(self.id)
+        run = await self._store.get_run(self.id)
         if run is None:
             raise RunLost(f"run {self.id} of {self.operation!r} is not in the history any more")
         return run
@@ -112,7 +110,7 @@ class RunHandle:
 
         A function in a thread cannot be stopped: its run ends when it returns.
         """
-        return await self._runs.cancel(self.id, actor=actor)
+        return await ask_to_cancel(self._store, self.id, actor=actor)
 
     def on_done(self, callback: Callable[[], None]) -> None:
         """Call *callback* on the loop when it has ended."""
@@ -142,3 +140,8 @@ class RunHandle:
         for callback in self._callbacks:
             asyncio.get_running_loop().call_soon(callback)
         self._callbacks.clear()
+
+
+async def ask_to_cancel(store: Store, run: int, *, actor: str | None = None) -> bool:
+    """Write that somebody wants *run* to be cancelled; False if it is unknown or has ended."""
+    return bool(await store.write(RequestCancel(id=run, actor=actor, at=now())))

@@ -9,14 +9,14 @@ from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any
 
 from binp.operations import BoundCall, Operation, Operations
-from binp.store.contract import Ack, BeginRun, Change, RequestCancel, Run, State, Store, StoreError
+from binp.store.contract import Ack, BeginRun, Change, Run, State, Store, StoreError
 
 from ._active import ActiveRun, current_journal, current_run, entered, now, quietly
 from ._dispatch import Dispatch
 from ._errors import AlreadyStarted, admit
 from ._execution import Execution, carry_out
 from ._files import RunFiles, shelf_of
-from ._handle import RunCancelled, RunHandle
+from ._handle import RunCancelled, RunHandle, ask_to_cancel
 from ._life import Outcome, Trigger, end_of, missing, outcome_of, settle
 from ._logs import refresh
 from ._masks import MASKED, Masks
@@ -205,7 +205,7 @@ class Runs:
             self.files.claim(call, run)
         # it goes on by itself, whoever started it
         run.in_service = False
-        handle = RunHandle(self, run.id, operation.name)
+        handle = RunHandle(self.store, run.id, operation.name)
         execution = Execution.of(operation, call, self.processes)
         # what it starts with is what there is now
         context = self._base.copy()
@@ -237,7 +237,7 @@ class Runs:
         run.is_queued, run.origin, run.attempt, run.has_files = True, row.origin, row.attempt, bool(call.files)
         self._active[run.id] = run
         execution = Execution.of(operation, call, self.processes, orphaned=True)
-        self._spawn(run, RunHandle(self, run.id, operation.name), None, execution, self._base.copy())
+        self._spawn(run, RunHandle(self.store, run.id, operation.name), None, execution, self._base.copy())
 
     def lead(self) -> None:
         """What processes that are gone have left queued is executed here from now on."""
@@ -275,7 +275,7 @@ class Runs:
 
     async def cancel(self, run: int, *, actor: str | None = None) -> bool:
         """Write that somebody wants *run* to be cancelled; False if it is unknown or has ended."""
-        return bool(await self.store.write(RequestCancel(id=run, actor=actor, at=now())))
+        return await ask_to_cancel(self.store, run, actor=actor)
 
     def obey(self, changes: Sequence[Change]) -> None:
         """Cancel what somebody asked for: a listener of the store."""
@@ -372,7 +372,7 @@ class Runs:
         return await carry_out(run, execution, self.threads)
 
     async def _trace_apart(self, run: ActiveRun, ack: Ack[Any], execution: Execution) -> Any:
-        handle = RunHandle(self, run.id, execution.operation.name)
+        handle = RunHandle(self.store, run.id, execution.operation.name)
         # it is the caller's call: what he has in his context is found
         task = self._spawn(run, handle, ack, execution, contextvars.copy_context())
         try:

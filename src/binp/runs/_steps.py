@@ -27,51 +27,59 @@ class Steps:
     """The steps of one run.
 
     Args:
-        run: Whose they are.
         store: Where they are kept.
         threads: Where a synchronous function is called.
     """
 
-    def __init__(self, run: ActiveRun, store: Store, threads: Threads) -> None:
-        self._run = run
+    def __init__(self, store: Store, threads: Threads) -> None:
         self._store = store
         self._threads = threads
+        #: the attempt of the run in which it was asked last
+        self._attempt = 0
         self._done: dict[str, StepRow] | None = None
         self._seen: Counter[str] = Counter()
 
-    def restart(self) -> None:
-        """The function is called anew: what it did is counted from the beginning, and what is done is read again."""
-        self._done = None
-        self._seen.clear()
-
     async def do(
-        self, name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+        self,
+        run: ActiveRun,
+        name: str,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
     ) -> Any:
         """Call *function*, unless an attempt before has done the step *name*; either way its result as JSON gives it.
+
+        Args:
+            run: Whose step it is; the same one each time.
+            name: What it is called.
+            function: Async, or sync: that is called in a thread.
+            args: For the function.
+            kwargs: For the function.
 
         Raises:
             BadStep: it returned what JSON cannot carry, or the run was ended by somebody else.
             Exception: what the function raised; then the step is not done.
         """
+        if self._attempt != run.attempt:
+            # its function is called anew: what it does is counted from the beginning, what is done is read again
+            self._attempt, self._done = run.attempt, None
+            self._seen.clear()
         self._seen[name] += 1
         count = self._seen[name]
         key = name if count == 1 else f"{name}#{count}"
-        origin = self._run.origin or self._run.id
+        origin = run.origin or run.id
         if self._done is None:
             self._done = {row.name: row for row in await self._store.get_steps(origin)}
         done = self._done.get(key)
         if done is not None:
-            self._run.record(f"step {key!r} was done before", {"run": done.run})
+            run.record(f"step {key!r} was done before", {"run": done.run})
             return json.loads(done.result)
         text = _encoded(key, await call_function(function, args, kwargs, self._threads))
-        kept = await settle(
-            self._store.write(
-                KeepStep(run=self._run.id, epoch=self._run.epoch, origin=origin, name=key, result=text, at=now())
-            )
-        )
+        step = KeepStep(run=run.id, epoch=run.epoch, origin=origin, name=key, result=text, at=now())
+        kept = await settle(self._store.write(step))
         if not kept:
-            raise BadStep(f"step {key!r} is not remembered: run {self._run.id} was ended by somebody else")
-        self._run.record(f"step {key!r} is done", {})
+            raise BadStep(f"step {key!r} is not remembered: run {run.id} was ended by somebody else")
+        run.record(f"step {key!r} is done", {})
         return json.loads(text)
 
 
