@@ -13,8 +13,7 @@ import aiohttp.web
 import pytest
 
 from buvar import config, context, di, fork, plugin
-from buvar_aiohttp import AioHttpConfig, AioHttpConfigError
-from buvar_aiohttp._config import _start
+from buvar_aiohttp import AioHttpConfig, AioHttpConfigError, _config
 
 
 @contextlib.asynccontextmanager
@@ -66,8 +65,9 @@ async def test_the_plugin_provides_and_serves(port):
         await asyncio.open_connection("127.0.0.1", port)
 
 
-async def test_a_connection_that_was_let_in_is_answered(port):
+async def test_a_connection_that_was_let_in_is_answered(port, monkeypatch):
     """A client that connected just before the end and was slow to ask is answered; one that asked keeps nobody."""
+    monkeypatch.setattr(_config, "_LINGER", 60.0)
     async with running(routes, host="127.0.0.1", port=port) as stage:
         await until_served(port)
         async with aiohttp.ClientSession() as session:
@@ -81,10 +81,11 @@ async def test_a_connection_that_was_let_in_is_answered(port):
             writer.close()
 
 
-async def test_connections_that_have_asked_do_not_hold_up_the_end(port):
+async def test_connections_that_have_asked_do_not_hold_up_the_end(port, monkeypatch):
     """The end waits for first requests alone; with none outstanding it takes no time, with one a bounded time."""
     loop = asyncio.get_running_loop()
-    for silent, (least, most) in ((False, (0, 0.9)), (True, (0.9, 30))):
+    for silent, linger, least, most in ((False, 600.0, 0.0, 60.0), (True, 1.0, 0.9, 60.0)):
+        monkeypatch.setattr(_config, "_LINGER", linger)
         async with aiohttp.ClientSession() as session, contextlib.AsyncExitStack() as stack:
             async with running(routes, host="127.0.0.1", port=port):
                 await until_served(port)
@@ -382,7 +383,7 @@ class BrokenSite(SocketlessSite):
 async def test_an_address_that_another_process_listens_on_first():
     """FRK-05: a server that got no socket is told as an address in use; another mistake stays what it is."""
     with pytest.raises(OSError) as caught:
-        await _start(SocketlessSite())
+        await _config._start(SocketlessSite())
     assert str(caught.value) == "[Errno 98] Address already in use: http://127.0.0.1:5678"
     with pytest.raises(AttributeError, match="missing"):
-        await _start(BrokenSite())
+        await _config._start(BrokenSite())

@@ -57,14 +57,23 @@ async def handle(reader, writer):
     finally:
         writer.close()
 
+answering = set()
+
+def take(reader, writer):
+    task = asyncio.ensure_future(handle(reader, writer))
+    answering.add(task)
+    task.add_done_callback(answering.discard)
+
 async def serve(cancel: plugin.Cancel, teardown: plugin.Teardown):
     sock = next(iter(context.find(fork.Socket).values()))
     async def run():
-        server = await asyncio.start_server(handle, sock=sock)
+        server = await asyncio.start_server(take, sock=sock)
         await cancel.wait()
-        asyncio.get_running_loop().remove_reader(sock)
-        await asyncio.sleep(0.1)
+        await fork.stop_accepting(server.sockets)
         server.close()
+        # whoever was taken may take their time to ask
+        while answering:
+            await asyncio.wait(answering)
     teardown.add(lambda: os.write(1, b"torn down\\n") and None)
     yield run()
 '''

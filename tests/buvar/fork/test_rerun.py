@@ -26,7 +26,7 @@ FILE = HERE / "watched.py"
 def say(*words):
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 
-def stage(turn, life, grace=5.0):
+def stage(turn, life, grace=60.0):
     """Run *life* as a task until the parent asks for the end."""
     async def prepare(teardown: plugin.Teardown):
         teardown.add(lambda: say("torn down"))
@@ -209,10 +209,12 @@ def test_a_child_that_did_not_listen_yet_is_told_again(program):
         """
         def starts(turn):
             if FILE.read_text() == "1":
-                signal.signal(signal.SIGTERM, lambda *_: say("deaf"))
+                heard = []
+                signal.signal(signal.SIGTERM, lambda *_: heard.append(say("deaf")))
                 turn.watch([FILE])
                 say("starts")
-                signal.pause()
+                while not heard:
+                    time.sleep(0.01)
             return serve(turn)
         sys.exit(fork.rerun(starts))
         """
@@ -292,7 +294,7 @@ def test_what_does_not_end_is_killed(program):
     running.process.send_signal(signal.SIGTERM)
     running.logged("It did not end in time and is killed")
 
-    assert running.process.wait(20) == 128 + signal.SIGKILL
+    assert running.process.wait(60) == 128 + signal.SIGKILL
     assert not any("is given time" in line for line in running.log)
 
 
@@ -390,7 +392,7 @@ def test_a_signal_to_the_whole_group_counts_once(program, number):
                 await cancel.wait()
                 await asyncio.sleep(1)
                 say("ended in peace")
-            return stage(turn, life)
+            return stage(turn, life, 60.0)
         sys.exit(fork.rerun(serve))
         """
     )

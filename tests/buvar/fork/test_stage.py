@@ -238,18 +238,17 @@ def test_a_server_that_does_not_start_is_a_failed_worker(start):
     assert "no address" in program.log
 
 
-def test_a_worker_ends_when_it_is_interrupted_while_it_loads(start):
+def test_a_worker_ends_when_it_is_interrupted_while_it_loads(start, tools):
     """TERM while plugins are being loaded is a clean end."""
     program = start(
         """
         async def slow():
             print("loading", flush=True)
-            await asyncio.sleep(30)
+            await asyncio.sleep(600)
         print(fork.stage(slow, forks=2, sockets=[URI]))
         """
     )
-    while program.printed.count("loading") < 2:
-        pass
+    tools.until(lambda: program.printed.count("loading") == 2)
 
     assert program.end() == 0
     assert program.printed.splitlines()[-1] == "[0, 0]"

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-TWO = "print(fork.stage(serve, forks=2, sockets=[URI], cancel_timeout=2))\n"
+TWO = "print(fork.stage(serve, forks=2, sockets=[URI], cancel_timeout=60))\n"
 
 
 def statuses(program) -> str:
@@ -327,7 +327,7 @@ def test_a_signal_during_the_start_is_a_clean_end(start, delay):
                 os.kill(os.getpid(), signal.SIGTERM)
             return worker
         supervise.spawn = spawn
-        fork.stage(serve, forks=2, sockets=[URI], cancel_timeout=2)
+        fork.stage(serve, forks=2, sockets=[URI], cancel_timeout=60)
         """
     )
 
@@ -544,7 +544,7 @@ def test_a_worker_that_was_stopped_for_a_moment_is_spared(start):
     program = start(
         """
         from buvar.fork import _watch
-        _watch._DOOM = 4
+        _watch._DOOM = 10
         rules = fork.Supervision(hang_timeout=0.5)
         fork.stage(serve, forks=2, sockets=[URI], supervision=rules)
         """
@@ -553,7 +553,7 @@ def test_a_worker_that_was_stopped_for_a_moment_is_spared(start):
     os.kill(worker, signal.SIGSTOP)
     program.logged("Worker 1 hangs")
     os.kill(worker, signal.SIGCONT)
-    time.sleep(5)
+    time.sleep(11)
 
     assert program.by_slot()[1] == worker
     assert program.end() == 0
@@ -582,8 +582,8 @@ def test_old_workers_are_replaced(start):
         fork.stage(serve, forks=2, sockets=[URI], supervision=rules)
         """
     ).ready(6)
+    program.logged("was replaced, ended with status 0")
 
-    assert program.log.count("was replaced, ended with status 0") >= 1
     assert program.ask()
     assert program.end() == 0
 

@@ -134,11 +134,11 @@ def test_a_worker_may_hang_where_nobody_minds(worker):
 
 def test_asking_twice_shortens_the_grace(worker):
     """The earliest end counts."""
-    now = time.monotonic()
-    worker.ask(signal.SIGCONT, 100)
+    before = time.monotonic()
+    worker.ask(signal.SIGCONT, 1000)
     worker.ask(signal.SIGCONT, 1)
-    worker.ask(signal.SIGCONT, 100)
-    assert worker.kill_at - now == pytest.approx(1, abs=0.2)
+    worker.ask(signal.SIGCONT, 1000)
+    assert before + 1 <= worker.kill_at <= time.monotonic() + 1
     assert list(moments(worker, RULES)) == [worker.kill_at]
     check(worker, RULES, worker.kill_at - 0.1)
     assert not worker.killed
