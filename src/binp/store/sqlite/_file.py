@@ -1,34 +1,26 @@
-"""The file as its one writer sees it: named statements, bulk rows, and the texts that are kept once."""
+"""The file as its one writer sees it: transactions, and what is known of it while nobody else writes."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
-import orjson
-
+from ._executor import Executor
 from ._key_care import KeyCare
 from ._open_run import OpenRun
-from ._statements import of_part, statements, values_of
 from ._text import clean_name
+from ._vocabulary import REMEMBERED, Vocabulary
 
 __all__ = ["File"]
-
-#: texts whose ids are remembered, of each kind; labels may be of any number
-_REMEMBERED = 50_000
-
-#: rows of one execution: any number below the first, multiples of it, and these
-_FEW, _MANY = 8, (256, 128)
 
 #: the level of SQLite at which each commit is on the disk when it is done
 _FULL = 2
 
 
-class File:
+class File(Executor):
     """What the writer does to the file.
 
     Args:
@@ -37,23 +29,19 @@ class File:
     """
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
-        self.connection = connection
+        super().__init__(connection)
         #: when the first commit was made that is not on the disk yet, in monotonic seconds; None if all are
         self.unsynced: float | None = None
         self._log = path.with_name(path.name + "-wal")
         #: whether commits are to reach the disk at all, and whether the next one does
         self._syncs = self._is_syncing = connection.execute("PRAGMA synchronous").fetchone()[0] >= _FULL
-        self._sql = statements()
-        self._names = _Texts(self, "find_names", "add_names")
-        self._labels = _Texts(self, "find_labels", "add_labels")
+        self._names = Vocabulary(self, "find_names", "add_names")
+        self._labels = Vocabulary(self, "find_labels", "add_labels")
         self._tuples: dict[tuple[str | None, ...], tuple[int | None, ...]] = {}
         #: what is known of runs that are open, by their ids
         self.runs: dict[int, OpenRun] = {}
         #: version, versions that are kept and moment of expiry of keys that are there
         self.present_keys: dict[tuple[str, str], tuple[int, int, int | None]] = {}
-        #: columns of the statements that take a row, and what they are for several
-        self._widths: dict[str, int] = {}
-        self._wide: dict[tuple[str, int], str] = {}
         #: changes when another connection has written
         self._version = self._read_version()
         (newest,) = self.one("newest_run")
@@ -63,55 +51,6 @@ class File:
         self.tell: Callable[[], None] = lambda: None
         #: what is known of all keys together
         self.keys = KeyCare(self)
-
-    def run(self, name: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> sqlite3.Cursor:
-        """Execute the statement *name*."""
-        return self.connection.execute(self._sql[name], parameters)
-
-    def run_in_part(self, number: int, name: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
-        """Execute the statement *name* for the part *number* of the index of runs."""
-        return self.connection.execute(of_part(self._sql[name], number), parameters)
-
-    def one(self, name: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Any:
-        """The first row of the statement *name*; its transaction goes on, the statement is done."""
-        cursor = self.run(name, parameters)
-        row = cursor.fetchone()
-        cursor.close()
-        return row
-
-    def bulk(self, name: str, rows: Iterable[Any]) -> sqlite3.Cursor:
-        """Execute the bulk statement *name* once for all *rows*."""
-        return self.run(name, (orjson.dumps(rows).decode(),))
-
-    def ask(self, name: str, wanted: Iterable[Any]) -> Any:
-        """What the bulk question *name* answers: one JSON text for all that is *wanted*."""
-        return self.json(name, (orjson.dumps(wanted).decode(),))
-
-    def json(self, name: str, parameters: Sequence[Any] | Mapping[str, Any]) -> Any:
-        """What the JSON text says that the statement *name* answers."""
-        return orjson.loads(self.one(name, parameters)[0])
-
-    def put(self, name: str, values: list[Any]) -> int:
-        """Execute the statement *name*, which takes one row, for all rows of *values*, one behind the other.
-
-        Many rows go into one execution, which holds the interpreter's lock only once. Returns how many were changed.
-        """
-        if not values:
-            return 0
-        execute = self.connection.execute
-        changed = 0
-        for sql, part in self._parts(name, values):
-            changed += execute(sql, part).rowcount
-        return changed
-
-    def look_up(self, name: str, values: list[Any]) -> list[Any]:
-        """What the question *name*, which takes one row and answers in JSON, has to say of all rows of *values*."""
-        found: list[Any] = []
-        if not values:
-            return found
-        for sql, part in self._parts(name, values):
-            found += orjson.loads(self.connection.execute(sql, part).fetchone()[0])
-        return found
 
     def names(self, texts: tuple[str | None, ...]) -> tuple[int | None, ...]:
         """The ids of *texts*, None for None; a text that is not known yet becomes known."""
@@ -212,32 +151,10 @@ class File:
         cursor.close()
         return version
 
-    def _parts(self, name: str, values: list[Any]) -> Iterator[tuple[str, list[Any]]]:
-        """Statements made of *name* that take several rows each, and the values that go into them."""
-        width = self._widths.get(name) or self._width_of(name)
-        start = 0
-        left = len(values) // width
-        while left:
-            rows = _portion(left)
-            part = values if not start and rows == left else values[start * width : (start + rows) * width]
-            yield self._wide.get((name, rows)) or self._widen(name, rows), part
-            start += rows
-            left -= rows
-
-    def _width_of(self, name: str) -> int:
-        self._widths[name] = width = values_of(self._sql[name]).count("?")
-        return width
-
-    def _widen(self, name: str, rows: int) -> str:
-        sql = self._sql[name]
-        values = values_of(sql)
-        self._wide[name, rows] = wide = sql.replace(values, ", ".join([values] * rows))
-        return wide
-
     def _name(self, texts: tuple[str | None, ...]) -> tuple[int | None, ...]:
         clean = [None if text is None else clean_name(text) for text in texts]
         ids = self._names.ids({text for text in clean if text is not None})
-        if len(self._tuples) > _REMEMBERED:
+        if len(self._tuples) > REMEMBERED:
             self._tuples.clear()
         self._tuples[texts] = found = tuple(None if text is None else ids[text] for text in clean)
         return found
@@ -251,53 +168,3 @@ class File:
         (newest,) = self.one("newest_run")
         self.newest = newest or 0
         self.keys.read()
-
-
-def _portion(rows: int) -> int:
-    """How many of *rows* go into one execution: of each number there is a statement to be kept, so there are few."""
-    if rows < _FEW:
-        return rows
-    return next((most for most in _MANY if rows >= most), rows - rows % _FEW)
-
-
-class _Texts:
-    """Ids of texts that a table keeps once.
-
-    Args:
-        file: What has the table.
-        find: Statement that asks for the ids of texts.
-        add: Statement that keeps texts.
-    """
-
-    def __init__(self, file: File, find: str, add: str) -> None:
-        self._file = file
-        self._statements = (find, add)
-        self._known: dict[str, int] = {}
-
-    def ids(self, texts: set[str]) -> dict[str, int]:
-        """At least the ids of *texts*; those that are not in the table yet are put there."""
-        known = self._known
-        missing = [text for text in texts if text not in known]
-        if missing:
-            if len(known) > _REMEMBERED:
-                known.clear()
-                missing = list(texts)
-            self._find(missing)
-            new = [text for text in missing if text not in known]
-            if new:
-                self._file.bulk(self._statements[1], new)
-                self._find(new)
-        return known
-
-    def forget(self, texts: Iterable[str]) -> None:
-        """Those are not in the table any more."""
-        for text in texts:
-            self._known.pop(text, None)
-
-    def clear(self) -> None:
-        """What is in the table is not known any more."""
-        self._known.clear()
-
-    def _find(self, texts: list[str]) -> None:
-        for id, text in self._file.ask(self._statements[0], texts):  # noqa: A001 - the name of the column
-            self._known[text] = id

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ._file import File
+from ._executor import Executor
 
 __all__ = ["KeyCare"]
 
@@ -24,11 +22,11 @@ class KeyCare:
     takes longer than what made it necessary, and there are never many more rows than there should be.
 
     Args:
-        file: Where they are.
+        executor: Of the file that they are in.
     """
 
-    def __init__(self, file: File) -> None:
-        self._file = file
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
         self._added = self._buried = 0
         self._place = 0
         self.read()
@@ -37,13 +35,13 @@ class KeyCare:
 
     def read(self) -> None:
         """Read the numbers: they are not known, or what was done was undone."""
-        (newest,) = self._file.one("newest_past")
+        (newest,) = self._executor.one("newest_past")
         #: the largest id of a past version
         self.newest: int = newest or 0
-        (soonest,) = self._file.one("next_expiry")
+        (soonest,) = self._executor.one("next_expiry")
         #: when the next key expires, or earlier, in microseconds since the epoch; None if none does
         self.soonest: int | None = soonest
-        floor = self._file.one("get_floor")
+        floor = self._executor.one("get_floor")
         #: versions of keys that are not remembered go on from here
         self.floor: int = floor[0] if floor else 0
 
@@ -67,25 +65,25 @@ class KeyCare:
 
     def expired(self, now: int, most: int) -> list[tuple[str, str]]:
         """Some of the keys that have expired by now, as pairs of namespace and name."""
-        found = self._file.json("expired_keys", {"now": now, "most": most})
+        found = self._executor.json("expired_keys", {"now": now, "most": most})
         return [(namespace, name) for namespace, name in found]
 
     def look(self) -> None:
         """Find out when the next key expires."""
-        (self.soonest,) = self._file.one("next_expiry")
+        (self.soonest,) = self._executor.one("next_expiry")
 
     def _drop_past(self, count: int) -> None:
         """Look at the next *count* past versions."""
-        last = self._file.one("find_past", {"after": self._place, "count": count})
+        last = self._executor.one("find_past", {"after": self._place, "count": count})
         until = self.newest if last is None else last[0]
-        self._file.run("drop_past", {"after": self._place, "until": until})
+        self._executor.run("drop_past", {"after": self._place, "until": until})
         self._place = 0 if last is None else until
 
     def _forget_removed(self, count: int) -> None:
         """Forget up to *count* of the keys that were removed longest ago."""
-        oldest = self._file.one("oldest_kept", {"count": _REMEMBERED})
+        oldest = self._executor.one("oldest_kept", {"count": _REMEMBERED})
         if oldest is None:
             return
-        versions = self._file.run("forget_removed", {"until": oldest[0], "most": count}).fetchall()
+        versions = self._executor.run("forget_removed", {"until": oldest[0], "most": count}).fetchall()
         self.floor = max([self.floor, *(version for (version,) in versions)])
-        self._file.run("raise_floor", {"version": self.floor})
+        self._executor.run("raise_floor", {"version": self.floor})
