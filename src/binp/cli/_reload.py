@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import importlib
 import signal
@@ -117,8 +116,7 @@ class _Serving:
                 self._turn.watch(files)
                 known = files
             number = len(sys.modules)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(cancel.wait(), _LOOK)
+            await cancel.within(_LOOK)
 
     def _files(self) -> set[Path]:
         """The modules of the user's own that are imported now, and the configuration file."""
