@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from binp._loop import running_loop
+
 __all__ = ["Emitter", "Reading", "Ring", "Sequenced"]
 
 T = TypeVar("T")
@@ -88,12 +90,12 @@ class _Sink(Generic[T]):
     """Where events of an emitter go, on the loop where they are taken out."""
 
     def __init__(self) -> None:
-        self.loop = _running_loop()
+        self.loop = running_loop()
         self._warned = False
 
     def put(self, event: T) -> None:
         """Take *event*, from any thread."""
-        here = _running_loop()
+        here = running_loop()
         if self.loop is not None and self.loop is not here and self.loop.is_running():
             # another thread: whoever waits for events must be woken on its own loop
             with contextlib.suppress(RuntimeError):  # the loop was closed just now, so nobody waits on it
@@ -152,7 +154,7 @@ class _HandlerSink(_Sink[T]):
         if len(self._events) == self._events.maxlen:
             self.overflow(self._handler)
         self._events.append(event)
-        loop = _running_loop()
+        loop = running_loop()
         if loop is None:
             # told before a loop runs: the first one told inside a loop brings the others along
             return
@@ -179,13 +181,6 @@ class _HandlerSink(_Sink[T]):
                     await result
             except Exception:  # whatever a listener raises is its own affair, and the others' events go on
                 _logger.exception("%r failed on the event %r", self._handler, event)
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 class Sequenced(Protocol):

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from binp._loop import wait_within
 from binp.app import BINP
 from binp.app.serving import Presence, url_of
 from binp.errors import UsageError
@@ -271,9 +272,7 @@ def _make_server(app: Any, state: MutableMapping[str, Any]) -> uvicorn.Server:
             # uvicorn looks ten times a second whether it is to end, which keeps a small machine from sleeping. Here
             # it is told, and what is left to do is the date in the headers: tick 0 is the one that sets it
             while not await self.on_tick(0):
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_DATE):
-                        await self.is_ending.wait()
+                await wait_within(self.is_ending, _DATE)
 
         @contextlib.contextmanager
         def capture_signals(self) -> Iterator[None]:

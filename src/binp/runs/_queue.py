@@ -7,6 +7,7 @@ import contextlib
 from collections import deque
 from collections.abc import Sequence
 
+from binp._loop import wait_within
 from binp.operations import BoundCall, Concurrency, Operation, WhenFull
 from binp.store.contract import Change, RequestCancel, State, Store, StoreError, TakeRun
 
@@ -111,11 +112,7 @@ class Queue:
 
     async def _turn(self, mine: asyncio.Event) -> bool:
         """Wait until it is worth looking; False if nobody is to wait any more."""
-        try:
-            async with asyncio.timeout(_LOOK):
-                await mine.wait()
-        except TimeoutError:
-            return not self._closed.is_set()
+        await wait_within(mine, _LOOK)
         mine.clear()
         return not self._closed.is_set()
 

@@ -6,6 +6,7 @@ import asyncio
 import operator
 from collections.abc import Mapping, Sequence
 
+from binp._loop import wait_within
 from binp.store.contract import FINISHED, Change, Run, Store, StoreError
 
 from ._active import ActiveRun
@@ -47,11 +48,7 @@ class Watch:
                     raise RunLost(f"run {run} is not in the history")
                 if row.state in FINISHED:
                     return row
-                try:
-                    async with asyncio.timeout(_LOOK):
-                        await mine.wait()
-                except TimeoutError:
-                    continue
+                await wait_within(mine, _LOOK)
         finally:
             waiting.discard(mine)
             if not waiting:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from binp._loop import wait_within
 from binp.home import Home
 from binp.operations import Operation
 from binp.runs import AlreadyStarted, RunLost, TooManyRuns, Trigger
@@ -85,12 +86,7 @@ class Ticker:
         try:
             while True:
                 self._news.clear()
-                wait = await self.look()
-                try:
-                    async with asyncio.timeout(wait):
-                        await self._news.wait()
-                except TimeoutError:
-                    continue
+                await wait_within(self._news, await self.look())
         finally:
             for following in self._following:
                 following.cancel()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import threading
 import time
 
+from binp._loop import running_loop
 from binp.errors import BinpError
 
 from ._vigil import current_vigil
@@ -43,7 +43,7 @@ class Inside:
         """
         end = current_end.get()
         if within > 0:
-            if _is_on_loop():
+            if running_loop() is not None:
                 raise BinpError(
                     "stopping(within=...) would block the event loop",
                     fix="leave out `within` and await asyncio.sleep, which ends when the service is told to stop",
@@ -53,11 +53,3 @@ class Inside:
             else:
                 end.wait(within)
         return end is not None and end.is_set()
-
-
-def _is_on_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

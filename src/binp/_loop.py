@@ -1,0 +1,24 @@
+"""Small questions to the event loop that several modules have: whether one runs here, and a wait with an end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+__all__ = ["running_loop", "wait_within"]
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The loop that runs in this thread; None if there is none."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+async def wait_within(event: asyncio.Event, seconds: float) -> bool:
+    """Wait until *event* is set, for *seconds* at most; returns whether it is set."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    return event.is_set()
