@@ -18,8 +18,9 @@ from ._losses import Losses
 from ._migrate import check_known, standing
 from ._open_run import state_of
 from ._statements import statements
+from ._tolerate import Tolerant
 from ._visit import visit
-from ._walk import Row, Walk, is_damage
+from ._walk import Row, Walk
 
 __all__ = ["FORMAT", "TABLES", "Table", "export"]
 
@@ -157,12 +158,10 @@ class _Reader:
             return None
         given = {"namespace": row["namespace"], "key": row["key"], "after": -1}
         versions: list[tuple[Any, ...]] = []
-        try:
+        with Tolerant() as block:
             for version in self._connection.execute(statements()["get_history"], given | {"limit": -1}):
                 versions.append(version)  # noqa: PERF402 - those before the one that fails are kept
-        except FAILURES as error:
-            if not is_damage(error):
-                raise
+        if block.damage is not None:
             self.losses.add_part(table.name, (row["namespace"], row["key"]), "past")
         # the first is what it is now, and none has an end any more
         return [version[:7] for version in reversed(versions[1:])] or None
@@ -172,16 +171,14 @@ class _Reader:
         unknown = ids - self._names.keys()
         if not unknown:
             return
-        try:
+        with Tolerant() as block:
             self._names.update(
                 self._connection.execute(
                     "SELECT id, text FROM name WHERE id IN (SELECT value FROM json_each(?))",
                     (orjson.dumps(list(unknown)).decode(),),
                 )
             )
-        except FAILURES as error:
-            if not is_damage(error):
-                raise
+        if block.damage is not None:
             self._search_names()
         for number in sorted(unknown - self._names.keys()):
             self.losses.add_part("name", (number,), "all")

@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ._connect import FAILURES
 from ._ids import made_at
 from ._probe import Key
-from ._walk import Gap, is_damage
+from ._tolerate import Tolerant
+from ._walk import Gap, compared
 
 __all__ = ["Losses"]
 
@@ -100,13 +100,10 @@ class Losses:
 
     def _problem(self, table: str) -> str | None:
         """What is wrong with the pages of *table*: damage may lead past rows as if there were none."""
-        try:
+        with Tolerant() as block:
             (found,) = self._connection.execute(f"PRAGMA quick_check({table})").fetchone()
-        except FAILURES as error:
-            if not is_damage(error):
-                raise
-            found = str(error)
-        return None if found == "ok" else str(found).splitlines()[-1]
+            return None if found == "ok" else str(found).splitlines()[-1]
+        return str(block.damage).splitlines()[-1]
 
     def _tell(self, gap: Gap, rows: int | None) -> None:
         if gap.is_altered and gap.key is not None:
@@ -118,33 +115,30 @@ class Losses:
 
     def _by_index(self, gap: Gap) -> int | None:
         """How many keys an index knows between the ends of *gap*; None if there is no index of all rows."""
-        try:
+        with Tolerant():
             indexes = self._connection.execute(f"PRAGMA index_list({gap.table})").fetchall()
             whole = [name for _, name, _, origin, partial in indexes if origin == "c" and not partial]
             if not whole:
                 return None
             keys = self._connection.execute(f"PRAGMA table_info({gap.table})").fetchall()
-            columns = ", ".join(column[1] for column in sorted(keys, key=lambda column: column[5]) if column[5])
+            columns = [column[1] for column in sorted(keys, key=lambda column: column[5]) if column[5]]
             conditions = ["true"]
             values: list[Any] = []
             for end, sign in ((gap.after, ">"), (gap.before, "<")):
                 if end is not None:
-                    conditions.append(f"({columns}) {sign} ({', '.join('?' for _ in end)})")
+                    conditions.append(compared(columns, sign))
                     values += end
             (count,) = self._connection.execute(
                 f"SELECT count(*) FROM {gap.table} INDEXED BY {whole[0]} WHERE {' AND '.join(conditions)}",  # noqa: S608 - our own tables # nosec B608 - the same
                 values,
             ).fetchone()
-        except FAILURES as error:
-            if not is_damage(error):
-                raise
-            return None
-        return int(count)
+            return int(count)
+        return None
 
     def _count_runs(self) -> Counter[int] | None:
         """How many runs there are by the hour, from where they are counted; None if that cannot be read either."""
         known: Counter[int] = Counter()
-        try:
+        with Tolerant():
             # those that are in the index, those that wait for it, and those that have not ended
             for hour, runs in self._connection.execute("SELECT hour, runs FROM tally WHERE hours = 1"):
                 known[hour] += runs
@@ -154,11 +148,8 @@ class Losses:
             ):
                 for (run,) in self._connection.execute(statement):
                     known[made_at(run) // _HOUR] += 1
-        except FAILURES as error:
-            if not is_damage(error):
-                raise
-            return None
-        return known
+            return known
+        return None
 
 
 def _runs_in(gap: Gap, missing: Counter[int]) -> int:

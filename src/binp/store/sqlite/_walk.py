@@ -8,25 +8,19 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import orjson
 
-from binp.store.contract import StoreDamaged
-
-from ._connect import FAILURES, explain
 from ._open_run import STATES
 from ._probe import Key, Place, place_of, places
 from ._scan import Scan
+from ._tolerate import Tolerant
 
-__all__ = ["Gap", "Row", "Walk", "is_damage"]
+__all__ = ["Gap", "Row", "Walk", "compared"]
 
 #: rows that are read together: nothing is held open while they are used
 _PAGE = 500
-
-#: what SQLite says of a disk that does not give out what is on it: there too it may go on behind that
-_UNREADABLE = frozenset({sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ})
 
 _TYPES: dict[str, type | tuple[type, ...]] = {"INTEGER": int, "TEXT": str, "REAL": (int, float)}
 
@@ -46,14 +40,6 @@ class Gap:
     key: Key | None = None
     #: it is there, but characters of it are not what they were
     is_altered: bool = False
-
-
-def is_damage(error: Exception) -> bool:
-    """Whether *error* is about some bytes of the file, so that others may be read all the same."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return (
-        code in _UNREADABLE or isinstance(error, sqlite3.DataError) or isinstance(explain(error, Path()), StoreDamaged)
-    )
 
 
 class Walk:
@@ -149,9 +135,9 @@ class Walk:
         """The rows with *keys*, which could be read from above: the way to the first of them may be damaged."""
         if not keys:
             return
-        condition = f"({self._upward}) <= ({', '.join('?' for _ in self._key)})"
+        condition = compared(self._key, "<=")
         found, has_failed = self._ask("*", [condition], keys[-1], f"{self._downward} LIMIT {len(keys)}")
-        rows = [dict(zip(self._columns, values, strict=True)) for values in reversed(found)]
+        rows = [self._row_of(values) for values in reversed(found)]
         if not has_failed and all(map(self._is_sound, rows)) and [self._key_of(row) for row in rows] == list(keys):
             yield rows
         else:
@@ -161,7 +147,7 @@ class Walk:
     def _saved(self, key: Key, lost: Callable[[Gap], None], number: int | None = None) -> Iterator[list[Row]]:
         """What can be saved of the row with *key*, of which it is not known how it can be read."""
         given = [f"{column} = ?" for column in self._key]
-        down = f"({self._upward}) <= ({', '.join('?' for _ in self._key)})"
+        down = compared(self._key, "<=")
         ways: list[tuple[list[str], Key, str]] = [
             (given, key, f"{self._upward} LIMIT 1"),
             ([down], key, f"{self._downward} LIMIT 1"),
@@ -190,7 +176,7 @@ class Walk:
     def _one(self, key: Key, conditions: Sequence[str], values: Sequence[Any], order: str) -> Row | None:
         """The row with *key*, if that is what is found, and can have been written."""
         found, _ = self._ask("*", conditions, values, order)
-        row = dict(zip(self._columns, found[0], strict=True)) if found else None
+        row = self._row_of(found[0]) if found else None
         return row if row is not None and self._is_sound(row) and self._key_of(row) == key else None
 
     def _rows(self, low: Key | None, last: int | None, size: int) -> tuple[list[Row], bool]:
@@ -212,7 +198,7 @@ class Walk:
         rows: list[Row] = []
         before = None if low is None else place_of(low)
         for values in found:
-            row = dict(zip(self._columns, values, strict=True))
+            row = self._row_of(values)
             if not self._is_sound(row):
                 break
             place = place_of(self._key_of(row))
@@ -226,7 +212,7 @@ class Walk:
     def _from(self, low: Key | None) -> tuple[list[str], list[Any]]:
         if low is None:
             return [], []
-        return [f"({self._upward}) > ({', '.join('?' for _ in low)})"], list(low)
+        return [compared(self._key, ">")], list(low)
 
     def _ask(
         self, columns: str, conditions: Sequence[str], values: Sequence[Any], order: str
@@ -234,15 +220,11 @@ class Walk:
         """Rows up to the first one that cannot be read, and whether there was one."""
         where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
         found: list[tuple[Any, ...]] = []
-        try:
+        with Tolerant() as block:
             cursor = self._connection.execute(f"SELECT {columns} FROM {self._source} {where} ORDER BY {order}", values)  # noqa: S608 - our own tables # nosec B608 - the same
             for row in cursor:
                 found.append(row)  # noqa: PERF402 - those before the one that fails are kept
-        except FAILURES as error:
-            if not is_damage(error):
-                raise
-            return found, True
-        return found, False
+        return found, block.damage is not None
 
     def _is_sound(self, row: Row) -> bool:
         """Whether *row* can have been written: what cannot be would not be taken in anywhere else either."""
@@ -256,6 +238,9 @@ class Walk:
         if self._table == "run":
             return 0 <= row["state"] < len(STATES) and (row["labels"] is None or _is_list(row["labels"]))
         return self._table != "kv" or _is_json(row["value"])
+
+    def _row_of(self, values: Sequence[Any]) -> Row:
+        return dict(zip(self._columns, values, strict=True))
 
     def _key_of(self, row: Row) -> Key:
         return tuple(row[column] for column in self._key)
@@ -300,7 +285,7 @@ class Walk:
 
     def _descend(self, high: Key, low: Place | None) -> list[Key]:
         """From *high* down to where no more can be read: the last keys on that way, in ascending order."""
-        condition = f"({self._upward}) < ({', '.join('?' for _ in self._key)})"
+        condition = compared(self._key, "<")
         passed, size = deque([high], _PAGE), _PAGE
         while True:
             found, has_failed = self._keys([condition], passed[0], f"{self._downward} LIMIT {size}")
@@ -313,6 +298,11 @@ class Walk:
             if not count and (size == 1 or not has_failed):
                 return list(passed)
             size = 1 if has_failed else min(size * 2, _PAGE)
+
+
+def compared(columns: Sequence[str], sign: str) -> str:
+    """The condition that these *columns* of a row stand so to a key that is given."""
+    return f"({', '.join(columns)}) {sign} ({', '.join('?' for _ in columns)})"
 
 
 def _is_beyond(key: Key | None, last: int | None) -> bool:
