@@ -11,6 +11,9 @@ from typing import Any
 
 import click
 
+#: characters of a name that are kept on one line
+_NAME = 24
+
 
 def show_json(value: Any) -> None:
     """Print JSON."""
@@ -33,7 +36,11 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+        for index, column in enumerate(columns):
+            # what a row is called is typed or copied into the next command: it stays on one line; nothing is left out
+            name = max((len(row[index]) for row in rows), default=0) if index == 0 else 0
+            table.add_column(column, overflow="fold", no_wrap=0 < name <= _NAME, min_width=min(name, _NAME))
         for row in rows:
             # text, because brackets are markup otherwise
             table.add_row(*(Text(cell) for cell in row))

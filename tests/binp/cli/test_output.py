@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
-from binp.cli._output import record_line, seconds, span
+from binp.cli._output import record_line, seconds, show_table, span
 
 
 @pytest.mark.parametrize(
@@ -43,3 +45,22 @@ def test_how_long_something_took(value: float | None, text: str) -> None:
 def test_a_record(fields: dict[str, object] | None, text: str) -> None:
     """A record is a line; what is of several lines itself can be read below it."""
     assert record_line({"level": "warning", "message": "late", "fields": fields}) == text
+
+
+@pytest.mark.parametrize("width", [80, 40])
+def test_a_table_on_a_small_terminal(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What names a row can be copied whole from a table, and nothing of the rest is left out, however narrow it is."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    error = "ConnectionRefusedError: [Errno 111] Connection refused by a server with a long name"
+
+    show_table(
+        ("id", "operation", "state", "started", "duration", "error"),
+        [("373633529524224", "import_customers", "interrupted", "2026-11-21 18:38:43", "1 h 2 min 5 s", error)],
+    )
+
+    out = capsys.readouterr().out
+    assert "373633529524224" in out
+    assert "\N{HORIZONTAL ELLIPSIS}" not in out
