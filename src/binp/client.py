@@ -187,7 +187,7 @@ class Client:
     ) -> Any:
         """Send *arguments* with *files*, each under the path of its parameter, otherwise like :meth:`post`.
 
-        A file is read while it is sent.
+        A file is read while it is sent. Raises UsageError where that cannot be done.
         """
         boundary = secrets.token_hex(16)
         parts: list[bytes | Path] = [_part(boundary, "arguments"), json.dumps(arguments).encode()]
@@ -274,13 +274,12 @@ class Client:
             connection.close()
 
     def _open(self) -> http.client.HTTPConnection:
-        host = self._parts.hostname or ""
         kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
         try:
             port = self._parts.port
         except ValueError:
             raise UsageError(f"{self.url!r} has no usable port", fix="write it like http://127.0.0.1:8000") from None
-        return kind(host, port, timeout=self._timeout)
+        return kind(self._parts.hostname or "", port, timeout=self._timeout)
 
     def _understand(self, status: int, content: bytes, method: str, path: str) -> Any:
         try:
@@ -324,9 +323,12 @@ def _chunks(parts: Iterable[bytes | Path]) -> Iterator[bytes]:
         if isinstance(part, bytes):
             yield part
             continue
-        with part.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                yield chunk
+        try:
+            with part.open("rb") as file:
+                while chunk := file.read(_CHUNK):
+                    yield chunk
+        except OSError as error:
+            raise UsageError(f"{part} cannot be read: {error.strerror or error}") from None
 
 
 @contextlib.contextmanager

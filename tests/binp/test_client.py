@@ -206,6 +206,14 @@ def test_json_goes_and_comes(url: str) -> None:
     assert nothing is None
 
 
+def test_a_file_that_cannot_be_sent(url: str, tmp_path: Path) -> None:
+    """A file that cannot be read while it is sent is told as that: the server is not away."""
+    # of a folder a size is told, and nothing can be read
+    with pytest.raises(UsageError, match="attic cannot be read: Is a directory"):
+        (tmp_path / "attic").mkdir()
+        Client(url).post_form("/200/x", {}, [("file", tmp_path / "attic")])
+
+
 def test_a_refusal_keeps_its_problem(url: str) -> None:
     """A refusal becomes an error with the words of the server, its status and the whole problem."""
     with pytest.raises(Answer) as caught:

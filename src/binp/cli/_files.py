@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ def take_files(
     """The arguments without files, and the files, each with the path of its parameter.
 
     Raises:
-        UsageError: there is no such file, or it is larger than the form takes.
+        UsageError: there is no such file, it cannot be read, or it is larger than the form takes.
     """
     kept: dict[str, Any] = {}
     files: list[tuple[str, Path]] = []
@@ -42,9 +43,19 @@ def _file_in(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mappi
 
 def _checked(name: str, text: str, schema: Mapping[str, Any]) -> Path:
     path = Path(text).expanduser()
-    if not path.is_file():
-        raise UsageError(f"{name}: there is no file {text!r}", fix="write the path of a file")
+    try:
+        found = path.stat()
+        # that of a pipe would wait for who writes into it
+        if stat.S_ISREG(found.st_mode):
+            path.open("rb").close()
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(f"{name}: there is no file {text!r}", fix="write the path of a file") from None
+    except OSError as error:
+        raise UsageError(f"{name}: {text!r} cannot be read: {error.strerror}") from None
+    if not stat.S_ISREG(found.st_mode):
+        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "no file"
+        raise UsageError(f"{name}: {text!r} is {kind}", fix="write the path of a file")
     most = schema.get("x-max-bytes")
-    if most is not None and path.stat().st_size > most:
-        raise UsageError(f"{name}: {path.name} has {path.stat().st_size} bytes, and at most {most} are taken")
+    if most is not None and found.st_size > most:
+        raise UsageError(f"{name}: {path.name} has {found.st_size} bytes, and at most {most} are taken")
     return path
