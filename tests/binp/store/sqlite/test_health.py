@@ -186,7 +186,6 @@ async def test_what_was_removed_is_noticed_however_long_all_was_well(
     """Writes that found all in its place for long look again, whatever the folder's times are set to."""
     monkeypatch.setattr(_commit, "_TICK", 50_000_000)
     monkeypatch.setattr(_commit, "_TRUSTED", 60.0)
-
     before = path.parent.stat()
     end = time.monotonic() + 0.2
     while time.monotonic() < end:
