@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import socket
@@ -16,6 +17,12 @@ __all__ = ["BEAT", "Join", "Leave", "Node", "this_process", "wall_clock"]
 
 #: seconds after which a process gives another sign of life
 BEAT = 5.0
+
+#: what says nothing of that which is looked at: there are no descriptors, or there is no memory
+_LACKING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+
+#: the kernel's life, as the process of that number found it: it does not change, and is to be known without looking
+_boots: dict[int, str] = {}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +50,11 @@ class Node:
         except PermissionError:
             # it is somebody else's, so it runs
             pass
-        return self.started == _started(self.pid)
+        try:
+            return self.started == _started(self.pid)
+        except OSError:
+            # nobody is to be taken for dead because this process has no descriptors left to look
+            return True
 
     def is_busy(self) -> bool:
         """Whether one of its threads computes, or waits for a disk: then it will answer. False where nobody knows."""
@@ -84,7 +95,11 @@ class Silence(Write):
 
 
 def this_process() -> Node:
-    """This process, under a name of its own for each time that it opens a database."""
+    """This process, under a name of its own for each time that it opens a database.
+
+    Raises:
+        OSError: there are no descriptors left to find out what it is.
+    """
     host, pid = socket.gethostname(), os.getpid()
     return Node(name=f"{host}-{pid}-{secrets.token_hex(3)}", host=host, boot=_boot(), pid=pid, started=_started(pid))
 
@@ -95,19 +110,36 @@ def wall_clock() -> int:
 
 
 def _boot() -> str:
+    pid = os.getpid()
+    if pid not in _boots:
+        # of a child that was forked it may be another one
+        _boots.clear()
+        _boots[pid] = _read_boot()
+    return _boots[pid]
+
+
+def _read_boot() -> str:
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         # in a container the same number is another process
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
+    except OSError as error:
+        if error.errno in _LACKING:
+            raise
         return ""
 
 
 def _started(pid: int) -> int:
-    """Clock ticks from boot to the start of *pid*; -1 if it has ended and waits for its parent, 0 if nobody knows."""
+    """Clock ticks from boot to the start of *pid*; -1 if it has ended and waits for its parent, 0 if nobody knows.
+
+    Raises:
+        OSError: this process lacks what it takes to look.
+    """
     try:
         fields = _stat(Path(f"/proc/{pid}/stat"))
-    except OSError:
+    except OSError as error:
+        if error.errno in _LACKING:
+            raise
         return 0
     return -1 if fields[0] in {"Z", "X", "x"} else int(fields[19])
 

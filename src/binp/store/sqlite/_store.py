@@ -116,9 +116,10 @@ class SqliteStore(Reads):
         if self._engine is not None:
             return
         self._check_fork()
-        claim(self._path)
         # from here to the end of closing: a name of its own for each opening
-        self._node = this_process()
+        node = this_process()
+        claim(self._path)
+        self._node = node
         self._listeners.bind(asyncio.get_running_loop())
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="binp-store-read")
         self._engine = Engine(
