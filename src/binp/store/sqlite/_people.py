@@ -63,18 +63,20 @@ class People:
 
     def count(self, batch: Sequence[Receipt], outcomes: Sequence[Any], now: int) -> None:
         """Remember with the batch itself which numbered writes it holds, so that none of them is done twice."""
+        first: dict[Sender, int] = {}
         last: dict[Sender, int] = {}
         refused: dict[Sender, list[list[Any]]] = {}
         for receipt, outcome in zip(batch, outcomes, strict=True):
             sender = receipt.sender
             if sender is not None:
+                first.setdefault(sender, receipt.number)
                 last[sender] = receipt.number
                 if isinstance(outcome, Failure):
                     refused.setdefault(sender, []).append([receipt.number, encode_failure(outcome.error), None])
                 elif outcome is not True:
                     refused.setdefault(sender, []).append([receipt.number, None, outcome])
         for sender, number in last.items():
-            kept = orjson.dumps(sender.remember(refused.get(sender, []))).decode()
+            kept = orjson.dumps(sender.remember(first[sender], refused.get(sender, []))).decode()
             self._file.run("count_node", {"name": sender.node, "numbered": number, "refused": kept, "now": now})
 
     def interrupt_gone(self, seq: int, sign: int) -> list[Change]:

@@ -64,8 +64,11 @@ class Sender(Protocol):
     #: its name
     node: str
 
-    def remember(self, refused: list[list[Any]]) -> list[list[Any]]:
-        """Add [number, failure, outcome] of those not acknowledged with True; returns what it may still ask about."""
+    def remember(self, first: int, refused: list[list[Any]]) -> list[list[Any]]:
+        """Add [number, failure, outcome] of those not acknowledged with True, in a batch that begins with *first*.
+
+        Returns what it may still ask about.
+        """
 
 
 class Hurry(Protocol):

@@ -18,13 +18,14 @@ from typing import Any
 
 import orjson
 
-from binp.store.contract import Change, Health, StoreClosed, StoreError, Write
+from binp.store.contract import Change, Health, StoreClosed, StoreError
 
 from ._guard import leak
-from ._nodes import Join, Leave, Node, Silence
+from ._nodes import Join, Leave, Silence
 from ._outbox import Outbox
 from ._receipt import Awaited, Failure, Receipt
-from ._wire import HEAD, decode_write, encode_change, encode_failure, encode_health, frame, node_of, size_of
+from ._session import RemoteReceipt, Session
+from ._wire import HEAD, decode_write, encode_change, encode_health, frame, node_of, size_of
 
 __all__ = ["Server", "listen_at"]
 
@@ -41,55 +42,6 @@ _LOOK = 5.0
 
 #: seconds for which a process may say nothing, and seconds by which a look may come late without telling anything
 _LEASE, _LATE = 20.0, 2.0
-
-
-class Session:
-    """Another process that writes through this one. Its results are only touched by the thread that commits."""
-
-    def __init__(self, out: asyncio.StreamWriter) -> None:
-        self.out = out
-        self.node = ""
-        self.process: Node | None = None
-        self.is_joined = False
-        #: when it was heard last, in monotonic seconds; what it was running is given up
-        self.heard_at = time.monotonic()
-        self.is_silent = False
-        #: [number, value, failure] of what is committed and not told yet
-        self.results: list[list[Any]] = []
-        #: number up to which it has heard the results
-        self.heard = 0
-        self._refused: list[list[Any]] = []
-
-    def hear(self) -> None:
-        """It said something, or it is not its fault that it was not heard."""
-        self.heard_at = time.monotonic()
-        self.is_silent = False
-
-    def start(self, refused: list[list[Any]]) -> None:
-        """Go on from what the file remembers."""
-        self._refused = refused
-
-    def remember(self, refused: list[list[Any]]) -> list[list[Any]]:
-        """Add what was not acknowledged with True; returns what it may still ask about."""
-        self._refused = [entry for entry in self._refused if entry[0] > self.heard] + refused
-        return self._refused
-
-
-class _RemoteReceipt(Receipt):
-    """The acknowledgement of a write that another process waits for."""
-
-    __slots__ = ("_session", "sender")
-
-    def __init__(self, write: Write, number: int, session: Session) -> None:
-        super().__init__(write)
-        self.number = number
-        self.sender = self._session = session
-
-    def settle(self, outcome: Any) -> Sequence[Awaited]:
-        """Leave the result for the next :meth:`Server.publish`, which follows at once."""
-        failure = encode_failure(outcome.error) if isinstance(outcome, Failure) else None
-        self._session.results.append([self.number, outcome if failure is None else None, failure])
-        return ()
 
 
 class _Joining(Receipt):
@@ -306,17 +258,23 @@ class Server:
     async def _listen(self, reader: asyncio.StreamReader, session: Session) -> None:
         hello = await _read(reader)
         node = node_of(hello["hello"])
+        for other in self._sessions:
+            # what was read of it is committed before this one is welcomed; what was not is sent again
+            if other.node == node.name:
+                other.end()
         session.node, session.process = node.name, node
         self._outbox.put(_Joining(Join(node=node, at=_now()), self, session))
         while True:
             message = await _read(reader)
+            if session.is_over:
+                return
             session.hear()
             if message.get("bye"):
                 self._outbox.put(Receipt(Leave(name=node.name, at=_now())))
                 return
             session.heard = message["heard"]
             for number, kind, content in message["writes"]:
-                self._outbox.put(_RemoteReceipt(decode_write(kind, content), number, session), is_bounded=False)
+                self._outbox.put(RemoteReceipt(decode_write(kind, content), number, session), is_bounded=False)
             if message["writes"]:
                 # they have waited there for as long as they may, or somebody waits for them
                 self._outbox.hasten()
