@@ -109,9 +109,7 @@ async def test_the_database_says_where_it_is_served(db: str, listener: Listener,
     binp = BINP(db=db)
     place = tmp_path / "data.db.serving"
     async with make_stage(binp, listener, cancel_timeout=5).running("binp.plugin"):
-        for _ in range(500):
-            if place.exists():
-                break
+        while not place.exists():
             await asyncio.sleep(0.01)
         told = json.loads(place.read_text())
     printed = capsys.readouterr().out.splitlines()

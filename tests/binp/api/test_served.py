@@ -151,8 +151,9 @@ async def test_gone_stream_leaves_nothing(served: Any, address: str) -> None:
         async with client.stream("GET", "/internal/events") as stream:
             parts = stream.aiter_text()
             assert (await anext(parts)).startswith("retry: 1000\n\n")
-            await asyncio.sleep(0.05)
-            assert ring.waiting == 1
+            async with asyncio.timeout(60):
+                while ring.waiting != 1:
+                    await asyncio.sleep(0.01)
     async with asyncio.timeout(60):
         while ring.waiting:
             await asyncio.sleep(0.01)

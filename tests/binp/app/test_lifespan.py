@@ -84,7 +84,8 @@ async def test_the_order_of_a_life(db: str, capsys: Any, add_keeper: Any) -> Non
 
     binp.app.router.lifespan_context = own
     async with lived(binp) as scope:
-        await asyncio.sleep(0.1)
+        while "service" not in seen:
+            await asyncio.sleep(0.01)
         open_inside = binp.home.is_serving
 
     assert scope["state"] == {"given": 7}

@@ -139,31 +139,34 @@ async def test_nobody_waits_for_an_error(tmp_path, caplog):
 @pytest.mark.parametrize("name", ["wind_down", "close"])
 async def test_everybody_waits_for_the_end(db, name):
     """Who asks for the end second waits for it as well; a cancelled one does not, and the end goes on."""
-    binp, ended = BINP(db=db), []
+    binp, ended, lives, go = BINP(db=db), [], asyncio.Event(), asyncio.Event()
 
     @binp.service
     async def service():
+        lives.set()
         try:
             await asyncio.Event().wait()
         finally:
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.05)
             ended.append("service")
 
     @binp.action
     async def slow():
-        await asyncio.sleep(0.2)
+        await go.wait()
         ended.append("slow")
 
     await binp.home.open(serving=True)
     binp.home.lead()
     await binp.action.start(slow)
+    await lives.wait()
     end = getattr(binp.home, name)
     first, second = asyncio.create_task(end()), asyncio.create_task(end())
     await asyncio.sleep(0.05)
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
-    assert ended == []
+    assert (ended, second.done()) == ([], False)
+    go.set()
     await second
     assert ended == ["slow", "service"]
     assert binp.home.is_open is (name == "wind_down")
@@ -257,10 +260,11 @@ async def test_stuck_threads_do_not_hold_up_the_loop(db, caplog):
 def test_a_loop_that_ends_while_it_closes(db, serving, caplog):
     """asyncio.run cancels every task, also those of the end: it is gone on with, and all is committed and closed."""
     before = set(threading.enumerate())
-    binp, ended = BINP(db=db), []
+    binp, begun, ended = BINP(db=db), [], []
 
     @binp.service
     async def service():
+        begun.append("service")
         try:
             await asyncio.Event().wait()
         finally:
@@ -269,6 +273,7 @@ def test_a_loop_that_ends_while_it_closes(db, serving, caplog):
 
     @binp.journal
     async def slow():
+        begun.append("slow")
         try:
             await asyncio.Event().wait()
         finally:
@@ -281,7 +286,8 @@ def test_a_loop_that_ends_while_it_closes(db, serving, caplog):
         if not serving:
             binp.service.start(service.__qualname__)
         running = asyncio.create_task(slow())
-        await asyncio.sleep(0.05)
+        while len(begun) < 2:
+            await asyncio.sleep(0.005)
         closing = asyncio.create_task(binp.home.close())
         await asyncio.sleep(0.05)
         return running, closing

@@ -646,7 +646,11 @@ async def test_emitters_in_an_own_context(binp):
 
     run = await op()
     await (await binp.action.start("plain")).result()
-    await asyncio.sleep(0.01)
+    async with asyncio.timeout(60):
+        while len(told) < 2:
+            await asyncio.sleep(0.01)
+    # what is told of anything else comes by now
+    await asyncio.sleep(0.1)
     assert told == [run, run]
 
 

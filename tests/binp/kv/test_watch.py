@@ -268,16 +268,20 @@ async def test_a_watch_ends_with_the_home(binp):
     await binp.kv.set(x=1)
     waiting, other = binp.kv.watch("x"), binp.kv.watch("x")
 
-    async def follow(watch):
-        return [entry.value async for entry in watch]
+    async def follow(watch, seen):
+        async for entry in watch:
+            seen.append(entry.value)
 
-    following = asyncio.ensure_future(follow(waiting))
+    seen, rest = [], []
+    following = asyncio.ensure_future(follow(waiting, seen))
     assert await take(other, 1) == [("x", 1, 1)]
-    await asyncio.sleep(0.05)
+    while not seen:
+        await asyncio.sleep(0.01)
     await binp.home.close()
 
-    assert await following == [1]
-    assert await follow(other) == []
+    await following
+    await follow(other, rest)
+    assert (seen, rest) == ([1], [])
 
 
 async def test_forgotten_removals_are_told(binp, db):

@@ -344,11 +344,11 @@ async def test_cancelling_a_thread_is_honest(binp):
     @binp.action(name="op")
     def op():
         entered.set()
-        leave.wait(5)
+        leave.wait(100)
         return "done"
 
     handle = await binp.action.start("op")
-    await asyncio.to_thread(entered.wait, 5)
+    await asyncio.to_thread(entered.wait, 60)
     assert await handle.cancel()
     await asyncio.sleep(0.02)
     assert not handle.done

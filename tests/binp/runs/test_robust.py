@@ -253,11 +253,11 @@ async def test_dependencies_are_not_closed_under_a_thread(binp):
         @binp.journal
         def op(thing: Inject[Thing]):
             began.set()
-            go.wait(5)
+            go.wait(100)
             events.append("thread done")
 
         handle = await binp.action.start("op")
-        await asyncio.to_thread(began.wait, 5)
+        await asyncio.to_thread(began.wait, 60)
         await handle.cancel()
         await asyncio.sleep(0.05)
         go.set()
@@ -398,7 +398,7 @@ async def test_a_queued_call_that_is_cancelled_never_runs(binp):
 
     @binp.action(name="block")
     def block():
-        go.wait(5)
+        go.wait(100)
 
     @binp.action(name="late")
     def late():

@@ -40,20 +40,26 @@ async def test_result_error_and_context(threads):
 async def test_bounded_and_in_order(threads):
     """No more threads than the limit; what comes beyond waits in order."""
     order, alive, most = [], [], []
-    lock = threading.Lock()
+    lock, others = threading.Lock(), threading.Event()
 
     def call(n):
         with lock:
             alive.append(n)
-            order.append(n)
             most.append(len(alive))
-        time.sleep(0.01)
+        if n == 0:
+            # so that all others come to one thread, where their order is that of their turns
+            others.wait(100)
+        else:
+            order.append(n)
+            time.sleep(0.01)
         with lock:
             alive.remove(n)
+        if n == 9:
+            others.set()
 
     await asyncio.gather(*(threads.run(lambda n=n: call(n)) for n in range(10)))
     assert max(most) == 2
-    assert order == sorted(order)
+    assert order == list(range(1, 10))
 
 
 async def test_threads_are_reused_and_daemons():

@@ -112,7 +112,7 @@ async def test_cancelling_the_run_of_a_thread(binp, until, status):
     @binp.service(name="s", restart_delay=QUICK)
     def body():
         ids.append(binp.journal.current)
-        leave.wait(5)
+        leave.wait(100)
 
     await until(lambda: ids)
     await binp.home.runs.cancel(ids[0])
@@ -142,7 +142,7 @@ async def test_what_is_injected_outlives_the_thread(binp, journaled, until, stat
 
     def body(tool: Inject[Tool]):
         given.append(tool)
-        leave.wait(5)
+        leave.wait(100)
         seen.append(tool.is_open)
 
     binp.service(name="s")(binp.journal(body) if journaled else body)
@@ -191,12 +191,12 @@ async def test_an_awaitable_of_a_plain_function_is_awaited(binp, until, status):
 async def test_a_call_that_no_thread_has_begun_is_given_up():
     """Cancelled before a thread came to it, a call is never made, and nobody waits for it."""
     threads, leave, called = Threads(1), threading.Event(), []
-    busy = asyncio.ensure_future(_in_thread(threads, lambda: leave.wait(5), threading.Event()))
+    busy = asyncio.ensure_future(_in_thread(threads, lambda: leave.wait(100), threading.Event()))
     waiting = asyncio.ensure_future(_in_thread(threads, lambda: called.append(1), threading.Event()))
     await asyncio.sleep(0.02)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(waiting, 1)
+        await asyncio.wait_for(waiting, 60)
     leave.set()
     await busy
     await asyncio.sleep(0.02)

@@ -328,19 +328,20 @@ def test_at_import_it_waits_for_the_app(db):
 def test_a_loop_that_ends_stops_the_service(db, until):
     """A service that was started in a script ends with the script, without being restarted, and is recorded."""
     binp = BINP(db=db)
-    ended = []
+    begun, ended = [], []
 
     async def main():
         @binp.service(name="s")
         async def runs():
             await binp.journal.record("alive")
             try:
+                begun.append(1)
                 await asyncio.sleep(60)
             finally:
                 ended.append(1)
 
-        await until(lambda: states(binp.service) == [Status.RUNNING])
-        await asyncio.sleep(0.05)
+        await until(lambda: begun)
+        assert states(binp.service) == [Status.RUNNING]
 
     asyncio.run(main())
     assert ended == [1]

@@ -87,11 +87,13 @@ async def test_a_life_that_cannot_begin_is_tried_again(caplog, until):
     supervisor.start()
     await until(lambda: len(tried) == 3)
     supervisor.stop()
-    assert await supervisor.stopped(1)
+    assert await supervisor.stopped(60)
 
     assert seen == ["starting", "restarting", "stopped"]
     assert supervisor.error == "RuntimeError: not now"
-    assert tried[2] - tried[1] > tried[1] - tried[0]
+    # never sooner; how much later is up to the machine
+    assert tried[1] - tried[0] >= 0.9 * QUICK
+    assert tried[2] - tried[1] >= 1.7 * QUICK
 
 
 async def test_three_definitions_one_copy(service, until):
@@ -183,7 +185,7 @@ async def test_what_is_taken_over_ends_first(until):
     await until(lambda: len(most) == 2)
 
     assert max(most) == 1
-    await host.shut_down(1)
+    await host.shut_down(60)
     assert not alive
 
 
@@ -195,7 +197,7 @@ async def test_a_thread_is_waited_for(service, until):
     def body():
         alive.append(1)
         most.append(len(alive))
-        leave.wait(5)
+        leave.wait(100)
         alive.pop()
 
     await until(lambda: alive)
@@ -218,7 +220,7 @@ async def test_a_thread_that_fails_when_stopped_is_told(service, caplog, until):
     @service(name="s")
     def body():
         begun.set()
-        leave.wait(5)
+        leave.wait(100)
         raise ValueError("in the end")
 
     await until(begun.is_set)
@@ -289,7 +291,7 @@ async def test_a_shutdown_does_not_cut_the_cleanup_short(service, until):
     service.stop("s")
     await asyncio.sleep(0.01)
     define()
-    await service.shut_down(5)
+    await service.shut_down(60)
     assert cleaned == [1]
 
 
@@ -330,5 +332,5 @@ async def test_stuck(caplog, until):
     leave.set()
     await until(lambda: seen.count("running") == 2)
     supervisor.stop()
-    assert await supervisor.stopped(1)
+    assert await supervisor.stopped(60)
     assert seen[:5] == ["starting", "running", "stuck", "succeeded", "starting"]

@@ -65,7 +65,7 @@ async def history(store, past, path):
             )
 
     await more(120)
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(120):
         while (reading := sqlite3.connect(path)).execute("SELECT count(*) FROM unindexed").fetchone() != (0,):
             reading.close()
             await asyncio.sleep(0.02)

@@ -25,7 +25,7 @@ def look(path, sql):
 
 async def indexed(path, runs):
     """Wait until so many *runs* are in the index and none waits for it."""
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(120):
         while look(path, "SELECT sum(documents), (SELECT count(*) FROM unindexed) FROM search_part") != [(runs, 0)]:
             await asyncio.sleep(0.02)
 

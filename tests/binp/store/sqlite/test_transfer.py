@@ -196,7 +196,7 @@ def saying(text, **given):
 async def in_the_index(path):
     """Wait until nothing waits for the index any more."""
     connection = sqlite3.connect(path)
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(120):
         while connection.execute("SELECT count(*) FROM unindexed").fetchone() != (0,):
             await asyncio.sleep(0.02)
     connection.close()

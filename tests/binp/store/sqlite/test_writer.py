@@ -29,8 +29,10 @@ async def test_a_crowd_shares_its_commits(store, writes):
     assert store._engine.commits - before < 64 * 10 * 3 / 10
 
 
-async def test_records_alone_wait_a_moment_for_company(store, writes):
+async def test_records_alone_wait_a_moment_for_company(store, writes, monkeypatch):
     """Records that nobody awaits are not committed one by one."""
+    # on a busy machine the next one may be long in coming
+    monkeypatch.setattr(_outbox, "PATIENCE", 60.0)
     write = writes.begin()
     await store.write(write)
     before = store._engine.commits
@@ -39,7 +41,7 @@ async def test_records_alone_wait_a_moment_for_company(store, writes):
         await asyncio.sleep(0.001)
     await store.write(writes.end(write.id))
 
-    assert store._engine.commits - before <= 12
+    assert store._engine.commits - before <= 2
     assert (await store.get_run(write.id)).records == 20
 
 
