@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,16 +33,13 @@ def compute() -> None:
 
 
 @pytest.fixture(params=["binp", "uvicorn"])
-def server(request: pytest.FixtureRequest, tmp_path: Path, start: Callable[..., Any]) -> Any:
+def server(request: pytest.FixtureRequest, tmp_path: Path, start: Callable[..., Any], free_port: int) -> Any:
     """The file, served by our own server and by another one."""
     (tmp_path / "ops.py").write_text(OPS)
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = str(found.getsockname()[1])
     if request.param == "binp":
-        made = start("binp", "run", "ops.py", "--port", port)
+        made = start("binp", "run", "ops.py", "--port", str(free_port))
     else:
-        made = start("uvicorn", "ops:binp.app", "--port", port, PYTHONPATH=str(tmp_path))
+        made = start("uvicorn", "ops:binp.app", "--port", str(free_port), PYTHONPATH=str(tmp_path))
     assert made.link
     return made
 

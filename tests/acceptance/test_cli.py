@@ -347,7 +347,7 @@ def terminal(environ: dict[str, str], program: Callable[[str], list[str]], tmp_p
                 break
             text += chunk
         os.close(main)
-        assert started.wait(20) == 0
+        assert started.wait(60) == 0
         return text.decode()
 
     return run

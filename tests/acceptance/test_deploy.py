@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -64,20 +63,13 @@ async def keeper() -> None:
 WAITING = "waiting up to"
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 @pytest.fixture
-def deploy(tmp_path: Path, start: Callable[..., Any]) -> Callable[[], Any]:
+def deploy(tmp_path: Path, start: Callable[..., Any], free_port: int) -> Callable[[], Any]:
     """Serve ``ops.py`` on the same port, as a deploy does, and wait until it is ready."""
     (tmp_path / "ops.py").write_text(OPS)
-    port = free_port()
 
     def launch() -> Any:
-        made = start("binp", "run", "ops.py", "--port", str(port), BINP_GRACE="20")
+        made = start("binp", "run", "ops.py", "--port", str(free_port), BINP_GRACE="20")
         assert made.link
         return made
 
@@ -268,9 +260,10 @@ def test_what_a_run_waits_for_is_waited_for(deploy: Callable[[], Any]) -> None:
     assert deploy().ended(run)["result"] == "inner"
 
 
-def test_under_uvicorn(deploy: Callable[[], Any], start: Callable[..., Any], tmp_path: Path) -> None:
+@pytest.mark.usefixtures("deploy")
+def test_under_uvicorn(start: Callable[..., Any], tmp_path: Path, free_port: int) -> None:
     """N-12d: another server waits for the end of the lifespan, and so for the run; its port is free at once."""
-    port = str(free_port())
+    port = str(free_port)
     old = start("uvicorn", "ops:binp.app", "--port", port, PYTHONPATH=str(tmp_path))
     assert old.link
     run = begin(old)

@@ -220,7 +220,7 @@ class Asking:
 
     def _ask(self) -> None:
         while not self._is_over.is_set():
-            connection = http.client.HTTPConnection(self._parts.hostname or "", self._parts.port, timeout=30)
+            connection = http.client.HTTPConnection(self._parts.hostname or "", self._parts.port, timeout=200)
             try:
                 connection.request("GET", self._path)
                 answer = connection.getresponse()
@@ -232,7 +232,7 @@ class Asking:
 
     def stop(self) -> None:
         self._is_over.set()
-        self._thread.join(40)
+        self._thread.join(240)
         assert not self._thread.is_alive()
 
 

@@ -26,6 +26,8 @@ async def main():
     path, synchronous, steps = sys.argv[1:]
     # often, and while something is written: by its own thread, and the last of it by the one that writes
     _checkpoint._PAGES, _checkpoint._MANY, _checkpoint._LOOK = 20, 200, 0.001
+    # however long that takes while each call is traced
+    _checkpoint._QUICK = 600.0
     store = open_store(path, synchronous=synchronous)
     await store.open()
     say("I")

@@ -99,18 +99,19 @@ async def test_a_process_that_lives_is_not_given_up(path, owner, held, what):
 
 async def test_an_owner_that_was_stopped_gives_up_nobody(path, held):
     """Whoever did not listen cannot say that somebody was silent."""
-    process, _ = held(path, "idle")
+    lease = 3 * LEASE
+    process, _ = held(path, "idle", lease=lease)
     client = open_store(str(path), group="g", synchronous="OFF")
     await client.open()
-    other, run = held(path, "idle")
+    other, run = held(path, "idle", lease=lease)
     # as when a job is suspended at the terminal, or a container: all of them, and they do not wake up at once
     for stopped in (process, other):
         os.kill(stopped.pid, signal.SIGSTOP)
-    await asyncio.sleep(3 * LEASE)
+    await asyncio.sleep(1.5 * lease)
     os.kill(process.pid, signal.SIGCONT)
-    await asyncio.sleep(LEASE / 2)
+    await asyncio.sleep(lease / 6)
     os.kill(other.pid, signal.SIGCONT)
-    await asyncio.sleep(2 * LEASE)
+    await asyncio.sleep(1.5 * lease)
     assert (await client.get_run(run)).state is State.RUNNING
     other.kill()
     await until(client, run, State.INTERRUPTED)

@@ -88,7 +88,7 @@ async def test_the_owner_is_killed_and_its_client_goes_on(path, worker, client, 
     assert [await ack for ack in firsts] == [True] * number
     kept = await client.get_key("c", "k")
     assert (kept.value, kept.version) == (str(number), number)
-    assert took < 30
+    assert took < 60
     await until(lambda: roles == [Role.OWNER])
     assert resets[0] == client.feed != feed
     assert (await client.get_run(held.id)).state is State.RUNNING
@@ -331,7 +331,7 @@ async def test_the_owner_closes_and_its_client_goes_on(path, client):
     assert kept.version == len(results)
 
 
-async def test_what_a_killed_client_left_is_interrupted(path, worker, client):
+async def test_what_a_killed_client_left_is_interrupted(path, worker, client, until):
     """The owner ends the runs of a client that died (N-13)."""
     await client.open()
     other = worker(path, "g")
@@ -340,12 +340,11 @@ async def test_what_a_killed_client_left_is_interrupted(path, worker, client):
     other.kill()
 
     begun = {int(line[1]) for line in other.lines if line[0] == "B"}
-    for _ in range(1000):
-        states = {(await client.get_run(run)).state for run in begun}
-        if states <= {State.SUCCEEDED, State.INTERRUPTED}:
-            break
-        await asyncio.sleep(0.01)
-    assert states <= {State.SUCCEEDED, State.INTERRUPTED}
+
+    async def have_ended():
+        return {(await client.get_run(run)).state for run in begun} <= {State.SUCCEEDED, State.INTERRUPTED}
+
+    await until(have_ended)
 
 
 async def test_owners_are_killed_one_after_the_other(path, worker, told):
