@@ -238,7 +238,8 @@ def test_a_port_in_use(tmp_path: Path, refused: Refused) -> None:
             ),
         ),
         (
-            ["--db", "mysql://localhost/x"],
+            # whoever listens on the port of the settings is none of its business
+            ["--port", "0", "--db", "mysql://localhost/x"],
             (
                 "Error: there is no store for 'mysql' databases\n"
                 "  where: the URL of the database, 'mysql://localhost/x'\n  fix:   sqlite:///data.db is a "
