@@ -343,7 +343,7 @@ def test_a_lock_that_is_taken_while_it_is_served(tmp_path: Path, serve: Callable
     (tmp_path / "ops.py").write_text(OPS)
     server = serve()
     server.ask("POST", "/internal/action/put", {"value": "1"})
-    foreign = sqlite3.connect(tmp_path / "data.db", isolation_level=None)
+    foreign = sqlite3.connect(tmp_path / "data.db", isolation_level=None, timeout=60)
     foreign.execute("BEGIN IMMEDIATE")
     try:
         problem = server.ask("POST", "/internal/action/put", {"value": "2"}, status=503)

@@ -56,8 +56,11 @@ def test_first_signal_is_a_graceful_end(number):
 
     async def prepare(teardown: plugin.Teardown):
         teardown.add(lambda: seen.append("torn down"))
+        yield signalled()
+
+    async def signalled():
         soon(number)
-        yield for_ever()
+        await asyncio.Future()
 
     before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     started = time.monotonic()
@@ -304,10 +307,13 @@ def test_a_signal_wakes_the_loop(thread, kind):
 
     killer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM))
 
-    async def prepare():
+    async def waits():
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         killer.start()
-        yield for_ever()
+        await asyncio.Future()
+
+    async def prepare():
+        yield waits()
 
     held = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:

@@ -34,7 +34,11 @@ def test_bootstrap(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
 
     async def stop(cancel: plugin.Cancel):
-        asyncio.get_running_loop().call_later(0.1, cancel.set)
+        async def later():
+            await asyncio.sleep(0.1)
+            cancel.set()
+
+        yield later()
 
     results = plugin.stage("some.module", stop)
     assert results[0] is None
@@ -223,12 +227,16 @@ async def test_cancelling_arun():
     """PLG-10: a stage whose caller is cancelled ends its tasks and is torn down before it is left."""
     seen = []
 
+    async def waits():
+        limit.reschedule(0)
+        await for_ever()
+
     async def prepare(teardown: plugin.Teardown):
         teardown.add(lambda: seen.append("torn down"))
-        yield for_ever()
+        yield waits()
 
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.05):
+        async with asyncio.timeout(None) as limit:
             await plugin.Stage().arun(prepare)
     assert seen == ["torn down"]
 
@@ -239,10 +247,11 @@ async def test_cancelling_while_loading():
 
     async def prepare(teardown: plugin.Teardown):
         teardown.add(lambda: seen.append("torn down"))
+        limit.reschedule(0)
         await asyncio.Future()
 
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.05):
+        async with asyncio.timeout(None) as limit:
             await plugin.Stage().arun(prepare)
     assert seen == ["torn down"]
 
@@ -344,10 +353,11 @@ async def test_running_cancelled_while_loading():
 
     async def prepare(teardown: plugin.Teardown):
         teardown.add(lambda: seen.append("torn down"))
+        limit.reschedule(0)
         await asyncio.Future()
 
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.05), plugin.Stage().running(prepare):
+        async with asyncio.timeout(None) as limit, plugin.Stage().running(prepare):
             raise AssertionError
     assert seen == ["torn down"]
 

@@ -146,11 +146,12 @@ async def test_a_task_that_asks_for_more_time_has_it():
             await event.wait()
         finally:
             order.append(name)
+            if len(order) == 2:
+                ready.set()
 
     never, ready = asyncio.Event(), asyncio.Event()
     asyncio.get_running_loop().call_later(0.01, cancel.set)
-    asyncio.get_running_loop().call_later(1.0, ready.set)
-    jobs = [waits("patient", 100, ready), waits("brief", 0.2, never), waits("usual", 0, never)]
+    jobs = [waits("patient", 100, ready), waits("brief", 1.0, never), waits("usual", 0, never)]
     results = await plugin.run(jobs, evt_cancel=cancel, cancel_timeout=0.1)
 
     assert [type(result) for result in results] == [type(None), asyncio.CancelledError, asyncio.CancelledError]
