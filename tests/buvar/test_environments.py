@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 KERNEL = ("attrs", "cattrs", "structlog", "orjson")
 HEAVY = ("fastapi", "pydantic", "sqlite3", "aiohttp", "starlette", "uvicorn", "click", "rich")

@@ -12,7 +12,7 @@ import textwrap
 import pytest
 
 TIMES = int(os.environ.get("BUVAR_SNIPPETS", "3"))
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(60 + 10 * TIMES)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900 + 10 * TIMES)]
 
 #: the one repair: `import asyncio`
 B1 = """

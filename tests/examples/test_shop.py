@@ -133,7 +133,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_shop(shop, query, processors, postgres, documented_port, workers):
     """`python shop.py`: orders are served, one worker of all sweeps, the environment counts, and TERM ends it well."""

@@ -89,7 +89,7 @@ def test_a_termination_ends_it_gracefully(make_run: Callable[..., tuple[subproce
     """SIGTERM to make, or to the whole group, reaches the server once; make says nothing and dies of its own signal."""
     make, server = make_run()
     send(make.pid, signal.SIGTERM)
-    output, _ = make.communicate(timeout=40)
+    output, _ = make.communicate(timeout=120)
 
     assert output == "ended by SIGTERM\n"
     assert ended(server)
@@ -105,7 +105,7 @@ def test_a_make_that_hands_on_late_is_no_second_wish(
     os.killpg(make.pid, signal.SIGTERM)
     time.sleep(1)
     os.kill(make.pid, signal.SIGCONT)
-    output, _ = make.communicate(timeout=40)
+    output, _ = make.communicate(timeout=120)
 
     assert output == "ended by SIGTERM\n"
 
@@ -118,7 +118,7 @@ def test_a_second_wish_is_handed_on(make_run: Callable[..., tuple[subprocess.Pop
     assert make.stdout.readline() == "so what\n"
     time.sleep(1)
     os.killpg(make.pid, signal.SIGTERM)
-    output, _ = make.communicate(timeout=40)
+    output, _ = make.communicate(timeout=120)
 
     assert output == "ended by SIGTERM SIGTERM\n"
 
@@ -127,7 +127,7 @@ def test_an_interrupted_group_ends_gracefully(make_run: Callable[..., tuple[subp
     """SIGINT to the whole group reaches the server once."""
     make, server = make_run()
     os.killpg(make.pid, signal.SIGINT)
-    output, _ = make.communicate(timeout=40)
+    output, _ = make.communicate(timeout=120)
 
     assert output == "ended by SIGINT\n"
     assert ended(server)
@@ -140,7 +140,7 @@ def test_a_server_that_ends_well_ends_make_well(
     """A signal to the server itself ends `make run` with status 0."""
     make, server = make_run()
     os.kill(server, number)
-    output, _ = make.communicate(timeout=40)
+    output, _ = make.communicate(timeout=120)
 
     assert output == f"ended by {number.name}\n"
     assert make.returncode == 0
@@ -150,7 +150,7 @@ def test_a_server_that_fails_fails_make(make_run: Callable[..., tuple[subprocess
     """A server's failure is make's failure."""
     make, server = make_run(STATUS="3")
     os.kill(server, signal.SIGTERM)
-    output, _ = make.communicate(timeout=40)
+    output, _ = make.communicate(timeout=120)
 
     assert make.returncode == 2
     assert "Error 3" in output
@@ -161,7 +161,7 @@ def test_nothing_outlives_a_killed_make(make_run: Callable[..., tuple[subprocess
     """When make is killed without a chance to say so, the server ends gracefully all the same."""
     make, server = make_run()
     send(make.pid, signal.SIGKILL)
-    output, _ = make.communicate(timeout=40)
+    output, _ = make.communicate(timeout=120)
 
     assert output == "ended by SIGTERM\n"
     assert ended(server)
@@ -195,6 +195,6 @@ def test_ctrl_c_in_a_terminal_ends_with_status_0(served: Path, clean_environ: di
     finally:
         os.close(terminal)
 
-    assert make.wait(timeout=40) == 0
+    assert make.wait(timeout=120) == 0
     up, *rest = shown.replace(b"^C", b"").split()
     assert (up, b" ".join(rest[3:])) == (b"up", b"ended by SIGINT")

@@ -59,7 +59,7 @@ def test_a_loop_that_ends_between_stop_and_start(caplog, until):
     assert not caplog.records
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 def test_a_loop_that_ends_although_it_is_swallowed(until):
     """A service that swallows the cancellation of a loop that ends, and returns, is not called again."""
     lives = []

@@ -199,7 +199,7 @@ async def misplaced(path):
     return problems
 
 
-@pytest.mark.timeout(600 + KILLS)
+@pytest.mark.timeout(900 + KILLS)
 async def test_nothing_acknowledged_is_lost_when_processes_are_killed(path, member, ledger, capsys):
     """Owners and clients are killed at any moment, while old runs are erased and backups made (N-13).
 
@@ -297,7 +297,7 @@ def cut_off(member, kills, *arguments):
         yield ["M"] in one.kill()
 
 
-@pytest.mark.timeout(600 + KILLS)
+@pytest.mark.timeout(900 + KILLS)
 @pytest.mark.parametrize("what", ["erase", "tidy", "shrink", "backup"])
 async def test_a_kill_while_something_is_done_for_the_file(path, member, ledger, capsys, what):
     """In the middle of erasing, of clearing up behind it, of giving space back, of a backup: nothing is lost, or twice.
@@ -331,7 +331,7 @@ async def test_a_kill_while_something_is_done_for_the_file(path, member, ledger,
     assert ledger.begun
 
 
-@pytest.mark.timeout(600 + KILLS)
+@pytest.mark.timeout(900 + KILLS)
 async def test_a_change_of_the_schema_that_is_cut_off(tmp_path, path, member, monkeypatch, ledger, capsys):
     """Killed while migrations run, a database has each of them whole or not at all, and the next start goes on."""
     later = runpy.run_path(str(SCRIPT))["LATER"]
@@ -365,7 +365,7 @@ async def test_a_change_of_the_schema_that_is_cut_off(tmp_path, path, member, mo
         print(f"\nkills while the schema changes: {rounds}; found with {sorted(map(len, found))} of 3 changes")
 
 
-@pytest.mark.timeout(600 + KILLS)
+@pytest.mark.timeout(900 + KILLS)
 async def test_a_restore_that_is_cut_off(tmp_path, path, member, ledger, capsys):
     """Killed while a backup is put in its place, a database is the old one or the new one, whole."""
     backup, template = tmp_path / "backup.db", tmp_path / "template.db"
