@@ -107,7 +107,7 @@ anything = st.recursive(
 
 
 @given(anything)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_it_is_always_json(value):
     """For any value there is JSON, and it can be read back."""
     json.loads(as_json(value))

@@ -117,7 +117,7 @@ def test_once():
     assert plan(at, beginning, NOON + timedelta(hours=2)).left_out.count == 1
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     missed=st.sampled_from(Missed),
     steps=st.lists(st.integers(1, 5000), min_size=1, max_size=20),

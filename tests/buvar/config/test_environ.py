@@ -2,7 +2,7 @@
 
 import attrs
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from buvar import config
@@ -121,7 +121,6 @@ def test_optional_nested_by_secret_file_or_assignment(tmp_path):
 WORDS = st.from_regex(r"[a-z]+(_[a-z]+)?", fullmatch=True)
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(st.lists(WORDS, min_size=1, max_size=4), st.lists(WORDS, min_size=1, max_size=4))
 def test_exact_names_are_exact(one, other):
     """CFG-03: with two underscores between the parts, different paths have different variables."""

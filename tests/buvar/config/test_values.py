@@ -12,7 +12,7 @@ import uuid
 
 import attrs
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from buvar import config
@@ -267,14 +267,12 @@ def test_hooks_for_types_of_your_own():
     assert config.relaxed_converter.structure("yes", bool) is True
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(st.integers())
 def test_integers_survive_their_text(number):
     """CFG-06: every integer is read back from its text."""
     assert read(int, str(number)) == number
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(st.lists(st.from_regex(r"[a-z]{1,5}", fullmatch=True), min_size=1))
 def test_lists_survive_their_text(words):
     """CFG-03: every list of words is read back from its text."""

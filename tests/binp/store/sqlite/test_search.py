@@ -351,9 +351,7 @@ def compare(steps, wanted, step, work):
             world.close()
 
 
-@settings(
-    deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+@settings(phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(histories, st.lists(queries, min_size=10, max_size=30), st.integers(1, 4), st.sampled_from([60.0, 0.0]))
 def test_search_finds_what_a_plain_filter_finds(steps, wanted, step, work):
     """N-05: whatever happened and whatever is asked, each page way gives the runs that fit, each once, newest first.
