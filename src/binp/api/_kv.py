@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, HTTPException, Query, Request, Response
 
 from binp.home import Home
 from binp.kv import KeyConflict
+from binp.runs import now
 from binp.store.contract import PutKey
 
 from ._key_models import Key, KeyDetail, KeyPut, KeyState, KeyWritten
@@ -79,16 +79,16 @@ async def put_value(
     if_none_match: IfNoneMatch = None,
 ) -> KeyWritten:
     """Write one key, the body being its value, if it is in the version that the headers demand."""
-    now = time.time_ns() // 1000
+    at = now()
     write = PutKey(
         namespace=wanted.namespace,
         key=wanted.key,
         value=_value(await request.body()),
-        expires=None if wanted.ttl is None else min(now + int(wanted.ttl * 1e6), _LAST),
+        expires=None if wanted.ttl is None else min(at + int(wanted.ttl * 1e6), _LAST),
         keeps_expiry=wanted.keep_ttl,
         expected=_expected(if_match, if_none_match),
         actor=by.actor,
-        at=now,
+        at=at,
     )
     version = await _write(home, write)
     response.headers["etag"] = _etag(version)
@@ -99,8 +99,7 @@ async def put_value(
 async def remove_value(home: Opened, by: By, key: Name, namespace: Name = "default", if_match: IfMatch = None) -> None:
     """Remove one key. With ``If-Match`` in that version alone."""
     expected = _expected(if_match, None)
-    now = time.time_ns() // 1000
-    write = PutKey(namespace=namespace, key=key, value=None, expected=expected, actor=by.actor, at=now)
+    write = PutKey(namespace=namespace, key=key, value=None, expected=expected, actor=by.actor, at=now())
     if not await _write(home, write):
         raise _missing(namespace, key)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from binp.store.contract import Retention, StoreClosed, StoreError, Write
 
+from ._clock import wall_clock
 from ._connect import connect_reader, explain
 from ._erase import KEPT_RECORDS
 from ._guard import leak
@@ -182,7 +183,7 @@ class Care:
     def _erase_group(self, population: Population, group: list[int]) -> int:
         if not group:
             return 0
-        count = self._do_part(Erase(runs=tuple(group), at=time.time_ns() // 1000))
+        count = self._do_part(Erase(runs=tuple(group), at=wall_clock()))
         population.number -= count
         self._is_untidy |= count > 0
         group.clear()

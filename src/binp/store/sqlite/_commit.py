@@ -14,6 +14,7 @@ from typing import Any
 from binp.store.contract import Change, StoreDamaged, StoreError
 
 from ._batch import Batch
+from ._clock import wall_clock
 from ._connect import explain_use, is_about_the_file, is_passing
 from ._file import File
 from ._nodes import BEAT
@@ -125,7 +126,7 @@ class Committer:
             outcomes: What each of them is acknowledged with.
             changes: What it changes.
         """
-        now = _now()
+        now = wall_clock()
         if self.has_guests:
             self._people.count(batch, outcomes, now)
         if now - self._seen > _SIGN_OF_LIFE:
@@ -151,7 +152,7 @@ class Committer:
         try:
             self._check_place()
             self._file.begin()
-            self._people.see(self._name, _now())
+            self._people.see(self._name, wall_clock())
             self._file.commit()
             self._check_place()
         except FileTrouble:
@@ -278,7 +279,3 @@ def _is_durable(batch: Sequence[Receipt]) -> bool:
 def _identity(place: Path | str) -> tuple[int, int]:
     found = os.stat(place)  # noqa: PTH116 - done in each commit, and in half the time of a path's own
     return found.st_ino, found.st_dev
-
-
-def _now() -> int:
-    return time.time_ns() // 1000

@@ -7,6 +7,7 @@ import time
 
 from binp.store.contract import Health, StoreError
 
+from ._clock import wall_clock
 from ._retry import Retries
 
 __all__ = ["Contact"]
@@ -58,7 +59,7 @@ class Contact:
         else:
             reason = "the process that owns the database has gone, and no other is found"
             fix = "start a process that takes its place; this one takes it as soon as it can"
-        return Health(reason=reason, fix=fix, since=time.time_ns() // 1000)
+        return Health(reason=reason, fix=fix, since=wall_clock())
 
     def met(self) -> None:
         """An owner has let this process in."""

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from binp.store.contract import Change, Health, Listener, Role, StoreDamaged
 
+from ._clock import wall_clock
 from ._outbox import Outbox
 from ._receipt import Awaited, resolve
 
@@ -137,7 +138,7 @@ class Delivery:
 
     def post_damage(self, error: StoreDamaged) -> None:
         """Tell, once, that some of the database cannot be read. Callable from any thread."""
-        damage = Health(reason=error.what, fix=error.fix, since=time.time_ns() // 1000, is_damaged=True)
+        damage = Health(reason=error.what, fix=error.fix, since=wall_clock(), is_damaged=True)
         with self._posting:
             known, self._damage = self._damage, self._damage or damage
         if known is None:

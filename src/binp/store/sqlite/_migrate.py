@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 import sqlite3
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from binp.store.contract import SchemaTooNew, StoreError
 
+from ._clock import wall_clock
 from ._connect import FAILURES, explain, is_about_the_file
 from ._copy import copy_into
 from ._statements import statements
@@ -156,7 +156,7 @@ def _apply(connection: sqlite3.Connection, migration: Migration, path: Path) -> 
                 connection.execute(statement)
             connection.execute(
                 statements()["add_migration"],
-                (migration.version, migration.name, migration.sha256, time.time_ns() // 1000),
+                (migration.version, migration.name, migration.sha256, wall_clock()),
             )
             connection.execute("COMMIT")
         except BaseException:

@@ -6,14 +6,13 @@ import errno
 import os
 import secrets
 import socket
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from binp.store.contract import Write
 
-__all__ = ["BEAT", "Join", "Leave", "Node", "this_process", "wall_clock"]
+__all__ = ["BEAT", "Join", "Leave", "Node", "this_process"]
 
 #: seconds after which a process gives another sign of life
 BEAT = 5.0
@@ -102,11 +101,6 @@ def this_process() -> Node:
     """
     host, pid = socket.gethostname(), os.getpid()
     return Node(name=f"{host}-{pid}-{secrets.token_hex(3)}", host=host, boot=_boot(), pid=pid, started=_started(pid))
-
-
-def wall_clock() -> int:
-    """Microseconds since the epoch, by the clock of this computer."""
-    return time.time_ns() // 1000
 
 
 def _boot() -> str:

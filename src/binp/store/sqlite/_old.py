@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 import sqlite3
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ import orjson
 
 from binp.store.contract import Keep, Retention, RunQuery, State
 
+from ._clock import wall_clock
 from ._ids import EPOCH
 from ._open_run import state_of
 from ._scratch import Scratch
@@ -178,7 +178,7 @@ class Finder:
 
 def moment(days: float | None) -> int:
     """So many days ago; the beginning of time if there is no such limit."""
-    return 0 if days is None or math.isinf(days) else max(0, time.time_ns() // 1000 - int(days * _DAY))
+    return 0 if days is None or math.isinf(days) else max(0, wall_clock() - int(days * _DAY))
 
 
 def _id_of(at: int) -> int:

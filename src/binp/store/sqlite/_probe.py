@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 
+from ._clock import wall_clock
 from ._ids import first_id
 
 __all__ = ["Key", "Place", "place_of", "places"]
@@ -82,7 +82,7 @@ def _numbers_above(low: int, high: int | None) -> Iterator[int]:
         yield from range(low + 1, high, max(1, (high - low) // _EVEN))
     else:
         # most numbers that are keys are ids of runs, which are moments: from the present one back
-        newest = first_id(time.time_ns() // 1000 + _DAY)
+        newest = first_id(wall_clock() + _DAY)
         yield from (newest - 2**step for step in range(63) if newest - 2**step > low)
 
 

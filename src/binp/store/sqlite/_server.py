@@ -20,6 +20,7 @@ import orjson
 
 from binp.store.contract import Change, Health, StoreClosed, StoreError
 
+from ._clock import wall_clock
 from ._guard import leak
 from ._nodes import Join, Leave, Silence
 from ._outbox import Outbox
@@ -222,11 +223,11 @@ class Server:
         session.is_silent = True
         _logger.warning("process %s has not answered for %.0f s: what it was running is given up", node.pid, silence)
         with contextlib.suppress(StoreClosed):
-            self._outbox.put(Receipt(Silence(name=node.name, at=_now() - int(silence * 1e6))))
+            self._outbox.put(Receipt(Silence(name=node.name, at=wall_clock() - int(silence * 1e6))))
 
     def _look_now(self) -> None:
         with contextlib.suppress(StoreClosed):
-            self._outbox.put(Receipt(Leave(at=_now())))
+            self._outbox.put(Receipt(Leave(at=wall_clock())))
 
     async def _accept(self, reader: asyncio.StreamReader, out: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -263,14 +264,14 @@ class Server:
             if other.node == node.name:
                 other.end()
         session.node, session.process = node.name, node
-        self._outbox.put(_Joining(Join(node=node, at=_now()), self, session))
+        self._outbox.put(_Joining(Join(node=node, at=wall_clock()), self, session))
         while True:
             message = await _read(reader)
             if session.is_over:
                 return
             session.hear()
             if message.get("bye"):
-                self._outbox.put(Receipt(Leave(name=node.name, at=_now())))
+                self._outbox.put(Receipt(Leave(name=node.name, at=wall_clock())))
                 return
             session.heard = message["heard"]
             for number, kind, content in message["writes"]:
@@ -342,7 +343,3 @@ def _place(path: Path) -> tuple[Path, Path | None]:
 
 async def _read(reader: asyncio.StreamReader) -> Any:
     return orjson.loads(await reader.readexactly(size_of(await reader.readexactly(HEAD.size))))
-
-
-def _now() -> int:
-    return time.time_ns() // 1000

@@ -22,11 +22,12 @@ from binp.store.contract import (
     Write,
 )
 
+from ._clock import wall_clock
 from ._delivery import Delivery
 from ._engine import Engine
 from ._guard import enroll, leak, withdraw
 from ._ids import Ids
-from ._nodes import this_process, wall_clock
+from ._nodes import this_process
 from ._outbox import Outbox
 from ._owner import claim, unclaim
 from ._queries import Reader

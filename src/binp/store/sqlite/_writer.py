@@ -17,13 +17,14 @@ from binp.store.contract import Change, Health, StoreError
 from ._alone import ALONE, OWN, Alone
 from ._batch import Batch
 from ._checkpoint import Checkpoints
+from ._clock import wall_clock
 from ._commit import Committer, FileTrouble
 from ._connect import FAILURES, explain
 from ._file import File
 from ._fitness import Fitness
 from ._guard import leak
 from ._indexing import Indexing
-from ._nodes import BEAT, Node, wall_clock
+from ._nodes import BEAT, Node
 from ._outbox import Outbox
 from ._people import People
 from ._receipt import Awaited, Failure, Receipt
@@ -380,8 +381,7 @@ class Writer:
 
     def _commit(self, batch: list[Receipt]) -> None:
         if batch:
-            outcomes, changes = self._committer.commit(batch, self.seq)
-            self._settle(batch, outcomes, changes)
+            self._settle(batch, *self._committer.commit(batch, self.seq))
 
     def _settle(self, batch: list[Receipt], outcomes: list[Any], changes: list[Change]) -> None:
         self.seq += len(changes)
