@@ -20,6 +20,7 @@ from ._mounts import network_of
 __all__ = [
     "FAILURES",
     "OLDEST_SQLITE",
+    "check_directory",
     "check_ours",
     "check_place",
     "connect_checkpointer",
@@ -87,6 +88,22 @@ _NONSENSE = ("Could not decode to UTF-8", "malformed JSON")
 _PASSING = frozenset(_CODES) - {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
+def check_directory(path: Path, what: str) -> None:
+    """See whether *what*, the database or a copy of it, can be a file at *path*.
+
+    Raises:
+        StoreError: there is a directory, or it would be in none.
+    """
+    if path.is_dir():
+        raise StoreError(f"the {what} is a directory", where=str(path), fix="name a file in it")
+    if not path.parent.is_dir():
+        raise StoreError(
+            f"the directory of the {what} does not exist",
+            where=str(path),
+            fix=f"make it: mkdir -p {shlex.quote(str(path.parent))}",
+        )
+
+
 def check_place(path: Path) -> None:
     """See whether a database can be at *path* at all, before anything is made beside it.
 
@@ -99,14 +116,7 @@ def check_place(path: Path) -> None:
             where="the sqlite3 module of this Python",
             fix=f"use a Python that comes with SQLite {'.'.join(map(str, OLDEST_SQLITE))} or newer",
         )
-    if path.is_dir():
-        raise StoreError("the database is a directory", where=str(path), fix="name a file in it")
-    if not path.parent.is_dir():
-        raise StoreError(
-            "the directory of the database does not exist",
-            where=str(path),
-            fix=f"make it: mkdir -p {shlex.quote(str(path.parent))}",
-        )
+    check_directory(path, "database")
     network = network_of(path.parent)
     if network is not None:
         raise StoreError(

@@ -6,7 +6,6 @@ import contextlib
 import glob
 import os
 import secrets
-import shlex
 import sqlite3
 import time
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from binp.store.contract import StoreDamaged, StoreError
 
-from ._connect import explain
+from ._connect import check_directory, explain
 from ._visit import visit
 
 __all__ = ["Progress", "back_up", "copy_into", "sync_directory"]
@@ -49,14 +48,7 @@ def back_up(path: Path, target: Path, *, replace: bool = False, progress: Progre
     Raises:
         StoreError: the copy could not be made, or is damaged; what was at *target* is still there.
     """
-    if target.is_dir():
-        raise StoreError("the copy is a directory", where=str(target), fix="name a file in it")
-    if not target.parent.is_dir():
-        raise StoreError(
-            "the directory of the copy does not exist",
-            where=str(target),
-            fix=f"make it: mkdir -p {shlex.quote(str(target.parent))}",
-        )
+    check_directory(target, "copy")
     if target.exists():
         if path.exists() and target.samefile(path):
             raise StoreError("the copy is the database itself", where=str(target), fix="name another file")
