@@ -62,17 +62,14 @@ class Reads:
 
     async def get_key(self, namespace: str, key: str) -> KeyValue | None:
         """One key, or None. Read at once, without a thread: that takes a few microseconds."""
-        reader = self._opened()
-        try:
-            return reader.keys.get(namespace, key)
-        except _UNREADABLE as error:
-            raise self._explain(error) from None
+        return self._look(self._opened(), lambda reader: reader.keys.get(namespace, key))
 
     async def get_value(self, namespace: str, key: str) -> str | None:
         """The JSON text of one key, or None. Read at once as well, and nothing is read that is not needed."""
         point = self._point
         if point is None or self._is_forked:
             point = self._opened()
+        # as in _look, without two more calls: this is what is asked most often
         try:
             return point.keys.value(namespace, key)
         except _UNREADABLE as error:
@@ -92,19 +89,11 @@ class Reads:
 
     async def get_run(self, run: int) -> Run | None:
         """One run, or None."""
-        reader = self._opened()
-        try:
-            return reader.get_run(run)
-        except _UNREADABLE as error:
-            raise self._explain(error) from None
+        return self._look(self._opened(), lambda reader: reader.get_run(run))
 
     async def get_once(self, key: str) -> OnceRow | None:
         """When the key *key* was used, and the run that was begun with it, or None."""
-        reader = self._opened()
-        try:
-            return reader.get_once(key)
-        except _UNREADABLE as error:
-            raise self._explain(error) from None
+        return self._look(self._opened(), lambda reader: reader.get_once(key))
 
     async def get_orphans(self, limit: int = 200) -> list[int]:
         """Runs that are QUEUED although the process that queued them is gone, oldest first."""
@@ -164,8 +153,12 @@ class Reads:
     def _read(self, read: Callable[[Reader], T]) -> T:
         if self._lists is None:
             raise StoreClosed("the store was closed meanwhile", where=str(self._path))
+        return self._look(self._lists, read)
+
+    def _look(self, reader: Reader, read: Callable[[Reader], T]) -> T:
+        """What *read* finds, or what it means that it failed."""
         try:
-            return read(self._lists)
+            return read(reader)
         except _UNREADABLE as error:
             raise self._explain(error) from None
 
