@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import importlib
+import importlib.util
 import inspect
 import sys
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["did_you_mean", "fqdn", "resolve_dotted_name"]
+__all__ = ["absolute_name", "did_you_mean", "fqdn", "resolve_dotted_name"]
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
@@ -38,6 +38,23 @@ def fqdn(obj: object) -> str:
     return qualname if module in {None, "builtins"} else f"{module}.{qualname}"
 
 
+def absolute_name(name: Any, package: str | None) -> Any:
+    """A dotted name without leading dots, which count from *package*; anything else is returned as it is.
+
+    Raises:
+        ImportError: the name is relative, and there is no package, or not so many above it.
+    """
+    if not isinstance(name, str) or not name.startswith("."):
+        return name
+    path, colon, attribute = name.partition(":")
+    if not package:
+        raise ImportError(f"{path!r} is relative, but its caller is in no package", name=path)
+    try:
+        return importlib.util.resolve_name(path, package) + colon + attribute
+    except ImportError:
+        raise ImportError(f"{path!r} points beyond the top of package {package!r}", name=path) from None
+
+
 def resolve_dotted_name(name: Any, *, caller: int = 0) -> Any:
     """Import what a dotted name stands for.
 
@@ -60,10 +77,8 @@ def resolve_dotted_name(name: Any, *, caller: int = 0) -> Any:
     if not path or ":" in attribute or (colon and not attribute):
         raise ValueError(f"{name!r} is not a dotted name: expected 'package.module' or 'package.module:attribute'")
     if path.startswith("."):
-        module = _import_relative(path, sys._getframe(caller + 1).f_globals.get("__package__"))  # noqa: SLF001 - documented
-    else:
-        module = importlib.import_module(path)
-    found: Any = module
+        path = absolute_name(path, sys._getframe(caller + 1).f_globals.get("__package__"))  # noqa: SLF001 - documented
+    found: Any = importlib.import_module(path)
     for part in attribute.split(".") if attribute else ():
         try:
             found = getattr(found, part)
@@ -72,17 +87,3 @@ def resolve_dotted_name(name: Any, *, caller: int = 0) -> Any:
             hint = f", did you mean {near!r}?" if near else ""
             raise ImportError(f"{name!r}: {fqdn(found)} has no attribute {part!r}{hint}", name=path) from None
     return found
-
-
-def _import_relative(path: str, package: str | None) -> Any:
-    if not package:
-        raise ImportError(f"{path!r} is relative, but its caller is in no package", name=path)
-    stem = path.lstrip(".")
-    if stem:
-        return importlib.import_module(path, package)
-    # importlib wants a name behind the dots; "." and ".." mean the package itself
-    parts = package.split(".")
-    up = len(path) - 1
-    if up >= len(parts):
-        raise ImportError(f"{path!r} points beyond the top of package {package!r}", name=path)
-    return importlib.import_module(".".join(parts[: len(parts) - up]))

@@ -47,6 +47,18 @@ def test_relative_names(monkeypatch):
         resolve("json", "..decoder", 0)
 
 
+def test_names_without_leading_dots():
+    """PLG-01: a relative name gets the package of its caller in front, for places from where that is out of sight."""
+    assert names.absolute_name(".decoder:JSONDecoder", "json") == "json.decoder:JSONDecoder"
+    assert names.absolute_name("..:loads", "json.decoder") == "json:loads"
+    assert names.absolute_name("json.decoder", None) == "json.decoder"
+    assert names.absolute_name(json, None) is json
+    with pytest.raises(ImportError, match=r"^'\.' is relative, but its caller is in no package$"):
+        names.absolute_name(".:loads", None)
+    with pytest.raises(ImportError, match=r"^'\.\.decoder' points beyond the top of package 'json'$"):
+        names.absolute_name("..decoder", "json")
+
+
 def test_names_that_lead_nowhere():
     """PLG-01: an unknown module, an unknown attribute and a malformed name each have their error."""
     with pytest.raises(ModuleNotFoundError, match="^No module named 'json.nothing'$"):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from buvar.components import Components
+from buvar.names import absolute_name
 from buvar.plugin import CANCEL_TIMEOUT, LoopRunningError, Signals
 
 from ._cpus import usable_cpus
@@ -101,7 +101,8 @@ def stage(
             bound.names(),
             components,
             fork,
-            plugins=tuple(_absolute(plugin, package) for plugin in plugins),
+            # in a worker the caller is out of sight
+            plugins=tuple(absolute_name(plugin, package) for plugin in plugins),
             loop=loop,
             signals=signals,
             cancel_timeout=cancel_timeout,
@@ -146,13 +147,3 @@ def rerun(enter: Callable[[Turn], int], *, meanwhile: Callable[[Turn], int] | No
     from ._rerun import Rerun
 
     return Rerun(enter, meanwhile).run()
-
-
-def _absolute(plugin: Any, package: str | None) -> Any:
-    """A relative name counts from the package of the caller, who is out of sight in a worker."""
-    if not isinstance(plugin, str) or not plugin.startswith("."):
-        return plugin
-    path, colon, attribute = plugin.partition(":")
-    if not package:
-        raise ImportError(f"{path!r} is relative, but its caller is in no package", name=path)
-    return importlib.util.resolve_name(path, package) + colon + attribute

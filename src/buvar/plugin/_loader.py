@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import importlib.util
 import inspect
 import sys
 import types
@@ -15,7 +14,7 @@ from typing import Any, Final
 
 from buvar import context, di
 from buvar.components import Components
-from buvar.names import fqdn, resolve_dotted_name
+from buvar.names import absolute_name, fqdn, resolve_dotted_name
 from buvar.plugin._errors import PluginArgumentError, PluginFunctionError, PluginResultError
 from buvar.plugin._tasks import Job, Watch, discard, watching
 
@@ -220,7 +219,7 @@ class Loader:
             caller: How many frames above the calling one relative names count from.
         """
         package = sys._getframe(caller + 1).f_globals.get("__package__")  # noqa: SLF001 - documented in CPython
-        return self._load([_absolute(plugin, package) for plugin in plugins])
+        return self._load([absolute_name(plugin, package) for plugin in plugins])
 
     def take(self) -> list[Job]:
         """Hand over what was collected, in order."""
@@ -267,12 +266,3 @@ def _call(func: PluginFunction, arguments: dict[str, Any]) -> Any:
     bound = inspect.signature(func).bind_partial()
     bound.arguments.update(arguments)
     return func(*bound.args, **bound.kwargs)
-
-
-def _absolute(plugin: Plugin, package: str | None) -> Plugin:
-    if not isinstance(plugin, str) or not plugin.startswith("."):
-        return plugin
-    path, colon, attribute = plugin.partition(":")
-    if not package:
-        raise ImportError(f"{path!r} is relative, but its caller is in no package", name=path)
-    return importlib.util.resolve_name(path, package) + colon + attribute
