@@ -168,6 +168,19 @@ def test_a_module_beside_it_counts_and_others_do_not(reloaded: Reloaded) -> None
     assert server.stop() == 0
 
 
+def test_a_file_that_comes_back_is_named_without_its_folder(reloaded: Reloaded, tmp_path: Path) -> None:
+    """While a file is missing its folder is looked at, too; what has changed is told by the names of files."""
+    (tmp_path / "ops.py").rename(tmp_path / "away.py")
+    reloaded.told("could not be started")
+    (tmp_path / "away.py").rename(tmp_path / "ops.py")
+    reloaded.restarted()
+
+    changed = [event for event in reloaded.events if "changed: restarting" in event]
+    assert len(changed) > 1
+    assert not [event for event in changed if tmp_path.name in event]
+    assert reloaded.server.stop() == 0
+
+
 def test_a_module_is_served_like_a_file(start: Serve, tmp_path: Path) -> None:
     """A dotted name is found in the current folder, and so is what is watched; what is installed in it is not."""
     (tmp_path / "house").mkdir()

@@ -224,8 +224,10 @@ class Rerun:
         if not changed:
             return
         _forget_compiled(changed)
-        names = ", ".join(path.name for path in changed[:_NAMES])
-        more = f" and {len(changed) - _NAMES} more" if len(changed) > _NAMES else ""
+        # of a folder and what came into it or has gone, that is what people want to know
+        told = [path for path in changed if not path.is_dir()] or changed
+        names = ", ".join(path.name for path in told[:_NAMES])
+        more = f" and {len(told) - _NAMES} more" if len(told) > _NAMES else ""
         _log.info("%s changed%s", names + more, "" if self._is_due else ": restarting")
         self._is_due = True
         self._changed_at = self._changed_at or now

@@ -71,6 +71,7 @@ class OwnerLock:
         self._sign: Sign | None = None
         #: it has the note of a holder that died, and none of this one
         self._is_inherited = False
+        self._since = datetime.now(UTC)
         #: the last sign of life of a holder that died, in microseconds since the epoch; 0 if there was none
         self.last_sign = 0
 
@@ -103,6 +104,7 @@ class OwnerLock:
                     self.last_sign = self._sign.read()
                     self._is_inherited = os.fstat(file).st_size > 0
                     self._file = file
+                    self._since = datetime.now(UTC)
                     return True
             except BlockingIOError:
                 os.close(file)
@@ -130,7 +132,7 @@ class OwnerLock:
             "pid": node.pid,
             "host": node.host,
             "command": _command(),
-            "since": datetime.now(UTC).isoformat(timespec="seconds"),
+            "since": self._since.isoformat(timespec="seconds"),
             "node": node.name,
             "group": group,
             "socket": socket,

@@ -6,6 +6,7 @@ import os
 import stat
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,20 @@ async def test_the_owner_is_noted_beside_the_file(path, store):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
     await store.close()
     assert [file.name for file in path.parent.iterdir()] == ["data.db"]
+
+
+async def test_since_when_it_is_owned_stays(path, store):
+    """What is noted later, as where others reach it, does not change since when it is said to be in use."""
+    note_file = path.with_name("data.db.owner")
+    since = json.loads(note_file.read_text())["since"]
+    # it is told in seconds
+    while datetime.now(UTC).isoformat(timespec="seconds") == since:
+        await asyncio.sleep(0.05)
+
+    store.admit()
+
+    note = json.loads(note_file.read_text())
+    assert (note["socket"] is not None, note["since"]) == (True, since)
 
 
 async def test_closing_leaves_one_file_each_time(path):
