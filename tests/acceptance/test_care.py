@@ -107,6 +107,9 @@ def test_what_is_imported_is_shown_by_the_server(server: Any, binp: Run, tmp_pat
     assert "the lines are cut off" in binp("import", "cut").stderr
     cut.write_text(text.replace('"lines":1', '"lines":2'))
     assert binp("import", "cut").returncode == 1
+    nothing = binp("import", "--db", "none.db", "ops.py")
+    assert nothing.stderr == "Error: this is no export of binp\n  fix:   write one: binp export > FILE\n"
+    assert not list(tmp_path.glob("none.db*"))
     cut.write_text(text[:-30])
     broken = binp("import", "cut")
     assert broken.returncode == 2

@@ -31,6 +31,8 @@ class Strict(BaseModel):
         text = problem["msg"]
         if problem["type"] == "extra_forbidden" and len(problem["loc"]) == 1:
             text = not_known(str(problem["loc"][0]), cls.model_fields)
+        elif problem["type"] == "missing":
+            text = "is required"
         # a text with braces is no template
         kind = PydanticCustomError(problem["type"], "{text}", {"text": text})
         return InitErrorDetails(type=kind, loc=problem["loc"], input=problem["input"])

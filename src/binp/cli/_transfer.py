@@ -59,6 +59,8 @@ def import_lines(file: IO[str], **where: Any) -> None:
     from ._progress import counter
 
     lines = _Lines(file)
+    # before there is a database for it
+    lines.read_head()
     with counter("lines") as show:
         taken = _take_in(lines.parts(show), Server(**where))
     click.echo(f"{lines.number:,} lines, {taken:,} of them new")
@@ -90,9 +92,8 @@ class _Lines:
         """Lines to be taken in together; *show* is told how many were.
 
         Raises:
-            UsageError: it is no export, or one of a later version.
+            UsageError: one of them is no line of an export.
         """
-        self._read_head()
         part: list[str] = []
         size = 0
         for text in self._file:
@@ -126,7 +127,12 @@ class _Lines:
         self.lost = row.get("lost") or []
         return True
 
-    def _read_head(self) -> None:
+    def read_head(self) -> None:
+        """Read the first line.
+
+        Raises:
+            UsageError: it is no export, or one of a later version.
+        """
         from binp.errors import UsageError
 
         try:

@@ -264,7 +264,9 @@ class Form:
             if problem["type"] == "extra_forbidden" and len(problem["loc"]) == 1:
                 near = did_you_mean(str(problem["loc"][0]), names)
                 message = "there is no such parameter" + (f"; did you mean {near!r}?" if near else "")
-            elif problem["type"] == "missing" and len(problem["loc"]) == 1:
+            elif problem["type"] == "extra_forbidden":
+                message = "there is no such field"
+            elif problem["type"] == "missing":
                 message = "is required"
             yield {"loc": list(problem["loc"]), "msg": message, "type": problem["type"]}
 

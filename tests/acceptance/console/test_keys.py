@@ -77,6 +77,19 @@ def test_a_key_tells_who_wrote_it_in_which_run(visit: Any, site: Any, size: str)
     expect(page.get_by_role("heading", level=1)).to_contain_text("tune")
 
 
+def test_a_long_value_does_not_stick_out(visit: Any, site: Any, size: str) -> None:
+    """The versions of a long value are as wide as the page, and no wider: each is cut, and opened by a press."""
+    put(site, "long", size, list(range(200)))
+    page = visit(f"keys/long/{size}", size=size)
+    history = page.get_by_role("list", name="History").get_by_role("listitem")
+    expect(history).to_have_count(1)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    history.locator("summary").click()
+    expect(history.get_by_role("group", name="Value in version 1")).to_be_visible()
+
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
 def test_a_key_is_written_and_removed(visit: Any, site: Any, size: str) -> None:
     """A key that is not there is written, edited, and removed after a question; what is no JSON is refused."""
     page = visit(f"keys?namespace=made-{size}&prefix=fresh", size=size)

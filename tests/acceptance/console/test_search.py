@@ -100,6 +100,14 @@ def test_a_bar_leads_to_its_part_of_time(visit: Any, site: Any, size: str) -> No
     expect(box).to_have_value(re.compile(r"^since:\S+T\S+ until:\S+T\S+$"))
 
 
+def test_since_when_is_said_where_the_bars_begin(visit: Any, site: Any, size: str) -> None:
+    """A few bars stand on the right; then the moment from which on they count is not said at the left edge."""
+    site.start_run("greet", name="since")
+    page = visit("runs?q=since:5m", size=size)
+
+    expect(page.locator("figcaption span").first).to_have_text(re.compile(r"^[\d,]+ runs?, \d+ failed since "))
+
+
 def test_numbers_follow_what_runs(visit: Any, site: Any, size: str) -> None:
     """The counts of states and actions go on while one looks."""
     page = visit("runs?q=action:ladder", size=size)

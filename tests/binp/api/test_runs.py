@@ -89,7 +89,7 @@ async def test_words_that_are_not_known(runs: Any) -> None:
     assert "valid integer" in near.json()["errors"][0]["msg"]
     (unknown,) = far.json()["errors"]
     assert unknown["msg"].startswith("is not known; known: q, operation, state, ")
-    assert [one["msg"] for one in body.json()["errors"]] == ["Field required", "is not known; did you mean 'paused'?"]
+    assert [one["msg"] for one in body.json()["errors"]] == ["is required", "is not known; did you mean 'paused'?"]
 
 
 async def test_search_that_stops(runs: Any, monkeypatch: Any) -> None:
