@@ -42,8 +42,8 @@ async def wipe(room: Literal["bath", "office"], hard: bool = False) -> str:
 def boom() -> None:
     raise ValueError("no luck")
 
-@binp.action(labels=["a", "b"], timeout=90, retries=2, concurrency=3, grace="3h")
-async def later() -> int:
+@binp.action(labels=["a", "b"], timeout=90, retries=2, concurrency=3, per="times", when_full="skip", grace="3h")
+async def later(times: int = 1) -> int:
     await asyncio.sleep(0.5)
     binp.journal.record("said late")
     return 7
@@ -277,7 +277,8 @@ def test_an_action_is_shown(server: Any, binp: Run) -> None:
         "\nHeat a room.\n"
     )
     assert rules.stdout == (
-        "action     later\nlabels     a, b\ntimeout    1 min 30 s\nretries    2\nat once    3\ngrace      3 h\n"
+        "action     later\nlabels     a, b\ntimeout    1 min 30 s\nretries    2\n"
+        "at once    3 for each times, others are skipped\ngrace      3 h\nparameter  times: integer = 1\n"
     )
     assert (whole["grace"], whole["process"]) == (10800, False)
     assert (unknown.returncode, unknown.stderr) == (2, "Error: action haet not found\n  fix:   did you mean 'heat'?\n")

@@ -75,6 +75,7 @@ async def invoke_action(
 async def get_action(platform: Here, name: str) -> ActionForm:
     """An action with the JSON Schema of its arguments."""
     operation = platform.action.find(name)
+    concurrency = operation.policy.concurrency
     return ActionForm(
         name=operation.name,
         description=operation.description,
@@ -82,7 +83,9 @@ async def get_action(platform: Here, name: str) -> ActionForm:
         arguments=operation.form.schema,
         timeout=operation.policy.timeout,
         retries=operation.policy.retry.limit if operation.policy.retry else 0,
-        concurrency=operation.policy.concurrency.places if operation.policy.concurrency else None,
+        concurrency=concurrency.places if concurrency else None,
+        per=list(concurrency.per) if concurrency else [],
+        when_full=concurrency.when_full if concurrency else None,
         confirm=operation.policy.confirm is not None,
         grace=operation.policy.grace,
         process=operation.policy.process,

@@ -80,6 +80,10 @@ class ActionForm(BaseModel):
     retries: int = 0
     #: how many of its runs there may be at once
     concurrency: int | None = None
+    #: parameters for each value of which there may be so many
+    per: list[str] = []
+    #: what becomes of a run without a place: queue, skip or replace; null where there is always one
+    when_full: str | None = None
     #: something is to be asked before it is started by hand
     confirm: bool = False
     #: seconds that a shutdown waits for its runs; null for as long as for all others

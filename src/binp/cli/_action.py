@@ -73,7 +73,7 @@ def show(name: str, as_json: bool, **where: Any) -> None:
         ("labels", ", ".join(found["labels"])),
         ("timeout", span(found["timeout"]) if found["timeout"] else ""),
         ("retries", str(found["retries"] or "")),
-        ("at once", str(found["concurrency"] or "")),
+        ("at once", _at_once(found)),
         ("grace", span(found["grace"]) if found["grace"] else ""),
         ("process", "one of its own" if found["process"] else ""),
         ("confirm", "asks before it is started by hand" if found["confirm"] else ""),
@@ -85,6 +85,15 @@ def show(name: str, as_json: bool, **where: Any) -> None:
         click.echo(f"parameter  {text}")
     if found["description"]:
         click.echo(f"\n{found['description']}")
+
+
+def _at_once(form: dict[str, Any]) -> str:
+    """How many of its runs there may be, of what, and what becomes of the others: ``1 for each host, ...``."""
+    if not form["concurrency"]:
+        return ""
+    each = f" for each {' and '.join(form['per'])}" if form["per"] else ""
+    others = {"skip": ", others are skipped", "replace": ", a new one takes the place of an old one"}
+    return f"{form['concurrency']}{each}{others.get(form['when_full'], '')}"
 
 
 @action.command()

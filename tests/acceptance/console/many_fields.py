@@ -102,7 +102,7 @@ async def ladder() -> None:
 
 @binp.action(
     confirm=lambda name, pause=0.0: f"Remove {name} for good?" if name else "",
-    timeout=90,
+    timeout=600,
     retries=2,
     concurrency=1,
     grace="3h",

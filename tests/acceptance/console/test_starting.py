@@ -85,13 +85,20 @@ def test_a_question_is_answered_by_keys_alone(visit: Any) -> None:
 def test_axe_finds_nothing_in_a_question(visit: Any, axe: Any, size: str, scheme: str) -> None:
     """The dialog of a question, and the rules of an action above its form, are as accessible as a page."""
     page = visit("actions/remove", size=size, scheme=scheme)
-    for rule in ("at most 1 m 30 s", "is tried 2 times more", "one at a time", "asks first", "a shutdown waits 3 h"):
-        expect(page.get_by_text(rule)).to_be_visible()
+    for rule in ("at most 10 min", "is tried 2 times more", "one at a time", "asks first", "a shutdown waits 3 h"):
+        expect(page.get_by_text(rule, exact=True)).to_be_visible()
     page.get_by_label("Name").fill("axe")
     page.get_by_role("button", name="Run", exact=True).click()
     page.get_by_role("dialog", name="Remove axe for good?").wait_for()
 
     assert axe(page, "question") == []
+
+
+def test_a_rule_says_what_becomes_of_the_others(visit: Any) -> None:
+    """Of an action that lets no second run wait the page says what becomes of it."""
+    page = visit("actions/alone")
+
+    expect(page.get_by_text("one at a time, others are skipped", exact=True)).to_be_visible()
 
 
 def test_what_is_sent_twice_is_started_once(visit: Any, site: Any, watch: Any) -> None:

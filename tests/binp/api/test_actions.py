@@ -291,6 +291,9 @@ async def test_what_is_asked_before_a_press(served: Any, binp: Any) -> None:
     @binp.action(name="wipe", confirm="Really?", concurrency=3, grace="3h")
     async def wipe() -> None: ...
 
+    @binp.action(name="call", concurrency=1, per=("host", "port"), when_full="skip")
+    async def call(host: str, port: int) -> None: ...
+
     @binp.action(name="broken", confirm=lambda: "?")
     async def broken(room: str) -> None: ...
 
@@ -309,7 +312,10 @@ async def test_what_is_asked_before_a_press(served: Any, binp: Any) -> None:
     assert "what to ask before 'broken' is started cannot be said: TypeError" in answer.json()["detail"]
     form = (await served.http.get("/internal/actions/heat")).json()
     assert (form["confirm"], form["timeout"], form["retries"], form["concurrency"]) == (True, 9, 2, None)
+    assert (form["per"], form["when_full"]) == ([], None)
     assert (form["grace"], form["process"]) == (None, False)
     wiped = (await served.http.get("/internal/actions/wipe")).json()
-    assert (wiped["concurrency"], wiped["grace"]) == (3, 10800)
+    assert (wiped["concurrency"], wiped["per"], wiped["when_full"], wiped["grace"]) == (3, [], "queue", 10800)
+    called = (await served.http.get("/internal/actions/call")).json()
+    assert (called["concurrency"], called["per"], called["when_full"]) == (1, ["host", "port"], "skip")
     assert (await served.http.get("/internal/runs")).json()["runs"] == []
