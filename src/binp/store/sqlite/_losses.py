@@ -93,8 +93,13 @@ class Losses:
             if loss["kind"] == "record" and "rows" in loss and any(_is_within(run, loss) for run in self._runs):
                 loss["rows"] = None
         told = {loss["kind"] for loss in self._found}
+        problems: dict[str, str] = {}
         for table in tables:
-            if table not in told and (problem := self._problem(table)):
+            problem = (None if table in told else self._problem(table)) or self._disorder(table)
+            if problem is None and table == "record" and "run" in problems:
+                problem = "those of the runs that are missing are as well"
+            if problem is not None:
+                problems[table] = problem
                 self._found.append({"kind": table, "part": "unknown", "why": problem})
         return self._found
 
@@ -104,6 +109,27 @@ class Losses:
             (found,) = self._connection.execute(f"PRAGMA quick_check({table})").fetchone()
             return None if found == "ok" else str(found).splitlines()[-1]
         return str(block.damage).splitlines()[-1]
+
+    def _disorder(self, table: str) -> str | None:
+        """What is wrong with the order of the rows of *table*: one that is in a wrong place is not found by its key."""
+        columns = self._key_of(table)
+        for way in ("ASC", "DESC"):
+            before: Key | None = None
+            order = ", ".join(f"{column} {way}" for column in columns)
+            with Tolerant() as block:
+                # nothing is sorted for it: they are read as they lie there
+                keys = self._connection.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}")  # noqa: S608 - our own tables # nosec B608 - the same
+                for key in keys:
+                    if before is not None and not _is_in_order(before, key, way):
+                        return "rows lie where those with other keys belong, so that not all of them are found"
+                    before = key
+            if block.damage is None:
+                return None
+        return None
+
+    def _key_of(self, table: str) -> list[str]:
+        columns = self._connection.execute(f"PRAGMA table_info({table})").fetchall()
+        return [column[1] for column in sorted(columns, key=lambda column: column[5]) if column[5]]
 
     def _tell(self, gap: Gap, rows: int | None) -> None:
         if gap.is_altered and gap.key is not None:
@@ -120,8 +146,7 @@ class Losses:
             whole = [name for _, name, _, origin, partial in indexes if origin == "c" and not partial]
             if not whole:
                 return None
-            keys = self._connection.execute(f"PRAGMA table_info({gap.table})").fetchall()
-            columns = [column[1] for column in sorted(keys, key=lambda column: column[5]) if column[5]]
+            columns = self._key_of(gap.table)
             conditions = ["true"]
             values: list[Any] = []
             for end, sign in ((gap.after, ">"), (gap.before, "<")):
@@ -175,6 +200,15 @@ def _records_in(gap: Gap, counts: Mapping[int, int]) -> int:
             end = following - 1 if run == last else records
             found += max(0, end - (max(seen, 0) if run == first else 0))
     return found
+
+
+def _is_in_order(before: Key, key: Key, way: str) -> bool:
+    low, high = (before, key) if way == "ASC" else (key, before)
+    try:
+        return low < high
+    except TypeError:
+        # nothing, or something of another type, can be no key
+        return False
 
 
 def _overlap(before: Mapping[str, Any], gap: Gap) -> bool:

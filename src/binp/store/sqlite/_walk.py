@@ -87,17 +87,20 @@ class Walk:
             if rows:
                 low = self._key_of(rows[-1])
                 yield rows
-            if not has_failed:
-                if len(rows) < size:
-                    return
+            if not has_failed and len(rows) == size:
                 size = min(size * 2, _PAGE)
                 continue
+            if not has_failed and not self._has_more(low, last):
+                return
             # what cannot be read is the row behind, or more
             size = 1
             key = self._first(*self._from(low), None if low is None else place_of(low))
-            if key is not None:
-                if _is_beyond(key, last):
+            if _is_beyond(key, last):
+                if not self._has_more(low, last):
                     return
+                # it leads past those that are there
+                key = None
+            if key is not None:
                 yield from self._saved(key, lost)
                 low = key
                 continue
@@ -181,10 +184,7 @@ class Walk:
 
     def _rows(self, low: Key | None, last: int | None, size: int) -> tuple[list[Row], bool]:
         """Up to *size* rows behind *low*; and whether reading one more failed."""
-        conditions, values = self._from(low)
-        if last is not None:
-            conditions.append(f"{self._key[0]} <= ?")
-            values.append(last)
+        conditions, values = self._up_to(low, last)
         found, has_failed = self._ask("*", conditions, values, f"{self._upward} LIMIT {size}")
         if has_failed and len(found) + 1 < size:
             # the module of SQLite forgets the row before the one that fails
@@ -208,6 +208,19 @@ class Walk:
             before = place
             rows.append(row)
         return rows
+
+    def _has_more(self, low: Key | None, last: int | None) -> bool:
+        """Whether there may be rows behind *low*, as seen from above: from below damage may lead past them."""
+        conditions, values = self._up_to(low, last)
+        found, has_failed = self._keys(conditions, values, f"{self._downward} LIMIT 1")
+        return has_failed or bool(found)
+
+    def _up_to(self, low: Key | None, last: int | None) -> tuple[list[str], list[Any]]:
+        conditions, values = self._from(low)
+        if last is not None:
+            conditions.append(f"{self._key[0]} <= ?")
+            values.append(last)
+        return conditions, values
 
     def _from(self, low: Key | None) -> tuple[list[str], list[Any]]:
         if low is None:
