@@ -1,6 +1,5 @@
 """A tree with the Makefile and its scripts, whose environment is made of stand-ins."""
 
-import importlib.util
 import json
 import shutil
 import sys
@@ -23,14 +22,9 @@ exec {sys.executable} "$@"
 
 
 @pytest.fixture
-def environment(checkout: Path) -> ModuleType:
+def environment(checkout: Path, load_file: Callable[[Path], ModuleType]) -> ModuleType:
     """The script, as a module."""
-    spec = importlib.util.spec_from_file_location("environment", checkout / "scripts/environment.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_file(checkout / "scripts/environment.py")
 
 
 @pytest.fixture

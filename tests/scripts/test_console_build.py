@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -13,15 +12,10 @@ Plant = Callable[[Mapping[str, str]], Path]
 
 
 @pytest.fixture
-def hook(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def hook(checkout: Path, monkeypatch: pytest.MonkeyPatch, load_file: Callable[[Path], ModuleType]) -> ModuleType:
     """The build hook, as a module."""
     monkeypatch.delenv("CONSOLE_NODE", raising=False)
-    spec = importlib.util.spec_from_file_location("hatch_build", checkout / "hatch_build.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_file(checkout / "hatch_build.py")
 
 
 @pytest.fixture

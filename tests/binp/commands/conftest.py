@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
 import json
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,14 +21,9 @@ PROGRAM = Path(__file__).with_name("commanding.py")
 
 
 @pytest.fixture(scope="session")
-def commanding() -> ModuleType:
+def commanding(load_file: Callable[[Path], ModuleType]) -> ModuleType:
     """The module of that name."""
-    spec = importlib.util.spec_from_file_location("commanding", PROGRAM)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_file(PROGRAM)
 
 
 @contextlib.contextmanager
