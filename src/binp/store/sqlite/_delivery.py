@@ -129,12 +129,12 @@ class Delivery:
 
     def post_role(self, role: Role) -> None:
         """Tell that this process has another role."""
-        self._call(self._take_role, role)
+        self._call(_tell, self._role_callbacks, role, "store's role")
 
     def post_health(self, health: Health) -> None:
         """Tell whether the database takes writes."""
         self._writes = health
-        self._call(self._take_health, self.health)
+        self._call(_tell, self._health_callbacks, self.health, "store's health")
 
     def post_damage(self, error: StoreDamaged) -> None:
         """Tell, once, that some of the database cannot be read. Callable from any thread."""
@@ -143,7 +143,7 @@ class Delivery:
             known, self._damage = self._damage, self._damage or damage
         if known is None:
             _logger.error("some of the database cannot be read: %s", error)
-            self._call(self._take_health, self.health)
+            self._call(_tell, self._health_callbacks, self.health, "store's health")
 
     def expect(self) -> None:
         """A write was queued: see to it that it gets its turn. Not needed while :attr:`is_looking`."""
@@ -173,31 +173,10 @@ class Delivery:
         if has_gap:
             self._renew()
         if is_torn:
-            self._tell(())
+            _tell(self._listeners, (), "store")
         if changes:
-            self._tell(changes)
+            _tell(self._listeners, changes, "store")
         resolve(awaited)
-
-    def _tell(self, changes: Sequence[Change]) -> None:
-        for listener in tuple(self._listeners):
-            try:
-                listener(changes)
-            except Exception:
-                _logger.exception("a listener of the store failed: %r", listener)
-
-    def _take_role(self, role: Role) -> None:
-        for callback in tuple(self._role_callbacks):
-            try:
-                callback(role)
-            except Exception:
-                _logger.exception("a listener of the store's role failed: %r", callback)
-
-    def _take_health(self, health: Health) -> None:
-        for callback in tuple(self._health_callbacks):
-            try:
-                callback(health)
-            except Exception:
-                _logger.exception("a listener of the store's health failed: %r", callback)
 
     def _nudge(self) -> None:
         since = self._since
@@ -235,6 +214,15 @@ def _counter() -> Callable[[], int]:
 
 
 _waits = _counter()
+
+
+def _tell(listeners: Sequence[Callable[[T], object]], news: T, subject: str) -> None:
+    """Call all *listeners*, whatever any of them raises."""
+    for listener in tuple(listeners):
+        try:
+            listener(news)
+        except Exception:
+            _logger.exception("a listener of the %s failed: %r", subject, listener)
 
 
 def _add(callbacks: list[T], callback: T) -> Callable[[], None]:
