@@ -61,7 +61,7 @@ def show(name: str, as_json: bool, **where: Any) -> None:
     """Show an action: how it is called, and by which rules it is run."""
     from binp.client import path_part
 
-    from ._form import parameters
+    from ._form import models, parameters
     from ._output import show_json, span
 
     found = Server(**where).client().get(f"/internal/actions/{path_part(name)}")
@@ -83,6 +83,8 @@ def show(name: str, as_json: bool, **where: Any) -> None:
             click.echo(f"{title:<9}  {text}")
     for text in parameters(found["arguments"]):
         click.echo(f"parameter  {text}")
+    for title, text in models(found["arguments"]):
+        click.echo(f"{title:<9}  {text}")
     if found["description"]:
         click.echo(f"\n{found['description']}")
 
@@ -151,10 +153,12 @@ def _run(asked: Tenacious, start: Callable[..., Any], output: str) -> dict[str, 
     """Start a run, and give it as it has ended. If that cannot be learnt the process ends here."""
     from binp.client import Answer
 
-    from ._output import record_line
+    from ._output import progress_text, record_line
+    from ._progress import status_line
 
     def show(record: dict[str, Any]) -> None:
         if output == "text":
+            write("")
             click.echo(record_line(record), err=True)
 
     # sent again to the next process it starts nothing twice
@@ -164,7 +168,8 @@ def _run(asked: Tenacious, start: Callable[..., Any], output: str) -> dict[str, 
         run = int(
             asked.ask(lambda client: start(client, key=key), about="to start the action there", is_start=True)["run"]
         )
-        return follow(asked, run, show)
+        with status_line() as write:
+            return follow(asked, run, show, lambda detail: write(progress_text(detail)))
     except (Lost, Answer) as error:
         if run is None and isinstance(error, Answer):
             raise

@@ -107,8 +107,15 @@ class Tenacious:
             return
 
 
-def follow(asked: Tenacious, run: int, show: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+def follow(
+    asked: Tenacious,
+    run: int,
+    show: Callable[[dict[str, Any]], None],
+    tell: Callable[[dict[str, Any]], None],
+) -> dict[str, Any]:
     """Give each record of a run to *show* until it has ended; the run as it is then, with all of its records.
+
+    As long as it has not ended it is given to *tell* now and then, as it is.
 
     Raises:
         Lost: nobody serves it any more.
@@ -125,6 +132,7 @@ def follow(asked: Tenacious, run: int, show: Callable[[dict[str, Any]], None]) -
             show(record)
         if detail["state"] in FINISHED:
             return {**detail, "records": kept}
+        tell(detail)
         time.sleep(wait)
         wait = min(wait * 1.5, _MOST)
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["parameters"]
+__all__ = ["models", "parameters"]
 
 _FORMATS = {"binary": "file", "password": "secret", "date-time": "date and time"}
 
@@ -28,11 +28,39 @@ def parameters(schema: Mapping[str, Any]) -> Iterator[str]:
             yield f"{kind} = {default}"
 
 
+def models(schema: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The models that parameters take, also inside of others: for each field its name and what is told of a parameter.
+
+    Args:
+        schema: JSON Schema of the arguments.
+    """
+    definitions = schema.get("$defs", {})
+    names = list(dict.fromkeys(_mentioned(schema.get("properties", {}))))
+    # it grows meanwhile; a model may have itself inside
+    for name in names:
+        model = definitions.get(name, {})
+        names += [one for one in dict.fromkeys(_mentioned(model)) if one not in names]
+        for text in parameters({**model, "$defs": definitions}):
+            yield name, text
+
+
+def _mentioned(node: Any) -> Iterator[str]:
+    """The names of the definitions that *node* refers to."""
+    if isinstance(node, Mapping):
+        if isinstance(node.get("$ref"), str):
+            yield node["$ref"].removeprefix("#/$defs/")
+        for inner in node.values():
+            yield from _mentioned(inner)
+    elif isinstance(node, list):
+        for inner in node:
+            yield from _mentioned(inner)
+
+
 def _kind(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
     name = str(schema.get("$ref", "")).removeprefix("#/$defs/")
     if name:
         found = definitions.get(name, {})
-        # a model is named, and not told in full: it may have itself inside
+        # a model is named; what it has inside is told behind the parameters
         return name if "properties" in found else _kind(found, definitions)
     if "const" in schema or "enum" in schema:
         return " | ".join(json.dumps(one, ensure_ascii=False) for one in schema.get("enum", [schema.get("const")]))

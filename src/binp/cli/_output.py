@@ -75,6 +75,13 @@ def span(value: float) -> str:
     return " ".join(parts)
 
 
+def progress_text(run: dict[str, Any]) -> str:
+    """How far a run is, as it says itself: ``3 of 10: copying``."""
+    done, total = run["progress"], run["progress_total"]
+    share = "" if done is None else f"{done:,.15g}" + (f" of {total:,.15g}" if total is not None else "")
+    return ": ".join(filter(None, (share, run["progress_message"])))
+
+
 def record_line(record: dict[str, Any]) -> str:
     """A record of a run on one line; a field of several lines is below it."""
     fields = record["fields"] or {}

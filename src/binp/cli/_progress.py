@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -47,6 +48,31 @@ def counter(what: str) -> Iterator[Callable[[int], None]]:
     finally:
         # over what was written
         click.echo("\r" + " " * 40 + "\r", nl=False, err=True)
+
+
+@contextlib.contextmanager
+def status_line() -> Iterator[Callable[[str], None]]:
+    """A line at the end of a terminal; gives what is to be called with what it says now, and with nothing to remove it.
+
+    It is to be removed before anything else is written.
+    """
+    if not sys.stderr.isatty():
+        yield lambda _text: None
+        return
+    shown = ""
+
+    def write(text: str) -> None:
+        nonlocal shown
+        # one that is broken by the terminal could not be removed
+        text = " ".join(text.split())[: shutil.get_terminal_size().columns - 1]
+        if text != shown:
+            shown = text
+            click.echo(f"\r\x1b[K{text}", nl=False, err=True)
+
+    try:
+        yield write
+    finally:
+        write("")
 
 
 def size_text(size: int) -> str:

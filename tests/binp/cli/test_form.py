@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from binp import File, Secret
-from binp.cli._form import parameters
+from binp.cli._form import models, parameters
 from binp.operations import Form
 
 
@@ -50,3 +50,23 @@ def test_a_parameter(annotation: Any, options: dict[str, Any], text: str) -> Non
     work.__defaults__ = tuple(options.values()) or None
 
     assert list(parameters(Form(work, "action 'work'", "here").schema)) == [text]
+
+
+class House(BaseModel):
+    """With rooms."""
+
+    rooms: list[Room]
+    color: Color = Color.RED
+
+
+def test_a_model_is_told_behind_the_parameters() -> None:
+    """Each model that is taken, also one inside of another, is told once, field by field, in the order of the form."""
+
+    def build(house: House, spare: Room | None = None, times: int = 1) -> None: ...
+
+    assert list(models(Form(build, "action 'build'", "here").schema)) == [
+        ("House", "rooms: list of Room"),
+        ("House", 'color: "red" | "blue" = "red"'),
+        ("Room", "name: string"),
+        ("Room", "inner: Room | null = null"),
+    ]

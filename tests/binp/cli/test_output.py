@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from binp.cli._output import record_line, seconds, show_table, span
+from binp.cli._output import progress_text, record_line, seconds, show_table, span
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,19 @@ def test_a_table_on_a_small_terminal(
     out = capsys.readouterr().out
     assert "373633529524224" in out
     assert "\N{HORIZONTAL ELLIPSIS}" not in out
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "message", "text"),
+    [
+        (None, None, None, ""),
+        (3, None, None, "3"),
+        (3.0, 10.0, "copying", "3 of 10: copying"),
+        (0.5, 1, None, "0.5 of 1"),
+        (1500, 2_000_000, None, "1,500 of 2,000,000"),
+        (None, None, "soon", "soon"),
+    ],
+)
+def test_how_far_a_run_is(done: float | None, total: float | None, message: str | None, text: str) -> None:
+    """Progress is told as the run tells it."""
+    assert progress_text({"progress": done, "progress_total": total, "progress_message": message}) == text
