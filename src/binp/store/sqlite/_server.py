@@ -124,7 +124,9 @@ class Server:
         """Send what is left to send, and end. Blocks."""
         self.call(self._stopping.set)
         self._thread.join()
-        self._place.unlink(missing_ok=True)
+        # where it cannot be taken away the next owner does, who has to make one in its place
+        with contextlib.suppress(OSError):
+            self._place.unlink(missing_ok=True)
         self._let_go()
 
     def _let_go(self) -> None:

@@ -1,6 +1,7 @@
 """The owner leaves the database to whoever comes, and goes on to write."""
 
 import asyncio
+import contextlib
 import threading
 import time
 from pathlib import Path
@@ -280,22 +281,44 @@ async def test_a_role_that_cannot_be_handed_over_is_told_once(path, worker, stor
     other.kill()
 
 
-async def test_a_lock_that_cannot_be_taken_away_is_let_go(path, worker, store, monkeypatch):
-    """Where its file cannot be removed the role is still free for the next one, and this process goes on."""
+@pytest.fixture
+def nothing_goes(monkeypatch):
+    """The files beside the database cannot be removed: their folder may not be written to any more."""
     real = Path.unlink
 
     def unlink(self, missing_ok=False):
-        if self.name == "data.db.owner":
+        if self.name in {"data.db.owner", "data.db.sock"}:
             raise PermissionError(13, "Permission denied")
         real(self, missing_ok=missing_ok)
 
-    monkeypatch.setattr(Path, "unlink", unlink)
-    store.hand_over()
-    other = await come(worker, path, "idle")
+    @contextlib.contextmanager
+    def keep():
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "unlink", unlink)
+            yield
 
-    assert other.lines[0] == ["R", "owner"]
-    assert await store.write(SetKeys(namespace="n", items=(("k", "1"),), at=1)) is True
-    assert store.role is Role.CLIENT
+    return keep
+
+
+async def test_a_store_closes_where_nothing_can_be_taken_away(path, nothing_goes):
+    """What it leaves behind keeps nobody from the database."""
+    for _ in range(2):
+        store = open_store(str(path), group="g", synchronous="OFF")
+        await store.open()
+        with nothing_goes():
+            await store.close()
+        assert path.with_name("data.db.sock").exists()
+
+
+async def test_a_lock_that_cannot_be_taken_away_is_let_go(path, worker, store, nothing_goes):
+    """Where its file cannot be removed the role is still free for the next one, and this process goes on."""
+    with nothing_goes():
+        store.hand_over()
+        other = await come(worker, path, "idle")
+
+        assert other.lines[0] == ["R", "owner"]
+        assert await store.write(SetKeys(namespace="n", items=(("k", "1"),), at=1)) is True
+        assert store.role is Role.CLIENT
     other.kill()
 
 
