@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from typing import Any
 
@@ -60,10 +61,21 @@ class Wishes:
         Raises:
             StoreError: it could not be kept. Told once.
         """
-        while self._sent is not None:
-            sent, self._sent = self._sent, None
-            await sent
+        while (sent := self._sent) is not None:
+            try:
+                await sent
+            except asyncio.CancelledError:
+                # only this one does not wait any more: it is on its way still
+                raise
+            except BaseException:
+                self._forget(sent)
+                raise
+            self._forget(sent)
         self._given.clear()
+
+    def _forget(self, sent: Ack[Any]) -> None:
+        if self._sent is sent:
+            self._sent = None
 
     def news(self, row: ServiceRow) -> list[bool]:
         """What is to be done here because of what is committed, in order: to start (True) and to stop it (False).

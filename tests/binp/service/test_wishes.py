@@ -152,3 +152,32 @@ async def test_it_is_waited_for_what_was_sent(row):
     with pytest.raises(StoreError):
         await waiting
     await row.wishes.settled()
+
+
+class Shared:
+    """As an acknowledgement: who does not wait for it any more leaves it to the others."""
+
+    def __init__(self, future):
+        self.future = future
+
+    def __await__(self):
+        return asyncio.shield(self.future).__await__()
+
+
+async def test_nobody_reads_before_what_was_given_is_kept(row):
+    """Whoever else waits for it, or does so no more: a row that is read is not older than what was given here."""
+    on_its_way = asyncio.get_running_loop().create_future()
+    row.wishes.sent(Shared(on_its_way))
+    impatient = asyncio.create_task(row.wishes.settled())
+    await asyncio.sleep(0)
+    patient = asyncio.create_task(row.wishes.settled())
+    await asyncio.sleep(0)
+    assert not patient.done()
+    impatient.cancel()
+    await asyncio.wait({impatient})
+    late = asyncio.create_task(row.wishes.settled())
+    await asyncio.sleep(0)
+    assert not late.done()
+    on_its_way.set_result(True)
+    await patient
+    await late
