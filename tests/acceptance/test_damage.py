@@ -50,6 +50,9 @@ def served(tmp_path: Path, serve: Callable[..., Any]) -> Any:
     first = serve()
     first.ended(first.start("say"))
     first.ask("POST", "/internal/action/put", {"value": "kept"})
+    # what the next one reads for its index is remembered, and hides the damage for as long
+    with contextlib.closing(sqlite3.connect(tmp_path / "data.db")) as connection:
+        first.until(lambda: connection.execute("SELECT count(*) FROM unindexed").fetchone() == (0,), "index")
     assert first.stop() == 0
     return serve()
 
