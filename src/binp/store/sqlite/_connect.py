@@ -179,13 +179,25 @@ def connect_checkpointer(path: Path) -> sqlite3.Connection:
     return _touched(_connect(path, "rw"), path)
 
 
-def connect_copier(path: Path) -> sqlite3.Connection:
+def connect_copier(path: Path, *, is_torn: bool = False) -> sqlite3.Connection:
     """A connection that reads, and may write what it reads into other files.
+
+    Args:
+        path: The database file.
+        is_torn: Open also one that is shorter than it says, or has a list of tables of which not all makes sense.
 
     Raises:
         StoreError: it cannot be opened.
     """
-    return _touched(_connect(path, "ro"), path)
+    try:
+        return _touched(_connect(path, "ro"), path)
+    except StoreDamaged:
+        if not is_torn:
+            raise
+    connection = _connect(path, "ro")
+    # so it is named; nothing can be written all the same
+    connection.execute("PRAGMA writable_schema = ON")
+    return _touched(connection, path)
 
 
 def check_ours(connection: sqlite3.Connection, path: Path) -> None:

@@ -81,7 +81,7 @@ def export(path: Path) -> Iterator[bytes]:
         SchemaTooNew: a newer version wrote it: what this one does not know of would be missing.
         StoreError: it cannot be read, or so little of it that it is not known what is in it.
     """
-    with visit(path) as connection:
+    with visit(path, is_torn=True) as connection:
         reader = _Reader(connection)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         try:
@@ -98,6 +98,13 @@ def _schema(connection: sqlite3.Connection, path: Path, losses: Losses) -> int |
     """The version of the schema, which is one that is known here."""
     # where not even the list of tables can be read there is nothing to go by
     connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    for table in _READ:
+        if not connection.execute(f"PRAGMA table_info({table})").fetchall():
+            raise StoreDamaged(
+                f"the database is damaged: it has no table {table}",
+                where=str(path),
+                fix="restore a backup with `binp restore`",
+            )
     try:
         check_known(connection, path)
         return standing(connection, path)

@@ -16,15 +16,19 @@ __all__ = ["visit"]
 
 
 @contextlib.contextmanager
-def visit(path: Path) -> Iterator[sqlite3.Connection]:
+def visit(path: Path, *, is_torn: bool = False) -> Iterator[sqlite3.Connection]:
     """A connection to the database *path* that reads, and may write what it reads into other files.
+
+    Args:
+        path: The database file.
+        is_torn: As for :func:`connect_copier`.
 
     Raises:
         StoreError: it cannot be opened, or is no database of this platform.
     """
     if not path.is_file():
         raise StoreError("there is no database here", where=str(path), fix="name one that there is")
-    connection = connect_copier(path)
+    connection = connect_copier(path, is_torn=is_torn)
     try:
         check_ours(connection, path)
         yield connection

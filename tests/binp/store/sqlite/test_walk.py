@@ -351,6 +351,32 @@ async def test_the_list_of_changes_of_the_schema_is_lost(small):
     assert lost == [{"kind": "migration", "key": [], "part": "all"}]
 
 
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_a_file_that_was_cut_off(whole, tmp_path, share):
+    """What is in that which is left of it comes out, and the rest is told: nothing else opens such a file."""
+    content, rows = whole
+    path = tmp_path / "data.db"
+    path.write_bytes(content[: int(len(content) * share)])
+
+    saved, lost = read(path)
+
+    missing = rows.keys() - saved.keys()
+    assert len(saved) > 100
+    assert saved.keys() <= rows.keys()
+    unknown = {loss["kind"] for loss in lost if loss.get("part") == "unknown"}
+    assert all(kind in unknown or any(is_told(loss, kind, key) for loss in lost) for kind, key in missing)
+
+
+async def test_a_table_that_is_not_there(small):
+    """It is not known what was in it, so that is an error."""
+    await write(small, *run(1))
+    with contextlib.closing(sqlite3.connect(small)) as connection:
+        connection.execute("DROP TABLE record")
+
+    with pytest.raises(StoreDamaged, match="it has no table record"):
+        list(export(small))
+
+
 async def test_the_list_of_tables_is_lost(small):
     """Then nothing can be read, which is an error as ever."""
     await write(small, *run(1))
