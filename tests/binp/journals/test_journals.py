@@ -631,7 +631,7 @@ async def test_runs_of_a_process_that_died_stay(db, tmp_path):
     await binp.home.close()
 
 
-async def test_emitters_in_an_own_context(binp):
+async def test_emitters_in_an_own_context(binp, until):
     """JRN-07: begin and end of a journaled run are told; a plain action's are not."""
     told = []
     binp.journal.journal_updated(told.append)
@@ -646,9 +646,7 @@ async def test_emitters_in_an_own_context(binp):
 
     run = await op()
     await (await binp.action.start("plain")).result()
-    async with asyncio.timeout(60):
-        while len(told) < 2:
-            await asyncio.sleep(0.01)
+    await until(lambda: len(told) >= 2)
     # what is told of anything else comes by now
     await asyncio.sleep(0.1)
     assert told == [run, run]

@@ -77,7 +77,7 @@ def check(said: list[str], messages: list[str]) -> None:
 
 
 @pytest.mark.parametrize("way", ["through the store", "at once"])
-async def test_at_every_await(binp, work, said, way):
+async def test_at_every_await(binp, work, said, way, until):
     """N-07: wherever it is, a cancelled run closes what it opened, keeps what it said, and has one end."""
     await binp.home.ensure()
     before = asyncio.all_tasks()
@@ -111,9 +111,7 @@ async def test_at_every_await(binp, work, said, way):
     assert all(run.state in FINISHED for run in page.runs)
     if way == "at once":
         assert states == {State.CANCELLED, State.SUCCEEDED}
-    async with asyncio.timeout(60):
-        while asyncio.all_tasks() - before:
-            await asyncio.sleep(0.01)
+    await until(lambda: not (asyncio.all_tasks() - before))
 
 
 async def test_while_it_takes_its_place(binp):

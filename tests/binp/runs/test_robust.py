@@ -510,7 +510,7 @@ async def test_a_cancel_that_was_swallowed_leaves_no_trace(binp):
     assert await task == ("swallowed", 0)
 
 
-async def test_what_a_service_starts_is_drained(binp):
+async def test_what_a_service_starts_is_drained(binp, until):
     """An action that a service starts goes on by itself: the drain waits for it; a child of the service does not."""
     seen = []
 
@@ -528,7 +528,5 @@ async def test_what_a_service_starts_is_drained(binp):
         seen.append(("started", next(run for run in binp.home.runs.active if run.id == handle.id).in_service))
         await child()
 
-    async with asyncio.timeout(60):
-        while len(seen) < 2:
-            await asyncio.sleep(0.01)
+    await until(lambda: len(seen) >= 2)
     assert seen == [("started", False), ("child", True)]

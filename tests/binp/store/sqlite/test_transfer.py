@@ -287,7 +287,7 @@ async def test_lines_that_are_none(store, line, what):
     assert await store.write(Once(key="good", at=1)) is True
 
 
-async def test_a_large_database_is_read_in_pages(store, past, path):
+async def test_a_large_database_is_read_in_pages(store, past, path, until):
     """Nothing is held open between two lines, so that the log does not grow; each run comes before its records."""
     for number in range(1200):
         await past.run(days=5 - number / 1000, records=number % 4)
@@ -298,10 +298,8 @@ async def test_a_large_database_is_read_in_pages(store, past, path):
         next(reading)
     await store.write(SetKeys(namespace="n", items=(("last", "1"),), at=1))
     with contextlib.closing(sqlite3.connect(path, timeout=0.1)) as connection:
-        async with asyncio.timeout(60):
-            # the store itself may be at it, for a moment
-            while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
-                await asyncio.sleep(0.01)
+        # the store itself may be at it, for a moment
+        await until(lambda: not connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
 
     kinds = [json.loads(line) for line in reading]
     runs = set()
