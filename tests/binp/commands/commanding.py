@@ -44,6 +44,11 @@ class Things:
         """How many there were of all."""
         return self.begun.total()
 
+    @property
+    def states(self):
+        """What each service is doing in this process."""
+        return {info.name: str(info.status) for info in self.binp.service.services}
+
     def is_open(self, gate):
         """Whether that gate is open, for all processes."""
         return (self.folder / f"{gate}.gate").exists()

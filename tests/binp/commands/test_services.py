@@ -12,10 +12,6 @@ from binp.store.contract import RunQuery, State
 from binp.store.sqlite import _delivery
 
 
-def states(things: Any) -> dict[str, str]:
-    return {info.name: str(info.status) for info in things.binp.service.services}
-
-
 async def runs_of(things: Any, name: str) -> list[Any]:
     """The lives of a service, oldest first."""
     return list(reversed((await things.binp.home.store.find_runs(RunQuery(operation=name, limit=200))).runs))
@@ -27,9 +23,9 @@ def restart(name: str) -> list[list[str]]:
 
 async def test_a_service_is_stopped_and_started(things: Any, hand: Any, until: Any) -> None:
     """P3, SVC-03, N-12c: services run in one process alone, which does what is wanted, and keeps who wanted it."""
-    await until(lambda: states(things)["poll"] == "running")
+    await until(lambda: things.states["poll"] == "running")
     await hand.stop_service("poll")
-    await until(lambda: states(things)["poll"] == "stopped" and not things.alive)
+    await until(lambda: things.states["poll"] == "stopped" and not things.alive)
     await hand.start_service("poll")
     await hand.start_service("poll")
     await until(lambda: things.alive == ["poll"])
@@ -39,7 +35,7 @@ async def test_a_service_is_stopped_and_started(things: Any, hand: Any, until: A
     assert (rows["poll"].desired, rows["deaf"].desired, rows["web"].desired) == (True, True, False)
 
     async def is_seen() -> bool:
-        return {one["name"]: one["status"] for one in await hand.services()} == states(things)
+        return {one["name"]: one["status"] for one in await hand.services()} == things.states
 
     await until(is_seen)
     assert things.begun["poll"] == 2
@@ -47,15 +43,15 @@ async def test_a_service_is_stopped_and_started(things: Any, hand: Any, until: A
 
 async def test_what_nobody_knows_is_not_commanded(things: Any, hand: Any, until: Any) -> None:
     """SVC-03: a name of no service means nothing, and neither does starting what runs, or stopping what does not."""
-    await until(lambda: states(things)["poll"] == "running")
-    before = states(things)
+    await until(lambda: things.states["poll"] == "running")
+    before = things.states
     await hand.many(
         [["start_service", "nobody"], ["stop_service", "nobody"], ["start_service", "poll"], ["stop_service", "web"]]
     )
     # a command that comes behind them, and is seen to be obeyed
     await hand.start_service("deaf")
-    await until(lambda: states(things)["deaf"] == "running")
-    assert states(things) == {**before, "deaf": "running"}
+    await until(lambda: things.states["deaf"] == "running")
+    assert things.states == {**before, "deaf": "running"}
     assert things.begun["poll"] == 1
 
 
@@ -68,8 +64,8 @@ async def test_what_another_process_alone_knows(things: Any, here: Any, there: A
 
     await there.start_service("own")
     await there.start_service("deaf")
-    await until(lambda: states(things)["deaf"] == "running")
-    assert states(things)["own"] == "stopped"
+    await until(lambda: things.states["deaf"] == "running")
+    assert things.states["own"] == "stopped"
     await here.start_service("own")
     await until(lambda: "own" in things.alive)
     assert "own" not in [one["name"] for one in await there.services()]
@@ -82,7 +78,7 @@ async def test_a_restart_is_one_restart(things: Any, hand: Any, until: Any) -> N
         await hand.many(restart("poll"))
         await until(lambda lives=lives: things.begun["poll"] == lives and things.alive == ["poll"])
     await hand.many([["start_service", "poll"], ["stop_service", "poll"]])
-    await until(lambda: states(things)["poll"] == "stopped" and not things.alive)
+    await until(lambda: things.states["poll"] == "stopped" and not things.alive)
     # a further command, so that nothing of the first ones is still to come
     await hand.start_service("poll")
     await until(lambda: things.alive == ["poll"])
@@ -100,9 +96,9 @@ async def test_started_while_it_ends(things: Any, hand: Any, until: Any) -> None
     await until(lambda: "deaf" in things.alive)
     assert (things.begun["slow"], things.alive.count("slow")) == (1, 1)
     things.let("slow")
-    await until(lambda: things.begun["slow"] == 2 and states(things)["slow"] == "running")
+    await until(lambda: things.begun["slow"] == 2 and things.states["slow"] == "running")
     await hand.stop_service("slow")
-    await until(lambda: states(things)["slow"] == "stopped")
+    await until(lambda: things.states["slow"] == "stopped")
     assert things.begun["slow"] == 2
 
 
@@ -110,7 +106,7 @@ async def test_one_that_is_given_up_is_started_again(things: Any, hand: Any, unt
     """P5, P6: what failed too often is failed until somebody starts it; each of its lives is in the history."""
     for count in (1, 2):
         await hand.start_service("failing")
-        await until(lambda lives=2 * count: states(things)["failing"] == "failed" and things.begun["failing"] == lives)
+        await until(lambda lives=2 * count: things.states["failing"] == "failed" and things.begun["failing"] == lives)
         info = next(one for one in things.binp.service.services if one.name == "failing")
         assert (info.error, info.restarts) == ("given up after 1 restarts in 300 s; last: OSError: no", 1)
 
@@ -123,14 +119,14 @@ async def test_one_that_is_given_up_is_started_again(things: Any, hand: Any, unt
     await hand.stop_service("failing")
     things.let("well")
     await hand.start_service("failing")
-    await until(lambda: states(things)["failing"] == "running" and "failing" in things.alive)
+    await until(lambda: things.states["failing"] == "running" and "failing" in things.alive)
 
 
 async def test_what_was_commanded_is_obeyed(things: Any, hand: Any, until: Any) -> None:
     """SVC-03: whoever has waited until a command is obeyed sees nothing of what was before it, wherever he looks."""
     await hand.start_service("failing")
     for count in range(2, 20, 2):
-        await until(lambda lives=count: states(things)["failing"] == "failed" and things.begun["failing"] == lives)
+        await until(lambda lives=count: things.states["failing"] == "failed" and things.begun["failing"] == lives)
         await hand.start_service("failing")
         assert await hand.obeyed("failing") is True
         # it fails again, but not before it was restarted
@@ -145,16 +141,16 @@ async def test_what_was_commanded_is_obeyed(things: Any, hand: Any, until: Any) 
 async def test_one_that_waits_for_its_next_life(things: Any, hand: Any, until: Any) -> None:
     """P3, P5: in the delay it is stopped at once; stopped and started it does not wait for the end of the delay."""
     await hand.start_service("late")
-    await until(lambda: states(things)["late"] == "restarting")
+    await until(lambda: things.states["late"] == "restarting")
     # it is started already: the delay goes on
     await hand.start_service("late")
     await hand.many(restart("late"))
-    await until(lambda: things.begun["late"] == 2 and states(things)["late"] == "restarting")
+    await until(lambda: things.begun["late"] == 2 and things.states["late"] == "restarting")
     await hand.stop_service("late")
-    await until(lambda: states(things)["late"] == "stopped")
+    await until(lambda: things.states["late"] == "stopped")
     things.let("well")
     await hand.start_service("late")
-    await until(lambda: states(things)["late"] == "running")
+    await until(lambda: things.states["late"] == "running")
     assert things.begun["late"] == 3
 
 
@@ -162,7 +158,7 @@ async def test_one_that_is_completed_is_started_again(things: Any, hand: Any, un
     """P3: what has done its work does it again when it is told to, and once for each time."""
     for lives in (1, 2):
         await hand.start_service("done")
-        await until(lambda lives=lives: things.begun["done"] == lives and states(things)["done"] == "completed")
+        await until(lambda lives=lives: things.begun["done"] == lives and things.states["done"] == "completed")
 
 
 async def test_one_that_does_not_stop(things: Any, hand: Any, until: Any, caplog: Any) -> None:
@@ -173,21 +169,21 @@ async def test_one_that_does_not_stop(things: Any, hand: Any, until: Any, caplog
     await hand.start_service("stubborn")
     await until(lambda: "stubborn" in things.alive)
     await hand.stop_service("stubborn")
-    await until(lambda: states(things)["stubborn"] == "stuck")
+    await until(lambda: things.states["stubborn"] == "stuck")
     assert "service 'stubborn' did not stop within 0.1 seconds" in caplog.text
     await hand.start_service("stubborn")
     await hand.start_service("deaf")
     await until(lambda: "deaf" in things.alive)
-    assert (states(things)["stubborn"], things.alive.count("stubborn")) == ("stuck", 1)
+    assert (things.states["stubborn"], things.alive.count("stubborn")) == ("stuck", 1)
     await hand.stop_service("stubborn")
     await hand.stop_service("deaf")
     await until(lambda: "deaf" not in things.alive)
     # a start was taken back, which is no second stop
-    assert states(things)["stubborn"] == "stuck"
+    assert things.states["stubborn"] == "stuck"
     await hand.stop_service("stubborn")
-    await until(lambda: states(things)["stubborn"] == "stopped")
+    await until(lambda: things.states["stubborn"] == "stopped")
     await hand.start_service("stubborn")
-    await until(lambda: states(things)["stubborn"] == "running")
+    await until(lambda: things.states["stubborn"] == "running")
     things.let("stubborn")
     assert things.peak == 1
 
@@ -195,13 +191,13 @@ async def test_one_that_does_not_stop(things: Any, hand: Any, until: Any, caplog
 async def test_one_that_is_not_ready(things: Any, hand: Any, until: Any) -> None:
     """P2, P3: what has not said that it is ready is stopped as any other, and starts anew."""
     await hand.start_service("shy")
-    await until(lambda: states(things)["shy"] == "starting")
+    await until(lambda: things.states["shy"] == "starting")
     await hand.stop_service("shy")
-    await until(lambda: states(things)["shy"] == "stopped")
+    await until(lambda: things.states["shy"] == "stopped")
     await hand.start_service("shy")
-    await until(lambda: states(things)["shy"] == "starting")
+    await until(lambda: things.states["shy"] == "starting")
     things.let("shy")
-    await until(lambda: states(things)["shy"] == "running")
+    await until(lambda: things.states["shy"] == "running")
     assert things.begun["shy"] == 1
 
 
@@ -213,24 +209,24 @@ async def test_a_service_waits_for_another(things: Any, hand: Any, until: Any) -
         return {one["name"]: one["waits_for"] for one in await hand.services()}["web"] == ["deaf"]
 
     await until(is_seen)
-    assert states(things)["web"] == "waiting"
+    assert things.states["web"] == "waiting"
     await hand.stop_service("web")
-    await until(lambda: states(things)["web"] == "stopped")
+    await until(lambda: things.states["web"] == "stopped")
     await hand.start_service("deaf")
-    await until(lambda: states(things)["deaf"] == "running")
-    assert states(things)["web"] == "stopped"
+    await until(lambda: things.states["deaf"] == "running")
+    assert things.states["web"] == "stopped"
     await hand.start_service("web")
-    await until(lambda: states(things)["web"] == "running")
+    await until(lambda: things.states["web"] == "running")
 
 
 async def test_a_disabled_one_is_started_by_hand(things: Any, hand: Any, until: Any) -> None:
     """P3: what does not start by itself is started and stopped by hand as any other."""
-    await until(lambda: states(things)["poll"] == "running")
-    assert states(things)["off"] == "stopped"
+    await until(lambda: things.states["poll"] == "running")
+    assert things.states["off"] == "stopped"
     await hand.start_service("off")
     await until(lambda: "off" in things.alive)
     await hand.stop_service("off")
-    await until(lambda: "off" not in things.alive and states(things)["off"] == "stopped")
+    await until(lambda: "off" not in things.alive and things.states["off"] == "stopped")
 
 
 async def test_a_cancellation_that_nobody_asked_for(things: Any, hand: Any, until: Any) -> None:
@@ -242,7 +238,7 @@ async def test_a_cancellation_that_nobody_asked_for(things: Any, hand: Any, unti
         return [(run.state, run.error) for run in await runs_of(things, "torn")] == [(State.FAILED, text)]
 
     await until(is_kept)
-    assert states(things)["torn"] == "stopped"
+    assert things.states["torn"] == "stopped"
     assert next(one.error for one in things.binp.service.services if one.name == "torn") == text
 
 
@@ -275,7 +271,7 @@ async def test_the_shutdown(things: Any, hand: Any, until: Any) -> None:
     if (await hand.alive()) is not things.alive:
         await until(is_kept)
     await asyncio.sleep(0.05)
-    assert (things.lives, set(states(things).values())) == (lives, {"stopped"})
+    assert (things.lives, set(things.states.values())) == (lives, {"stopped"})
 
 
 @pytest.mark.parametrize("idle", ["is open", "is a guest"], indirect=True)
@@ -314,10 +310,10 @@ async def test_ten_thousand_commands(things: Any, hand: Any, until: Any) -> None
             wanted[name] = wanted_now
         await hand.many(commands)
     up = {name for name in names if wanted[name]}
-    await until(lambda: {one for one in names if states(things)[one] == "running"} == up and set(things.alive) == up)
+    await until(lambda: {one for one in names if things.states[one] == "running"} == up and set(things.alive) == up)
     for name in names:
         await hand.stop_service(name)
-    await until(lambda: not things.alive and {states(things)[name] for name in names} == {"stopped"})
+    await until(lambda: not things.alive and {things.states[name] for name in names} == {"stopped"})
     assert things.peak == 1
     assert things.lives > 20
 
@@ -334,7 +330,7 @@ async def test_two_processes_command_at_once(things: Any, here: Any, there: Any,
 
     async def is_so() -> bool:
         rows = {row.name: row.desired for row in await things.binp.home.store.get_services()}
-        return all((states(things)[name] == "running") is rows[name] for name in names) and set(things.alive) == {
+        return all((things.states[name] == "running") is rows[name] for name in names) and set(things.alive) == {
             name for name in names if rows[name]
         }
 

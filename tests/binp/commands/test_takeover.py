@@ -12,10 +12,6 @@ import pytest
 from binp.store.contract import Role, RunQuery, State
 
 
-def states(things: Any) -> dict[str, str]:
-    return {info.name: str(info.status) for info in things.binp.service.services}
-
-
 async def kill(leader: Any) -> None:
     leader.process.kill()
     await asyncio.to_thread(leader.process.wait)
@@ -34,7 +30,7 @@ def leads(heir: Any, until: Any) -> Any:
     async def wait() -> None:
         await until(lambda: heir.binp.home.store.role is Role.OWNER)
         # a service that nobody commands
-        await until(lambda: states(heir)["mark"] == "running")
+        await until(lambda: heir.states["mark"] == "running")
 
     @heir.binp.service(name="mark")
     async def mark() -> None:
@@ -71,7 +67,7 @@ async def test_services(leader: Any, heir: Any, own: Any, leads: Any, until: Any
     await leads()
     # it came after a service that was stopped, and waited there
     await until(lambda: sorted(heir.alive) == ["deaf", "web"])
-    assert states(heir)["poll"] == "stopped"
+    assert heir.states["poll"] == "stopped"
     assert (heir.begun["poll"], heir.begun["deaf"], heir.begun["web"], heir.peak) == (0, 1, 1, 1)
 
 
@@ -92,7 +88,7 @@ async def test_a_command_of_what_the_leader_does_not_know(leader: Any, heir: Any
     await kill(leader)
     await leads()
     assert "new" in heir.alive
-    assert (heir.begun["new"], heir.begun["newer"], states(heir)["newer"]) == (1, 0, "stopped")
+    assert (heir.begun["new"], heir.begun["newer"], heir.states["newer"]) == (1, 0, "stopped")
 
 
 async def test_ten_thousand_commands(leader: Any, heir: Any, own: Any, leads: Any, until: Any) -> None:
@@ -115,10 +111,10 @@ async def test_ten_thousand_commands(leader: Any, heir: Any, own: Any, leads: An
     await giving
     await leads()
     up = {name for name in names if last[name]}
-    await until(lambda: {one for one in names if states(heir)[one] == "running"} == up and set(heir.alive) == up)
+    await until(lambda: {one for one in names if heir.states[one] == "running"} == up and set(heir.alive) == up)
     for name in names:
         await own.stop_service(name)
-    await until(lambda: not heir.alive and {states(heir)[name] for name in names} == {"stopped"})
+    await until(lambda: not heir.alive and {heir.states[name] for name in names} == {"stopped"})
     assert heir.peak == 1
 
 
