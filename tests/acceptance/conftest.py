@@ -221,6 +221,13 @@ def serve(start: Callable[..., Server]) -> Callable[..., Server]:
 
 
 @pytest.fixture
+def server(request: pytest.FixtureRequest, tmp_path: Path, serve: Callable[..., Server]) -> Server:
+    """What the module of the test has as ``OPS``, served."""
+    (tmp_path / "ops.py").write_text(request.module.OPS)
+    return serve()
+
+
+@pytest.fixture
 def binp(
     tmp_path: Path, environ: dict[str, str], program: Callable[[str], list[str]]
 ) -> Callable[..., subprocess.CompletedProcess[str]]:

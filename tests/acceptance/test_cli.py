@@ -60,12 +60,6 @@ async def poller() -> None:
 Run = Callable[..., CompletedProcess[str]]
 
 
-@pytest.fixture
-def server(tmp_path: Path, serve: Callable[..., Any]) -> Any:
-    (tmp_path / "ops.py").write_text(OPS)
-    return serve()
-
-
 def test_an_action_is_run_from_the_command_line(server: Any, binp: Run) -> None:
     """Arguments are read by the form's types; records go to standard error, the result to standard output."""
     done = binp("action", "invoke", "heat", "room=bath", "target=22", "dry=yes", "at=/a", "at=/b")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Callable
-from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
@@ -14,12 +13,6 @@ import pytest
 OPS = "from binp import BINP\n\nbinp = BINP()\n"
 
 Run = Callable[..., CompletedProcess[str]]
-
-
-@pytest.fixture
-def server(tmp_path: Path, serve: Callable[..., Any]) -> Any:
-    (tmp_path / "ops.py").write_text(OPS)
-    return serve()
 
 
 def test_keys_are_written_read_listed_and_removed(server: Any, binp: Run) -> None:

@@ -7,8 +7,6 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
-import pytest
-
 OPS = """
 from typing import Annotated
 from binp import BINP, Accept, File
@@ -28,12 +26,6 @@ async def split() -> dict:
 async def big(file: File) -> str:
     return f"{file.size} {file.sha256}"
 """
-
-
-@pytest.fixture
-def server(tmp_path: Path, serve: Callable[..., Any]) -> Any:
-    (tmp_path / "ops.py").write_text(OPS)
-    return serve()
 
 
 def test_in_and_out(server: Any, binp: Callable[..., CompletedProcess[str]], tmp_path: Path) -> None:

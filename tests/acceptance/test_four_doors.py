@@ -38,12 +38,6 @@ WRONG = [
 ]
 
 
-@pytest.fixture
-def server(tmp_path: Path, serve: Callable[..., Any]) -> Any:
-    (tmp_path / "ops.py").write_text(OPS)
-    return serve()
-
-
 def load(db: Path) -> BINP:
     """The same file, in this process."""
     names: dict[str, Any] = {"__name__": "ops"}
