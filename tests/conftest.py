@@ -94,6 +94,19 @@ def load_file() -> Callable[[Path], ModuleType]:
 
 
 @pytest.fixture(scope="session")
+def is_alive() -> Callable[[int], bool]:
+    """Whether a process runs; one that has ended but was not waited for does not."""
+
+    def look(pid: int) -> bool:
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+        except OSError:
+            return False
+
+    return look
+
+
+@pytest.fixture(scope="session")
 def until() -> Callable[[Callable[[], object]], Awaitable[None]]:
     """Wait until something is so; what is asked may be awaitable."""
 

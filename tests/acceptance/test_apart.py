@@ -51,14 +51,7 @@ def begun(server: Any) -> tuple[int, int]:
     return run, record["fields"]["pid"]
 
 
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def test_it_is_called_and_cancelled(server: Any) -> None:
+def test_it_is_called_and_cancelled(server: Any, is_alive: Any) -> None:
     """ACT-01, EVT-02: the call is made in a child of the server, and one that computes can be stopped."""
     result = server.ended(server.start("where", word="hello"))["result"]
     assert (result["word"], result["parent"]) == ("hello", server.popen.pid)
@@ -72,7 +65,7 @@ def test_it_is_called_and_cancelled(server: Any) -> None:
     assert server.stop() in {0, -signal.SIGTERM, 128 + signal.SIGTERM}
 
 
-def test_nothing_is_left_of_a_server_that_was_killed(server: Any) -> None:
+def test_nothing_is_left_of_a_server_that_was_killed(server: Any, is_alive: Any) -> None:
     """N-13: the process of an action ends with the server, however that ends."""
     _, pid = begun(server)
     assert is_alive(pid)
@@ -85,7 +78,7 @@ def test_nothing_is_left_of_a_server_that_was_killed(server: Any) -> None:
         time.sleep(0.02)
 
 
-def test_nothing_is_left_after_a_shutdown(server: Any) -> None:
+def test_nothing_is_left_after_a_shutdown(server: Any, is_alive: Any) -> None:
     """N-11: the process of an action ends with the server, which records that."""
     _, pid = begun(server)
 

@@ -113,13 +113,6 @@ def reloaded(serve: Serve) -> Reloaded:
     return made
 
 
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
 def until(condition: Callable[[], Any], what: str) -> None:
     end = time.monotonic() + 60
     while not condition():
@@ -384,7 +377,7 @@ def test_a_process_that_is_gone_comes_back_with_the_next_change(reloaded: Reload
 
 @pytest.mark.parametrize("state", ["served", "broken", "never served", "restarting"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_cleanly(start: Serve, tmp_path: Path, state: str, number: int) -> None:
+def test_it_ends_cleanly(start: Serve, tmp_path: Path, state: str, number: int, is_alive: Any) -> None:
     """A signal ends it with status 0 and leaves no process, whatever it is doing."""
     if state == "never served":
         (tmp_path / "helper.py").write_text("WORD = \n")
@@ -411,7 +404,7 @@ def test_it_ends_cleanly(start: Serve, tmp_path: Path, state: str, number: int) 
 
 
 @pytest.mark.parametrize("is_blocked", [False, True])
-def test_no_process_is_left_behind(reloaded: Reloaded, is_blocked: bool) -> None:
+def test_no_process_is_left_behind(reloaded: Reloaded, is_blocked: bool, is_alive: Any) -> None:
     """When the process that watches is killed, the one that serves ends, even if its event loop is blocked."""
     child = reloaded.child
     if is_blocked:

@@ -231,22 +231,7 @@ async def begun(binp, action, **arguments):
     return handle, json.loads(found[0].fields)["pid"]
 
 
-def is_alive(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    with open(f"/proc/{pid}/stat") as file:
-        return file.read().rpartition(")")[2].split()[0] != "Z"
-
-
-async def until_gone(pid):
-    async with asyncio.timeout(60):
-        while is_alive(pid):
-            await asyncio.sleep(0.02)
-
-
-async def test_arguments_go_there_and_results_come_back(apart, tmp_path):
+async def test_arguments_go_there_and_results_come_back(apart, tmp_path, is_alive):
     """ACT-01: a call in another process is bound by the same form; what it says, prints and logs is in its run."""
     run, records, handle = await ended(apart, "add", a="1", wait="PT1M30S")
 
@@ -312,7 +297,7 @@ async def test_what_takes_too_long_is_ended(apart):
 
 
 @pytest.mark.parametrize("action", ["spin", "sleep"])
-async def test_cancel(apart, action):
+async def test_cancel(apart, action, is_alive):
     """EVT-02: one that is cancelled may put its things away, in a loop of Python as well as in one of events."""
     handle, pid = await begun(apart, action)
 
@@ -335,7 +320,7 @@ async def test_cancel_while_it_talks(apart):
     assert (last.message, last.seq) == ("put away", (await handle.wait()).records)
 
 
-async def test_what_does_not_end_is_killed(apart, monkeypatch):
+async def test_what_does_not_end_is_killed(apart, monkeypatch, is_alive):
     """A process that ignores that it is asked to end is killed."""
     monkeypatch.setattr(_process, "_STOP", 0.2)
     handle, pid = await begun(apart, "stubborn")
@@ -347,7 +332,7 @@ async def test_what_does_not_end_is_killed(apart, monkeypatch):
     assert not is_alive(pid)
 
 
-async def test_closing_the_home_ends_it(apart):
+async def test_closing_the_home_ends_it(apart, is_alive):
     """N-11: nothing is left when the one who started it shuts down."""
     handle, pid = await begun(apart, "spin")
 
@@ -389,11 +374,12 @@ async def test_it_is_tried_again(apart):
     assert "attempt 1 failed" in records[0].message
 
 
-async def test_children_of_the_process_end_with_it(apart):
+async def test_children_of_the_process_end_with_it(apart, until, is_alive):
     """What the function started and left behind is ended."""
     run, _, handle = await ended(apart, "parent")
     assert run.state is State.SUCCEEDED, run.error
-    await until_gone(await handle.result())
+    pid = await handle.result()
+    await until(lambda: not is_alive(pid))
 
 
 async def test_what_json_cannot_carry_is_refused(apart):
@@ -562,7 +548,7 @@ def test_an_action_that_is_not_there_is_told(script):
     assert "when another process imports it" in said
 
 
-def test_nothing_is_left_when_the_parent_is_killed(script):
+def test_nothing_is_left_when_the_parent_is_killed(script, is_alive):
     """N-13: no orphan stays behind one that was killed."""
     program = script("wait")
     pid = int(program.stdout.readline().split()[1])

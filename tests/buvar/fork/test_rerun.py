@@ -112,14 +112,7 @@ def program(tmp_path):
         each.process.wait()
 
 
-def alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
-def test_it_is_run_again_when_a_file_changes(program):
+def test_it_is_run_again_when_a_file_changes(program, is_alive):
     """One child after the other, each torn down in order; what ends it is the status of the last one."""
     running = program("sys.exit(fork.rerun(serve))")
     running.says("serves 1 False")
@@ -136,7 +129,7 @@ def test_it_is_run_again_when_a_file_changes(program):
     assert first != second
     assert running.end() == 0
     assert running.said[-1] == "torn down"
-    assert not alive(second[0])
+    assert not is_alive(second[0])
 
 
 def test_a_failure_is_the_status_of_the_end(program):
@@ -344,7 +337,7 @@ def test_what_stands_in_may_end(program):
     assert running.end() == 0
 
 
-def test_an_error_of_the_parent_leaves_nothing_behind(program):
+def test_an_error_of_the_parent_leaves_nothing_behind(program, is_alive):
     """When the parent itself fails, it takes its child along."""
     running = program(
         """
@@ -362,7 +355,7 @@ def test_an_error_of_the_parent_leaves_nothing_behind(program):
     )
 
     assert running.process.wait(60) == 1
-    running.until(lambda: not alive(int(running.said[0])), "its end")
+    running.until(lambda: not is_alive(int(running.said[0])), "its end")
 
 
 def test_no_change_may_help(program):
@@ -420,7 +413,7 @@ sys.exit(fork.rerun(serve))
 """
 
 
-def test_a_second_signal_hurries_and_a_third_kills(program):
+def test_a_second_signal_hurries_and_a_third_kills(program, is_alive):
     """The first wish gives time, the second cancels, the third leaves with 128 + signal."""
     running = program(STUBBORN)
     running.logged("watched")
@@ -432,7 +425,7 @@ def test_a_second_signal_hurries_and_a_third_kills(program):
     running.says("hurried")
 
     assert running.end(signal.SIGINT) == 128 + signal.SIGINT
-    assert not alive(child)
+    assert not is_alive(child)
 
 
 def test_a_signal_that_finds_a_change_waited_for_does_not_hurry(program):
@@ -451,7 +444,7 @@ def test_a_signal_that_finds_a_change_waited_for_does_not_hurry(program):
     assert running.process.wait(60) == 128 + signal.SIGTERM
 
 
-def test_the_child_does_not_outlive_its_parent(program):
+def test_the_child_does_not_outlive_its_parent(program, is_alive):
     """When the parent is killed, the child ends."""
     running = program("sys.exit(fork.rerun(serve))")
     running.logged("watched")
@@ -459,7 +452,7 @@ def test_the_child_does_not_outlive_its_parent(program):
     running.process.kill()
     running.process.wait()
 
-    running.until(lambda: not alive(child), "its end")
+    running.until(lambda: not is_alive(child), "its end")
 
 
 def test_sockets_stay_open_and_something_stands_in(program):
