@@ -447,6 +447,11 @@ def test_services_are_listed_started_and_stopped(server: Any, binp: Run) -> None
     (info,) = json.loads(binp("service", "list", "--json").stdout)
     assert (info["name"], info["status"]) == ("poller", "stopped")
     assert binp("service", "start", "poller").returncode == 0
+    (first,) = server.runs(operation="poller", state="running")
+    restarted = binp("service", "restart", "poller")
+    assert (restarted.returncode, restarted.stdout) == (0, "poller is running\n")
+    (second,) = server.runs(operation="poller", state="running")
+    assert second["id"] > first["id"]
     unknown = binp("service", "stop", "poler")
     assert (unknown.returncode, unknown.stderr) == (
         2,

@@ -1,9 +1,10 @@
-"""Look at services, start and stop them."""
+"""Look at services, start, stop and restart them."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,11 +23,12 @@ _SETTLED = {
     True: {"running", "completed", "failed", "restarting"},
     False: {"stopped", "completed", "failed", "stuck"},
 }
+_OBEYED = {True: {"running", "completed"}, False: {"stopped", "completed"}}
 
 
-@click.group(short_help="Look at services, start and stop them.")
+@click.group(short_help="Look at services, start, stop and restart them.")
 def service() -> None:
-    """Look at services, start and stop them."""
+    """Look at services, start, stop and restart them."""
 
 
 @service.command("list")
@@ -67,7 +69,7 @@ def _doing(one: dict[str, Any]) -> str:
 @with_server
 def start(name: str, **where: Any) -> None:
     """Start a service, and wait a moment until it runs."""
-    _command(name, running=True, where=where)
+    _command(name, [True], where)
 
 
 @service.command()
@@ -75,17 +77,32 @@ def start(name: str, **where: Any) -> None:
 @with_server
 def stop(name: str, **where: Any) -> None:
     """Stop a service, and wait a moment until it has ended. It stays so until somebody starts it."""
-    _command(name, running=False, where=where)
+    _command(name, [False], where)
 
 
-def _command(name: str, *, running: bool, where: dict[str, Any]) -> None:
+@service.command()
+@click.argument("name")
+@with_server
+def restart(name: str, **where: Any) -> None:
+    """Stop a service, and start it when it has ended. What comes after it goes on meanwhile."""
+    _command(name, [False, True], where)
+
+
+def _command(name: str, wishes: Sequence[bool], where: dict[str, Any]) -> None:
+    """Tell a service one after the other whether it shall run, as long as it obeys."""
     from binp.client import path_part
 
     client = Server(**where).client()
-    client.put(f"/internal/service/{path_part(name)}", {"running": running})
-    status = _settled(client, name, running)
+    status, has_obeyed = "", False
+    for running in wishes:
+        client.put(f"/internal/service/{path_part(name)}", {"running": running})
+        status = _settled(client, name, running)
+        has_obeyed = status in _OBEYED[running]
+        # one that was given up has ended as well as one that was stopped
+        if not has_obeyed and status != "failed":
+            break
     click.echo(f"{name} is {status}")
-    sys.exit(0 if status in ({"running", "completed"} if running else {"stopped", "completed"}) else 1)
+    sys.exit(0 if has_obeyed else 1)
 
 
 def _settled(client: Client, name: str, running: bool) -> str:
