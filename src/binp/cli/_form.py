@@ -69,5 +69,7 @@ def _kind(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
         return " | ".join(dict.fromkeys(_kind(one, definitions) for one in choices))
     if schema.get("type") == "array" and isinstance(schema.get("items"), Mapping):
         return f"list of {_kind(schema['items'], definitions)}"
+    if schema.get("x-has-zone"):
+        return "date and time with zone"
     kind = schema.get("format", schema.get("type", "any JSON"))
     return str(_FORMATS.get(kind, kind))

@@ -103,11 +103,13 @@ class Form:
         """
         from pydantic.errors import PydanticInvalidForJsonSchema
 
+        from ._schema import FormSchema
+
         try:
             with warnings.catch_warnings():
                 # a default that is no JSON is left out of the schema, which is all that can be done about it
                 warnings.simplefilter("ignore")
-                schema = self._model.model_json_schema(by_alias=True)
+                schema = self._model.model_json_schema(by_alias=True, schema_generator=FormSchema)
         except PydanticInvalidForJsonSchema as error:
             raise self._no_form(str(error).splitlines()[0]) from error
         schema.pop("title", None)

@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import AwareDatetime, BaseModel, Field, SecretStr
 
 from binp import BINP, Accept, File
 
@@ -123,6 +123,12 @@ async def alone(pause: float = 0) -> None:
 async def tune(pitch: float = 440.0, seconds: float | None = None) -> int:
     """Write a key."""
     return await binp.kv.select("music").put("a/pitch", pitch, ttl=seconds)
+
+
+@binp.action
+async def meet(at: AwareDatetime) -> str:
+    """Meet at a moment."""
+    return at.isoformat()
 
 
 # what comes once a year comes into nobody's way

@@ -113,3 +113,16 @@ def test_a_form_is_json_as_well(visit: Any) -> None:
 
     expect(page.get_by_label("Name")).to_have_value("again")
     expect(page.get_by_label("Times")).to_have_value("2")
+
+
+def test_a_moment_with_a_zone_is_on_the_readers_clock(visit: Any) -> None:
+    """A field for a moment knows no zone: what is typed is sent with the reader's offset, and is shown so again."""
+    page = visit("actions/meet")
+    page.get_by_role("textbox", name="At", exact=True).fill("2026-11-01T10:00:30")
+    expect(page.get_by_role("textbox", name="At", exact=True)).to_have_accessible_description("on your clock (UTC)")
+    page.get_by_role("button", name="Run", exact=True).click()
+
+    expect(page.get_by_role("region", name="Result")).to_contain_text("2026-11-01T10:00:30+00:00")
+    page.get_by_role("link", name="Open").click()
+    page.get_by_role("link", name="Edit").click()
+    expect(page.get_by_role("textbox", name="At", exact=True)).to_have_value("2026-11-01T10:00:30")

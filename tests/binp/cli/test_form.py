@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import enum
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import pytest
-from pydantic import BaseModel
+from pydantic import AwareDatetime, BaseModel
 
 from binp import File, Secret
 from binp.cli._form import models, parameters
@@ -38,6 +38,8 @@ class Room(BaseModel):
         (Room, {}, "x: Room"),
         (Secret[str], {"default": Secret("hidden")}, "x: secret = ..."),
         (timedelta, {}, "x: duration"),
+        (datetime, {}, "x: date and time"),
+        (list[AwareDatetime], {}, "x: list of date and time with zone"),
         (Any, {}, "x: any JSON"),
     ],
 )

@@ -97,3 +97,22 @@ test("an error in an item of a list stands at the item, and one of no field is h
   assert.equal(child(child(form, "list"), 1).error, "wrong");
   assert.deepEqual(left, ["never", "other: there is no such parameter"]);
 });
+
+test("a moment with an offset is shown on the reader's clock, and sent with an offset", () => {
+  const schema = object({
+    at: { type: "string", format: "date-time", "x-has-zone": true },
+    then: { type: "string", format: "date-time", default: "2026-11-01T09:00:00.123456+00:00" },
+    naive: { type: "string", format: "date-time", default: "2026-11-01T09:00:00" },
+  });
+  const form = build(schema, schema);
+  child(form, "at").text = "2026-11-01T10:00:00";
+  const then = child(form, "then");
+  assert.match(then.text, /^2026-(10-31|11-01)T[\d:]+\.123$/);
+  const sent = read(form) as Record<string, string>;
+  assert.match(sent["at"] ?? "", /^2026-11-01T10:00:00[+-]\d\d:\d\d$/);
+  assert.equal(sent["then"], "2026-11-01T09:00:00.123456+00:00");
+  assert.equal(sent["naive"], "2026-11-01T09:00:00");
+  then.text = "2026-11-02T10:00";
+
+  assert.match((read(form) as Record<string, string>)["then"] ?? "", /^2026-11-02T10:00[+-]\d\d:\d\d$/);
+});

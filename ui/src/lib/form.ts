@@ -1,6 +1,7 @@
 // A form as a tree of nodes: made of a schema, filled in by a person, read as JSON. The server alone decides what is right.
 import { bytes } from "./amount.ts";
 import { alternatives, isNullable, looksLike, resolve, tagOf, typesOf, type Schema } from "./schema.ts";
+import { hasOffset, onClock, withOffset } from "./zone.ts";
 
 export type Kind = "text" | "number" | "choice" | "flag" | "json" | "constant" | "file" | "object" | "list" | "union";
 
@@ -19,6 +20,8 @@ export interface Node {
   schema: Schema;
   /** text, number and json: what stands in the field; file: the name of the one that a former run had */
   text: string;
+  /** text that is a moment with an offset: what it was, as it stands in the field, which knows none; undefined for others */
+  moment?: { given: string; text: string } | undefined;
   /** file: what was chosen */
   file: File | null;
   flag: boolean;
@@ -134,6 +137,10 @@ function fill(node: Node, others: Schema[], root: Schema, value: unknown): void 
     case "number":
     case "text":
       node.text = value === undefined || value === null ? "" : String(value);
+      if (schema.format === "date-time" && (schema["x-has-zone"] || hasOffset(node.text))) {
+        node.moment = { given: node.text, text: onClock(node.text) };
+        node.text = node.moment.text;
+      }
       break;
     case "constant":
       break;
@@ -220,6 +227,8 @@ function readNumber(node: Node): unknown {
 }
 
 function readText(node: Node): unknown {
+  // one that nobody touched keeps its own offset, and all of its digits
+  if (node.text && node.moment) return node.text === node.moment.text ? node.moment.given : withOffset(node.text);
   if (node.text) return node.text;
   if (node.isNullable) return null;
   // an empty field that must be filled in is said to be missing; one that had a text was emptied on purpose

@@ -12,6 +12,8 @@ export interface Schema {
   /** endings and media types of the files that are taken, and the most bytes of one */
   "x-accept"?: string[];
   "x-max-bytes"?: number;
+  /** of a moment: it must have an offset */
+  "x-has-zone"?: boolean;
   examples?: unknown[];
   pattern?: string;
   maxLength?: number;
