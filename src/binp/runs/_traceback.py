@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sysconfig
 import traceback
 from collections import deque
@@ -31,6 +32,9 @@ PLATFORM = tuple(str(Path(__file__).parents[2] / package) + os.sep for package i
 
 _OWN = PLATFORM[0]
 
+#: in front of the name of an error of ours: the files in which it lies, which nobody imports it from
+_PRIVATE = re.compile(r"^([ |+-]*(?:binp|buvar)(?:\.[a-z]\w*)*)(?:\._\w+)+(?=\.[A-Z]\w*(?::|$))", re.MULTILINE)
+
 
 def _folders_of_others() -> tuple[str, ...]:
     paths = sysconfig.get_paths()
@@ -53,13 +57,13 @@ def traceback_of(error: BaseException, run: ActiveRun | None = None) -> str:
         return error.trace if run is None else run.hide(error.trace)
     try:
         if _says_all(error):
-            text = "".join(traceback.format_exception_only(error))
+            text = _PRIVATE.sub(r"\1", "".join(traceback.format_exception_only(error)))
             return text if run is None else run.hide(text)
         shown = traceback.TracebackException.from_exception(error)
         if run is not None and run.tracing.settings.locals:
             _add_locals(shown, error, run)
         _strip(shown)
-        text = "".join(shown.format())
+        text = _PRIVATE.sub(r"\1", "".join(shown.format()))
     except Exception as broken:  # noqa: BLE001 - an exception may be as odd as it likes; history must not break on it
         return f"(its traceback raised {type(broken).__name__})"
     if run is not None:

@@ -15,7 +15,8 @@ from pathlib import PurePosixPath
 import pytest
 
 from binp import BINP, Inject, Secret
-from binp.runs import ActiveRun, Tracing
+from binp.kv import KeyConflict
+from binp.runs import ActiveRun, RunTimedOut, Tracing
 from binp.runs._shown import show, show_locals
 from binp.runs._traceback import TRACEBACK_LIMIT, traceback_of
 from binp.settings import Settings, TraceSettings
@@ -269,3 +270,28 @@ def test_the_defaults_mask_what_the_log_masks():
     from buvar.log import LogConfig
 
     assert set(LogConfig().redact) <= set(Settings().trace.redact)
+
+
+def test_an_error_of_the_platform_is_named_as_it_is_imported():
+    """Where an error of the platform is defined is nobody's business: it is named by the module that offers it."""
+
+    def conflict():
+        raise KeyConflict("default", "mode", 1, 2)
+
+    def caught(function):
+        try:
+            function()
+        except Exception as error:
+            return traceback_of(error)
+
+    def in_a_group():
+        try:
+            conflict()
+        except KeyConflict as error:
+            raise ExceptionGroup("both", [error, ValueError("binp.kv._kv.KeyConflict")]) from None
+
+    assert KeyConflict.__module__ != "binp.kv"
+    assert "\nbinp.kv.KeyConflict: " in caught(conflict)
+    assert "| binp.kv.KeyConflict: " in caught(in_a_group)
+    assert "ValueError: binp.kv._kv.KeyConflict" in caught(in_a_group)
+    assert traceback_of(RunTimedOut(1)) == "binp.runs.RunTimedOut: it took longer than 1 s\n"

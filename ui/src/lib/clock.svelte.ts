@@ -6,7 +6,8 @@ setInterval(() => {
 }, 1000);
 document.addEventListener("visibilitychange", () => (clock.now = Date.now()));
 
-const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto", style: "short" });
+// the words of the page are English, whatever the language of the browser; dates and hours are written as the reader does
+const relative = new Intl.RelativeTimeFormat("en-GB", { numeric: "auto", style: "short" });
 const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
 

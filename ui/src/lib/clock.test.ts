@@ -24,6 +24,12 @@ test("what is to come is told as how soon it is, the further the coarser", () =>
   assert.match(clock.until("2027-03-28T12:00:00Z", now), /2027/);
 });
 
+test("words of time are those of the page, whatever the language of the browser", () => {
+  const now = Date.parse("2026-03-28T12:00:00Z");
+  assert.equal(clock.ago("2026-03-28T11:52:00Z", now), "8 min ago");
+  assert.equal(clock.until("2026-03-29T12:00:01Z", now), "tomorrow");
+});
+
 test("the clock of a schedule is shown where it differs from the reader's", () => {
   assert.equal(clock.there("2026-03-28T01:30:00Z", "2026-03-28T02:30:00+01:00"), null);
   assert.match(clock.there("2026-03-28T01:30:00Z", "2026-03-28T01:30:00+00:00") ?? "", /^0?1:30( AM)?$/);
