@@ -21,6 +21,9 @@ __all__ = ["Dispatch"]
 
 _logger = logging.getLogger("binp.runs")
 
+#: seconds between two attempts to read what is queued: at first, and at most
+_SOON, _RARELY = 0.1, 60.0
+
 #: the kinds of operations whose runs may wait
 _KINDS = ("action", "schedule")
 
@@ -79,13 +82,21 @@ class Dispatch:
             self._task.cancel()
 
     async def _look(self) -> None:
+        pause, told = _SOON, ""
         try:
             while self._again:
                 self._again = False
-                for run in await self._runs.store.get_orphans():
-                    await self._adopt(run)
-        except StoreError as error:
-            _logger.error("what is queued could not be read: %s", error)  # noqa: TRY400 - the reason is the message
+                try:
+                    for run in await self._runs.store.get_orphans():
+                        await self._adopt(run)
+                except StoreError as error:
+                    # nobody else looks: what waits would wait for another process to go
+                    self._again = True
+                    if str(error) != told:
+                        told = str(error)
+                        _logger.error("what is queued could not be read: %s", error)  # noqa: TRY400 - the reason is the message
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, _RARELY)
         finally:
             self._task = None
 
@@ -96,9 +107,10 @@ class Dispatch:
             return
         try:
             operation, call = self._call_of(row)
-        except BinpError as error:
+        except Exception as error:  # noqa: BLE001 - the others that wait are not to wait for what is wrong with this one
             if await store.write(TakeRun(id=run, node=store.node, orphaned=True, at=now())):
-                what = f"interrupted: it waited when its process ended, and cannot be executed here: {error.what}"
+                why = error.what if isinstance(error, BinpError) else f"{type(error).__name__}: {error}"
+                what = f"interrupted: it waited when its process ended, and cannot be executed here: {why}"
                 end = EndRun(
                     id=run,
                     epoch=row.epoch + 1,

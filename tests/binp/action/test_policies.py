@@ -1,6 +1,8 @@
 """What is done when an action takes long, fails, or runs already."""
 
 import asyncio
+import contextlib
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -14,7 +16,7 @@ from binp import BINP, Inject
 from binp.errors import BinpError
 from binp.runs import RunCancelled, RunSkipped, RunTimedOut
 from binp.store import open_store
-from binp.store.contract import RunQuery, State
+from binp.store.contract import RunQuery, State, StoreError
 from buvar import di
 
 
@@ -424,6 +426,55 @@ async def test_what_a_killed_process_queued_is_executed_by_another(tmp_path):
     gone = [run.error for run in (await store.find_runs(RunQuery(operation="gone"))).runs]
     assert any("cannot be executed here: there is no action named 'gone'" in error for error in gone)
     await binp.home.close()
+
+
+async def test_what_cannot_be_executed_any_more_keeps_nothing_else_waiting(tmp_path, monkeypatch):
+    """Of what a process left queued, each is executed that can be: whatever is wrong with others, or at first."""
+    path = tmp_path / "data.db"
+    began = asyncio.Event()
+
+    def define(binp):
+        @binp.action(name="work", concurrency=1)
+        async def work(room: str) -> str:
+            began.set()
+            if room == "first":
+                await asyncio.Event().wait()
+            return room
+
+    binp = BINP(db=str(path))
+    define(binp)
+    await binp.home.open(serving=True)
+    binp.home.lead()
+    await binp.action.start("work", room="first")
+    torn = await binp.action.start("work", room="torn")
+    last = await binp.action.start("work", room="last")
+    await asyncio.wait_for(began.wait(), 60)
+    binp.home.hurry()
+    await binp.home.close()
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE run SET arguments = '{' WHERE id = ?", (torn.id,))
+
+    again = BINP(db=str(path))
+    define(again)
+    await again.home.open(serving=True)
+    look = again.home.store.get_orphans
+    tries = []
+
+    async def get_orphans():
+        tries.append(None)
+        if len(tries) == 1:
+            raise StoreError("the disk reports an error")
+        return await look()
+
+    monkeypatch.setattr(again.home.store, "get_orphans", get_orphans)
+    again.home.lead()
+    async with asyncio.timeout(60):
+        while (run := await again.home.store.get_run(last.id)).state is not State.SUCCEEDED:
+            await asyncio.sleep(0.01)
+    run = await again.home.store.get_run(torn.id)
+    assert run.state is State.INTERRUPTED
+    assert "cannot be executed here" in run.error
+    await again.home.close()
 
 
 # --- options that make no sense
