@@ -132,7 +132,7 @@ def test_lists_are_plain_text_in_a_pipe(server: Any, binp: Run) -> None:
     assert json.loads(as_json.stdout)[0] == {"name": "heat", "description": "Heat a room."}
     assert re.fullmatch(
         r"id +operation  state   started +duration  error\n"
-        r"\d+  boom       failed  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d  0\.\d{3} s   ValueError: no luck\n",
+        r"\d+  boom       failed  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d  \d+\.\d+ s +ValueError: no luck\n",
         runs.stdout,
     )
     assert none.stdout == "id  operation  state  started  duration  error\n"
@@ -426,7 +426,7 @@ def test_a_run_is_cancelled(server: Any, binp: Run) -> None:
 
         done = binp("journal", "cancel", str(run["id"]))
         assert (done.returncode, done.stdout) == (0, f"run {run['id']} is asked to end\n")
-        _, told = invoking.communicate(timeout=20)
+        _, told = invoking.communicate(timeout=200)
     assert invoking.returncode == 1
     assert told.endswith(f"Error: run {run['id']} was cancelled by token\n")
     shown = binp("journal", "show", str(run["id"])).stdout

@@ -355,7 +355,7 @@ def test_the_configuration_counts(start: Serve, tmp_path: Path, free_port: int) 
     made.restarted()
     made.server.until(lambda: made.server.stdout.count("ticket=") == 2, "second link")
     with pytest.raises(ConnectionRefusedError):
-        http.client.HTTPConnection("127.0.0.1", urlsplit(before).port, timeout=5).connect()
+        http.client.HTTPConnection("127.0.0.1", urlsplit(before).port, timeout=60).connect()
     made.write("ops.toml", "[binp]\nport = many\n")
     made.told("could not be started")
 

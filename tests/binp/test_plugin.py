@@ -91,7 +91,7 @@ async def test_a_binp_is_served_inside_a_stage(db: str, listener: Listener, add_
     import contextlib
 
     binp.app.router.lifespan_context = contextlib.asynccontextmanager(lifespan)
-    async with make_stage(binp, listener, cancel_timeout=5).running("binp.plugin") as stage:
+    async with make_stage(binp, listener, cancel_timeout=60).running("binp.plugin") as stage:
         answer = await get(f"{listener.url}/where")
         while "service" not in seen:
             await asyncio.sleep(0.01)
@@ -108,7 +108,7 @@ async def test_the_database_says_where_it_is_served(db: str, listener: Listener,
     """While it serves, the address stands beside the database, and a link was printed once."""
     binp = BINP(db=db)
     place = tmp_path / "data.db.serving"
-    async with make_stage(binp, listener, cancel_timeout=5).running("binp.plugin"):
+    async with make_stage(binp, listener, cancel_timeout=60).running("binp.plugin"):
         while not place.exists():
             await asyncio.sleep(0.01)
         told = json.loads(place.read_text())
@@ -217,7 +217,7 @@ async def test_who_was_connected_just_now_is_heard(
     binp.home.overrides["grace"] = 2000.0
     binp.app.get("/late")(lambda: "answered")
     listener = dataclasses.replace(listener, is_told=True, served=served.set)
-    async with make_stage(binp, listener, cancel_timeout=5).running("binp.plugin") as stage:
+    async with make_stage(binp, listener, cancel_timeout=60).running("binp.plugin") as stage:
         await served.wait()
         reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
         while not made[0].server_state.connections:
@@ -238,7 +238,7 @@ async def test_a_server_with_nothing_to_do_is_hardly_woken(db: str, listener: Li
     """What is served and not used leaves the processor alone: its loop goes round for the date in its answers."""
     served = asyncio.Event()
     listener = dataclasses.replace(listener, is_told=True, served=served.set)
-    async with make_stage(BINP(db=db), listener, cancel_timeout=5).running("binp.plugin"):
+    async with make_stage(BINP(db=db), listener, cancel_timeout=60).running("binp.plugin"):
         await served.wait()
         loop: Any = asyncio.get_running_loop()
         go_round, rounds = loop._run_once, 0

@@ -67,7 +67,7 @@ async def test_a_thread_that_takes_too_long_is_waited_for(binp):
 
     @binp.action(timeout=0.05)
     def wait() -> None:
-        release.wait(30)
+        release.wait(100)
 
     handle = await binp.action.start(wait)
     while not await messages(binp, handle.id):

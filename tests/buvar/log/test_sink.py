@@ -21,7 +21,7 @@ class Slow(io.StringIO):
         self.open = threading.Event()
 
     def write(self, text):
-        self.open.wait(10)
+        self.open.wait(100)
         return super().write(text)
 
 

@@ -186,7 +186,7 @@ def test_status_is_zero_after_a_signal(start):
         """
     )
     process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
     assert process.stdout.read() == "torn down\nafter\n"
 
 
@@ -225,7 +225,7 @@ def test_without_signals_in_a_thread():
     results = []
     thread = threading.Thread(target=lambda: results.append(plugin.stage(prepare_value)))
     thread.start()
-    thread.join(10)
+    thread.join(60)
     assert results == [[1]]
 
 
