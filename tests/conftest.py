@@ -54,6 +54,12 @@ def clean_environ() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
+def download_environ(clean_environ: dict[str, str]) -> dict[str, str]:
+    """The same for a process that asks registries: one that is slow, or fails for once, is asked again."""
+    return {**clean_environ, "PIP_TIMEOUT": "60", "PIP_RETRIES": "10", "npm_config_fetch_retries": "10"}
+
+
+@pytest.fixture(scope="session")
 def expect_none() -> Callable[[Iterable[str]], None]:
     """Fail with the whole list of offences, one a line, if there are any."""
 

@@ -74,14 +74,16 @@ def test_the_source_distribution_can_test_itself(sdist: Path) -> None:
     assert [name for name in names if "node_modules" in name or name.endswith((".pyc", ".db"))] == []
 
 
-def test_a_clean_install_works(checkout: Path, wheel: Path, tmp_path: Path, clean_environ: dict[str, str]) -> None:
+def test_a_clean_install_works(
+    checkout: Path, wheel: Path, tmp_path: Path, clean_environ: dict[str, str], download_environ: dict[str, str]
+) -> None:
     """N-25: the wheel and what it asks for, in an environment of its own, are all that `import binp` needs."""
     python = tmp_path / "venv/bin/python"
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True, env=clean_environ)
     subprocess.run(
         [python, "-m", "pip", "install", "-q", "-c", checkout / "constraints.txt", wheel],
         check=True,
-        env={**clean_environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"},
+        env={**download_environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"},
         cwd=tmp_path,
     )
     code = "import binp, buvar; print(binp.__version__, binp.BINP.__name__, binp.__file__)"

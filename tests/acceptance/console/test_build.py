@@ -31,11 +31,11 @@ def clone(checkout: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def pip(clone: Path, tmp_path: Path, clean_environ: dict[str, str]) -> Pip:
+def pip(clone: Path, tmp_path: Path, download_environ: dict[str, str]) -> Pip:
     """Run pip of an environment of its own, with nothing on its path, so no node either."""
     (tmp_path / "nothing").mkdir()
-    environ = {**clean_environ, "PATH": str(tmp_path / "nothing"), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True, env=clean_environ)
+    environ = {**download_environ, "PATH": str(tmp_path / "nothing"), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True, env=download_environ)
 
     def run(*arguments: str | Path, fails: bool = False) -> str:
         done = subprocess.run(

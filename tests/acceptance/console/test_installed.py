@@ -15,16 +15,16 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture
-def python(checkout: Path, tmp_path: Path, clean_environ: dict[str, str]) -> Path:
+def python(checkout: Path, tmp_path: Path, download_environ: dict[str, str]) -> Path:
     """The Python of an environment that holds the wheel, and what it asks for."""
     quiet = ["-q", "--disable-pip-version-check"]
     offline = ["--no-deps", "--no-build-isolation", "--no-index"]
     subprocess.run([sys.executable, "-m", "pip", "wheel", *quiet, *offline, "-w", tmp_path, checkout], check=True)
     (wheel,) = tmp_path.glob("*.whl")
     made = tmp_path / "venv/bin/python"
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True, env=clean_environ)
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True, env=download_environ)
     constraints = ["-c", checkout / "constraints.txt"]
-    subprocess.run([made, "-m", "pip", "install", *quiet, *constraints, wheel], check=True, env=clean_environ)
+    subprocess.run([made, "-m", "pip", "install", *quiet, *constraints, wheel], check=True, env=download_environ)
     return made
 
 
