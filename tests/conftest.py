@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import importlib.util
 import inspect
+import itertools
 import os
 import secrets
 import shutil
@@ -18,6 +19,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
@@ -110,6 +112,34 @@ def is_alive() -> Callable[[int], bool]:
             return False
 
     return look
+
+
+@pytest.fixture(scope="session")
+def writes_of() -> Callable[[Any], Any]:
+    """Make the writes of a store."""
+    from binp.store.contract import AddRecord, BeginRun, EndRun, State
+
+    class Writes:
+        """Writes with what does not matter filled in."""
+
+        def __init__(self, store):
+            self.store = store
+            self._at = itertools.count(time.time_ns() // 1000)
+
+        def now(self):
+            return next(self._at)
+
+        def begin(self, operation="work", **given):
+            given = {"id": self.store.new_id(), "trigger": "call", "node": self.store.node, "at": self.now()} | given
+            return BeginRun(operation=operation, **given)
+
+        def record(self, run, seq, message="said", **given):
+            return AddRecord(run=run, seq=seq, message=message, at=self.now(), **given)
+
+        def end(self, run, state=State.SUCCEEDED, **given):
+            return EndRun(id=run, state=state, at=self.now(), duration=7, **given)
+
+    return Writes
 
 
 @pytest.fixture(scope="session")

@@ -1,15 +1,12 @@
 """Stores to hold against the contract: each kind that there is."""
 
-import itertools
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from binp.store import open_store
-from binp.store.contract import AddRecord, BeginRun, EndRun, State
 
 
 class Owner:
@@ -55,29 +52,6 @@ async def store(request, tmp_path):
         owner.tell("close")
 
 
-class Writes:
-    """Writes with what does not matter filled in."""
-
-    def __init__(self, store):
-        self.store = store
-        self._at = itertools.count(time.time_ns() // 1000)
-
-    def now(self):
-        return next(self._at)
-
-    def begin(self, operation="work", **given):
-        given = {"id": self.store.new_id(), "trigger": "call", "node": self.store.node, "at": self.now()} | given
-        return BeginRun(operation=operation, **given)
-
-    def record(self, run, seq, message="said", **given):
-        return AddRecord(run=run, seq=seq, message=message, at=self.now(), **given)
-
-    def end(self, run, state=State.SUCCEEDED, **given):
-        if state is not State.SUCCEEDED:
-            given.setdefault("error", "went wrong")
-        return EndRun(id=run, state=state, at=self.now(), duration=7, **given)
-
-
 @pytest.fixture
-def writes(store):
-    return Writes(store)
+def writes(store, writes_of):
+    return writes_of(store)

@@ -402,7 +402,8 @@ async def history(store, writes):
         else:
             write = writes.begin(operation, **given)
             store.write(write)
-            ack = store.write(writes.end(write.id, state))
+            error = None if state is State.SUCCEEDED else "went wrong"
+            ack = store.write(writes.end(write.id, state, error=error))
         ids.append(write.id)
     await ack
     return [await store.get_run(run) for run in reversed(ids)]

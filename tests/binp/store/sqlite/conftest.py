@@ -43,27 +43,6 @@ def opened(path):
         connection.close()
 
 
-class Writes:
-    """Writes with what does not matter filled in."""
-
-    def __init__(self, store):
-        self.store = store
-        self._at = itertools.count(time.time_ns() // 1000)
-
-    def now(self):
-        return next(self._at)
-
-    def begin(self, operation="work", **given):
-        given = {"id": self.store.new_id(), "trigger": "call", "node": self.store.node, "at": self.now()} | given
-        return BeginRun(operation=operation, **given)
-
-    def record(self, run, seq, message="said", **given):
-        return AddRecord(run=run, seq=seq, message=message, at=self.now(), **given)
-
-    def end(self, run, state=State.SUCCEEDED, **given):
-        return EndRun(id=run, state=state, at=self.now(), duration=7, **given)
-
-
 class Past:
     """Runs of long ago."""
 
@@ -99,13 +78,8 @@ def past(store):
 
 
 @pytest.fixture
-def writes(store):
-    return Writes(store)
-
-
-@pytest.fixture
-def writes_of():
-    return Writes
+def writes(store, writes_of):
+    return writes_of(store)
 
 
 class Worker:
