@@ -95,7 +95,9 @@ async def test_writes_wait_for_a_file_that_is_locked(path, store, writes, hurry,
     await until(lambda: len(told) == 2)
     assert [health.is_degraded for health in told] == [True, False]
     assert told[1] == Health()
+    # the index may have been due just then, which says so itself
     said = [record.message for record in caplog.records if record.name == "binp.store"]
+    said = [message for message in said if not message.startswith("the index of runs could not be written")]
     assert len(said) == 2
     assert said[0].startswith("the store takes no writes: the database is locked by another program")
     assert said[1] == "the store takes writes again"
