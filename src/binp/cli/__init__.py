@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import sys
 from typing import Any
 
 import click
@@ -38,12 +41,24 @@ class _Commands(click.Group):
     """Commands whose errors are told in words."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; what was wrong is printed, and exits with status 2."""
+        """Run the command; what was wrong is printed, and exits with status 2, or with 1 where it cannot be printed."""
         try:
             return super().invoke(ctx)
         except Explained as error:
             name_token(error, ctx)
             raise _Refusal(error) from error
+        except UnicodeEncodeError as error:
+            if error.reason != "surrogates not allowed":
+                raise
+            # what the shell gave was no text, and nothing takes it as such
+            text = os.fsencode(str(error.object)[:60])
+            raise click.UsageError(f"what is given is no text in UTF-8: {text!r}") from None
+        except OSError as error:
+            if error.errno != errno.ENOSPC or error.filename is not None:
+                raise
+            # what could not be written is not tried again when the process ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise click.ClickException(f"what is printed cannot be written: {error.strerror}") from None
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -51,8 +51,8 @@ def moment(text: str, now: datetime) -> tuple[int, int]:
         raise BadMoment(f"{text!r} is no moment")
     try:
         begin = _begin(found)
-    except ValueError as error:
-        raise BadMoment(f"{text!r} is no moment: {error}") from None
+    except ValueError:
+        raise BadMoment(f"{text!r} is no moment: there is no such day or time") from None
     end = begin + _length(found)
     return min(max(begin, 0), _LAST), min(max(end, 0), _LAST + 1)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -96,3 +99,31 @@ def test_what_can_be_mended_is_told_in_words(
         f"Error: there is no database here\n  where: {tmp_path}/none.db\n"
         "  fix:   start it with `binp run FILE`, or name its database with --db, or its address with --url\n"
     )
+
+
+@pytest.mark.parametrize(
+    "arguments", [["kv", "get", "\udcff"], ["kv", "set", "key", "\udcff"], ["action", "show", "\udcff"]]
+)
+def test_what_is_no_text_is_told_in_words(arguments: list[str]) -> None:
+    """Bytes of the shell that are no UTF-8 are refused as that, before anybody is asked."""
+    done = CliRunner().invoke(main, [*arguments, "--url", "http://127.0.0.1:9", "--token", "x"])
+
+    assert done.exit_code == 2
+    assert "Error: what is given is no text in UTF-8: b'" in done.stderr
+    assert "\\xff" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="the system has no disk that is always full")
+def test_what_cannot_be_printed_is_told_in_words() -> None:
+    """Where there is no space for what a command prints it says so, and fails."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [Path(sys.executable).with_name("binp"), "version"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+
+    assert done.stderr == "Error: what is printed cannot be written: No space left on device\n"
+    assert done.returncode == 1

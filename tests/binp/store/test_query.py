@@ -146,6 +146,15 @@ def test_moments_are_read(written, since, until):
             ],
         ),
         (
+            "since:2026-02-30",
+            [
+                "'2026-02-30' is no moment: there is no such day or time",
+                "  where: since:2026-02-30",
+                "               ^^^^^^^^^^",
+                "  fix:   " + FORMS,
+            ],
+        ),
+        (
             "-until:1h",
             ["until: cannot be negated", "  where: -until:1h", "                ^^", "  fix:   use since: instead"],
         ),

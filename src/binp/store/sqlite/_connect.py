@@ -92,7 +92,7 @@ def check_directory(path: Path, what: str) -> None:
     """See whether *what*, the database or a copy of it, can be a file at *path*.
 
     Raises:
-        StoreError: there is a directory, or it would be in none.
+        StoreError: there is a directory, a device or a pipe, or it would be in no directory.
     """
     if path.is_dir():
         raise StoreError(f"the {what} is a directory", where=str(path), fix="name a file in it")
@@ -102,6 +102,9 @@ def check_directory(path: Path, what: str) -> None:
             where=str(path),
             fix=f"make it: mkdir -p {shlex.quote(str(path.parent))}",
         )
+    if path.exists() and not path.is_file():
+        # a file would take its place, and nobody would find /dev/null any more
+        raise StoreError(f"the {what} is no file, but a device or a pipe", where=str(path), fix="name a file")
 
 
 def check_place(path: Path) -> None:

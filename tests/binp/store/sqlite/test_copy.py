@@ -109,15 +109,18 @@ async def test_what_is_there_is_not_overwritten_by_chance(store, path):
         ("no/copy.db", "the directory of the copy does not exist"),
         (".", "the copy is a directory"),
         ("data.db", "the copy is the database itself"),
+        ("pipe", "the copy is no file, but a device or a pipe"),
     ],
 )
 async def test_places_where_no_copy_can_be(store, path, name, what):
-    """What is wrong with the place is said, and nothing is left behind."""
+    """What is wrong with the place is said, nothing is replaced, and nothing is left behind."""
+    if name == "pipe":
+        os.mkfifo(path.with_name(name))
     with pytest.raises(StoreError) as caught:
         back_up(path, path.parent / name, replace=True)
     assert caught.value.what == what
     assert caught.value.fix
-    assert files(path) == []
+    assert files(path) == ([name] if name == "pipe" else [])
 
 
 def test_what_is_no_database_is_not_copied(path):
