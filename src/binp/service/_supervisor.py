@@ -355,7 +355,8 @@ class Supervisor:
             self.error = outcome.message
         if self._final is Status.FAILED and is_last:
             count = self.policy.max_restarts
-            self.error = f"given up after {count} restarts in {self.policy.window:g} s; last: {outcome.message}"
+            times = f"{count} restart{'' if count == 1 else 's'}"
+            self.error = f"given up after {times} in {self.policy.window:g} s; last: {outcome.message}"
         if not is_last:
             self._set(Status.RESTARTING)
         if self._life is not None:

@@ -108,7 +108,7 @@ async def test_one_that_is_given_up_is_started_again(things: Any, hand: Any, unt
         await hand.start_service("failing")
         await until(lambda lives=2 * count: things.states["failing"] == "failed" and things.begun["failing"] == lives)
         info = next(one for one in things.binp.service.services if one.name == "failing")
-        assert (info.error, info.restarts) == ("given up after 1 restarts in 300 s; last: OSError: no", 1)
+        assert (info.error, info.restarts) == ("given up after 1 restart in 300 s; last: OSError: no", 1)
 
     async def is_kept() -> bool:
         return [run.state for run in await runs_of(things, "failing")] == [State.FAILED] * 4
