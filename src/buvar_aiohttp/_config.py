@@ -218,8 +218,14 @@ async def _end(runner: aiohttp.web.AppRunner, shared: Iterable[fork.Socket]) -> 
         raise
 
 
+def _own(runner: aiohttp.web.AppRunner) -> list[Any]:
+    """The sockets that *runner* has made for its sites; aiohttp tells their addresses alone."""
+    servers = [getattr(site, "_server", None) for site in runner.sites]
+    return [sock for server in servers if server is not None for sock in getattr(server, "sockets", ())]
+
+
 async def _clean(runner: aiohttp.web.AppRunner, shared: Iterable[fork.Socket]) -> None:
-    await fork.stop_accepting(shared)
+    await fork.stop_accepting([*shared, *_own(runner)])
     for site in list(runner.sites):
         await site.stop()
     await first_requests(runner, within=_LINGER)

@@ -352,6 +352,41 @@ async def test_run_without_a_stage(port):
         await task
 
 
+@pytest.mark.parametrize("turns", range(6))
+def test_who_was_taken_at_the_end_is_answered(turns, monkeypatch):
+    """AIO-04: in whatever turn of the loop a connection comes, it is answered or never taken: it is not hung up on."""
+    monkeypatch.setattr(_config, "_LINGER", 60.0)
+
+    async def hello(request):
+        return aiohttp.web.Response(text="hello")
+
+    async def come():
+        app = aiohttp.web.Application()
+        app.router.add_get("/", hello)
+        settings = AioHttpConfig(host="127.0.0.1", port=0)
+        runner = settings.runner(app)
+        cancel = plugin.Cancel()
+        serving = asyncio.create_task(settings.run(app, runner=runner, cancel=cancel))
+        while not runner.addresses:
+            await asyncio.sleep(0.01)
+        address = runner.addresses[0]
+        cancel.set()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        try:
+            with socket.create_connection(address) as client:
+                client.setblocking(False)
+                client.send(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                answer = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 12), 60)
+        except OSError:
+            answer = None
+        await serving
+        return answer
+
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as loop:
+        assert loop.run(come()) in {b"HTTP/1.1 200", None}
+
+
 async def test_a_taken_port_is_a_failed_task(port, caplog):
     """Decision 3: a server that cannot start is logged and counts as failed."""
     with socket.create_server(("127.0.0.1", port)):
