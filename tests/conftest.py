@@ -147,7 +147,7 @@ def until() -> Callable[[Callable[[], object]], Awaitable[None]]:
     """Wait until something is so; what is asked may be awaitable."""
 
     async def wait(condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(200):
             while True:
                 found = condition()
                 if await found if inspect.isawaitable(found) else found:
@@ -249,7 +249,7 @@ class Postgres:
                 self.command("postgres", "-D", self.data, *settings), cwd=self.folder, stdout=file, stderr=file
             )
         status = self.data / "postmaster.pid"
-        end = time.monotonic() + 60
+        end = time.monotonic() + 200
         while not (status.exists() and status.read_text().splitlines()[7:8] == ["ready   "]):
             assert self.process.poll() is None, log.read_text()
             assert time.monotonic() < end, log.read_text()

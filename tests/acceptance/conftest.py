@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 
 #: seconds that anything here may take
-PATIENCE = 60.0
+PATIENCE = 200.0
 
 #: variables that decide what is tested
 DECIDING = ("BINP_", "DB_URL", "DEV", "FORCE_COLOR", "NO_COLOR", "COLUMNS")

@@ -223,7 +223,9 @@ def test_a_database_that_is_write_protected(
     def binp(*arguments: str) -> CompletedProcess[str]:
         command = [*user, *program("binp"), *arguments]
         folder = database.parent
-        return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environ, timeout=60, check=False)
+        return subprocess.run(
+            command, capture_output=True, text=True, cwd=folder, env=environ, timeout=200, check=False
+        )
 
     def refusal(*arguments: str) -> str:
         done = binp(*arguments)
@@ -343,7 +345,7 @@ def test_a_lock_that_is_taken_while_it_is_served(tmp_path: Path, serve: Callable
     (tmp_path / "ops.py").write_text(OPS)
     server = serve()
     server.ask("POST", "/internal/action/put", {"value": "1"})
-    foreign = sqlite3.connect(tmp_path / "data.db", isolation_level=None, timeout=60)
+    foreign = sqlite3.connect(tmp_path / "data.db", isolation_level=None, timeout=200)
     foreign.execute("BEGIN IMMEDIATE")
     try:
         problem = server.ask("POST", "/internal/action/put", {"value": "2"}, status=503)

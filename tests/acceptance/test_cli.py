@@ -342,7 +342,7 @@ def terminal(environ: dict[str, str], program: Callable[[str], list[str]], tmp_p
                 break
             text += chunk
         os.close(main)
-        assert started.wait(60) == 0
+        assert started.wait(200) == 0
         return text.decode()
 
     return run

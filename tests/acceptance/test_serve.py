@@ -179,7 +179,7 @@ def test_nobody_is_refused_while_plugins_are_loaded(tmp_path: Path, start: Serve
             "    while not pathlib.Path('go').exists():\n        await asyncio.sleep(0.02)\n    await fast(teardown)\n"
         )
     server = start("binp", "run", "ops.py", "--port", str(free_port))
-    connection = http.client.HTTPConnection("127.0.0.1", free_port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", free_port, timeout=200)
     server.connections.append(connection)
     server.until(lambda: server.connects(connection), "listener")
     early = server.stdout

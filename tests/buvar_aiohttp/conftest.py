@@ -26,11 +26,11 @@ class Served:
                 [sys.executable, "program.py"], stderr=err, cwd=folder, env={**os.environ, **environ}
             )
 
-    def get(self, path: str = "/", patience: float = 60.0) -> bytes:
+    def get(self, path: str = "/", patience: float = 200.0) -> bytes:
         end = time.monotonic() + patience
         while True:
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=60) as response:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=200) as response:
                     return response.read()
             except OSError:
                 if time.monotonic() > end or self.process.poll() is not None:
@@ -46,7 +46,7 @@ class Served:
         pid = self.process.pid
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
-    def end(self, timeout: float = 60.0) -> int:
+    def end(self, timeout: float = 200.0) -> int:
         self.process.terminate()
         return self.process.wait(timeout)
 

@@ -218,7 +218,7 @@ async def test_a_request_in_flight_is_answered(port):
         await until_served(port)
         short = asyncio.ensure_future(fetch(f"http://127.0.0.1:{port}/short"))
         endless = asyncio.ensure_future(fetch(f"http://127.0.0.1:{port}/endless"))
-        await asyncio.wait_for(began.wait(), 60)
+        await asyncio.wait_for(began.wait(), 200)
         while not seen:
             await asyncio.sleep(0.01)
         stage.cancel.set()

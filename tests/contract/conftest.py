@@ -25,7 +25,7 @@ class Owner:
 
     def end(self):
         self.process.stdin.close()
-        self.process.wait(60)
+        self.process.wait(200)
         self.process.stdout.close()
 
 

@@ -834,7 +834,7 @@ async def test_threads_write_and_wait(store, writes):
     def work():
         for seq in range(1, 51):
             ack = store.write(writes.record(run, seq, str(seq)))
-        results.append(ack.wait(60))
+        results.append(ack.wait(200))
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -1002,7 +1002,7 @@ async def test_what_a_closed_store_left_running_is_interrupted(store, writes):
     async def states():
         return [(await store.get_run(write.id)).state for write in (running, queued, done)]
 
-    end = time.monotonic() + 60
+    end = time.monotonic() + 200
     while await states() != [State.INTERRUPTED, State.QUEUED, State.SUCCEEDED] and time.monotonic() < end:
         await asyncio.sleep(0.01)
     assert await states() == [State.INTERRUPTED, State.QUEUED, State.SUCCEEDED]

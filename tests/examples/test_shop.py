@@ -29,7 +29,7 @@ create function mark() returns trigger language plpgsql as
 create trigger mark after delete on cart for each statement execute function mark();
 """
 
-PATIENCE = 60.0
+PATIENCE = 200.0
 
 
 class Shop:

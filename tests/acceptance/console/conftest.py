@@ -34,7 +34,7 @@ NAMES = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google
 AXE = next(Path(axe_playwright_python.__file__).parent.rglob("axe.min.js"))
 RULES = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]
 #: milliseconds that anything here may take
-PATIENCE = 60_000
+PATIENCE = 200_000
 #: what a browser would otherwise do behind everybody's back
 FLAGS = [
     "--disable-gpu",
@@ -93,7 +93,7 @@ class Site:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data, headers, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=200) as answer:
                 return json.loads(answer.read() or "null")
         except urllib.error.HTTPError as error:
             with error:

@@ -20,7 +20,7 @@ ALL_SCRIPTS = 75_000
 STYLES = 6_000
 COLD_PAGE = 70_000
 #: seconds until everything that is fetched ahead is there, at the very most
-PATIENCE = 60
+PATIENCE = 200
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ def test_every_page_says_that_nothing_can_be_saved(
     page = visit("services", at=at, size=size)
     banner = page.locator(".banner")
     expect(banner).to_have_count(0)
-    with closing(sqlite3.connect(at.folder / "data.db", isolation_level=None, timeout=60)) as other:
+    with closing(sqlite3.connect(at.folder / "data.db", isolation_level=None, timeout=200)) as other:
         other.execute("BEGIN IMMEDIATE")
         refused = at.call("/internal/kv/value?key=x", 1, method="PUT")
         assert refused["status"] == 503
@@ -47,7 +47,7 @@ def test_every_page_says_that_the_database_is_damaged(serve: Any, visit: Any, ax
     """What could not be read is told on every page, with what helps; that it goes away by itself is not said."""
     watch.allowed.append("status of 503")
     at = serve()
-    with closing(sqlite3.connect(at.folder / "data.db", isolation_level=None, timeout=60)) as other:
+    with closing(sqlite3.connect(at.folder / "data.db", isolation_level=None, timeout=200)) as other:
         other.execute("INSERT INTO kv (namespace, key, version, value, updated) VALUES ('default', 'k', 1, '{', 0)")
         other.execute("UPDATE kv SET value = CAST(x'ff' AS TEXT) WHERE key = 'k'")
     assert at.call("/internal/kv/value?namespace=default&key=k")["status"] == 503

@@ -158,7 +158,7 @@ class History:
 
     async def ended(self, things: Any, run: int) -> Run:
         """The run when it has ended."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(200):
             await things.binp.home.runs.watch.ended(run)
         return await self.now(things, run)
 

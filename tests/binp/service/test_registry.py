@@ -107,7 +107,7 @@ async def test_a_command_of_here_is_obeyed_once(db, until, served):
         await until(lambda: len(lives) == 2)
         await asyncio.sleep(0.1)
         assert (len(lives), len(cancelled)) == (2, 1)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(200):
             while await desired(binp, "s") is not True:
                 await asyncio.sleep(0.01)
 
@@ -152,7 +152,7 @@ async def test_a_fresh_start_starts_what_starts_by_itself(db, until, served):
         define(binp, "off", autostart=False)
         async with served(binp):
             await until(lambda here=binp: states(here) == {"on": "running", "off": "stopped"})
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(200):
                 while (await desired(binp, "on"), await desired(binp, "off")) != (True, False):
                     await asyncio.sleep(0.01)
             binp.service.stop("on")
@@ -201,7 +201,7 @@ async def test_what_was_wanted_survives_a_takeover(tmp_path, until, served):
             await stack.enter_async_context(served(binp))
             assert set(states(binp).values()) == {"stopped"}
             binp.service.stop("stopped there", actor="ann")
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(200):
                 while (await binp.service.snapshot())[1].status != Status.STOPPED:
                     await asyncio.sleep(0.01)
             first.kill()

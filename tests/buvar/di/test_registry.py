@@ -812,7 +812,7 @@ async def test_a_deep_search_ends(adapters):
         di.register(adapter(level, 0), adapter(level, 1))
 
     with pytest.raises(di.ResolveError):
-        await asyncio.wait_for(di.nject(types[0]), 60)
+        await asyncio.wait_for(di.nject(types[0]), 200)
 
     di.register(types[20])
     assert await di.nject(types[0]) is None

@@ -645,7 +645,7 @@ async def test_waiting_for_several():
 
     async with di.application():
         with pytest.raises(di.ResolveError, match="^Pool is needed to build itself"):
-            await asyncio.wait_for(di.nject(Pool), 60)
+            await asyncio.wait_for(di.nject(Pool), 200)
         go.set()
 
 
@@ -887,13 +887,13 @@ async def test_bodies_that_need_each_other(lifetime):
 
     async with di.application(), di.scope():
         with pytest.raises(di.ResolveError) as info:
-            await asyncio.wait_for(di.nject(Pool), 60)
+            await asyncio.wait_for(di.nject(Pool), 200)
         assert str(info.value) == (
             "Pool is needed to build itself\n"
             "  where: Session -> Pool -> Session\n"
             "  fix:   ask for it in a parameter instead of inside the body, and break the cycle"
         )
-        results = await asyncio.wait_for(asyncio.gather(di.nject(Pool), di.nject(Session), return_exceptions=True), 60)
+        results = await asyncio.wait_for(asyncio.gather(di.nject(Pool), di.nject(Session), return_exceptions=True), 200)
         assert [type(one) for one in results] == [di.ResolveError] * 2
 
 
@@ -907,7 +907,7 @@ async def test_a_body_that_needs_itself():
 
     async with di.application():
         with pytest.raises(di.ResolveError) as info:
-            await asyncio.wait_for(di.nject(Pool), 60)
+            await asyncio.wait_for(di.nject(Pool), 200)
     assert info.value.where == "Pool -> Pool"
 
 

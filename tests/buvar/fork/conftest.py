@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 #: seconds that anything here may take
-PATIENCE = 60.0
+PATIENCE = 200.0
 
 #: Programs buffer what they print, whatever the tests were started with: a fork must not print it twice.
 BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}

@@ -68,7 +68,7 @@ class Program:
         return [line.split(" ", 2)[2] for line in self.err.read_text().splitlines() if line.startswith("buvar.fork")]
 
     def until(self, condition, what):
-        end = time.monotonic() + 60
+        end = time.monotonic() + 200
         while not (found := condition()):
             assert time.monotonic() < end, f"{what}: {self.said} {self.err.read_text()}"
             time.sleep(0.02)
@@ -91,7 +91,7 @@ class Program:
 
     def end(self, number=signal.SIGTERM):
         self.process.send_signal(number)
-        return self.process.wait(60)
+        return self.process.wait(200)
 
 
 @pytest.fixture
@@ -287,7 +287,7 @@ def test_what_does_not_end_is_killed(program):
     running.process.send_signal(signal.SIGTERM)
     running.logged("It did not end in time and is killed")
 
-    assert running.process.wait(60) == 128 + signal.SIGKILL
+    assert running.process.wait(200) == 128 + signal.SIGKILL
     assert not any("is given time" in line for line in running.log)
 
 
@@ -354,7 +354,7 @@ def test_an_error_of_the_parent_leaves_nothing_behind(program, is_alive):
         """
     )
 
-    assert running.process.wait(60) == 1
+    assert running.process.wait(200) == 1
     running.until(lambda: not is_alive(int(running.said[0])), "its end")
 
 
@@ -370,7 +370,7 @@ def test_no_change_may_help(program):
         """
     )
 
-    assert running.process.wait(60) == 5
+    assert running.process.wait(200) == 5
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -392,7 +392,7 @@ def test_a_signal_to_the_whole_group_counts_once(program, number):
     running.logged("watched")
     os.killpg(running.process.pid, number)
 
-    assert running.process.wait(60) == 0
+    assert running.process.wait(200) == 0
     assert running.said == ["ended in peace", "torn down"]
 
 
@@ -441,7 +441,7 @@ def test_a_signal_that_finds_a_change_waited_for_does_not_hurry(program):
     running.says("hurried")
     running.process.send_signal(signal.SIGTERM)
 
-    assert running.process.wait(60) == 128 + signal.SIGTERM
+    assert running.process.wait(200) == 128 + signal.SIGTERM
 
 
 def test_the_child_does_not_outlive_its_parent(program, is_alive):
@@ -544,7 +544,7 @@ def test_what_children_start_heeds_signals(program):
         """
     )
 
-    assert running.process.wait(60) == 0
+    assert running.process.wait(200) == 0
     assert json.loads(running.said[0]) is False
 
 

@@ -262,7 +262,7 @@ def test_the_queue_is_never_made_shorter(monkeypatch):
     with bound("tcp://127.0.0.1:0") as sock, contextlib.ExitStack() as stack:
         sock.listen(1)
         for _ in range(10):
-            stack.enter_context(socket.create_connection(sock.getsockname(), timeout=60))
+            stack.enter_context(socket.create_connection(sock.getsockname(), timeout=200))
 
 
 async def test_asyncio_serves_it(path):
@@ -366,7 +366,7 @@ def test_leaving_a_socket_drops_no_connection_that_was_taken(turns):
                 taken, _ = sock.accept()
                 with taken:
                     return b"left to others"
-            return await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 9), 60)
+            return await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 9), 200)
 
     with bound("tcp://127.0.0.1:0") as sock, asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         assert runner.run(leave(sock)) in ({b"hello"} if turns == 4 else {b"hello", b"left to others"})

@@ -166,7 +166,7 @@ def test_third_signal_leaves(start):
         while process.poll() is None and is_pending(process.pid, number):
             time.sleep(0.01)
         time.sleep(0.3)
-    assert process.wait(60) == 128 + signal.SIGTERM
+    assert process.wait(200) == 128 + signal.SIGTERM
 
 
 def test_status_is_zero_after_a_signal(start):
@@ -186,7 +186,7 @@ def test_status_is_zero_after_a_signal(start):
         """
     )
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 0
+    assert process.wait(200) == 0
     assert process.stdout.read() == "torn down\nafter\n"
 
 
@@ -240,7 +240,7 @@ async def test_running_handles_signals_when_asked():
         assert signal.getsignal(signal.SIGTERM) is before
     async with plugin.Stage().running(signals=True) as stage:
         os.kill(os.getpid(), signal.SIGTERM)
-        await asyncio.wait_for(stage.cancel.wait(), 60)
+        await asyncio.wait_for(stage.cancel.wait(), 200)
     assert signal.getsignal(signal.SIGTERM) is before
 
 

@@ -293,7 +293,7 @@ async def test_running_left_by_another_task():
 
     async def prepare(teardown: plugin.Teardown):
         await teardown.enter(Manager())
-        await teardown.enter(asyncio.timeout(60))
+        await teardown.enter(asyncio.timeout(200))
         yield for_ever()
 
     running = plugin.Stage().running(prepare)
@@ -314,7 +314,7 @@ async def test_running_shows_failures():
         yield for_ever()
 
     async with plugin.Stage(fail_fast=True).running(prepare) as stage:
-        await asyncio.wait_for(stage.cancel.wait(), 60)
+        await asyncio.wait_for(stage.cancel.wait(), 200)
         assert stage.failed == [(f"{__name__}:test_running_shows_failures.<locals>.prepare", error)]
     assert stage.results[0] is error
 

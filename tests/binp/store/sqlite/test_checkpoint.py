@@ -13,7 +13,7 @@ from binp.store.sqlite import _checkpoint
 from binp.store.sqlite._checkpoint import Checkpoints, pages_in_log
 from binp.store.sqlite._receipt import Failure
 
-PATIENCE = 60
+PATIENCE = 200
 
 
 def write(store, number, size=20_000):

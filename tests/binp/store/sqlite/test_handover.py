@@ -340,7 +340,7 @@ async def test_a_checkpoint_is_nothing_for_the_next_owner(path, worker, store, m
     store.hand_over()
     other = await come(worker, path, "idle")
 
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(200):
         assert await store.write(SetKeys(namespace="n", items=(("k", "1"),), at=1)) is True
     assert store.role is Role.CLIENT
     other.kill()
@@ -368,7 +368,7 @@ async def test_what_could_not_be_done_for_the_file_is_not_handed_on(path, worker
     other = await come(worker, path, "idle")
 
     await until(lambda: acks)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(200):
         assert await acks[0] is True
     assert store.role is Role.CLIENT
     other.kill()

@@ -39,7 +39,7 @@ from binp.store.sqlite import _batch, _key_rows
 STEPS = int(os.environ.get("MODEL_STEPS", "10000"))
 STEPS_EACH = 250
 #: seconds for what comes by itself
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 NAMES = ["a", "b", "ab", "a\0", "é", "\udfff"]
 names = st.sampled_from(NAMES)

@@ -111,7 +111,7 @@ async def test_a_role_that_cannot_be_taken_yet_is_taken_later(path, worker, clie
     assert client.role is Role.CLIENT
     socket.rmdir()
 
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(200):
         assert await ack is True
     await until(lambda: client.role is Role.OWNER)
 
@@ -148,7 +148,7 @@ async def test_whatever_keeps_a_process_from_the_role_it_tries_again(
     monkeypatch.setattr(_engine, "connect_writer", fail)
     owner.kill()
 
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(200):
         assert await client.write(SetKeys(namespace="c", items=(("k", "2"),), at=1)) is True
     await until(lambda: client.role is Role.OWNER)
     said = [record for record in caplog.records if "the role of the owner cannot be taken" in record.getMessage()]
@@ -176,7 +176,7 @@ async def test_a_lock_that_fails_is_no_lock_that_somebody_holds(path, worker, cl
         )
         assert client.health.fix == "keep the database on a file system of this computer, which has locks"
 
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(200):
         assert await ack is True
     await until(lambda: not client.health.reason)
 
@@ -205,7 +205,7 @@ async def test_a_process_without_descriptors_takes_the_role_when_it_has_some(
             os.close(taken.pop())
             # some attempts with so many
             await asyncio.wait([written], timeout=0.2)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(200):
             assert await written is True
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
