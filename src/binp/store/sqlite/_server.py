@@ -194,6 +194,11 @@ class Server:
         server = await asyncio.start_unix_server(self._accept, sock=self._socket)
         looking = asyncio.create_task(self._look())
         await self._stopping.wait()
+        # whoever was taken just now is known three turns later: when the transport is made, the protocol is told, and
+        # _accept has begun; before that nobody would read what they say, and nobody hang up
+        self._loop.remove_reader(server.sockets[0])
+        for _ in range(3):
+            await asyncio.sleep(0)
         server.close()
         for task in (looking, *self._tasks):
             task.cancel()

@@ -379,3 +379,30 @@ def pid_of_owner(path):
         return json.loads(path.with_name("data.db.owner").read_text())["pid"]
     except (OSError, ValueError):
         return None
+
+
+def connect_at_the_end(path, client, turns):
+    """Let an owner end so many turns of its loop after *client* has connected."""
+    server = Server(path, Outbox(), "feed")
+    place = server.start()
+
+    async def come():
+        client.connect(place)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        server._stopping.set()
+
+    asyncio.run_coroutine_threadsafe(come(), server._loop).result(200)
+    server.stop()
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_who_comes_as_the_owner_ends_is_hung_up_on(path, turns):
+    """However many turns of its loop ago a process connected, an owner that ends leaves no connection behind."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(200)
+        connect_at_the_end(path, client, turns)
+        # what is left open is told of here
+        gc.collect()
+        with contextlib.suppress(ConnectionResetError):
+            assert client.recv(1) == b""
