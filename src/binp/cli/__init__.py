@@ -61,7 +61,16 @@ class _Commands(click.Group):
             raise click.ClickException(f"what is printed cannot be written: {error.strerror}") from None
 
 
+def _tell_version(ctx: click.Context, _option: click.Parameter, is_given: bool) -> None:
+    if is_given:
+        ctx.invoke(version)
+        ctx.exit()
+
+
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_tell_version, help="Print the version."
+)
 def main() -> None:
     """Serve a file of Python functions: buttons, history, background services."""
 

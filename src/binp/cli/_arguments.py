@@ -18,6 +18,9 @@ _TYPES: dict[type, str] = {
     type(None): "null",
 }
 
+#: types of a value that is written as JSON and in no other way
+_OBJECT = {"object", "null"}
+
 
 def read_arguments(pairs: Iterable[str], given: str | None, schema: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments for an action.
@@ -31,7 +34,7 @@ def read_arguments(pairs: Iterable[str], given: str | None, schema: Mapping[str,
         schema: JSON Schema of the arguments.
 
     Raises:
-        UsageError: a pair has no ``=``, or *given* is no JSON object.
+        UsageError: a pair has no ``=``, what must be an object is no JSON, or *given* is no JSON object.
     """
     texts: dict[str, list[str]] = {}
     for pair in pairs:
@@ -41,7 +44,7 @@ def read_arguments(pairs: Iterable[str], given: str | None, schema: Mapping[str,
         texts.setdefault(key, []).append(text)
     arguments = _read_object(given)
     for key, values in texts.items():
-        arguments[key] = _read(values, schema.get("properties", {}).get(key, {}), schema.get("$defs", {}))
+        arguments[key] = _read(key, values, schema.get("properties", {}).get(key, {}), schema.get("$defs", {}))
     return arguments
 
 
@@ -57,23 +60,28 @@ def _read_object(given: str | None) -> dict[str, Any]:
     return value
 
 
-def _read(texts: list[str], schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Any:
+def _read(key: str, texts: list[str], schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Any:
     types = _types(schema, definitions)
     if len(texts) == 1:
-        value = _read_one(texts[0], types)
+        value = _read_one(key, texts[0], types)
         if "array" not in types or not isinstance(value, str) or "string" in types:
             return value
     items = _items(schema, definitions)
-    return [_read_one(text, _types(items, definitions)) for text in texts]
+    return [_read_one(key, text, _types(items, definitions)) for text in texts]
 
 
-def _read_one(text: str, types: set[str]) -> Any:
+def _read_one(key: str, text: str, types: set[str]) -> Any:
     """*text* as JSON if that is of one of *types*, else as it is; no types stand for any."""
     if types == {"string"}:
         return text
     try:
         value = json.loads(text)
-    except ValueError:
+    except ValueError as error:
+        if types and types <= _OBJECT:
+            raise UsageError(
+                f"{key}={text[:60]} is no JSON: {error}",
+                fix=f"""write it like {key}='{{"field": "value"}}'""",
+            ) from None
         return text
     kind = _TYPES[type(value)]
     if kind == "number" and "string" in types and repr(value) != text:

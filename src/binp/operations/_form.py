@@ -24,6 +24,15 @@ from ._secrets import is_foreign, mentions_secret
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
+#: what is said of problems, by their types, for which pydantic has words of its own kind
+_WORDS = {
+    "extra_forbidden": "there is no such field",
+    "missing": "is required",
+    "timezone_aware": "must have a zone, as 2026-03-29T02:30:00+01:00 has",
+    "timezone_naive": "must have no zone, as 2026-03-29T02:30:00 has none",
+    "time_parsing": "must be a time of day, as 09:15 is",
+}
+
 #: characters of recorded arguments above which only their beginning is kept
 ARGUMENTS_LIMIT = 1024 * 1024
 
@@ -266,10 +275,8 @@ class Form:
             if problem["type"] == "extra_forbidden" and len(problem["loc"]) == 1:
                 near = did_you_mean(str(problem["loc"][0]), names)
                 message = "there is no such parameter" + (f"; did you mean {near!r}?" if near else "")
-            elif problem["type"] == "extra_forbidden":
-                message = "there is no such field"
-            elif problem["type"] == "missing":
-                message = "is required"
+            else:
+                message = _WORDS.get(problem["type"], message)
             yield {"loc": list(problem["loc"]), "msg": message, "type": problem["type"]}
 
     def _record(self, values: BaseModel) -> str:

@@ -61,7 +61,8 @@ def test_the_commands_are_listed() -> None:
 
 def test_the_version() -> None:
     """The version is that of the package."""
-    assert CliRunner().invoke(main, ["version"]).output == f"binp {binp.__version__}\n"
+    for asked in ("version", "--version"):
+        assert CliRunner().invoke(main, [asked]).output == f"binp {binp.__version__}\n"
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,14 @@ import enum
 import functools
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
 from annotated_types import Ge, Le
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import AwareDatetime, BaseModel, Field, NaiveDatetime, SecretStr
 
 from binp import Inject, Secret
 from binp.operations import FormError, InvalidArguments, Operation
@@ -261,3 +261,24 @@ def test_a_default_that_is_no_json():
     call = form.bind({})
     assert call.kwargs == {"x": marker}
     assert "$repr" in call.recorded
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value", "text"),
+    [
+        (AwareDatetime, "2026-03-29T02:30:00", "must have a zone, as 2026-03-29T02:30:00+01:00 has"),
+        (NaiveDatetime, "2026-03-29T02:30:00Z", "must have no zone, as 2026-03-29T02:30:00 has none"),
+        (time, "9:15", "must be a time of day, as 09:15 is"),
+    ],
+)
+def test_moments_that_do_not_fit_are_told_with_one_that_does(annotation, value, text):
+    """What is wrong with a moment is said by an example, and the example is taken."""
+
+    def f(x): ...
+
+    f.__annotations__["x"] = annotation
+    form = form_of(f)
+    with pytest.raises(InvalidArguments) as caught:
+        form.bind({"x": value})
+    assert [problem["msg"] for problem in caught.value.errors] == [text]
+    form.bind({"x": text.partition(", as ")[2].partition(" ")[0]})
