@@ -49,7 +49,9 @@ async def later(times: int = 1) -> int:
     return 7
 
 @binp.action
-async def wait() -> None:
+async def wait(aloud: bool = False) -> None:
+    if aloud:
+        binp.journal.record("waiting")
     await asyncio.sleep(600)
 
 @binp.service(autostart=False)
@@ -293,8 +295,10 @@ def test_a_server_that_ends_meanwhile(server: Any, start: Callable[..., Any]) ->
 
 def test_a_server_that_does_not_come_back(server: Any, start: Callable[..., Any]) -> None:
     """Who waits for a run whose server is gone learns with a status of its own that its end is not known (N-15)."""
-    waiting = start("binp", "action", "invoke", "wait", "--patience", "1")
-    (run,) = server.until(lambda: server.runs(operation="wait"), "run")
+    waiting = start("binp", "action", "invoke", "wait", "aloud=yes", "--patience", "1")
+    # it knows which run it is
+    waiting.until(lambda: "waiting\n" in waiting.stderr, "record")
+    (run,) = server.runs(operation="wait")
     server.kill()
 
     assert waiting.wait() == 3
