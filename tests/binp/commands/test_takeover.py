@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
 from typing import Any
@@ -260,6 +261,8 @@ async def test_a_leader_that_is_halted(leader: Any, heir: Any, own: Any, until: 
     """P1, P3, P9: a leader that is halted keeps its role: nothing is begun twice, and it obeys when it goes on."""
     await until(lambda: leader_has(leader, "poll"))
     leader.process.send_signal(signal.SIGSTOP)
+    # its threads go on until one of them has come to see that
+    os.waitid(os.P_PID, leader.process.pid, os.WSTOPPED | os.WNOWAIT)
     try:
         await own.stop_service("poll")
         await own.start_service("deaf")

@@ -294,6 +294,8 @@ async def test_a_client_that_closes_does_not_wait_for_ever(path, worker, client,
     owner.read(1)
     await client.open()
     os.kill(owner.pid, signal.SIGSTOP)
+    # its threads go on until one of them has come to see that
+    os.waitid(os.P_PID, owner.pid, os.WSTOPPED | os.WNOWAIT)
     ack = client.write(Once(key="x", at=1))
 
     await client.close()
