@@ -57,7 +57,7 @@ def test_an_action_is_run_by_keys_alone(visit: Any) -> None:
 
 def test_a_run_is_cancelled_by_keys_alone(visit: Any, site: Any) -> None:
     """From anywhere to the runs, to one of them, and its end, with four keys."""
-    site.start_run("long%2Fone")
+    site.start_run("long%2Fone", steps=3000)
     page = visit()
     go(page, "r")
     expect(page.get_by_role("heading", name="Runs")).to_be_focused()

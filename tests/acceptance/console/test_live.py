@@ -53,7 +53,7 @@ def test_a_run_that_a_kill_cut_short_is_shown_so(serve: Any, visit: Any, watch: 
     """The open page of a run whose process was killed says so when the server is back."""
     watch.allowed += ["net::ERR_", "status of 503"]
     at = serve()
-    run = at.start_run("long%2Fone")
+    run = at.start_run("long%2Fone", steps=3000)
     page = visit(f"runs/{run}", at=at)
     expect(page.locator(".meta")).to_contain_text("running")
     at.stop(signal.SIGKILL)

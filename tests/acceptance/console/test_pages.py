@@ -103,7 +103,7 @@ def test_older_runs_come_page_by_page(visit: Any, size: str) -> None:
 
 def test_a_run_is_watched_and_cancelled(visit: Any, site: Any, size: str) -> None:
     """A run shows its progress and its records while it goes on; it is cancelled, and run again."""
-    run = site.start_run("long%2Fone")
+    run = site.start_run("long%2Fone", steps=3000)
     page = visit(f"runs/{run}", size=size)
     records = page.get_by_role("region", name="Records").get_by_role("listitem")
     expect(records.filter(has_text="step 4")).to_be_visible()
