@@ -28,6 +28,7 @@ from binp.runs import (
     OutputCapture,
     Threads,
     Tracing,
+    awaited,
     entered,
     execute,
     leave_with,
@@ -184,7 +185,7 @@ class _Call:
         operation = self._operation
         if journal_of(operation.function) is not None:
             self._run.adoptable = operation.base
-        return await execute(
+        outcome = await execute(
             self._run,
             operation.function,
             call.args,
@@ -192,6 +193,7 @@ class _Call:
             injected=operation.form.injected,
             threads=self._threads,
         )
+        return awaited(outcome)
 
     @contextlib.asynccontextmanager
     async def _prepared(self) -> AsyncIterator[None]:

@@ -7,7 +7,7 @@ from ._drain import cancel_all, drain, in_words
 from ._errors import AlreadyStarted, CallFailed, ProcessDied, TooManyRuns
 from ._files import RunFiles
 from ._handle import RunCancelled, RunHandle, RunLost, RunSkipped
-from ._life import Outcome, RunTimedOut, Trigger, execute, settle, text_of
+from ._life import Outcome, RunTimedOut, Trigger, awaited, execute, settle, text_of
 from ._logs import LogCapture
 from ._masks import MASKED
 from ._output import OutputCapture
@@ -47,6 +47,7 @@ __all__ = [
     "Tracing",
     "Trigger",
     "Watchdog",
+    "awaited",
     "call_function",
     "cancel_all",
     "current_journal",

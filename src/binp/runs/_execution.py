@@ -12,7 +12,7 @@ from binp.operations import BoundCall, Operation, Policy, Retry, journal_of
 from binp.store.contract import State, value
 
 from ._active import ActiveRun
-from ._life import Outcome, execute, outcome_of
+from ._life import Outcome, awaited, execute, outcome_of
 from ._process import Processes
 from ._threads import Threads
 from ._traceback import traceback_of
@@ -112,7 +112,7 @@ async def _attempt(run: ActiveRun, execution: Execution, threads: Threads) -> Ou
     if execution.must_begin and journal_of(execution.function) is not None:
         # the function keeps history by itself: this is the run that it would begin
         run.adoptable = execution.operation.base
-    return await execute(
+    outcome = await execute(
         run,
         execution.function,
         execution.args,
@@ -121,3 +121,5 @@ async def _attempt(run: ActiveRun, execution: Execution, threads: Threads) -> Ou
         threads=threads,
         timeout=execution.policy.timeout,
     )
+    # a call that somebody makes himself gives back what he expects of it
+    return awaited(outcome) if execution.must_begin else outcome

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping
+from types import CoroutineType
 from typing import Any
 
 from binp.errors import BinpError
@@ -23,6 +24,7 @@ __all__ = [
     "Outcome",
     "RunTimedOut",
     "Trigger",
+    "awaited",
     "end_of",
     "execute",
     "kind_of",
@@ -92,6 +94,18 @@ def outcome_of(run: ActiveRun, error: BaseException) -> Outcome:
             return Outcome(State.CANCELLED, None, error, run.cancel_reason)
         return Outcome(State.FAILED, None, error, "CancelledError: raised inside, although nobody cancelled the run")
     return Outcome(State.FAILED, None, error, run.hide(text_of(error)))
+
+
+def awaited(outcome: Outcome) -> Outcome:
+    """*outcome*; a failure where a coroutine was given back, which somebody forgot to await: it was not executed."""
+    if type(outcome.value) is not CoroutineType:
+        return outcome
+    name = outcome.value.__qualname__
+    outcome.value.close()
+    error = BinpError(
+        f"it gave back {name}(...), which nobody awaited: that was not executed", fix=f"await {name}(...)"
+    )
+    return Outcome(State.FAILED, None, error, text_of(error))
 
 
 def end_of(run: ActiveRun, outcome: Outcome) -> EndRun:

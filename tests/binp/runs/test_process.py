@@ -191,6 +191,11 @@ def second() -> int:
 
 
 @binp.action(process=True)
+async def forgetful() -> object:
+    return asyncio.sleep(0)
+
+
+@binp.action(process=True)
 def parent() -> int:
     return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]).pid
 """
@@ -246,6 +251,13 @@ async def test_arguments_go_there_and_results_come_back(apart, tmp_path, is_aliv
     assert not is_alive(result["pid"])
     # where there are no files there is no folder for them
     assert not (tmp_path / "data.db.files").exists()
+
+
+async def test_a_result_that_was_not_awaited_is_a_failure_there_too(apart):
+    """What is given back without having been awaited was not executed."""
+    run = await (await apart.action.start("forgetful")).wait()
+    assert run.state is State.FAILED
+    assert run.error == "BinpError: it gave back sleep(...), which nobody awaited: that was not executed"
 
 
 async def test_keys_and_steps(apart):

@@ -530,3 +530,28 @@ async def test_what_a_service_starts_is_drained(binp, until):
 
     await until(lambda: len(seen) >= 2)
     assert seen == [("started", False), ("child", True)]
+
+
+async def test_a_result_that_was_not_awaited_is_a_failure(binp):
+    """An action that gives back what it forgot to await did nothing of it, and says so; a direct call gives it back."""
+    done = []
+
+    @binp.journal
+    def plain(x: int) -> int:
+        done.append(x)
+        return x
+
+    @binp.action(name="forgetful")
+    async def forgetful():
+        return plain(1)
+
+    @binp.journal
+    async def direct():
+        return plain(2)
+
+    run = await (await binp.action.start("forgetful")).wait()
+    assert run.state is State.FAILED
+    assert run.error.startswith("BinpError: it gave back ")
+    assert run.error.endswith("plain(...), which nobody awaited: that was not executed")
+    assert done == []
+    assert await (await direct()) == 2
