@@ -59,11 +59,10 @@ class Files:
         for path in paths:
             if path in self._looks:
                 continue
-            look = self._looks[path] = _look(path)
-            is_new = look is not None and look[0] > since * 1e9 and not path.is_dir()
-            if is_new:
-                self._looks[path] = None
-            self._contents[path] = None if is_new else _content(path)
+            before, content, look = _look(path), _content(path), _look(path)
+            # what is replaced while it is read is not what was read when the reader began, however old it says it is
+            is_new = look is not None and (look != before or look[0] > since * 1e9) and not path.is_dir()
+            self._looks[path], self._contents[path] = (None, None) if is_new else (before, content)
 
     def changed(self) -> list[Path]:
         """Look at all of them: which have changed since they were last told. One that is being written has not yet."""

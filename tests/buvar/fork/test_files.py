@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from buvar.fork import _files
 from buvar.fork._files import Files
 
 
@@ -36,6 +37,27 @@ def test_other_contents_are_a_change(files, tmp_path):
     path.write_text("2")
     assert told(files) == []
     assert not files.is_restless
+
+
+@pytest.mark.parametrize("moment", ["before", "behind"])
+def test_one_that_is_replaced_while_it_is_read_first_has_changed(files, tmp_path, monkeypatch, moment):
+    """What was put in its place meanwhile is not what its reader read, even if it is older by its time."""
+    path = tmp_path / "a.py"
+    path.write_text("1")
+    read = _files._content
+
+    def read_slowly(place):
+        monkeypatch.undo()
+        content = read(place) if moment == "behind" else None
+        (tmp_path / "draft").write_text("2")
+        os.utime(tmp_path / "draft", (1, 1))
+        (tmp_path / "draft").replace(place)
+        return content if moment == "behind" else read(place)
+
+    monkeypatch.setattr(_files, "_content", read_slowly)
+    files.add([path], since=time.time() + 60)
+
+    assert told(files) == ["a.py"]
 
 
 def test_what_is_being_written_is_waited_for(files, tmp_path):
