@@ -79,7 +79,7 @@ def _read_one(key: str, text: str, types: set[str]) -> Any:
     except ValueError as error:
         if types and types <= _OBJECT:
             raise UsageError(
-                f"{key}={text[:60]} is no JSON: {error}",
+                f"{key} takes an object, and what is given is no JSON: {error}",
                 fix=f"""write it like {key}='{{"field": "value"}}'""",
             ) from None
         return text
