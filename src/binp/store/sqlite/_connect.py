@@ -7,6 +7,7 @@ import errno
 import os
 import shlex
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import quote
@@ -31,6 +32,7 @@ __all__ = [
     "explain_use",
     "is_about_the_file",
     "is_passing",
+    "looking",
 ]
 
 #: the first with strict tables
@@ -92,19 +94,40 @@ def check_directory(path: Path, what: str) -> None:
     """See whether *what*, the database or a copy of it, can be a file at *path*.
 
     Raises:
-        StoreError: there is a directory, a device or a pipe, or it would be in no directory.
+        StoreError: there is a directory, a device or a pipe, or it would be in no directory, or in one that this user
+            may not look into.
     """
-    if path.is_dir():
+    with looking(path, what):
+        is_directory, has_directory = path.is_dir(), path.parent.is_dir()
+        is_other = path.exists() and not path.is_file()
+    if is_directory:
         raise StoreError(f"the {what} is a directory", where=str(path), fix="name a file in it")
-    if not path.parent.is_dir():
+    if not has_directory:
         raise StoreError(
             f"the directory of the {what} does not exist",
             where=str(path),
             fix=f"make it: mkdir -p {shlex.quote(str(path.parent))}",
         )
-    if path.exists() and not path.is_file():
+    if is_other:
         # a file would take its place, and nobody would find /dev/null any more
         raise StoreError(f"the {what} is no file, but a device or a pipe", where=str(path), fix="name a file")
+
+
+@contextlib.contextmanager
+def looking(path: Path, what: str = "database") -> Iterator[None]:
+    """Look inside the block whether *what* is at *path*.
+
+    Raises:
+        StoreError: this user may not look there.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"the {what} cannot be looked at: {error.strerror}",
+            where=str(path),
+            fix="let this user into its directory, or name another one",
+        ) from None
 
 
 def check_place(path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from binp.store.contract import StoreError
 
-from ._connect import check_ours, connect_copier, connect_writer, explain
+from ._connect import check_ours, connect_copier, connect_writer, explain, looking
 from ._owner import OwnerLock
 
 __all__ = ["visit"]
@@ -26,7 +26,9 @@ def visit(path: Path, *, is_torn: bool = False) -> Iterator[sqlite3.Connection]:
     Raises:
         StoreError: it cannot be opened, or is no database of this platform.
     """
-    if not path.is_file():
+    with looking(path):
+        is_there = path.is_file()
+    if not is_there:
         raise StoreError("there is no database here", where=str(path), fix="name one that there is")
     connection = connect_copier(path, is_torn=is_torn)
     try:

@@ -4,6 +4,8 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -51,40 +53,62 @@ async def test_a_database_of_somebody_else(path):
     assert await refusal(path) == "the database was made by another program"
 
 
-async def test_a_file_that_may_not_be_written(path):
-    """A read-only file or directory is refused, for whoever cannot override that."""
+#: becomes nobody, who may not even read this Python, when all is imported and the database was made
+AS_NOBODY = """
+import asyncio, os, sys
+from pathlib import Path
+from binp.store import open_store
+from binp.store.sqlite._export import export
+async def open_and_close(path):
+    store = open_store(path)
+    await store.open()
+    await store.close()
+asyncio.run(open_and_close(sys.argv[1]))
+os.chmod(os.path.dirname(sys.argv[1]), int(sys.argv[2], 8))
+os.setuid(65534)
+for use in (lambda: asyncio.run(open_and_close(sys.argv[1])), lambda: list(export(Path(sys.argv[1])))):
+    try: use()
+    except Exception as error: print(type(error).__name__, error.args[0])
+"""
+
+
+@pytest.fixture
+def refused():
+    """What is said to somebody else of a database in a folder with this mode."""
+    if os.geteuid() != 0:
+        pytest.skip("needs the right to become another user")
+    # not below the folder of pytest, which other test processes close to others
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        place = Path(folder) / "place"
+        place.mkdir()
+
+        def told(mode):
+            command = [sys.executable, "-c", AS_NOBODY, str(place / "data.db"), mode]
+            return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+
+        yield told
+
+
+def test_a_file_that_may_not_be_written(refused):
+    """A folder that is read-only for this user is refused in words."""
+    assert "StoreError the database cannot be claimed: Permission denied" in refused("755")
+
+
+def test_a_folder_that_may_not_be_looked_into(refused):
+    """One that is closed to this user is refused in words, to whoever opens and whoever reads."""
+    assert refused("700") == ["StoreError the database cannot be looked at: Permission denied"] * 2
+
+
+async def test_a_folder_of_ones_own_that_is_read_only(path):
+    """A read-only directory is refused, for whoever cannot override that."""
     if os.geteuid() == 0:
-        await refused_as_nobody(path)
-        return
+        pytest.skip("there is nothing that may not be written for this user")
     path.parent.chmod(0o500)
     try:
         assert "cannot be" in await refusal(path)
     finally:
         path.parent.chmod(0o700)
-
-
-async def refused_as_nobody(path):
-    path.parent.chmod(0o755)
-    program = (
-        "import asyncio, os, sys\n"
-        "from binp.store import open_store\n"
-        "async def open_and_close(path):\n"
-        "    store = open_store(path)\n"
-        "    await store.open()\n"
-        "    await store.close()\n"
-        # as root first: nobody may not even read this Python
-        "asyncio.run(open_and_close(sys.argv[1]))\n"
-        "os.setuid(65534)\n"
-        "try: asyncio.run(open_and_close(sys.argv[1]))\n"
-        "except Exception as error: print(error)\n"
-    )
-    # everybody may look into the directories above, so that only the last one refuses
-    made = path.parent
-    while made.name.startswith(("pytest-", "popen-", "test_")):
-        made.chmod(0o755)
-        made = made.parent
-    result = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
-    assert "the database cannot be claimed: Permission denied" in result.stdout
 
 
 async def test_a_foreign_lock_is_named(path, store, monkeypatch):
