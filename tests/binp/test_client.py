@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -239,6 +240,7 @@ def test_a_server_of_another_kind(url: str) -> None:
 def answers_with() -> Iterator[Callable[[bytes], str]]:
     """A server that reads nothing, and answers with given bytes once, or never."""
     made: list[socket.socket] = []
+    serving: list[threading.Thread] = []
 
     def listen(answer: bytes | None) -> str:
         listener = socket.create_server(("127.0.0.1", 0))
@@ -250,12 +252,17 @@ def answers_with() -> Iterator[Callable[[bytes], str]]:
             if answer is not None:
                 connection.recv(65536)
                 connection.sendall(answer)
-                connection.shutdown(socket.SHUT_RDWR)
+                # who was answered may have gone
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
 
-        threading.Thread(target=serve, daemon=True).start()
+        serving.append(threading.Thread(target=serve, daemon=True))
+        serving[-1].start()
         return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
     yield listen  # type: ignore[misc]  # None stands for no answer
+    for thread in serving:
+        thread.join(60)
     for each in made:
         each.close()
 

@@ -32,6 +32,7 @@ async def main():
     await store.open()
     say("I")
     for step in range(1, int(steps) + 1):
+        before = os.stat(path).st_mtime_ns
         run = store.new_id()
         await store.write(BeginRun(id=run, operation="kept", trigger="call", node=store.node, at=now()))
         say("B", run)
@@ -45,6 +46,10 @@ async def main():
         say("K", "kept", step)
         await store.write(EndRun(id=run, state=State.SUCCEEDED, at=now(), duration=1))
         say("E", run, 3)
+        end = time.monotonic() + 60
+        # what is much is brought into the database before it goes on, however late its thread is called
+        while step % 10 == 0 and os.stat(path).st_mtime_ns == before and time.monotonic() < end:
+            await asyncio.sleep(0.001)
     await store.close()
 
 
