@@ -253,10 +253,9 @@ class Runs:
         History that cannot be written is logged and does not keep the function from being called.
         """
         parent = current_run.get()
-        actor = parent.actor if parent else None
         given = operation.form.record_direct(args, kwargs)
         secrets = operation.form.secrets(args, kwargs)
-        trigger = Trigger("call", actor)
+        trigger = Trigger("call", parent.actor if parent else None)
         run, ack = self.begin(operation, trigger=trigger, arguments=given, parent=parent, secrets=secrets)
         execution = Execution(operation, function, args, kwargs, must_begin=False)
         if operation.form.injected - kwargs.keys():
@@ -347,7 +346,7 @@ class Runs:
         finally:
             self.files.release(run, outcome)
             handle._settle(outcome, run.end)  # noqa: SLF001 - made together
-            self._tasks.discard(run.task)
+            self._let_go(run)
         if outcome.state is State.FAILED:
             with quietly():
                 _logger.warning("run %s of %r failed: %s", run.id, run.operation, outcome.message)
@@ -360,7 +359,12 @@ class Runs:
         run.close()
         self.files.release(run, outcome)
         handle._settle(outcome)  # noqa: SLF001 - made together
+        self._let_go(run)
+
+    def _let_go(self, run: ActiveRun) -> None:
+        """The task of *run* is about to end. Its context leads to the run, so that is not to lead to it any more."""
         self._tasks.discard(run.task)
+        run.task = None
 
     async def _trace_here(self, run: ActiveRun, ack: Ack[Any], execution: Execution) -> Outcome:
         try:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import logging
 import sys
 import threading
 import time
+import weakref
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from binp import Inject
-from binp.runs import RunCancelled, TooManyRuns
+from binp.runs import RunCancelled, TooManyRuns, current_run
 from binp.store.contract import RunQuery, State
 from buvar import di
 
@@ -411,3 +413,36 @@ async def test_system_exit_in_an_action_is_a_failure(binp):
 
     run = await (await binp.action.start("op")).wait()
     assert (run.state, run.error) == (State.FAILED, "SystemExit: 3")
+
+
+@pytest.mark.parametrize("kind", ["action", "thread", "journal"])
+async def test_what_has_ended_is_forgotten_at_once(binp, kind):
+    """A run that has ended is gone from memory at once: nothing of it is left for the collector of garbage to find."""
+    held = []
+
+    def hold():
+        held.append(weakref.ref(current_run.get()))
+
+    async def work():
+        hold()
+
+    function = binp.journal(hold if kind == "thread" else work)
+    binp.action(name="work")(function)
+
+    async def call():
+        if kind == "journal":
+            await function()
+        else:
+            await (await binp.action.start("work")).result()
+
+    await call()
+    gc.collect()
+    gc.disable()
+    try:
+        await call()
+        async with asyncio.timeout(20):
+            # its task has a last step to do
+            while held[-1]() is not None:
+                await asyncio.sleep(0.01)
+    finally:
+        gc.enable()
