@@ -15,7 +15,6 @@ from typing import Any
 from binp.store.contract import Change, Health, StoreError
 
 from ._alone import ALONE, OWN, Alone
-from ._batch import Batch
 from ._checkpoint import Checkpoints
 from ._clock import wall_clock
 from ._commit import Committer, FileTrouble
@@ -23,7 +22,7 @@ from ._connect import FAILURES, explain
 from ._file import File
 from ._fitness import Fitness
 from ._guard import leak
-from ._indexing import Indexing
+from ._housekeeping import Housekeeping
 from ._nodes import BEAT, Node
 from ._outbox import Outbox
 from ._people import People
@@ -41,13 +40,6 @@ _kind_of = operator.attrgetter("write.kind")
 
 #: seconds for which writes wait for a file that does not take any, and between two attempts
 PATIENCE, _PROBE = 10.0, 1.0
-
-#: seconds after which what is committed is on the disk, if nothing brought it there before
-_ON_DISK = 1.0
-
-#: keys that are removed at once when they have expired, seconds to the next attempt if that failed, and the longest
-#: time without a look at the clock
-_EXPIRED, _AGAIN, _NAP = 500, 1.0, 60.0
 
 #: what the writer has to tell after a commit: who waits for it, and what has changed
 Post = Callable[[Sequence[Awaited], Sequence[Change]], None]
@@ -79,13 +71,12 @@ class Writer:
         self._file = File(connection, path)
         self._outbox = outbox
         self._node = node
-        self._clock = clock
         self._people = People(self._file)
         self._committer = Committer(path, self._file, self._people, node.name, clock)
         #: whether the file takes writes
         self._fitness = Fitness(clock)
         self._alone = Alone(self._file, self._people, self._committer, self._fitness.notice)
-        self._indexing = Indexing(self._file, lambda error: self._fitness.notice(self._committer.explain(error)))
+        self._housekeeping = Housekeeping(path, self._file, self._committer, self._fitness, clock)
         #: None before it has entered
         self._checkpoints: Checkpoints | None = None
         self._first_changes: list[Change] = []
@@ -211,9 +202,9 @@ class Writer:
             if self._is_leaving:
                 self._hand_on()
             elif not self._fitness.is_final:
-                self._indexing.leave()
+                self._housekeeping.indexing.leave()
                 self._say_goodbye()
-            self._sync()
+            self._housekeeping.sync()
         finally:
             self.cancel()
 
@@ -235,13 +226,13 @@ class Writer:
             self._next_beat = time.monotonic() + BEAT
         if self._fitness.trouble is not None:
             return self._struggle(self._fitness.trouble)
-        batch = self._outbox.take(_BATCH, self._do_what_is_due())
+        batch = self._outbox.take(_BATCH, self._keep_house())
         if not batch:
             return batch is not None
         self._mark(time.monotonic())
         self._try(batch)
         self._mark(0.0)
-        self._indexing.expect()
+        self._housekeeping.indexing.expect()
         return True
 
     def _hand_on(self) -> None:
@@ -312,50 +303,13 @@ class Writer:
         if left:
             self._settle(left, [Failure(error, len(left))] * len(left), [])
 
-    def _do_what_is_due(self) -> float:
-        """Do what needs to be done by itself; returns the seconds until there is more of it."""
-        waits = [max(0.0, self._next_beat - time.monotonic())]
-        self._indexing.step(is_idle=not self._outbox)
-        if self._indexing.due is not None:
-            waits.append(max(0.0, self._indexing.due - time.monotonic()))
-        if self._file.unsynced is not None:
-            left = self._file.unsynced + _ON_DISK - time.monotonic()
-            if left > 0:
-                waits.append(left)
-            else:
-                self._sync()
-        if self._file.keys.soonest is not None:
-            left = (self._file.keys.soonest - self._clock()) / 1e6
-            # the clock may be put forward meanwhile
-            waits.append(min(left, _NAP) if left > 0 else self._expire())
-        return min(waits)
-
-    def _expire(self) -> float:
-        """Remove some of the keys that have expired; returns the seconds after which to go on."""
-        now = self._clock()
-        work = Batch(self._file, self.seq, (), now)
-        try:
-            # a power cut brings back what expires again at once
-            self._file.begin(durable=False)
-            work.expire(self._file.keys.expired(now, _EXPIRED))
-            self._file.keys.look()
-            self._file.commit()
-        except Exception as error:  # noqa: BLE001 - nobody sees these keys, and there will be another time
-            self._committer.roll_back()
-            explained = self._committer.explain(error)
-            _logger.warning("keys that have expired could not be removed: %s", explained)
-            self._fitness.notice(explained)
-            return _AGAIN
-        self._settle([], [], work.changes)
-        return 0.0
-
-    def _sync(self) -> None:
-        try:
-            self._file.sync()
-        except OSError as error:
-            # whoever needs it on the disk is told by the next commit
-            _logger.error("the last writes may not be on the disk: %s", explain(error, self._path))  # noqa: TRY400 - the reason is the message
-            self._file.unsynced = None
+    def _keep_house(self) -> float:
+        """Do what is due by itself; returns the seconds until there is more of it."""
+        rest = max(0.0, self._next_beat - time.monotonic())
+        wait, changes = self._housekeeping.step(self.seq, is_idle=not self._outbox)
+        if changes:
+            self._settle([], [], changes)
+        return rest if wait is None else min(rest, wait)
 
     def _work(self, batch: list[Receipt]) -> None:
         """Commit *batch*; coming, going and what is done for the file itself are transactions of their own."""

@@ -129,7 +129,7 @@ async def test_a_mistake_in_the_writer_itself_ends_nothing(store, monkeypatch, c
     """Whatever goes wrong between two batches, the thread that writes goes on: nobody waits for ever."""
     monkeypatch.setattr(_writer, "_PROBE", 0.01)
     writer = store._engine._writer
-    honest = writer._do_what_is_due
+    honest = writer._keep_house
     left = [1, 2, 3]
 
     def fail():
@@ -137,7 +137,7 @@ async def test_a_mistake_in_the_writer_itself_ends_nothing(store, monkeypatch, c
             raise RuntimeError(f"mistake {left.pop()}")
         return honest()
 
-    writer._do_what_is_due = fail
+    writer._keep_house = fail
     for name in "abc":
         assert await store.write(key(name)) is True
     await until(lambda: not store.health.reason)

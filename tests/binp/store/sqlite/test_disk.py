@@ -187,7 +187,7 @@ async def test_a_disk_that_has_room_for_the_log_alone(small_disk, hurry, monkeyp
     for number in range(12):
         await store.write(key("same", large[:-1] + f'{number}"'))
     # all of the log is in the file, so that its own room is used again
-    await until(lambda: store._engine._writer._indexing.due is None)
+    await until(lambda: store._engine._writer._housekeeping.indexing.due is None)
     await asyncio.to_thread(store._engine._writer._checkpoints.carry)
     with contextlib.suppress(OSError), (small_disk / "filler").open("wb", buffering=0) as filler:
         while True:

@@ -150,7 +150,7 @@ async def test_what_is_not_to_be_kept_is_not_kept(timed, path):
 
 async def test_a_failing_removal_is_tried_again(timed, hand, path, monkeypatch, caplog, until):
     """Keys that cannot be removed harm nobody; it is said, and tried again."""
-    monkeypatch.setattr("binp.store.sqlite._writer._AGAIN", 0.05)
+    monkeypatch.setattr("binp.store.sqlite._housekeeping._AGAIN", 0.05)
     failures = []
     real = _key_care.KeyCare.expired
 
