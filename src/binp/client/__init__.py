@@ -1,0 +1,9 @@
+"""The way in from outside: find a running instance beside its database and talk to it."""
+
+from __future__ import annotations
+
+from ._client import Client, connect, path_part
+from ._errors import Answer, NotServed
+from ._instance import Instance, find, publish, withdraw
+
+__all__ = ["Answer", "Client", "Instance", "NotServed", "connect", "find", "path_part", "publish", "withdraw"]

@@ -1,0 +1,129 @@
+"""Find the server of a database: it says where it is in a file beside it, readable by its owner alone."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from binp.errors import UsageError
+
+from ._errors import START, NotServed
+
+__all__ = ["Instance", "find", "publish", "read_token", "withdraw"]
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A running server, as it says of itself beside its database."""
+
+    #: where it is reached from this machine, without a slash at the end
+    url: str
+    #: its process
+    pid: int
+
+
+def publish(database: Path, url: str) -> None:
+    """Say beside *database* that this process serves it at *url*: a file for its owner's eyes only, whole at once."""
+    place = _place(database)
+    draft = place.with_name(f".{place.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            json.dump({"url": url, "pid": os.getpid()}, file)
+        draft.replace(place)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def withdraw(database: Path) -> None:
+    """Take back what this process published; what another one published since stays."""
+    place = _place(database)
+    with contextlib.suppress(OSError, NotServed):
+        if _read(place, database).pid == os.getpid():
+            place.unlink()
+
+
+def find(database: Path) -> Instance:
+    """The server of *database* on this machine.
+
+    Raises:
+        NotServed: there is no such database, nobody serves it, or who did was killed.
+    """
+    place = _place(database)
+    try:
+        found = _read(place, database)
+    except FileNotFoundError:
+        if database.exists():
+            raise NotServed(f"nobody serves {database.name}", database, where=str(database), fix=START) from None
+        raise NotServed("there is no database here", database, where=str(database), fix=START) from None
+    except OSError as error:
+        raise NotServed(
+            f"it cannot be told who serves {database.name}: {error.strerror}",
+            database,
+            where=str(place),
+            fix="use it as the user who runs the server, or name the server with --url and --token",
+        ) from None
+    if not _is_alive(found.pid):
+        raise NotServed(
+            f"the server of {database.name} is gone: process {found.pid} was killed",
+            database,
+            where=str(place),
+            fix="start it again with `binp run FILE`",
+        )
+    return found
+
+
+def read_token(database: Path) -> str | None:
+    """The token that the server of *database* asks for; None if it asks for none.
+
+    Raises:
+        UsageError: this user may not read it.
+    """
+    place = database.with_name(database.name + ".token")
+    try:
+        return place.read_text("ascii", "replace").strip() or None
+    except FileNotFoundError:
+        # a server without authentication keeps none
+        return None
+    except OSError as error:
+        raise UsageError(
+            f"the token of {database.name} cannot be read: {error.strerror}",
+            where=str(place),
+            fix="use it as the user who runs the server, or give the token with --token or BINP_TOKEN",
+        ) from None
+
+
+def _place(database: Path) -> Path:
+    return database.with_name(database.name + ".serving")
+
+
+def _read(place: Path, database: Path) -> Instance:
+    try:
+        found = json.loads(place.read_bytes())
+        return Instance(str(found["url"]), int(found["pid"]))
+    except (ValueError, KeyError, TypeError):
+        raise NotServed(
+            f"it cannot be told who serves {database.name}: the file is damaged",
+            database,
+            where=str(place),
+            fix="delete it, and start the server again",
+        ) from None
+
+
+def _is_alive(pid: int) -> bool:
+    if os.name == "nt":
+        # there this signal is no question, but an end
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        # it is there, and somebody else's
+        return True
+    return True
