@@ -36,8 +36,8 @@ def skeleton(checkout: Path, plant: Plant) -> Callable[[Mapping[str, str]], Path
         for package in LAYERED:
             for name in set().union(*layers(checkout, package)):
                 files[f"src/{package}/{name}/__init__.py"] = ""
-        for path in ("binp/store/sqlite", "binp/store/postgres"):
-            files[f"src/{path}/__init__.py"] = ""
+        for path in ("contract", "query", "sqlite"):
+            files[f"src/binp/store/{path}/__init__.py"] = ""
         return plant({".importlinter": (checkout / ".importlinter").read_text(), **files, **planted})
 
     return build
@@ -88,7 +88,7 @@ def test_the_bare_skeleton_passes(
         ("binp/kv/__init__.py", "import binp.service", "platform layers, features strangers to each other BROKEN"),
         ("binp/runs/__init__.py", "import binp.home", "platform layers, features strangers to each other BROKEN"),
         ("binp/new.py", "", "platform layers, features strangers to each other BROKEN"),
-        ("binp/store/sqlite/__init__.py", "import binp.store.postgres", "stores do not know each other BROKEN"),
+        ("binp/store/contract/__init__.py", "import binp.store.sqlite", "what a store promises knows no store BROKEN"),
         ("buvar/di/__init__.py", "import pydantic", "the kernel knows no web and no database BROKEN"),
         ("buvar/di/__init__.py", "def f():\n    import sqlite3", "the kernel knows no web and no database BROKEN"),
     ],

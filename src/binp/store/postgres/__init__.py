@@ -1,1 +1,0 @@
-"""The store in PostgreSQL, for more than one machine."""
