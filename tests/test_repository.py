@@ -157,7 +157,10 @@ def test_changelog_fragments_are_well_formed(checkout: Path) -> None:
         path.name
         for path in (checkout / "changelog.d").iterdir()
         if path.name != ".gitignore"
-        and (not FRAGMENT.fullmatch(path.name) or not re.fullmatch(r"(\*\*)?[A-Z`].*[.!?]\n", path.read_text(), re.DOTALL))
+        and (
+            not FRAGMENT.fullmatch(path.name)
+            or not re.fullmatch(r"(\*\*)?[A-Z`].*[.!?]\n", path.read_text(), re.DOTALL)
+        )
     ]
 
     assert [] == wrong
