@@ -106,17 +106,10 @@ class AioHttpConfig(config.Config, section="aiohttp"):
         require()
         import aiohttp.web
 
-        from ._site import UnixSockSite
-
         sockets = self._sockets()
         if sockets:
             return [
-                (UnixSockSite if sock.family == getattr(socket, "AF_UNIX", None) else aiohttp.web.SockSite)(
-                    runner,
-                    sock,
-                    ssl_context=self.ssl_context,
-                    backlog=self.backlog,
-                )
+                aiohttp.web.SockSite(runner, sock, ssl_context=self.ssl_context, backlog=self.backlog)
                 for sock in sockets
             ]
         if self.path is not None:

@@ -4,6 +4,7 @@ import concurrent.futures
 import json
 import os
 import signal
+import socket
 import sys
 import time
 
@@ -131,6 +132,30 @@ def test_a_reload_under_load_loses_nothing(start, port):
         assert time.monotonic() < end
         time.sleep(0.02)
     assert program.end() == 0
+
+
+@pytest.mark.parametrize("loop", ["None", "__import__('asyncio').SelectorEventLoop()"], ids=["default", "asyncio"])
+def test_a_worker_that_ends_leaves_the_shared_path(start, port, tmp_path, loop):
+    """AIO-03: a unix socket that workers share outlives each of them, and goes with the program."""
+    path = tmp_path / "sock"
+    program = start(
+        HEAD.format(port=port)
+        + f"fork.stage(routes, forks=2, sockets=[f'tcp://:{{PORT}}', 'unix://{path}'], loop={loop})\n"
+    )
+    program.get()
+    program.process.send_signal(signal.SIGHUP)
+    end = time.monotonic() + 200
+    while "The workers are replaced" not in program.log:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(200)
+        sock.connect(str(path))
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert sock.makefile("rb").readline() == b"HTTP/1.1 200 OK\r\n"
+    assert program.end() == 0
+    assert not path.exists()
 
 
 def test_without_an_address_the_start_fails(start, port):

@@ -271,21 +271,6 @@ async def test_sites():
         await runner.cleanup()
 
 
-async def test_a_site_without_a_runner(tmp_path):
-    """A site of a unix socket says when its runner is not set up."""
-    from buvar_aiohttp._site import UnixSockSite
-
-    runner = aiohttp.web.AppRunner(aiohttp.web.Application())
-    await runner.setup()
-    with socket.socket(socket.AF_UNIX) as sock:
-        sock.bind(str(tmp_path / "sock"))
-        site = UnixSockSite(runner, sock, ssl_context=ssl.create_default_context())
-        assert site.name.startswith("https://unix:")
-        await runner.cleanup()
-        with pytest.raises(RuntimeError, match="not set up"):
-            await site.start()
-
-
 def test_defaults():
     """AIO-02: the fields and their defaults."""
     settings = AioHttpConfig()

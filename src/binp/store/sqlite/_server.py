@@ -191,7 +191,8 @@ class Server:
             _logger.exception("the store does not take in other processes any more")
 
     async def _serve(self) -> None:
-        server = await asyncio.start_unix_server(self._accept, sock=self._socket)
+        # a server of unix sockets would take the path away, from Python 3.13 on
+        server = await asyncio.start_server(self._accept, sock=self._socket)
         looking = asyncio.create_task(self._look())
         await self._stopping.wait()
         # whoever was taken just now is known three turns later: when the transport is made, the protocol is told, and
