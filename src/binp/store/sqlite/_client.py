@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import random
+import secrets
 import socket
 import threading
 import time
@@ -81,6 +82,9 @@ class Client:
         #: nothing can be written, and that was said
         self._is_told = False
         self._owners_health = Health()
+        #: whose changes were heard last, and the number of the last of them
+        self._feed = ""
+        self._seq = 0
         self._receiver: threading.Thread | None = None
         self._thread = threading.Thread(target=self._run, name="binp-store-send", daemon=True)
 
@@ -219,7 +223,7 @@ class Client:
 
     def _go_on(self, made: socket.socket, welcome: Welcome) -> None:
         self._contact.met()
-        self._succession.follow(welcome.feed, welcome.slot, welcome.newest)
+        self._succession.follow(self._feed_of(welcome), welcome.slot, welcome.newest)
         self._owners_health = welcome.health
         if not self._is_told:
             self._take_health(welcome.health)
@@ -229,6 +233,14 @@ class Client:
         self._receiver = receiver
         for start in range(0, len(again), _BATCH):
             self._transmit(again[start : start + _BATCH])
+
+    def _feed_of(self, welcome: Welcome) -> str | None:
+        """Identity of the changes from here on; None if they go on where those that were heard end."""
+        is_same = welcome.feed == self._feed
+        has_missed = is_same and welcome.seq != self._seq
+        self._feed, self._seq = welcome.feed, welcome.seq
+        # nobody tells what changed while this process was cut off: who wants to know has to look
+        return secrets.token_hex(8) if has_missed else None if is_same else welcome.feed
 
     def _disconnect(self) -> None:
         if self._socket is not None:
@@ -334,6 +346,8 @@ class Client:
             # those that are settled have left the flight: nobody else would tell them
             self._delivery.post(awaited, ())
             raise
+        if changes:
+            self._seq = changes[-1].seq
         if not self._flight:
             self._delivery.mark(0.0)
         self._delivery.post(awaited, changes)

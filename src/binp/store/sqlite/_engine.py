@@ -249,10 +249,10 @@ class Engine:
         note = self._lock.read()
         return note.get("socket") if is_welcome_anywhere or note.get("group") == self._group else None
 
-    def follow(self, feed: str, slot: int, newest: int) -> None:
-        """The client found an owner, for the first time or another one."""
+    def follow(self, feed: str | None, slot: int, newest: int) -> None:
+        """The client found an owner: the first one, another one, or the same again."""
         self._ids.start(slot, newest)
-        if feed != self.feed:
+        if feed is not None:
             is_first = not self.feed
             self.feed = feed
             if self._delivery is not None and not is_first:

@@ -32,5 +32,11 @@ class Succession(Protocol):
     def owner_socket(self) -> str | None:
         """Where the owner listens, if there is one for this process."""
 
-    def follow(self, feed: str, slot: int, newest: int) -> None:
-        """The client found an owner, for the first time or another one."""
+    def follow(self, feed: str | None, slot: int, newest: int) -> None:
+        """The client found an owner: the first one, another one, or the same again.
+
+        Args:
+            feed: Identity of the changes from here on; None if none was missed since those that came last.
+            slot: The place of this process in what makes ids.
+            newest: The largest id so far.
+        """

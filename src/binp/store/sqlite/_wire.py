@@ -167,6 +167,8 @@ class Welcome:
     numbered: int
     #: [number, failure, outcome] of those up to there that were not acknowledged with True
     refused: list[tuple[int, Any, Any]]
+    #: number of the last change that it does not tell of
+    seq: int
     #: the newest run
     newest: int
     health: Health
@@ -203,6 +205,7 @@ def decode_welcome(content: Any) -> Welcome:
             slot=int(welcome["slot"]),
             numbered=int(welcome["numbered"]),
             refused=[(int(number), failure, outcome) for number, failure, outcome in welcome["refused"]],
+            seq=int(welcome["seq"]),
             newest=int(welcome["newest"]),
             health=health_of(welcome["health"]),
         )

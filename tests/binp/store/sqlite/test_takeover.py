@@ -5,6 +5,7 @@ import contextlib
 import errno
 import fcntl
 import gc
+import itertools
 import os
 import resource
 import signal
@@ -408,3 +409,27 @@ def test_who_comes_as_the_owner_ends_is_hung_up_on(path, turns):
         gc.collect()
         with contextlib.suppress(ConnectionResetError):
             assert client.recv(1) == b""
+
+
+async def test_who_was_cut_off_is_told_that_changes_are_missing(path, worker, client, until):
+    """A client that comes back to the same owner goes on without a gap, or says that there is one (N-11)."""
+    worker(path, "g").read(2)
+    batches = []
+    await client.open()
+    client.listen(lambda changes: batches.append((client.feed, changes)))
+
+    for _ in range(4):
+        count = len(batches)
+        await until(lambda: len(batches) > count + 2)  # noqa: B023 - called before the next turn
+        connection = client._engine._client._socket
+        if connection is not None:
+            connection.shutdown(socket.SHUT_RDWR)
+
+    feeds = set()
+    for (feed, before), (following, changes) in itertools.pairwise(batches):
+        if not changes:
+            assert following not in feeds
+        elif before:
+            assert feed == following
+            assert changes[0].seq == before[-1].seq + 1
+        feeds.add(feed)
