@@ -75,7 +75,8 @@ def export(path: Path) -> Iterator[bytes]:
     keys ``after`` and ``before``, which are null where nothing could be read beyond, or the one with ``key``; how many
     ``rows`` that are at most, null if that is not known; or which ``part`` of a row: its ``text`` has characters that
     are not what they were, its ``past`` is not all, and a ``name`` that others have is made up. ``unknown`` is what is
-    missing where the pages of a table do not fit together, and ``why`` that is thought.
+    missing where the pages of a table do not fit together, and ``why`` that is thought. A row of which the key itself
+    was changed cannot be told from a sound one: it comes out under that key, and counts as one that is there.
 
     Raises:
         SchemaTooNew: a newer version wrote it: what this one does not know of would be missing.
@@ -137,6 +138,7 @@ class _Reader:
             yield from self._written(_RUN, page)
             for part, walk in parts:
                 for rows in walk.pages(self.losses.add_records, (page[0]["id"], 0), page[-1]["id"]):
+                    self.losses.count_records(row["run"] for row in rows)
                     yield from self._written(part, rows)
         # what belongs to runs that are lost may be of use where these are known
         for first, last in self.losses.lost_runs():

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ._ids import made_at
+from ._erase import KEPT_RECORDS
+from ._ids import first_id, made_at
 from ._probe import Key
 from ._tolerate import Tolerant
 from ._walk import Gap, compared
@@ -33,6 +34,13 @@ class Losses:
         self._runs: list[Gap] = []
         #: the runs that were read last, and how many records they have
         self._counts: Mapping[int, int] = {}
+        #: the same less those that could be read
+        self._due: Counter[int] = Counter()
+        #: runs with fewer records than they say, in ascending order: how many are missing, and of how many
+        self._short: dict[int, tuple[int, int]] = {}
+        #: runs that were counted so far, and the numbers of those among them
+        self._counted = 0
+        self._places: dict[int, int] = {}
         self._orphans = (0, 0)
         #: runs that could be read, by the hour in which they came into being
         self._read: Counter[int] = Counter()
@@ -46,9 +54,16 @@ class Losses:
 
     def count_runs(self, counts: Mapping[int, int]) -> None:
         """These runs could be read, and have so many records each; in ascending order."""
+        self._close_counts()
         self._counts = counts
+        # those behind the first ones may have been erased
+        self._due = Counter({run: min(records, KEPT_RECORDS) for run, records in counts.items()})
         for run in counts:
             self._read[made_at(run) // _HOUR] += 1
+
+    def count_records(self, runs: Iterable[int]) -> None:
+        """Records could be read, of these *runs*."""
+        self._due.subtract(runs)
 
     def add_records(self, gap: Gap) -> None:
         """Records of the runs that were counted last."""
@@ -88,6 +103,8 @@ class Losses:
         known = self._count_runs() if gaps else None
         for gap in gaps:
             self._tell(gap, None if known is None else _runs_in(gap, known - self._read))
+        if gaps or any(loss["kind"] == "run" for loss in self._found):
+            self._add_missing_runs(known if gaps else self._count_runs())
         for loss in self._found:
             # how many records they had is lost with them
             if loss["kind"] == "record" and "rows" in loss and any(_is_within(run, loss) for run in self._runs):
@@ -98,10 +115,51 @@ class Losses:
             problem = (None if table in told else self._problem(table)) or self._disorder(table)
             if problem is None and table == "record" and "run" in problems:
                 problem = "those of the runs that are missing are as well"
+            if table == "record" and (problem is not None or table in told):
+                self._add_short()
             if problem is not None:
                 problems[table] = problem
                 self._found.append({"kind": table, "part": "unknown", "why": problem})
         return self._found
+
+    def _close_counts(self) -> None:
+        """Note of which of the runs that were counted last records are missing."""
+        for place, (run, records) in enumerate(self._counts.items(), self._counted):
+            if self._due[run] > 0:
+                self._short[run] = self._due[run], records
+                self._places[run] = place
+        self._counted += len(self._counts)
+
+    def _add_short(self) -> None:
+        """Records that runs say to have, and nothing that failed led to: what is damaged may be what leads there."""
+        self._close_counts()
+        told = [loss for loss in self._found if loss["kind"] == "record" and "part" not in loss]
+        added: list[dict[str, Any]] = []
+        last = -1
+        for run, (short, records) in self._short.items():
+            rows = short - sum(_told_of(run, records, loss) for loss in told)
+            if rows <= 0:
+                continue
+            if added and self._places[run] == last + 1:
+                added[-1]["before"] = (run + 1, 0)
+                added[-1]["rows"] += rows
+            else:
+                added.append({"kind": "record", "after": (run, 0), "before": (run + 1, 0), "rows": rows})
+            last = self._places[run]
+        self._found += added
+
+    def _add_missing_runs(self, known: Counter[int] | None) -> None:
+        """The same of runs, which are *known* by the hour in which they came into being."""
+        if known is None:
+            return
+        told = [loss for loss in self._found if loss["kind"] == "run"]
+        alone = [loss["key"][0] for loss in told if "key" in loss and "part" not in loss]
+        for hour, rows in sorted((known - self._read).items()):
+            first, last = first_id(hour * _HOUR), first_id((hour + 1) * _HOUR) - 1
+            ends = (first - 1,), (last + 1,)
+            keys = sum(first <= run <= last for run in alone)
+            if rows > keys and not any("after" in loss and _holds(loss, *ends) for loss in told):
+                self._tell(Gap(table="run", after=ends[0], before=ends[1]), rows)
 
     def _problem(self, table: str) -> str | None:
         """What is wrong with the pages of *table*: damage may lead past rows as if there were none."""
@@ -209,6 +267,18 @@ def _is_in_order(before: Key, key: Key, way: str) -> bool:
     except TypeError:
         # nothing, or something of another type, can be no key
         return False
+
+
+def _told_of(run: int, records: int, loss: Mapping[str, Any]) -> int:
+    """How many of the *records* of *run* are among those that *loss* tells of."""
+    if "key" in loss:
+        return int(loss["key"][0] == run)
+    return _records_in(Gap(table="record", after=loss["after"], before=loss["before"]), {run: records})
+
+
+def _holds(loss: Mapping[str, Any], after: Key, before: Key) -> bool:
+    """Whether what *loss* tells of goes from *after* to *before*, or beyond."""
+    return (loss["after"] is None or loss["after"] <= after) and (loss["before"] is None or before <= loss["before"])
 
 
 def _overlap(before: Mapping[str, Any], gap: Gap) -> bool:
