@@ -12,7 +12,7 @@ from pathlib import Path
 from binp.store.contract import StoreError
 
 from ._connect import FAILURES, explain
-from ._migrate import missing, shipped, standing
+from ._migrate import altered, missing, shipped, standing
 from ._visit import visit
 
 __all__ = ["Finding", "check"]
@@ -66,12 +66,13 @@ def _pages(connection: sqlite3.Connection, path: Path, *, thorough: bool) -> Fin
 def _schema(connection: sqlite3.Connection, path: Path) -> Finding:
     try:
         todo = missing(connection, path, shipped())
+        changed = altered(connection, path)
     except StoreError as error:
         return Finding("schema", (error.what,), fix=error.fix or "")
     note = f"version {standing(connection, path)}"
     if todo:
         note += f"; the next start changes it to {todo[-1].version}, after a copy was made"
-    return Finding("schema", (), note)
+    return Finding("schema", tuple(f"{each} is not as it was made" for each in changed), note)
 
 
 def _content(connection: sqlite3.Connection) -> Finding:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shlex
 import sqlite3
 from collections.abc import Iterator
@@ -85,6 +86,12 @@ FAILURES = (sqlite3.Error, UnicodeDecodeError)
 
 #: what SQLite and its module say of a text that is not what was put there; neither has a code for it
 _NONSENSE = ("Could not decode to UTF-8", "malformed JSON")
+
+#: what it says where the tables are not those that its statements, which are ours, are about
+_ALTERED = re.compile(
+    r"no such (table|column|index): |no query solution|.* has no column named |.* has \d+ columns but |"
+    r"table .* may not be |cannot .* view|ON CONFLICT clause does not match|error in |malformed database schema"
+)
 
 #: those of them that pass when somebody makes space, ends a program or mends a disk; the rest needs another file
 _PASSING = frozenset(_CODES) - {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -252,6 +259,10 @@ def explain(error: Exception, path: Path) -> StoreError:
     is_nonsense = isinstance(error, sqlite3.Error) and any(text in str(error) for text in _NONSENSE)
     if is_nonsense or isinstance(error, UnicodeDecodeError | orjson.JSONDecodeError):
         return _damaged(error, path)
+    if isinstance(error, sqlite3.OperationalError) and _ALTERED.match(str(error)):
+        return StoreDamaged(
+            f"the tables of the database are not what they were: {error}", where=str(path), fix=_DAMAGED
+        )
     return StoreError(f"{type(error).__name__}: {error}", where=str(path))
 
 

@@ -15,7 +15,7 @@ from binp.store.contract import StoreDamaged
 
 from ._connect import FAILURES, explain
 from ._losses import Losses
-from ._migrate import check_known, standing
+from ._migrate import altered, check_known, standing
 from ._open_run import state_of
 from ._statements import statements
 from ._tolerate import Tolerant
@@ -101,17 +101,20 @@ def _schema(connection: sqlite3.Connection, path: Path, losses: Losses) -> int |
     connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     for table in _READ:
         if not connection.execute(f"PRAGMA table_info({table})").fetchall():
-            raise StoreDamaged(
-                f"the database is damaged: it has no table {table}",
-                where=str(path),
-                fix="restore a backup with `binp restore`",
-            )
+            raise _without(path, f"it has no table {table}")
     try:
         check_known(connection, path)
-        return standing(connection, path)
+        changed = altered(connection, path, tables=_READ)
+        if not changed:
+            return standing(connection, path)
     except StoreDamaged:
         losses.add_part("migration", (), "all")
         return None
+    raise _without(path, f"{' and '.join(changed)} has not the columns that it was made with")
+
+
+def _without(path: Path, what: str) -> StoreDamaged:
+    return StoreDamaged(f"the database is damaged: {what}", where=str(path), fix="restore a backup with `binp restore`")
 
 
 class _Reader:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from binp.store.contract import SchemaTooNew, StoreError
 
@@ -17,7 +19,7 @@ from ._connect import FAILURES, explain, is_about_the_file
 from ._copy import copy_into
 from ._statements import statements
 
-__all__ = ["Migration", "check_known", "migrate", "missing", "shipped", "standing"]
+__all__ = ["Migration", "altered", "check_known", "migrate", "missing", "shipped", "standing"]
 
 _NAME = re.compile(r"(\d{4})_\w+\.sql")
 
@@ -91,6 +93,39 @@ def check_known(connection: sqlite3.Connection, path: Path) -> None:
         StoreError: a file has changed since it was applied.
     """
     missing(connection, path, shipped())
+
+
+def altered(connection: sqlite3.Connection, path: Path, *, tables: Iterable[str] = ()) -> list[str]:
+    """What is not in the file as the migrations that were applied have made it, like ``table run``.
+
+    Args:
+        connection: To the file.
+        path: The same.
+        tables: Look at the columns of these alone; by default at the text of whatever the migrations made.
+
+    Raises:
+        StoreError: which ones were applied cannot be read.
+    """
+    applied = _applied(connection, path)
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as pattern:
+        pattern.execute(statements()["make_migrations"])
+        for migration in shipped():
+            if not applied or migration.version in applied:
+                for statement in _split(migration.text):
+                    pattern.execute(statement)
+        try:
+            if tables:
+                looks = ((table, f"PRAGMA table_info({table})") for table in tables)
+                return [f"table {table}" for table, look in looks if _rows(pattern, look) != _rows(connection, look)]
+            look = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type DESC, name"
+            there = set(_rows(connection, look))
+            return [f"{row[0]} {row[1]}" for row in _rows(pattern, look) if row not in there]
+        except FAILURES as error:
+            raise explain(error, path) from None
+
+
+def _rows(connection: sqlite3.Connection, statement: str) -> list[Any]:
+    return connection.execute(statement).fetchall()
 
 
 def standing(connection: sqlite3.Connection, path: Path) -> int:

@@ -75,7 +75,7 @@ def test_what_must_never_be_is_found(filled, path, statement, problem):
     """Each kind of contradiction is counted and named."""
     filled(statement)
 
-    (found,) = problems(path).values()
+    found = problems(path)["content"]
     assert any(problem in text for text in found), found
 
 
@@ -85,6 +85,23 @@ def test_a_changed_schema(filled, path):
     assert "is not the one that was applied" in problems(path)["schema"][0]
     filled("UPDATE migration SET version = 99")
     assert problems(path)["schema"] == ("the database has schema 99, and this version knows schema 1",)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changed"),
+    [
+        (b"    attempt INTEGER", b"    atdempt INTEGER", "table run"),
+        (b"CREATE INDEX run_origin ON run (origin)", b"CREATE INDEX run_origin ON run (parent)", "index run_origin"),
+        (b"AND seq <= 1000 ORDER BY seq", b"AND seq <= 1000 ORDER BY run", "view document"),
+    ],
+)
+def test_what_it_says_of_its_tables_was_overwritten(filled, path, old, new, changed):
+    """What the file says of a table, an index or a view makes sense, and is not what it was: nothing else tells."""
+    content = path.read_bytes()
+    assert content.count(old) == 1
+    path.write_bytes(content.replace(old, new))
+
+    assert f"{changed} is not as it was made" in problems(path)["schema"]
 
 
 @pytest.mark.parametrize("thorough", [False, True])

@@ -7,7 +7,17 @@ import sqlite3
 import pytest
 
 from binp.store import open_store
-from binp.store.contract import Health, Keep, Retention, RunQuery, SetKeys, StoreDamaged, StoreError, as_datetime
+from binp.store.contract import (
+    Health,
+    Keep,
+    Retention,
+    RunQuery,
+    SetDesired,
+    SetKeys,
+    StoreDamaged,
+    StoreError,
+    as_datetime,
+)
 from binp.store.sqlite import (
     _connect,
     _indexing,
@@ -235,3 +245,35 @@ async def test_damage_that_is_quoted(large, path):
     path.write_bytes(whole)
     await store.open()
     assert (await store.get_run(run)).records == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        (b"    attempt INTEGER", b"    atdempt INTEGER", "table run has not the columns that it was made with"),
+        (b"CREATE TABLE service (\n    name", b"CREATE TABLE service (\n    nbme", "table service has not the columns"),
+    ],
+)
+async def test_tables_that_are_not_what_they_were(large, path, writes_of, old, new, what):
+    """Where the file tells of other tables than those that were made, that is damage, in words with a remedy."""
+    store, _ = large
+    await store.close()
+    content = path.read_bytes()
+    assert content.count(old) == 1
+    path.write_bytes(content.replace(old, new))
+
+    with pytest.raises(StoreDamaged, match=what):
+        list(export(path))
+    await store.open()
+    writes = (writes_of(store).begin(), SetDesired(name="s", running=True, actor=None, at=1))
+    failures = []
+    for write in writes:
+        try:
+            await store.write(write)
+        except StoreError as error:
+            failures.append(error)
+    (failed,) = failures
+    assert isinstance(failed, StoreDamaged)
+    assert "the tables of the database are not what they were" in failed.what
+    assert failed.where == str(path)
+    assert "binp restore" in failed.fix
