@@ -15,6 +15,9 @@ from binp import BINP
 from binp.runs import now
 from binp.store.contract import BeginRun, EndRun, State
 
+#: seconds before each round: what the one before left to be put into the index is not to fall to the next one
+REST = 1.5
+
 binp = BINP(db=sys.argv[1])
 
 
@@ -71,6 +74,7 @@ async def main() -> None:
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         name, count, calls = line.split()
+        await asyncio.sleep(REST)
         print(json.dumps(await callers(CONTESTANTS[name], int(count), int(calls))), flush=True)
     await binp.home.close()
 

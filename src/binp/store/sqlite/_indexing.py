@@ -22,6 +22,8 @@ _SOON = 0.5
 _MANY = 20_000
 #: seconds after which it is tried again when it could not be written
 _AGAIN = 30.0
+#: writes in one batch from which on a crowd is at work, and the seconds after which it has gone
+_CROWD, _GONE = 16, 0.05
 #: seconds that are spent on it when the file is closed
 _LEAVING = 0.25
 
@@ -41,16 +43,27 @@ class Indexing:
         self.due: float | None = time.monotonic() + _SOON
         #: what is in the index could be brought together
         self._is_loose = True
+        #: when a crowd was seen at work, in monotonic seconds
+        self._crowded = 0.0
 
-    def expect(self) -> None:
-        """Something was committed: runs may have ended."""
+    def expect(self, writes: int) -> None:
+        """So many writes were committed: runs may have ended."""
+        now = time.monotonic()
+        if writes >= _CROWD:
+            self._crowded = now
         if self.due is None:
-            self.due = time.monotonic() + _SOON
+            self.due = now + _SOON
 
     def step(self, *, is_idle: bool) -> None:
-        """Write a slice if it is time: at once if nobody else writes, else only if very many wait for it."""
-        if self.due is None or time.monotonic() < self.due:
+        """Write a slice if it is time: at once if nobody else writes, else only if very many wait for it.
+
+        Between two batches of a crowd nobody writes just because all of them are having their turn at what they do: a
+        slice that is begun then gets no turn itself before the next batch is there, which has to wait for it.
+        """
+        now = time.monotonic()
+        if self.due is None or now < self.due:
             return
+        is_idle = is_idle and now - self._crowded > _GONE
         try:
             if not is_idle and self._waiting(_MANY) < _MANY:
                 self.due = time.monotonic() + _SOON

@@ -232,7 +232,7 @@ class Writer:
         self._mark(time.monotonic())
         self._try(batch)
         self._mark(0.0)
-        self._housekeeping.indexing.expect()
+        self._housekeeping.indexing.expect(len(batch))
         return True
 
     def _hand_on(self) -> None:

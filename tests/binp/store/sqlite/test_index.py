@@ -114,6 +114,27 @@ async def test_very_much_that_waits_comes_before_other_writes(store, writes, ope
     assert file.one("count_waiting", (9,))[0] == 0
 
 
+async def test_a_crowd_has_its_turns_before_the_index_has(store, writes, opened, monkeypatch):
+    """Between two batches of many the index is left alone; it is written once the crowd has gone."""
+    await run_of(store, writes, "hello")
+    await store.close()
+    file = opened()
+    indexing = Indexing(file)
+
+    indexing.expect(_indexing._CROWD)
+    indexing.due = 0.0
+    # a slow machine must not take it for gone
+    monkeypatch.setattr(_indexing, "_GONE", 1000.0)
+    indexing.step(is_idle=True)
+    assert file.one("count_waiting", (9,))[0] == 1
+    assert indexing.due > 0
+    monkeypatch.setattr(_indexing, "_GONE", 0.0)
+    indexing.expect(1)
+    indexing.due = 0.0
+    indexing.step(is_idle=True)
+    assert file.one("count_waiting", (9,))[0] == 0
+
+
 async def test_an_index_that_cannot_be_written_is_tried_again_later(store, writes, opened, caplog):
     """What goes wrong with the index is logged and harms nothing else."""
     await run_of(store, writes, "hello")
