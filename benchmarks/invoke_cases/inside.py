@@ -15,7 +15,7 @@ from binp import BINP
 from binp.runs import now
 from binp.store.contract import BeginRun, EndRun, State
 
-#: seconds before each round: what the one before left to be put into the index is not to fall to the next one
+#: seconds before each round, so that what the one before left to be put into the index does not fall to the next one
 REST = 1.5
 
 binp = BINP(db=sys.argv[1])
