@@ -445,7 +445,9 @@ def test_a_run_is_cancelled(server: Any, binp: Run) -> None:
 def test_services_are_listed_started_and_stopped(server: Any, binp: Run) -> None:
     """What a service is doing is waited for, and told; an unknown one is refused."""
     assert binp("service", "start", "poller").stdout == "poller is running\n"
-    assert binp("service", "list").stdout == ("name    status   health  restarts  error\npoller  running  -       0\n")
+    assert binp("service", "list").stdout == (
+        "name    status   health  restarts  failed  error\npoller  running  -       0\n"
+    )
     stopped = binp("service", "stop", "poller")
     assert (stopped.returncode, stopped.stdout) == (0, "poller is stopped\n")
     (info,) = json.loads(binp("service", "list", "--json").stdout)

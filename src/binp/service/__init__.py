@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from ._registry import Service
 from ._status import Status
+from ._wishes import Commanded
 
 if TYPE_CHECKING:
     from ._models import Info
     from ._supervisor import Handler
 
-__all__ = ["Handler", "Info", "Service", "Status"]
+__all__ = ["Commanded", "Handler", "Info", "Service", "Status"]
 
 
 def __getattr__(name: str) -> Any:

@@ -32,6 +32,11 @@ class _Life:
         #: why the task was cancelled for the sake of this life alone; None while nobody asked for it
         self.cancelled: str | None = None
 
+    @property
+    def run(self) -> int | None:
+        """The id of its run; None where there is no history."""
+        return None if self._run is None else self._run.id
+
     async def body(self) -> Any:
         """Execute the function as the current run, with its dependencies in a scope of their own."""
         if self._run is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from pydantic import BaseModel, ConfigDict
 
 from ._status import Status
@@ -23,6 +25,11 @@ class Info(BaseModel):
     restart_delay: float
     #: text of the last failure, None if there was none since it was started
     error: str | None = None
+    #: when that was, and in which run; it may run again since
+    failed_at: datetime | None = None
+    failed_run: int | None = None
+    #: when it is called again, while it is ``restarting``
+    next_start: datetime | None = None
     #: how often it was restarted since it was started
     restarts: int = 0
     #: False: it is started by hand alone, wherever that was decided

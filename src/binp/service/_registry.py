@@ -25,7 +25,7 @@ from ._policy import Policy
 from ._shown import info_of
 from ._stop import stop_all
 from ._supervisor import Supervisor
-from ._wishes import Wishes
+from ._wishes import Commanded, Wishes
 
 if TYPE_CHECKING:
     from ._models import Info
@@ -135,29 +135,28 @@ class Service(Defining, Inside):
         seen = {row.name: row.status for row in await self._home.store.get_services()}
         return [Info.model_validate_json(status) if (status := seen.get(info.name)) else info for info in self.services]
 
-    def start(self, name: str, *, actor: str | None = None) -> None:
+    def start(self, name: str, *, actor: str | None = None) -> Commanded:
         """Start a service; nothing happens if it is unknown or not stopped. Needs a running loop.
 
         Args:
             name: Which one.
             actor: Who wants that, as far as is known.
 
+        Returns:
+            Await it to have the command committed, so that no crash undoes it; given it is already.
+
         Raises:
             BinpError: it comes after something that is no service.
         """
-        self._command(name, running=True, actor=actor)
+        return self._command(name, running=True, actor=actor)
 
-    def stop(self, name: str, *, actor: str | None = None) -> None:
-        """Stop a service; nothing happens if it is unknown or stopped.
+    def stop(self, name: str, *, actor: str | None = None) -> Commanded:
+        """Stop a service; nothing happens if it is unknown or stopped. Takes and gives what :meth:`start` does.
 
         It is cancelled, and ``stopped`` when it has really ended; ``stuck`` if that takes longer than its time. Told
         again, it is cancelled again.
-
-        Args:
-            name: Which one.
-            actor: Who wants that, as far as is known.
         """
-        self._command(name, running=False, actor=actor)
+        return self._command(name, running=False, actor=actor)
 
     async def obeyed(self, name: str, *, timeout: float = 5.0) -> bool:
         """Wait until what was commanded here is kept, and the process that runs the services has obeyed it.
@@ -180,18 +179,18 @@ class Service(Defining, Inside):
         await self._wishes.kept()
         return True
 
-    def _command(self, name: str, *, running: bool, actor: str | None) -> None:
+    def _command(self, name: str, *, running: bool, actor: str | None) -> Commanded:
         supervisor = self._supervisors.get(name)
         if supervisor is None:
-            return
+            return Commanded(None)
         if running:
             check_known([name], self._after())
         if self._home is not None and not self._is_here:
-            self._wishes.sent(self._home.store.write(SetDesired(name=name, running=running, actor=actor, at=now())))
-            return
+            wish = SetDesired(name=name, running=running, actor=actor, at=now())
+            return self._wishes.sent(self._home.store.write(wish))
         self._apply(supervisor, running)
-        if self._home is not None and self._home.is_serving:
-            self._keep_wish(name, running, actor)
+        is_served = self._home is not None and self._home.is_serving
+        return self._keep_wish(name, running, actor) if is_served else Commanded(None)
 
     def _apply(self, supervisor: Supervisor, running: bool, *, insist: bool = True) -> None:
         if running:
@@ -204,10 +203,10 @@ class Service(Defining, Inside):
         if not self._is_closing:
             supervisor.start()
 
-    def _keep_wish(self, name: str, running: bool, actor: str | None = None) -> None:
+    def _keep_wish(self, name: str, running: bool, actor: str | None = None) -> Commanded:
         """Keep what is obeyed here for the process that takes over."""
         wish = self._wishes.give(name, running)
-        self._wishes.sent(self._write(SetDesired(name=name, running=running, actor=actor, at=now(), wish=wish)))
+        return self._wishes.sent(self._write(SetDesired(name=name, running=running, actor=actor, at=now(), wish=wish)))
 
     @property
     def _is_here(self) -> bool:
@@ -391,10 +390,10 @@ class Service(Defining, Inside):
         name = supervisor.operation.name
         self._write(SetObserved(name=name, status=status, node=node, at=now(), obeyed=self._wishes.obeyed(name)))
 
-    def _write(self, write: Write) -> Ack[Any] | None:
-        """Keep something if that is possible: services go on without."""
+    def _write(self, write: Write) -> Ack[Any] | StoreError | None:
+        """Keep something if that is possible: services go on without. Gives why it is not."""
         try:
             return None if self._home is None else self._home.store.write(write)
         except StoreError as error:
             _logger.warning("%r was not kept: %s", write, error.what)
-            return None
+            return error

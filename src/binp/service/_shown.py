@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ._policy import Restart
+from ._status import Status
 from ._supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ def info_of(supervisor: Supervisor) -> Info:
         restart=supervisor.policy.restart is not Restart.NEVER,
         restart_delay=supervisor.policy.delay,
         error=supervisor.error,
+        failed_at=supervisor.failed_at,
+        failed_run=supervisor.failed_run,
+        next_start=supervisor.next_start if supervisor.status is Status.RESTARTING else None,
         restarts=supervisor.restarts,
         enabled=supervisor.is_enabled,
         after=supervisor.policy.after,

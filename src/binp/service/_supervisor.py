@@ -7,6 +7,7 @@ import contextvars
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from binp.operations import Operation
@@ -29,6 +30,10 @@ _STOPPED = "cancelled: the service was stopped"
 
 class Life(Protocol):
     """One execution of a service, as the history sees it. None of its methods delays a state."""
+
+    @property
+    def run(self) -> int | None:
+        """The id of its run; None where there is no history."""
 
     @property
     def cancelled(self) -> str | None:
@@ -69,8 +74,14 @@ class Supervisor:
         self.operation = operation
         self.policy = policy
         self.status = Status.STOPPED
+        #: its last failure since it was started: what it was, when, and in which run
         self.error: str | None = None
+        self.failed_at: datetime | None = None
+        self.failed_run: int | None = None
         self.restarts = 0
+        #: when it is called again, if it is ``restarting``; and how many seconds before that it ended
+        self.next_start: datetime | None = None
+        self._delay = 0.0
         #: whether it is started without being asked, as far as that is decided
         self.is_enabled = policy.enabled is not False
         #: those that it comes after and that are not ready, while it waits for them
@@ -156,7 +167,8 @@ class Supervisor:
         except Exception as error:
             # the others are started all the same
             _logger.exception("service %r is not started: enabled= failed", self.operation.name)
-            self.is_enabled, self.error = False, f"enabled= failed: {failure_text(error)}"
+            self.is_enabled = False
+            self._fail(f"enabled= failed: {failure_text(error)}")
         return self.is_enabled and self.policy.autostart
 
     def meet(self, name: str) -> None:
@@ -232,7 +244,7 @@ class Supervisor:
         self._cancels = self._failures = self.restarts = 0
         self._restarts.clear()
         self._final = Status.STOPPED
-        self.error = self._verdict = None
+        self.error = self.failed_at = self.failed_run = self._verdict = None
         self._set(Status.STARTING)
         self._task = loop.create_task(self._run(), name=f"service {self.operation.name}", context=self._context())
         self._task.add_done_callback(self._ended)
@@ -243,7 +255,7 @@ class Supervisor:
         self._stop_clock()
         if not task.cancelled() and (error := task.exception()) is not None:
             _logger.error("the supervision of service %r failed", self.operation.name, exc_info=error)
-            self.error = failure_text(error)
+            self._fail(failure_text(error))
             self._again = False
         if self._again:
             self._spawn()
@@ -257,7 +269,7 @@ class Supervisor:
                     del self.formers[0]
             await self._wait_for_others()
             while await self._live_once():
-                await asyncio.sleep(self.policy.wait(self._failures))
+                await asyncio.sleep(self._delay)
                 self.restarts += 1
         finally:
             if self._is_closing():
@@ -308,14 +320,14 @@ class Supervisor:
         is_last = is_told or not self._shall_restart(outcome)
         if is_told:
             self._final = Status.STOPPED
+        if loop.time() - began >= self.policy.healthy:
+            self._failures = 0
         self._conclude(outcome, is_last)
         if is_last:
             return False
         self._life = self._verdict = None
         self._stop_clock()
         self._take_back_cancels()
-        if loop.time() - began >= self.policy.healthy:
-            self._failures = min(self._failures, 1)
         return True
 
     def _outcome_of(self, error: BaseException) -> Outcome:
@@ -352,12 +364,13 @@ class Supervisor:
         is_failure = outcome.state is State.FAILED
         self._failures = self._failures + 1 if is_failure else 0
         if is_failure:
-            self.error = outcome.message
+            self._fail(outcome.message)
         if self._final is Status.FAILED and is_last:
-            count = self.policy.max_restarts
-            times = f"{count} restart{'' if count == 1 else 's'}"
-            self.error = f"given up after {times} in {self.policy.window:g} s; last: {outcome.message}"
+            times = f"{self.policy.max_restarts} restart{'' if self.policy.max_restarts == 1 else 's'}"
+            self._fail(f"given up after {times} in {self.policy.window:g} s; last: {outcome.message}")
         if not is_last:
+            self._delay = self.policy.wait(self._failures)
+            self.next_start = datetime.now(UTC) + timedelta(seconds=self._delay)
             self._set(Status.RESTARTING)
         if self._life is not None:
             self._life.ended(outcome)
@@ -365,6 +378,10 @@ class Supervisor:
             _logger.error("service %r failed: %s", self.operation.name, outcome.message, exc_info=outcome.error)
         if self._final is Status.FAILED and is_last:
             _logger.error("service %r is %s", self.operation.name, self.error)
+
+    def _fail(self, error: str | None) -> None:
+        self.error, self.failed_at = error, datetime.now(UTC)
+        self.failed_run = None if self._life is None else self._life.run
 
     def _is_closing(self) -> bool:
         """Whether somebody else cancelled the task, as a loop that is being closed does."""

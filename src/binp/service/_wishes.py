@@ -4,11 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Generator
 from typing import Any
 
-from binp.store.contract import Ack, ServiceRow
+from binp.store.contract import Ack, ServiceRow, StoreError
 
-__all__ = ["Wishes"]
+__all__ = ["Commanded", "Wishes"]
+
+
+class Commanded:
+    """A command that was given to a service. Await it to have it committed, or leave it.
+
+    Raises:
+        StoreError: where it is awaited: it could not be kept. Where the services run it is obeyed all the same.
+    """
+
+    def __init__(self, ack: Ack[Any] | StoreError | None) -> None:
+        self._ack = ack
+
+    def __await__(self) -> Generator[Any, None, None]:
+        if isinstance(self._ack, StoreError):
+            raise self._ack
+        if self._ack is not None:
+            yield from self._ack.__await__()
 
 
 class Wishes:
@@ -37,10 +55,11 @@ class Wishes:
         self._obeyed[name] = self._seen[name, running] = wish
         return wish
 
-    def sent(self, ack: Ack[Any] | None) -> None:
-        """A command that was given here is on its way; None if it cannot be kept."""
-        self._sent = ack or self._sent
-        self._last = ack
+    def sent(self, ack: Ack[Any] | StoreError | None) -> Commanded:
+        """A command that was given here is on its way, unless it cannot be kept."""
+        self._last = None if isinstance(ack, StoreError) else ack
+        self._sent = self._last or self._sent
+        return Commanded(ack)
 
     def obeyed(self, name: str) -> str | None:
         """What the last command was kept with that was obeyed here."""

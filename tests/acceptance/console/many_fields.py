@@ -158,6 +158,15 @@ async def idle() -> None:
     await asyncio.Event().wait()
 
 
+@binp.service(restart_delay=0)
+async def mended() -> None:
+    """Fails once, and runs from then on."""
+    if not await binp.kv.get("mended"):
+        await binp.kv.set(mended=True)
+        raise OSError("not yet")
+    await asyncio.Event().wait()
+
+
 @binp.service(restart_delay=86_400)
 async def shaky() -> None:
     """Fails at once."""

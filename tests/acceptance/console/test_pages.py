@@ -142,6 +142,18 @@ def test_services_are_started_and_stopped(visit: Any, size: str) -> None:
 
     shaky = page.get_by_role("listitem").filter(has=page.get_by_role("heading", name="shaky"))
     expect(shaky).to_contain_text("OSError: the other side hung up")
+    expect(shaky).to_contain_text(re.compile("next start in (23|24) hr|next start tomorrow"))
+    # one that runs again is no alarm
+    mended = page.get_by_role("listitem").filter(has=page.get_by_role("heading", name="mended"))
+    expect(mended).to_contain_text("running")
+    expect(mended).to_contain_text(re.compile(r"Failed last .+: OSError: not yet"))
+    expect(shaky.locator(".error")).to_have_count(1)
+    expect(mended.locator(".error")).to_have_count(0)
+
+    expect(mended.get_by_role("link", name="Runs of mended")).to_have_attribute("href", re.compile("action"))
+    shaky.get_by_role("link", name=re.compile("ago|just now")).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("shaky")
+    expect(page.get_by_role("main")).to_contain_text("the other side hung up")
 
 
 @pytest.mark.parametrize(

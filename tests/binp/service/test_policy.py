@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from datetime import UTC, datetime
 
 import pytest
 
 from binp import Service
 from binp.errors import BinpError
 from binp.service import Status
+from binp.store.contract import RunQuery
 
 QUICK = 0.05
 
@@ -38,6 +40,38 @@ async def test_one_that_fails_too_often_is_given_up(service, caplog, until):
     await until(lambda: len(lives) == 4)
     await until(lambda: info(service).status is Status.FAILED)
     assert len(lives) == 6
+
+
+async def test_a_failure_is_told_with_its_time_and_its_run(binp, caplog, until):
+    """SVC-05: of the last failure it is known when and in which run it was, until somebody starts the service."""
+    caplog.set_level(logging.CRITICAL)
+    lives, goes_on = [], asyncio.Event()
+    began = datetime.now(UTC)
+
+    @binp.service(name="s", restart_delay=600)
+    async def body():
+        lives.append(1)
+        await goes_on.wait()
+        raise OSError("no network")
+
+    await until(lambda: info(binp.service).status is Status.RUNNING)
+    assert (info(binp.service).failed_at, info(binp.service).failed_run) == (None, None)
+    goes_on.set()
+    await until(lambda: info(binp.service).status is Status.RESTARTING)
+    told = info(binp.service)
+    assert began <= told.failed_at <= datetime.now(UTC)
+    assert 590 < (told.next_start - told.failed_at).total_seconds() < 660
+    async with asyncio.timeout(200):
+        while not (runs := (await binp.home.store.find_runs(RunQuery(operation="s"))).runs):
+            await asyncio.sleep(0.01)
+    assert [run.id for run in runs] == [told.failed_run]
+    goes_on.clear()
+    binp.service.stop("s")
+    await until(lambda: info(binp.service).status is Status.STOPPED)
+    assert (info(binp.service).failed_at, info(binp.service).next_start) == (told.failed_at, None)
+    binp.service.start("s")
+    await until(lambda: info(binp.service).status is Status.RUNNING)
+    assert (info(binp.service).error, info(binp.service).failed_at, info(binp.service).failed_run) == (None, None, None)
 
 
 async def test_restarts_are_counted_within_their_window(service, caplog, until):
