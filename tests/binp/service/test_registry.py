@@ -17,7 +17,7 @@ import pytest
 from binp import BINP
 from binp.service import Status
 from binp.store import open_store
-from binp.store.contract import RunQuery, SetDesired, State
+from binp.store.contract import RunQuery, SetDesired, State, StoreError
 
 
 def states(binp):
@@ -284,3 +284,35 @@ async def test_a_service_that_is_one_journaled_call(hasty, caplog, until, served
     found = {run.operation: run for run in (await hasty.home.store.find_runs(RunQuery())).runs}
     assert {name: str(run.state) for name, run in found.items()} == {"s": "cancelled", "work": "cancelled"}
     await hasty.home.close()
+
+
+@pytest.mark.parametrize("running", [False, True])
+async def test_who_awaits_a_command_knows_that_it_is_kept(db, until, served, running):
+    """SVC-03: an awaited start or stop is committed, and obeyed already."""
+    binp = BINP(db=db)
+    define(binp, "s", autostart=not running)
+    async with served(binp):
+        await until(lambda: states(binp) == {"s": "stopped" if running else "running"})
+        await (binp.service.start if running else binp.service.stop)("s", actor="ann")
+        assert await desired(binp, "s") is running
+        await until(lambda: states(binp) == {"s": "running" if running else "stopped"})
+
+
+async def test_a_command_that_nobody_keeps_can_be_awaited(service, binp):
+    """SVC-03: what nobody would take over from, or of no service, can be awaited as well."""
+    define(binp, "s")
+    for each in (service.stop("nobody"), binp.service.stop("nobody"), binp.service.stop("s"), binp.service.start("s")):
+        assert await each is None
+
+
+async def test_who_awaits_a_command_is_told_that_it_is_not_kept(db, until, served, caplog):
+    """SVC-03: a command that is obeyed and cannot be kept raises where it is awaited."""
+    binp = BINP(db=db)
+    define(binp, "s")
+    async with served(binp):
+        await until(lambda: states(binp) == {"s": "running"})
+        await binp.home.store.close()
+        told = binp.service.stop("s")
+        with pytest.raises(StoreError):
+            await told
+        await until(lambda: states(binp) == {"s": "stopped"})
