@@ -338,14 +338,14 @@ async def test_generators_see_what_ended_the_stage(buvar_adapters_setup_contextv
     assert seen == [caught.value]
 
 
-async def test_generators_that_take_their_time_one_by_one(buvar_adapters_setup_contextvars):
+async def test_generators_that_take_their_time_one_by_one(buvar_adapters_setup_contextvars, clock):
     """PLG-09: the limit is that of each dependency, not that of all together."""
     seen = []
 
     def slow(cls):
         async def make() -> AsyncIterator[cls]:
             yield cls()
-            await asyncio.sleep(0.15)
+            await asyncio.sleep(1.5)
             seen.append(cls)
 
         return make
@@ -354,5 +354,5 @@ async def test_generators_that_take_their_time_one_by_one(buvar_adapters_setup_c
         """Make both."""
 
     di.register(slow(Pool), slow(Repository), scope="app")
-    await plugin.Stage(teardown_timeout=-0.8).arun(prepare)
+    await asyncio.gather(plugin.Stage(teardown_timeout=1).arun(prepare), clock.advance(10))
     assert seen == [Repository, Pool]
