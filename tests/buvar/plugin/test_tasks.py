@@ -1,6 +1,7 @@
 """Tasks run side by side, fail loudly, and end in order."""
 
 import asyncio
+import contextlib
 import logging
 import time
 
@@ -22,13 +23,10 @@ async def for_ever():
     await asyncio.Future()
 
 
-async def stubborn(seconds):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        try:
-            await asyncio.sleep(end - time.monotonic())
-        except asyncio.CancelledError:
-            continue
+async def stubborn(leave):
+    while not leave.is_set():
+        with contextlib.suppress(asyncio.CancelledError):
+            await leave.wait()
 
 
 async def test_run_returns_results_and_errors_in_order(caplog):
@@ -207,9 +205,9 @@ async def test_tasks_run_even_when_cancel_is_set_before():
 async def test_a_task_that_ignores_cancellation_is_left_behind(caplog, monkeypatch):
     """PLG-08: a task that does not end after its cancellation is reported, and the shutdown goes on."""
     monkeypatch.setattr("buvar.plugin._tasks.PATIENCE", 0.05)
-    cancel = plugin.Cancel()
+    cancel, leave = plugin.Cancel(), asyncio.Event()
     asyncio.get_running_loop().call_later(0.01, cancel.set)
-    (result,) = await plugin.run([stubborn(0.3)], evt_cancel=cancel, cancel_timeout=0)
+    (result,) = await plugin.run([stubborn(leave)], evt_cancel=cancel, cancel_timeout=0)
     assert isinstance(result, plugin.StuckTaskError)
     assert isinstance(result, TimeoutError)
     assert (result.plugin, result.patience) == ("stubborn", 0.05)
@@ -218,7 +216,8 @@ async def test_a_task_that_ignores_cancellation_is_left_behind(caplog, monkeypat
         "  fix:   let CancelledError through"
     )
     assert [record.getMessage() for record in caplog.records] == ["A task of the plugin stubborn failed"]
-    await asyncio.sleep(0.3)
+    leave.set()
+    await asyncio.sleep(0)
 
 
 async def test_cancelling_run_ends_the_tasks():
