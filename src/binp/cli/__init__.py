@@ -72,7 +72,7 @@ def _tell_version(ctx: click.Context, _option: click.Parameter, is_given: bool) 
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_tell_version, help="Print the version."
 )
 def main() -> None:
-    """Serve a file of Python functions: buttons, history, background services."""
+    """Serve a file of Python functions as buttons, schedules and background services, with a history."""
 
 
 for _command in (

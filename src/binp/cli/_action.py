@@ -33,9 +33,9 @@ class _Actions(click.Group):
             raise click.UsageError(f"{text} To run an action of this name: binp action invoke {args[0]}", ctx) from None
 
 
-@click.group(cls=_Actions, short_help="List actions, and run one.")
+@click.group(cls=_Actions, short_help="List and run actions.")
 def action() -> None:
-    """List the actions of the running server, and run one."""
+    """List, show and run the actions of the running server."""
 
 
 @action.command("list")
@@ -58,7 +58,7 @@ def list_actions(as_json: bool, **where: Any) -> None:
 @with_json
 @with_server
 def show(name: str, as_json: bool, **where: Any) -> None:
-    """Show an action: how it is called, and by which rules it is run."""
+    """Show an action: its parameters and its rules."""
     from binp.client import path_part
 
     from ._form import models, parameters
@@ -103,14 +103,14 @@ def _at_once(form: dict[str, Any]) -> str:
 @click.argument("arguments", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--json", "given", metavar="OBJECT", help="Arguments as a JSON object; KEY=VALUE wins.")
 @click.option("--output", "-o", type=click.Choice(["text", "json"]), default="text", help="How to print the run.")
-@click.option("--yes", "-y", is_flag=True, help="Do not ask what the action wants to be asked before.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 @click.option(
     "--patience",
     type=Number(min=0),
     default=PATIENCE,
     show_default=True,
     metavar="SECONDS",
-    help="For how long to look for the server when it goes away, as in a deploy.",
+    help="How long to wait for the server to come back, as in a deploy.",
 )
 @with_server
 def invoke(
@@ -124,9 +124,9 @@ def invoke(
 ) -> None:
     """Run the action NAME and wait for its end.
 
-    What the run records goes to standard error, what it returns to standard output. The status is 0 when it succeeded,
-    1 when it did not, 2 when it was not started, 3 when the server went away and nobody came in its place, so that it
-    is not known. An action that wants to be confirmed asks first, if there is a terminal.
+    Records go to standard error, the result to standard output. On a terminal, an action with a confirmation asks
+    first. The exit status is 0 if the run succeeded, 1 if it did not, 2 if it was not started, and 3 if the outcome is
+    unknown because the server went away and did not come back.
     """
     from binp.client import path_part
 

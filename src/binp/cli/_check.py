@@ -11,13 +11,13 @@ import click
 from ._options import database_of, with_database
 
 
-@click.command(short_help="Look whether the database is sound.")
-@click.option("--thorough", is_flag=True, help="Compare every index with its table as well; takes much longer.")
+@click.command(short_help="Check the database for damage.")
+@click.option("--thorough", is_flag=True, help="Also compare every index with its table; takes much longer.")
 @with_database
 def check(thorough: bool, db: str | None) -> None:
-    """Look whether the database is sound: its pages, its schema, and whether what is in it fits together.
+    """Check the database: its pages, its schema, and whether its content is consistent.
 
-    It may be in use. Nothing is changed. The status is 0 if nothing was found, 1 if something was.
+    The database may be in use; nothing is changed. The exit status is 0 if it is sound, 1 if it is not.
     """
     from binp.store.sqlite import check as look
 
@@ -55,13 +55,13 @@ def _size(path: Path) -> int:
         return 0
 
 
-@click.command(short_help="Bring the schema of the database up to date.")
-@click.option("--dry-run", is_flag=True, help="Try it on a copy; the database may be in use, and stays as it is.")
+@click.command(short_help="Update the schema of the database.")
+@click.option("--dry-run", is_flag=True, help="Try it on a copy; the database may be in use and is not changed.")
 @with_database
 def migrate(dry_run: bool, db: str | None) -> None:
-    """Bring the schema of the database up to date, which nobody may have open.
+    """Update the schema of the database, which must not be in use.
 
-    The server does that by itself when it starts; here it can be done, and tried, before. A copy is made first.
+    The server does so when it starts; this does it, or tries it, beforehand. A copy is made first.
     """
     from binp.store.sqlite import rehearse, upgrade
 

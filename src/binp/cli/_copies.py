@@ -10,15 +10,15 @@ import click
 from ._options import database_of, with_database
 
 
-@click.command(short_help="Copy the database, also while it is in use.")
+@click.command(short_help="Back up the database, even while it is in use.")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--force", is_flag=True, help="Overwrite FILE if it is there.")
+@click.option("--force", is_flag=True, help="Overwrite FILE if it exists.")
 @with_database
 def backup(file: Path, force: bool, db: str | None) -> None:
-    """Copy the database to FILE.
+    """Back up the database to FILE, even while it is in use.
 
-    Whoever writes meanwhile goes on; what was acknowledged before is in the copy. FILE appears when it is whole, on the
-    disk, and looked through. What a newer version wrote is copied as it is, and only that version can use the copy.
+    Everything acknowledged before the start is in the copy. FILE appears when it is complete, on disk and checked. A
+    database of a newer version is copied as it is; only that version can use the copy.
     """
     from binp.store.sqlite import back_up, unknown_schema
 
@@ -32,13 +32,13 @@ def backup(file: Path, force: bool, db: str | None) -> None:
         click.echo(f"The copy is whole, but this version cannot use it: {problem.what}", err=True)
 
 
-@click.command(short_help="Put a backup in the place of the database.")
+@click.command(short_help="Replace the database with a backup.")
 @click.argument("file", type=click.Path(path_type=Path))
 @with_database
 def restore(file: Path, db: str | None) -> None:
-    """Put a copy of FILE in the place of the database, which nobody may have open.
+    """Replace the database, which must not be in use, with a copy of FILE.
 
-    What was there is kept beside it, under a name with the time in it.
+    The old database is kept beside it, under a name that contains the time.
     """
     from binp.store.sqlite import restore as put_back
 

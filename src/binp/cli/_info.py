@@ -12,14 +12,14 @@ import click
 from ._options import Server, with_json, with_server
 
 
-@click.command(short_help="Tell what the database holds, and how long it is kept.")
-@click.option("--config", metavar="PATH", help="The configuration file, where nobody serves the database.")
+@click.command(short_help="Show what the database holds and how long it is kept.")
+@click.option("--config", metavar="PATH", help="The configuration file, if no server is running.")
 @with_json
 @with_server
 def info(config: str | None, as_json: bool, **where: Any) -> None:
-    """Tell what the database holds and takes up, and how long runs are kept.
+    """Show what the database holds, how large it is, and how long runs are kept.
 
-    The server is asked if there is one; else the file is read.
+    Asks the server if one is running, else reads the file.
     """
     from binp.client import NotServed
 

@@ -18,9 +18,9 @@ _STATES = ["queued", "running", "succeeded", "failed", "cancelled", "interrupted
 _PAGE = 200
 
 
-@click.group(short_help="Look at the history, cancel runs.")
+@click.group(short_help="Search the history, show and cancel runs.")
 def journal() -> None:
-    """Look at the history of runs, and cancel what runs."""
+    """Search the history, show runs, and cancel them."""
 
 
 @journal.command("list", cls=Dashed)
@@ -34,7 +34,7 @@ def journal() -> None:
 def list_runs(
     query: tuple[str, ...], as_json: bool, db: str | None, url: str | None, token: str | None, **given: Any
 ) -> None:
-    """List the newest runs, or those that a query finds: 'timeout state:failed -label:test since:2h'."""
+    """List the newest runs, or those that match a query: 'timeout state:failed -label:test since:2h'."""
     from ._output import local_time, seconds, show_json, show_table
 
     client = Server(db=db, url=url, token=token).client()
@@ -87,7 +87,7 @@ def show(run: int, as_json: bool, **where: Any) -> None:
 @click.argument("runs", metavar="ID...", nargs=-1, required=True, type=Integer(min=0))
 @with_server
 def cancel(runs: tuple[int, ...], **where: Any) -> None:
-    """Ask for runs to be cancelled. It is not waited until they have ended."""
+    """Request that runs be cancelled, without waiting for them to end."""
     client = Server(**where).client()
     for run in runs:
         client.post(f"/internal/runs/{run}/cancel")
@@ -100,9 +100,9 @@ def cancel(runs: tuple[int, ...], **where: Any) -> None:
 @click.option("--output", "-o", "target", type=click.Path(dir_okay=False, path_type=Path), help="Where to save it.")
 @with_server
 def download(run: int, names: tuple[str, ...], target: Path | None, **where: Any) -> None:
-    """Save what files a run returned, all or those with a NAME, each under its name in this folder.
+    """Save the files that a run returned, all of them or those named, in the current folder.
 
-    One alone is saved where --output says.
+    With --output, save a single file there.
     """
     from binp.files import described_in
 

@@ -33,9 +33,9 @@ def _with_namespace(command: F) -> F:
     return click.option("--namespace", "-n", default="default", show_default=True, help="Where the key is.")(command)
 
 
-@click.group(short_help="Look at key-value state, and change it.")
+@click.group(short_help="Read, write and watch key-value state.")
 def kv() -> None:
-    """Look at the keys of the running server, change them, and watch them."""
+    """Read, write and watch the keys of the running server."""
 
 
 @kv.command()
@@ -49,11 +49,11 @@ def namespaces(**where: Any) -> None:
 @kv.command("list")
 @click.argument("prefix", default="")
 @_with_namespace
-@click.option("--limit", type=Integer(min=1), help="At most so many keys; all by default.")
+@click.option("--limit", type=Integer(min=1), help="How many keys; all by default.")
 @with_json
 @with_server
 def list_keys(prefix: str, namespace: str, limit: int | None, as_json: bool, **where: Any) -> None:
-    """List the keys, those that begin with PREFIX."""
+    """List the keys, or those that begin with PREFIX."""
     from ._output import local_time, show_json, show_table
 
     client = Server(**where).client()
@@ -73,7 +73,7 @@ def list_keys(prefix: str, namespace: str, limit: int | None, as_json: bool, **w
 @with_json
 @with_server
 def get(key: str, namespace: str, as_json: bool, **where: Any) -> None:
-    """Print the value of KEY: text as it is, everything else as JSON. With --json all that is known of it."""
+    """Print the value of KEY: text as it is, anything else as JSON. With --json, print the whole entry."""
     from ._output import show_json
 
     found = Server(**where).client().get(_VALUE, key=key, namespace=namespace)
@@ -89,15 +89,15 @@ def get(key: str, namespace: str, as_json: bool, **where: Any) -> None:
 @click.argument("value")
 @_with_namespace
 @click.option("--text", "is_text", is_flag=True, help="VALUE is text, even if it looks like JSON.")
-@click.option("--ttl", type=Number(min=0, min_open=True), metavar="SECONDS", help="It is gone after that.")
-@click.option("--if-version", type=Integer(min=0), help="Only if it has this version; 0: if it is not there.")
+@click.option("--ttl", type=Number(min=0, min_open=True), metavar="SECONDS", help="Time to live.")
+@click.option("--if-version", type=Integer(min=0), help="Only if KEY has this version; 0 if it must not exist.")
 @with_server
 def set_key(
     key: str, value: str, namespace: str, is_text: bool, ttl: float | None, if_version: int | None, **where: Any
 ) -> None:
-    """Write KEY. VALUE is JSON, or else text; - reads it from standard input. Prints the version.
+    """Set KEY to VALUE, which is JSON, or else text; - reads it from standard input. Prints the new version.
 
-    The status is 1 if the key is in another version than that of --if-version.
+    The exit status is 1 if the version is not that of --if-version.
     """
     from binp.client import Answer
 
@@ -118,10 +118,10 @@ def set_key(
 @kv.command()
 @click.argument("keys", nargs=-1, required=True, metavar="KEY...")
 @_with_namespace
-@click.option("--if-version", type=Integer(min=1), help="Only if it has this version; of one KEY.")
+@click.option("--if-version", type=Integer(min=1), help="Only if KEY has this version; for a single KEY.")
 @with_server
 def rm(keys: tuple[str, ...], namespace: str, if_version: int | None, **where: Any) -> None:
-    """Remove keys. The status is 1 if one is not there, or in another version."""
+    """Remove keys. The exit status is 1 if one does not exist or has another version."""
     from binp.client import Answer
 
     if if_version is not None and len(keys) > 1:
@@ -149,7 +149,7 @@ def rm(keys: tuple[str, ...], namespace: str, if_version: int | None, **where: A
 @with_json
 @with_server
 def history(key: str, namespace: str, limit: int, as_json: bool, **where: Any) -> None:
-    """List the versions of KEY, the newest first."""
+    """List the versions of KEY, newest first."""
     from ._output import local_time, show_json, show_table
 
     found = Server(**where).client().get("/internal/kv/history", key=key, namespace=namespace, limit=limit)
@@ -173,12 +173,12 @@ def history(key: str, namespace: str, limit: int, as_json: bool, **where: Any) -
 
 @kv.command()
 @click.argument("key", required=False)
-@click.option("--prefix", default="", help="All keys that begin so, instead of one.")
+@click.option("--prefix", default="", help="All keys that begin with this, instead of one.")
 @_with_namespace
 @with_json
 @with_server
 def watch(key: str | None, prefix: str, namespace: str, as_json: bool, **where: Any) -> None:
-    """Print KEY, or all keys, and then each change until Ctrl-C. With --json an object a line."""
+    """Print KEY, or all keys, and then every change until Ctrl-C. With --json, one object per line."""
     from binp.client import NotServed
 
     if key is not None and prefix:

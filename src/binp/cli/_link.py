@@ -9,10 +9,10 @@ import click
 from ._options import Server, with_server
 
 
-@click.command(short_help="Print a link that logs one browser in.")
+@click.command(short_help="Print a link that logs in one browser.")
 @with_server
 def link(**where: Any) -> None:
-    """Print a fresh link to the running server, which logs one browser in, once."""
+    """Print a new link to the running server. It logs in one browser, once."""
     from binp.auth import make_link
 
     client = Server(**where).client()

@@ -125,9 +125,11 @@ class Number(click.FloatRange):
 def with_server(command: F) -> F:
     """Give a command the options that name a server; it gets ``db``, ``url`` and ``token``."""
     options = (
-        click.option("--db", metavar="URL", help="Database whose server to talk to; data.db by default."),
-        click.option("--url", metavar="URL", envvar="BINP_URL", help="Address of the server, instead of a database."),
-        click.option("--token", envvar="BINP_TOKEN", help="Token of the server; read beside the database by default."),
+        click.option("--db", metavar="URL", help="Database of the server to talk to; data.db by default."),
+        click.option("--url", metavar="URL", envvar="BINP_URL", help="Address of the server, instead of its database."),
+        click.option(
+            "--token", envvar="BINP_TOKEN", help="Token of the server; read from beside the database by default."
+        ),
     )
     for option in reversed(options):
         command = option(command)

@@ -21,13 +21,13 @@ _QUIET = {"uvicorn": "WARNING", "asyncio": "WARNING"}
 @click.option("--port", type=Integer(0, 65535), help="Port to listen on; 8000 by default, 0 takes a free one.")
 @click.option("--db", metavar="URL", help="URL or path of the database; data.db by default.")
 @click.option("--config", metavar="PATH", help="A TOML or JSON file with the settings.")
-@click.option("--auth", type=click.Choice(["token", "none"]), help="Who may use it: holders of the token, or anybody.")
-@click.option("--reload", "is_reloaded", is_flag=True, help="For development: start again when a file changes.")
+@click.option("--auth", type=click.Choice(["token", "none"]), help="Who may use it: holders of the token, or anyone.")
+@click.option("--reload", "is_reloaded", is_flag=True, help="For development: restart when a file changes.")
 def run(target: str, config: str | None, is_reloaded: bool, **settings: Any) -> None:
     """Serve the BINP of FILE: its actions, services and routes.
 
-    FILE is a Python file or a dotted module. NAME is needed where there is more than one BINP in it. Ctrl-C ends it:
-    runs in flight are given time to end; a second Ctrl-C cancels them.
+    FILE is a Python file or a dotted module; NAME picks one of several BINPs in it. Ctrl-C ends the server and gives
+    runs in flight time to end; a second Ctrl-C cancels them.
     """
     from buvar.log import LogConfig
 

@@ -1,4 +1,4 @@
-"""Look at schedules, pause them, start them out of turn."""
+"""List, show, pause, resume and fire schedules."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ._options import Server, with_json, with_server
 __all__ = ["schedule"]
 
 
-@click.group(short_help="Look at schedules and pause them.")
+@click.group(short_help="List, pause and fire schedules.")
 def schedule() -> None:
-    """Look at schedules, pause them, start them out of turn."""
+    """List, show, pause, resume and fire schedules."""
 
 
 @schedule.command("list")
 @with_json
 @with_server
 def list_schedules(as_json: bool, **where: Any) -> None:
-    """List the schedules with the next start of each."""
+    """List the schedules, with the next start of each."""
     from ._output import local_time, show_json, show_table
 
     schedules = Server(**where).client().get("/internal/schedules/")
@@ -49,7 +49,7 @@ def list_schedules(as_json: bool, **where: Any) -> None:
 @with_json
 @with_server
 def show(name: str, as_json: bool, **where: Any) -> None:
-    """Show a schedule: its rules, and its next starts in both zones."""
+    """Show a schedule: its rules, and its next starts in its own time zone and in the local one."""
     from ._output import local_time, show_json, span
 
     found = Server(**where).client().get("/internal/schedules/")
@@ -86,7 +86,7 @@ def show(name: str, as_json: bool, **where: Any) -> None:
 @click.argument("name")
 @with_server
 def pause(name: str, **where: Any) -> None:
-    """Start nothing from here on; what comes until it goes on is left out."""
+    """Pause a schedule. Ticks that come until it is resumed are skipped."""
     _set_paused(name, paused=True, where=where)
 
 
@@ -94,7 +94,7 @@ def pause(name: str, **where: Any) -> None:
 @click.argument("name")
 @with_server
 def resume(name: str, **where: Any) -> None:
-    """Let a paused schedule go on with its next tick."""
+    """Resume a paused schedule at its next tick."""
     _set_paused(name, paused=False, where=where)
 
 
@@ -102,7 +102,7 @@ def resume(name: str, **where: Any) -> None:
 @click.argument("name")
 @with_server
 def fire(name: str, **where: Any) -> None:
-    """Start what a schedule starts, now and out of turn; prints the id of the run."""
+    """Fire a schedule now, even if it is paused. Prints the id of the run."""
     from binp.client import path_part
 
     server = Server(**where)

@@ -27,16 +27,16 @@ _SETTLED = {
 _OBEYED = {True: {"running", "completed"}, False: {"stopped", "completed"}}
 
 
-@click.group(short_help="Look at services, start, stop and restart them.")
+@click.group(short_help="List, start, stop and restart services.")
 def service() -> None:
-    """Look at services, start, stop and restart them."""
+    """List, start, stop and restart services."""
 
 
 @service.command("list")
 @with_json
 @with_server
 def list_services(as_json: bool, **where: Any) -> None:
-    """List the services with what each is doing."""
+    """List the services, with the state of each."""
     from ._output import local_time, show_json, show_table
 
     services = Server(**where).client().get("/internal/services/")
@@ -75,7 +75,7 @@ def _doing(one: dict[str, Any]) -> str:
 @click.argument("name")
 @with_server
 def start(name: str, **where: Any) -> None:
-    """Start a service, and wait a moment until it runs."""
+    """Start a service, and wait a few seconds for it to run."""
     _command(name, [True], where)
 
 
@@ -83,7 +83,7 @@ def start(name: str, **where: Any) -> None:
 @click.argument("name")
 @with_server
 def stop(name: str, **where: Any) -> None:
-    """Stop a service, and wait a moment until it has ended. It stays so until somebody starts it."""
+    """Stop a service, and wait a few seconds for it to end. It stays stopped until somebody starts it."""
     _command(name, [False], where)
 
 
@@ -91,7 +91,7 @@ def stop(name: str, **where: Any) -> None:
 @click.argument("name")
 @with_server
 def restart(name: str, **where: Any) -> None:
-    """Stop a service, and start it when it has ended. What comes after it goes on meanwhile."""
+    """Stop a service, and start it when it has ended. Services that come after it keep running."""
     _command(name, [False, True], where)
 
 

@@ -16,14 +16,14 @@ from ._options import Server, database_of, with_database, with_server
 _LINES, _CHARACTERS = 500, 500_000
 
 
-@click.command(short_help="Write all that the database keeps as lines of JSON.")
+@click.command(short_help="Export the whole database as lines of JSON.")
 @with_database
 def export(db: str | None) -> None:
-    """Write all that the database keeps to standard output, as lines of JSON.
+    """Export the whole database to standard output, as lines of JSON.
 
-    Runs with their records and labels, keys with their versions, what is known of services and schedules. The database
-    may be in use; one that a newer version wrote is refused, because lines of it would be missing. Of a damaged one all
-    that can be read is written; what cannot is told at the end, and the status is 1 then.
+    Runs with their records and labels, keys with their versions, the state of services and schedules. The database may
+    be in use; one of a newer version is refused. Of a damaged database everything readable is exported; at the end
+    comes a list of what is missing, and the exit status is 1.
     """
     from binp.store.sqlite import export as lines_of
 
@@ -46,15 +46,15 @@ def export(db: str | None) -> None:
         sys.exit(1)
 
 
-@click.command("import", short_help="Take in lines that were exported.")
+@click.command("import", short_help="Import what was exported.")
 @click.argument("file", type=click.File("r", encoding="utf-8"), default="-")
 @with_server
 def import_lines(file: IO[str], **where: Any) -> None:
-    """Take in the lines of FILE, or of standard input, that `binp export` wrote.
+    """Import the output of `binp export` from FILE or from standard input.
 
-    What is in the database already stays as it is, unless a later state of it comes; so lines may be taken in again. A
-    run that had not ended is interrupted here. If the database is served, the server takes them in. The status is 1 if
-    lines are missing: they are cut off, or come from a database that is damaged.
+    What is in the database stays, unless a later state of it is imported, so the same lines can be imported twice. Runs
+    that had not ended become interrupted. A running server does the import itself. The exit status is 1 if lines are
+    missing: they are cut off, or come from a damaged database.
     """
     from ._progress import counter
 
