@@ -1,4 +1,4 @@
-"""Checksums, disk space and the load of this machine: a first look at what binp makes of a file of functions.
+"""Checksums, disk space and the load of this machine: what binp makes of one file of functions.
 
     binp run examples/quickstart.py
 
@@ -24,7 +24,7 @@ binp = BINP()
 
 
 class Checksum(BaseModel):
-    """What a folder holds, in one line."""
+    """The checksum of a folder."""
 
     files: int
     bytes: int
@@ -41,9 +41,9 @@ class Disk(BaseModel):
 
 @binp.action
 def checksum(folder: Path = Path(), algorithm: Literal["sha256", "sha512", "blake2b"] = "sha256") -> Checksum:
-    """Compute one checksum over all files of a folder.
+    """Compute one checksum of all files in a folder.
 
-    Two folders with the same names and contents have the same one.
+    Folders with the same names and contents have the same checksum.
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     if not files:
@@ -63,7 +63,7 @@ def checksum(folder: Path = Path(), algorithm: Literal["sha256", "sha512", "blak
 @binp.schedule("0 6 * * *")
 @binp.action
 def disk_usage(path: Path = Path("/"), limit: float = 90.0) -> Disk:
-    """Look how full the disk is that holds a path; fail when it is fuller than the limit, in percent."""
+    """Check how full the disk of a path is. Fails above the limit, in percent."""
     usage = shutil.disk_usage(path)
     percent = round(100 * usage.used / usage.total, 1)
     print(f"the disk of {path} is {percent} % full")  # a record of the run
@@ -74,7 +74,7 @@ def disk_usage(path: Path = Path("/"), limit: float = 90.0) -> Disk:
 
 @binp.service
 async def load() -> None:
-    """Keep the load of this machine, sampled every other second."""
+    """Sample the load of this machine every two seconds."""
     samples: list[float] = []
     while True:
         one_minute, _, _ = os.getloadavg()
@@ -86,7 +86,7 @@ async def load() -> None:
 @binp.app.get("/load")
 @binp.journal
 async def show_load() -> dict[str, float | None]:
-    """The load of this machine, and its mean over the last minute. Every request is in the history."""
+    """The load of this machine, and its mean over the last minute. The history has every request."""
     samples: list[float] = await binp.kv.get("samples") or []
     mean = sum(samples) / len(samples) if samples else None
     return {"load": await binp.kv.get("load"), "mean": mean}
