@@ -27,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The command line; None for that of the process.
 
     Returns:
-        The exit status: 0; 1 when a task or the loading failed; 2 for a wrong command line or configuration.
+        The exit status: 0; 1 when a task or the loading failed; 2 for a wrong command line or configuration, and for
+        names that stand for no plugin.
     """
     parser = _parser()
     options = parser.parse_args(arguments)
@@ -49,12 +50,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         try:
             stage.run(config, *options.plugin, check_environment)
-        except config.ConfigError as error:
-            parser.exit(2, f"{parser.prog}: {error}\n")
+        except (config.ConfigError, plugin.PluginNotFoundError, plugin.PluginFunctionError) as error:
+            parser.exit(2, f"{parser.prog}: {_told(error)}\n")
         except Exception:  # noqa: BLE001 - the boundary: logged with its traceback, and told by the status
             _log.critical("The plugins could not be run to their end", exc_info=True)
             return 1
     return 1 if stage.failed else 0
+
+
+def _told(error: Exception) -> str:
+    """What an error says, and in which plugins; where it was noticed helps nobody."""
+    return "\n".join([str(error), *(f"  {note}" for note in getattr(error, "__notes__", ()))])
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -123,6 +123,23 @@ def test_wrong_settings(command, arguments, message):
     assert "Traceback" not in errors
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("ap", "there is no module 'ap'\n  fix:   did you mean 'app'?"),
+        ("app.py", "there is no module 'app.py'\n  fix:   name the module, not its file: app"),
+        ("app", "the module app has no function 'prepare'"),
+    ],
+)
+def test_a_name_that_stands_for_no_plugin(command, tmp_path, name, message):
+    """PLG-01: a wrong name ends with status 2 and what would be right, without a traceback."""
+    (tmp_path / "app.py").write_text("async def prepar(): ...")
+    status, output, errors = command(name)
+    assert (status, output) == (2, "")
+    assert errors.startswith(f"python -m buvar: {message}")
+    assert "Traceback" not in errors
+
+
 def test_variables_from_a_file(command, tmp_path):
     """PLG-01: a file of variables may be named, and what nothing reads is told."""
     (tmp_path / ".env").write_text("X_APP_NAME=listed\nX_APP_NAM=typo\n")

@@ -19,9 +19,24 @@ class PluginFunctionError(PluginError, ValueError):
         plugin: What was given.
     """
 
-    def __init__(self, plugin: Any, what: str) -> None:
-        super().__init__(what, fix="write it as `async def prepare(...)`")
+    def __init__(self, plugin: Any, what: str, *, fix: str = "write it as `async def prepare(...)`") -> None:
+        super().__init__(what, fix=fix)
         self.plugin = plugin
+
+
+class PluginNotFoundError(PluginError, ModuleNotFoundError):
+    """The module of a plugin does not exist.
+
+    Attributes:
+        plugin: The dotted name that was given.
+        name: The part of it that is no module.
+    """
+
+    def __init__(self, plugin: str, missing: str, *, fix: str) -> None:
+        where = f"the plugin {plugin!r}" if plugin != missing else None
+        super().__init__(f"there is no module {missing!r}", where=where, fix=fix)
+        self.plugin = plugin
+        self.name = missing
 
 
 class PluginArgumentError(PluginError, TypeError):
@@ -69,6 +84,13 @@ class LoopRunningError(BuvarError, RuntimeError):
             fix="await Stage.arun(...) or one of its siblings, or enter `async with Stage().running(...)`",
         )
         self.method = method
+
+
+class StageOverError(PluginError, RuntimeError):
+    """A stage that was torn down was to load or to run something."""
+
+    def __init__(self) -> None:
+        super().__init__("this stage has ended, and a stage lives once", fix="make a new one: plugin.Stage(...)")
 
 
 class LoadInterruptedError(PluginError):

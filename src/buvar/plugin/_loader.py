@@ -6,26 +6,32 @@ import asyncio
 import contextlib
 import functools
 import inspect
+import logging
+import pkgutil
 import sys
 import types
 import typing
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from typing import Any, Final
 
 from buvar import context, di
 from buvar.components import Components
-from buvar.names import absolute_name, fqdn, resolve_dotted_name
-from buvar.plugin._errors import PluginArgumentError, PluginFunctionError, PluginResultError
+from buvar.names import absolute_name, did_you_mean, fqdn, resolve_dotted_name
+from buvar.plugin._errors import PluginArgumentError, PluginFunctionError, PluginNotFoundError, PluginResultError
 from buvar.plugin._tasks import Job, Watch, discard, watching
 
 #: Name of the function that is used when a plugin is a module.
 PLUGIN_FUNCTION_NAME: Final = "prepare"
+#: Seconds of loading after which it is told what is being loaded; then after twice as long, and so on.
+SLOW: Final = 10.0
 
 PluginFunction = Callable[..., Any]
 #: stands for an argument that nothing provides; `Components.get` takes MISSING for "no default"
 _ABSENT: Final = object()
 #: A dotted name (``"module"``, ``"module:attribute"``, relative with leading dots), a module, or a function.
 Plugin = str | types.ModuleType | PluginFunction
+
+_log = logging.getLogger("buvar.plugin")
 
 
 def resolve_plugin_func(
@@ -39,18 +45,65 @@ def resolve_plugin_func(
         caller: How many frames above the calling one a relative name counts from.
 
     Raises:
-        ModuleNotFoundError: there is no such module.
+        PluginNotFoundError: there is no such module; a `ModuleNotFoundError`.
         ImportError: the module has no such attribute, or the name is relative and its caller is in no package.
         ValueError: the name has more than one colon.
         PluginFunctionError: it is no coroutine function and no async generator function.
     """
-    found = resolve_dotted_name(plugin, caller=caller + 1)
+    try:
+        found = resolve_dotted_name(plugin, caller=caller + 1)
+    except Exception as error:
+        missing = getattr(error, "name", None) if isinstance(error, ModuleNotFoundError) else None
+        if missing and f"{str(plugin).partition(':')[0]}.".startswith(f"{missing}."):
+            raise _not_found(str(plugin), missing) from None
+        error.add_note(f"while importing the plugin {plugin}")
+        raise
     func = getattr(found, function_name, None) if inspect.ismodule(found) else found
     if func is None:
-        raise PluginFunctionError(plugin, f"the module {fqdn(found)} has no function {function_name!r}")
+        raise _without_function(plugin, found, function_name)
     if not _is_async(func):
-        raise PluginFunctionError(plugin, f"the plugin {plugin_name(func)} is not asynchronous")
+        raise _no_plugin(plugin, func)
     return typing.cast("PluginFunction", func)
+
+
+def _not_found(plugin: str, missing: str) -> PluginNotFoundError:
+    """Tell which part of a dotted name is no module, and what is there in place of it."""
+    if missing.endswith(".py"):
+        return PluginNotFoundError(plugin, missing, fix=f"name the module, not its file: {missing.removesuffix('.py')}")
+    above, _, last = missing.rpartition(".")
+    places = getattr(sys.modules.get(above), "__path__", ()) if above else None
+    near = did_you_mean(last, [module.name for module in pkgutil.iter_modules(places)])
+    fix = "install it, or start the program where Python finds it"
+    if near:
+        fix = f"did you mean {'.'.join(filter(None, (above, near)))!r}?"
+    return PluginNotFoundError(plugin, missing, fix=fix)
+
+
+def _without_function(plugin: Plugin, module: types.ModuleType, name: str) -> PluginFunctionError:
+    others = [
+        other
+        for other, value in vars(module).items()
+        if inspect.isfunction(value) and value.__module__ == module.__name__ and _is_async(value)
+    ]
+    fix = f"write it as `async def {name}(...)`"
+    if others:
+        fix += f", or name another one: {module.__name__}:{did_you_mean(name, others) or others[0]}"
+    return PluginFunctionError(plugin, f"the module {fqdn(module)} has no function {name!r}", fix=fix)
+
+
+def _no_plugin(plugin: Plugin, found: Any) -> PluginFunctionError:
+    """Tell what stands where a plugin is expected, and close it if it is a coroutine."""
+    if inspect.iscoroutine(found) or inspect.isasyncgen(found):
+        if inspect.iscoroutine(found):
+            found.close()
+        name = found.__qualname__
+        return PluginFunctionError(plugin, f"the plugin {name} was called", fix=f"give the function itself: {name}")
+    if isinstance(found, (list, tuple, set, frozenset)):
+        kind = type(found).__name__
+        return PluginFunctionError(plugin, f"a {kind} is no plugin", fix="give each as an argument: *plugins")
+    if not callable(found):
+        return PluginFunctionError(plugin, f"{found!r} is no plugin", fix="give a dotted name, a module or a function")
+    return PluginFunctionError(plugin, f"the plugin {plugin_name(found)} is not asynchronous")
 
 
 def plugin_name(func: Any) -> str:
@@ -202,6 +255,8 @@ class Loader:
         self._loaded: set[PluginFunction] = set()
         #: one list for each plugin, in the order in which loading began
         self._jobs: list[list[Job]] = []
+        #: names of the plugins that are being loaded, each by the one before
+        self._under_way: list[str] = []
 
     def __call__(self, *plugins: Plugin) -> Coroutine[Any, Any, None]:
         """Load plugins, one after the other.
@@ -237,10 +292,32 @@ class Loader:
         watch = watching.set(self.watch)
         try:
             for plugin in plugins:
-                await self._load_one(resolve_plugin_func(typing.cast("Plugin", plugin)))
+                with self._told(resolve_plugin_func(typing.cast("Plugin", plugin))) as func:
+                    await self._load_one(func)
         finally:
             watching.reset(watch)
             context.buvar_context.reset(token)
+
+    @contextlib.contextmanager
+    def _told(self, func: PluginFunction) -> Iterator[PluginFunction]:
+        """Inside the block, tell what is being loaded when that takes long: it may wait for ever."""
+        loop = asyncio.get_running_loop()
+        timer: asyncio.TimerHandle | None = None
+
+        def tell(seconds: float) -> None:
+            nonlocal timer
+            if self._under_way[-1:] == [name]:
+                _log.warning("Still loading plugins after %g seconds: %s", seconds, " -> ".join(self._under_way))
+            timer = loop.call_later(seconds, tell, 2 * seconds)
+
+        name = plugin_name(func)
+        self._under_way.append(name)
+        timer = loop.call_later(SLOW, tell, SLOW)
+        try:
+            yield func
+        finally:
+            timer.cancel()
+            self._under_way.remove(name)
 
     async def _load_one(self, func: PluginFunction) -> None:
         if func in self._loaded:
@@ -257,8 +334,14 @@ class Loader:
                     # a future ran before it was given, so only the plugin's own looking at Cancel can be known
                     watch = self.watch if isinstance(awaitable, asyncio.Future) else Watch(self._cancel)
                     jobs.append(Job(name, awaitable, watch))
-        except Exception as error:
-            error.add_note(f"while loading the plugin {name}")
+        except BaseException as error:
+            # whoever catches this must not have half of it, nor may the next who needs it believe that it is there
+            self._loaded.discard(func)
+            for job in jobs:
+                job.discard()
+            jobs.clear()
+            if isinstance(error, Exception):
+                error.add_note(f"while loading the plugin {name}")
             raise
 
 

@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar
 
 from buvar import context, di
 from buvar.components import Components
-from buvar.plugin._errors import LoadInterruptedError, LoopRunningError
+from buvar.plugin._errors import LoadInterruptedError, LoopRunningError, StageOverError
 from buvar.plugin._loader import Loader, Plugin
+from buvar.plugin._loop import close_loop, new_loop
 from buvar.plugin._signals import Signals
-from buvar.plugin._tasks import CANCEL_TIMEOUT, PATIENCE, Cancel, TaskRunner, either, settle
+from buvar.plugin._tasks import CANCEL_TIMEOUT, Cancel, TaskRunner, either, settle
 from buvar.plugin._teardown import TEARDOWN_TIMEOUT, Teardown
 
 T = TypeVar("T")
-
-_log = logging.getLogger("buvar.plugin")
 
 
 class Stage:
@@ -72,6 +70,8 @@ class Stage:
         self._loading: asyncio.Task[Any] | None = None
         #: whether the shutdown was asked for, and whether that ended the loading
         self._asked = self._interrupted = False
+        #: whether the teardown has begun
+        self._is_over = False
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
@@ -125,6 +125,7 @@ class Stage:
 
         Raises:
             LoopRunningError: an event loop runs in this thread.
+            StageOverError: the stage was torn down before.
             TeardownError: entries of the teardown failed, and nothing else did.
             SystemExit, KeyboardInterrupt: a task raised it.
             Exception: whatever loading raises.
@@ -269,6 +270,7 @@ class Stage:
         task = self._loading = asyncio.current_task()
         self._end_loading()  # a signal may have come before the first step
         try:
+            self._check_life()
             await self._open()
             await loading
         except asyncio.CancelledError:
@@ -292,12 +294,18 @@ class Stage:
             self._variables = variables
         return self._variables
 
+    def _check_life(self) -> None:
+        if self._is_over:
+            raise StageOverError
+
     async def _tear_down(self, error: BaseException | None = None) -> None:
+        self._is_over = True
         self.cancel.set()
         self.loader.discard()
         await self.teardown.run(error)
 
     async def _run_tasks(self) -> list[Any]:
+        self._check_life()
         variables = await self._open()
         if self._interrupted:
             self._runner.block = None  # it will never be entered, so nobody would leave it
@@ -327,7 +335,7 @@ class Stage:
             raise LoopRunningError(method)
         loop = self.loop
         if loop is None:
-            loop = self._own_loop = _new_loop()
+            loop = self._own_loop = new_loop()
         with self.signals.installed(loop):
             task = loop.create_task(func(), name=f"buvar.plugin: {method}")
             try:
@@ -341,28 +349,8 @@ class Stage:
 
     def _close(self) -> None:
         loop, self._own_loop = self._own_loop, None
-        if loop is None or loop.is_closed():
-            return
-        try:
-            left = asyncio.all_tasks(loop)
-            for task in left:
-                task.cancel()
-            if left:
-                _, stuck = loop.run_until_complete(asyncio.wait(left, timeout=PATIENCE))
-                for task in stuck:
-                    _log.error("The task %s was left behind: it ignores its cancellation", task.get_name())
-            loop.run_until_complete(loop.shutdown_asyncgens())
-            loop.run_until_complete(loop.shutdown_default_executor())
-        finally:
-            loop.close()
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
+        if loop is not None and not loop.is_closed():
+            close_loop(loop)
 
 
 def stage(

@@ -207,10 +207,13 @@ class TaskRunner:
     def _fail(self, job: Job, error: BaseException) -> None:
         self.failed.append((job.plugin, error))
         _log.error("A task of the plugin %s failed", job.plugin, exc_info=error, extra={"plugin": job.plugin})
-        for observer in self.observers:
-            observer(job.plugin, error)
         if self.fail_fast:
             self.cancel.set()
+        for observer in self.observers:
+            try:
+                observer(job.plugin, error)
+            except Exception:  # noqa: BLE001 - neither the task nor the others have to do with it
+                _log.error("An observer of failures failed", exc_info=True)
 
     async def _finish(self) -> list[Any]:
         tasks = self._pending()

@@ -1,6 +1,7 @@
 """Plugins are resolved, get their arguments, and give their tasks."""
 
 import asyncio
+import contextlib
 import functools
 import types
 import typing
@@ -101,6 +102,120 @@ def test_what_is_not_asynchronous(package):
     assert str(caught.value) == (
         f"the module {package} has no function 'prepare'\n  fix:   write it as `async def prepare(...)`"
     )
+
+
+async def called():
+    """Is a plugin that somebody calls."""
+
+
+def test_what_is_given_in_place_of_a_plugin():
+    """PLG-01: a plugin that was called, a list and a number are told apart, and each with its remedy."""
+    expected = {
+        "the plugin called was called\n  fix:   give the function itself: called": called(),
+        "a list is no plugin\n  fix:   give each as an argument of its own: *plugins": [called],
+        "5 is no plugin\n  fix:   give a dotted name, a module or a function": 5,
+    }
+    for text, given in expected.items():
+        with pytest.raises(plugin.PluginFunctionError) as caught:
+            plugin.stage(given)
+        assert str(caught.value) == text
+
+
+def test_a_name_that_is_no_module(package):
+    """PLG-01: it is told which part is missing, what is there in its place, and who asked for it."""
+    with pytest.raises(plugin.PluginNotFoundError) as caught:
+        plugin.stage(f"{package}x:start")
+    assert isinstance(caught.value, ModuleNotFoundError)
+    assert (caught.value.plugin, caught.value.name) == (f"{package}x:start", f"{package}x")
+    assert str(caught.value) == (
+        f"there is no module '{package}x'\n  where: the plugin '{package}x:start'\n  fix:   did you mean '{package}'?"
+    )
+    with pytest.raises(plugin.PluginNotFoundError) as caught:
+        plugin.resolve_plugin_func(f"{package}.bb")
+    assert str(caught.value).endswith(f"fix:   did you mean '{package}.b'?")
+    with pytest.raises(plugin.PluginNotFoundError) as caught:
+        plugin.resolve_plugin_func(f"{package}.py")
+    assert str(caught.value).endswith(f"fix:   name the module, not its file: {package}")
+    with pytest.raises(plugin.PluginNotFoundError) as caught:
+        plugin.resolve_plugin_func("zzz_nothing_like_it")
+    assert str(caught.value).endswith("fix:   install it, or start the program where Python finds it")
+
+    async def shop(load: plugin.Loader):
+        await load(f"{package}.bb")
+
+    with pytest.raises(plugin.PluginNotFoundError) as caught:
+        plugin.stage(shop)
+    assert caught.value.__notes__ == [
+        f"while loading the plugin {__name__}:test_a_name_that_is_no_module.<locals>.shop"
+    ]
+
+
+def test_a_module_that_imports_what_is_not_there(tmp_path, monkeypatch):
+    """PLG-01: what a plugin fails to import is not taken for the plugin; which plugin it is, is noted."""
+    (tmp_path / "shop_that_imports.py").write_text("import zzz_nothing_like_it\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="zzz_nothing_like_it") as caught:
+        plugin.stage("shop_that_imports")
+    assert not isinstance(caught.value, plugin.PluginNotFoundError)
+    assert caught.value.__notes__ == ["while importing the plugin shop_that_imports"]
+
+
+def test_a_module_whose_function_has_another_name(tmp_path, monkeypatch):
+    """PLG-01: a module without `prepare` that has another plugin is told with it."""
+    (tmp_path / "shop_without.py").write_text("async def prepar(): ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(plugin.PluginFunctionError) as caught:
+        plugin.stage("shop_without")
+    assert str(caught.value) == (
+        "the module shop_without has no function 'prepare'\n"
+        "  fix:   write it as `async def prepare(...)`, or name another one: shop_without:prepar"
+    )
+
+
+async def test_a_plugin_that_fails_leaves_nothing_behind():
+    """PLG-04, PLG-11: whoever catches its error does not get its tasks; the next who needs it gets its error, too."""
+    ran = []
+
+    async def task():
+        ran.append("task")
+
+    async def broken():
+        yield task()
+        raise OSError("the disk is gone")
+
+    async def tolerant(load: plugin.Loader):
+        with contextlib.suppress(OSError):
+            await load(broken)
+
+    async def needy(load: plugin.Loader):
+        await load(broken)
+
+    assert await plugin.Stage().arun(tolerant) == []
+    assert ran == []
+    with pytest.raises(OSError, match="the disk is gone"):
+        await plugin.Stage().arun(tolerant, needy)
+
+
+async def test_what_takes_long_to_load_is_told(monkeypatch, caplog):
+    """PLG-04: a plugin that hangs while it is loaded is named, with those that wait for it, again and again."""
+    monkeypatch.setattr("buvar.plugin._loader.SLOW", 0.01)
+
+    async def slow():
+        while caplog.text.count("Still loading") < 2:
+            await asyncio.sleep(0.005)
+
+    async def quick():
+        pass
+
+    async def shop(load: plugin.Loader):
+        await load(quick, slow)
+
+    await plugin.Stage().arun(shop)
+
+    name = f"{__name__}:test_what_takes_long_to_load_is_told.<locals>"
+    assert {record.message.partition(": ")[2] for record in caplog.records} == {f"{name}.shop -> {name}.slow"}
+    assert "after 0.01 seconds" in caplog.text
+    assert "after 0.02 seconds" in caplog.text
 
 
 def test_resolve_plugin_func():

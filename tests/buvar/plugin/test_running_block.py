@@ -45,3 +45,27 @@ async def test_cancel_from_inside_waits_for_the_block():
         await asyncio.sleep(0.02)
         assert (ended, torn) == ([1], [])
     assert torn == [1]
+
+
+async def test_an_observer_that_fails(caplog):
+    """PLG-08: what an observer of failures raises is logged; the failure counts, and the others are told."""
+    told = []
+
+    async def breaks():
+        raise OSError("the disk is gone")
+
+    async def prepare():
+        yield breaks()
+
+    def fails(name, error):
+        raise LookupError("no such counter")
+
+    stage = plugin.Stage(fail_fast=True)
+    stage.on_failure(fails)
+    stage.on_failure(lambda name, error: told.append(str(error)))
+    async with stage.running(prepare):
+        await stage.cancel.wait()
+
+    assert told == [str(error) for _, error in stage.failed] == ["the disk is gone"]
+    assert [str(result) for result in stage.results] == ["the disk is gone"]
+    assert "LookupError: no such counter" in caplog.text

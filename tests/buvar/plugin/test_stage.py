@@ -435,7 +435,7 @@ def test_own_loop_is_cleaned_up():
 
 def test_a_stray_task_that_ignores_its_cancellation(monkeypatch, caplog):
     """PLG-10: a task that nobody owns and that does not end does not keep the stage from ending."""
-    monkeypatch.setattr("buvar.plugin._stage.PATIENCE", 0.05)
+    monkeypatch.setattr("buvar.plugin._loop.PATIENCE", 0.05)
 
     async def stray():
         while True:
@@ -460,3 +460,21 @@ def test_stages_in_many_threads():
     """PLG-10: stages in several threads do not disturb each other (B-17)."""
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         assert list(pool.map(lambda _: plugin.stage(prepare_value), range(8))) == [[1]] * 8
+
+
+async def test_a_stage_lives_once():
+    """PLG-10: a stage that was torn down refuses to load, to run and to be entered again, in place of doing nothing."""
+
+    async def shop():
+        pass
+
+    stage = plugin.Stage()
+    await stage.arun(shop)
+
+    for again in (stage.arun(shop), stage.aload(shop), stage.arun_tasks()):
+        with pytest.raises(plugin.StageOverError, match="a stage lives once"):
+            await again
+    with pytest.raises(plugin.StageOverError):
+        async with stage.running(shop):
+            pass
+    await stage.arun_teardown()
