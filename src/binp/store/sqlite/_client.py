@@ -21,6 +21,7 @@ from ._delivery import Delivery
 from ._flight import Flight
 from ._nodes import BEAT, Node
 from ._outbox import Outbox
+from ._patience import Patience, hand
 from ._receipt import Awaited, Failure, Receipt
 from ._retry import Retries
 from ._succession import Gone, Succession
@@ -154,14 +155,19 @@ class Client:
             self._delivery.mark(time.monotonic())
         # without anything to write it is a sign of life
         self._transmit(encoded)
-        while not self._flight.has_room(BEAT):
+        heard, patience = self._flight.heard, Patience(self._outbox, _LAST_TRY)
+        while not self._flight.has_room(min(BEAT, _LAST_TRY)):
+            if heard != self._flight.heard:
+                heard = self._flight.heard
+                patience.renew()
+            patience.spend()
             self._transmit([])
 
     def _transmit(self, encoded: Sequence[bytes]) -> None:
         if not self._flight.is_lost and self._socket is not None:
             content = b'{"heard":%d,"writes":[' % self._flight.heard + b",".join(encoded) + b"]}"
             try:
-                self._socket.sendall(frame(content))
+                hand(self._socket, frame(content), Patience(self._outbox, _LAST_TRY), min(BEAT, _LAST_TRY))
             except OSError:
                 self._lose()
 
@@ -172,7 +178,7 @@ class Client:
                 if self._flight.empty(_LAST_TRY):
                     return False
             except TimeoutError:
-                raise StoreError("the owner of the store does not answer: the last writes may be lost") from None
+                raise Patience.over() from None
             if self._contact.is_strained and self._contact.alone_for > _LAST_TRY:
                 raise StoreError("the owner of the store makes nothing of this process: the last writes may be lost")
             if self._regain(time.monotonic() + _LAST_TRY):

@@ -17,7 +17,7 @@ import pytest
 
 from binp.store import open_store
 from binp.store.contract import Once, PutKey, Role, RunQuery, SetKeys, State, StoreError, StoreOwned, Written
-from binp.store.sqlite import _client, _engine
+from binp.store.sqlite import _client, _engine, _flight
 from binp.store.sqlite._outbox import Outbox
 from binp.store.sqlite._server import Server
 
@@ -303,6 +303,31 @@ async def test_a_client_that_closes_does_not_wait_for_ever(path, worker, client,
 
     with pytest.raises(StoreError, match="the owner of the store does not answer"):
         await ack
+
+
+@pytest.mark.parametrize("is_large", [True, False])
+async def test_a_client_that_closes_does_not_wait_for_an_owner_that_takes_nothing_in(
+    path, worker, client, monkeypatch, is_large
+):
+    """Where the owner is stopped, and more is to be sent than fits on the way, closing ends as well, and says so."""
+    monkeypatch.setattr(_client, "_LAST_TRY", 0.5)
+    # few writes are on their way at a time
+    monkeypatch.setattr(_flight, "_MOST", 2**62 if is_large else 3)
+    owner = worker(path, "g", "idle")
+    owner.read(1)
+    await client.open()
+    os.kill(owner.pid, signal.SIGSTOP)
+    value = f'"{"x" * 5_000_000 * is_large}"'
+    acks = [client.write(SetKeys(namespace="n", items=((f"k{number}", value),), at=1)) for number in range(10)]
+    await asyncio.sleep(0.1)
+
+    async with asyncio.timeout(100):
+        await client.close()
+
+    for ack in acks:
+        with pytest.raises(StoreError, match="the last writes may be lost"):
+            await ack
+    os.kill(owner.pid, signal.SIGCONT)
 
 
 async def test_the_owner_closes_and_its_client_goes_on(path, client):
