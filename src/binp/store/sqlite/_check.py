@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from binp.store.contract import StoreError
+from binp.store.contract import StoreDamaged, StoreError
 
 from ._connect import FAILURES, explain
 from ._migrate import altered, missing, shipped, standing
@@ -47,7 +48,13 @@ def check(path: Path, *, thorough: bool = False) -> Iterator[Finding]:
     Raises:
         StoreError: it cannot be opened, or is no database of this platform.
     """
-    with visit(path) as connection:
+    with contextlib.ExitStack() as stack:
+        try:
+            connection = stack.enter_context(visit(path))
+        except StoreDamaged as error:
+            # so much of it that nothing else can be looked at
+            yield Finding("indexes and pages" if thorough else "pages", (error.what,))
+            return
         yield _pages(connection, path, thorough=thorough)
         yield _schema(connection, path)
         yield _content(connection)
@@ -68,7 +75,7 @@ def _schema(connection: sqlite3.Connection, path: Path) -> Finding:
         todo = missing(connection, path, shipped())
         changed = altered(connection, path)
     except StoreError as error:
-        return Finding("schema", (error.what,), fix=error.fix or "")
+        return Finding("schema", (error.what,), fix="" if isinstance(error, StoreDamaged) else error.fix or "")
     note = f"version {standing(connection, path)}"
     if todo:
         note += f"; the next start changes it to {todo[-1].version}, after a copy was made"

@@ -245,8 +245,10 @@ class Committer:
             try:
                 found = _identity(place)
             except OSError:
+                fix = "end the program, put the file back or restore a backup with `binp restore`, and start it again"
                 break
             if found != identity:
+                fix = "restart the program; whatever took the place of the file must not"
                 break
         else:
             if not is_settled:
@@ -255,7 +257,7 @@ class Committer:
         error = StoreError(
             "the database file was removed or replaced while it was open",
             where=place,
-            fix="restart the program; whatever took the place of the file must not",
+            fix=fix,
         )
         raise FileTrouble(error, is_passing=False)
 

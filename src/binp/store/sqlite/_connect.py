@@ -373,7 +373,8 @@ def _prepare(connection: sqlite3.Connection, path: Path, synchronous: str) -> No
     if path.stat().st_size <= _SMALL:
         (found,) = run("PRAGMA quick_check(1)").fetchone()
         if found != "ok":
-            raise StoreDamaged(f"the database is damaged: {found}", where=str(path), fix=_DAMAGED)
+            # the first line says in which database, and there is one
+            raise StoreDamaged(f"the database is damaged: {found.splitlines()[-1]}", where=str(path), fix=_DAMAGED)
     run(f"PRAGMA synchronous = {synchronous}")
     run("PRAGMA cache_size = -65536")
     run("PRAGMA temp_store = MEMORY")

@@ -49,8 +49,9 @@ class Losses:
         """Rows of any table."""
         if gap.table == "run" and not gap.is_altered:
             self._runs.append(gap)
-        if gap.table != "run" or gap.key is not None:
-            self._tell(gap, 1 if gap.key is not None else self._by_index(gap))
+        rows = 1 if gap.key is not None else None if gap.table == "run" else self._by_index(gap)
+        if rows != 0 and (gap.table != "run" or gap.key is not None):
+            self._tell(gap, rows)
 
     def count_runs(self, counts: Mapping[int, int]) -> None:
         """These runs could be read, and have so many records each; in ascending order."""

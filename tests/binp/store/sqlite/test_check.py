@@ -116,6 +116,14 @@ def test_damaged_pages(filled, path, thorough):
     assert problems(path, thorough=thorough)["indexes and pages" if thorough else "pages"]
 
 
+def test_one_that_is_shorter_than_it_says(filled, path):
+    """Where so much is missing that it cannot be opened that is what was found, and nothing else is looked at."""
+    path.write_bytes(path.read_bytes()[:-8192])
+
+    (problem,) = problems(path)["pages"]
+    assert problem.startswith("the database is damaged")
+
+
 def test_an_index_that_contradicts_its_table(filled, path):
     """What only a thorough look finds: an index without an entry."""
     other = "replace(sql, '(state)', '(node)')"

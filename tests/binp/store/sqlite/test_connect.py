@@ -150,6 +150,7 @@ async def test_a_file_that_was_removed_takes_no_more_writes(path, store):
     with pytest.raises(StoreError) as caught:
         await store.write(SetKeys(namespace="n", items=(("k", "1"),), at=1))
     assert "removed or replaced" in str(caught.value)
+    assert "put the file back" in caught.value.fix
 
 
 async def test_the_file_is_set_up_to_last(path, store):
