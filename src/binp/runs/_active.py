@@ -140,6 +140,30 @@ class ActiveRun:
     any more: the first late call warns, all are ignored. In a forked child nothing is written at all.
     """
 
+    # of the class: what few runs change takes no room in each, of which there may be ten thousand
+
+    #: the innermost function that the platform started this run for; its own journal adopts the run once
+    adoptable: Callable[..., Any] | None = None
+    cancel_requested = False
+    #: its task was cancelled for it, which that task has to be relieved of
+    cancel_delivered = False
+    #: who or what asked for it to be cancelled
+    cancel_reason = "cancelled"
+    task: asyncio.Task[Any] | None = None
+    #: it waits, and has not been taken
+    is_queued = False
+    #: there are files among its arguments
+    has_files = False
+    #: its end, when that is queued
+    end: EndRun | None = None
+    _interruptible = True
+    _line = ""
+    _lines = 0
+    _labels: set[str] | None = None
+    _closed = False
+    _warned = False
+    _sent = 0
+
     def __init__(
         self,
         *,
@@ -167,40 +191,19 @@ class ActiveRun:
         self.in_service = in_service
         #: seconds that a shutdown waits for it; None for as long as for all others
         self.grace = grace
-        #: the innermost function that the platform started this run for; its own journal adopts the run once
-        self.adoptable: Callable[..., Any] | None = None
         self.started = time.monotonic_ns()
-        self.cancel_requested = False
-        #: its task was cancelled for it, which that task has to be relieved of
-        self.cancel_delivered = False
-        #: who or what asked for it to be cancelled
-        self.cancel_reason = "cancelled"
-        self.task: asyncio.Task[Any] | None = None
-        #: it waits, and has not been taken
-        self.is_queued = False
-        #: there are files among its arguments
-        self.has_files = False
         #: 1 for the first
         self.attempt = 1 if again is None else again.attempt + 1
         #: the first run of which it is a further attempt
         self.origin = None if again is None else again.origin or again.id
-        #: its end, when that is queued
-        self.end: EndRun | None = None
         #: what is kept besides what it says
         self.tracing = tracing or Tracing()
         #: what is masked in all that is kept of it; None for nothing
         self.masks = masks
-        self._interruptible = True
         self._store = store
         # re-entrant: a finaliser or a signal handler that prints may come in between
         self._order = threading.RLock()
         self._seq = itertools.count(seq + 1)
-        self._line = ""
-        self._lines = 0
-        self._labels: set[str] | None = None
-        self._closed = False
-        self._warned = False
-        self._sent = 0
         self._loop_thread = threading.get_ident()
         self._process = os.getpid()
 

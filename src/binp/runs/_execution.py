@@ -101,14 +101,13 @@ async def _repeat(run: ActiveRun, execution: Execution, threads: Threads, retry:
 async def _attempt(run: ActiveRun, execution: Execution, threads: Threads) -> Outcome:
     if run.cancel_requested:
         return Outcome(State.CANCELLED, message=run.cancel_reason)
-    processes = execution.processes
-    if execution.policy.process and processes is not None:
+    policy, processes = execution.policy, execution.processes
+    if policy.process and processes is not None:
 
         async def apart() -> Any:
             return await processes.call(run, execution.operation, execution.given, execution.files)
 
-        timeout = execution.policy.timeout
-        return await execute(run, apart, (), {}, injected=(), threads=threads, timeout=timeout)
+        return await execute(run, apart, (), {}, injected=(), threads=threads, timeout=policy.timeout)
     if execution.must_begin and journal_of(execution.function) is not None:
         # the function keeps history by itself: this is the run that it would begin
         run.adoptable = execution.operation.base
@@ -119,7 +118,7 @@ async def _attempt(run: ActiveRun, execution: Execution, threads: Threads) -> Ou
         execution.kwargs,
         injected=execution.operation.form.injected,
         threads=threads,
-        timeout=execution.policy.timeout,
+        timeout=policy.timeout,
     )
     # a call that somebody makes himself gives back what he expects of it
     return awaited(outcome) if execution.must_begin else outcome
