@@ -21,12 +21,12 @@ from binp.runs import (
     current_journal,
     current_run,
     drain,
-    in_words,
 )
 from binp.store.contract import Change, Role, Store
 from buvar import config, context, di
 from buvar.components import Components
 
+from ._grace import LAST, Grace
 from ._stores import drop_store, release_store, take_store
 
 if TYPE_CHECKING:
@@ -42,8 +42,6 @@ _DRAIN, _CANCEL, _SERVICES = 0.6, 0.75, 0.95
 _SHORT_GRACE = 2.0
 #: seconds for threads to end that have nothing left to do, and between two looks at them
 _THREADS, _TICK = 0.2, 0.002
-#: seconds that a run has to end when its own grace is over
-_LAST = 5.0
 #: why a run is cancelled
 _REASON = "cancelled: the process was shut down"
 
@@ -80,9 +78,7 @@ class Life:
         self._ready = False
         #: says what blocks the loop, while the app is served
         self._watchdog: Watchdog | None = None
-        self._grace = self._deadline = 0.0
-        #: runs that it was said of that they are waited for
-        self._told: set[int] = set()
+        self._grace = Grace(self.runs, self.hurried)
         self._steps: dict[str, asyncio.Task[None]] = {}
         home.ring.open(store.feed)
         self._captures = (OutputCapture(), LogCapture())
@@ -190,18 +186,18 @@ class Life:
             return
         self.is_ending = True
         grace = self._home.settings.grace
-        self._grace = grace if self.is_serving else min(grace, _SHORT_GRACE)
-        self._deadline = self.loop.time() + self._grace
+        seconds = grace if self.is_serving else min(grace, _SHORT_GRACE)
+        self._grace.begin(seconds, is_patient=self.is_serving and self._home.has_patience)
         self._step("drain", self._drain)
         self._say("not ready")
         self._home.ring.close()
         self._say("streams ended")
         self.runs.stop_accepting()
         self._say("claiming stopped")
-        for run in self._awaited():
+        for run in self._grace.awaited():
             if run.grace is not None:
                 self.loop.call_later(run.grace, run.cancel, f"{_REASON}, and its grace is over")
-        if self._awaited():
+        if self._grace.awaited():
             # the next one may come from here on
             self.store.expect_heir()
 
@@ -229,9 +225,9 @@ class Life:
         # else all that is the parent's, and the store refuses to be used
 
     async def _drain(self) -> None:
-        await self._drained(self._hasty, self._left(_DRAIN))
+        await self._drained(self._grace.hasty, self._grace.left(_DRAIN))
         self._say("drained")
-        left = await cancel_all(self.runs, self._hasty, _REASON, max(0.5, self._left(_CANCEL)))
+        left = await cancel_all(self.runs, self._grace.hasty, _REASON, max(0.5, self._grace.left(_CANCEL)))
         self._say(f"cancelled what was left: {len(left)} did not stop" if left else "cancelled what was left")
 
     async def _wind_down(self) -> None:
@@ -242,7 +238,7 @@ class Life:
             _logger.exception("the runs in flight could not be ended in order")
         for part in reversed(self._home.parts):
             try:
-                await part.shut_down(max(0.5, self._left(_SERVICES)))
+                await part.shut_down(max(0.5, self._grace.left(_SERVICES)))
             except Exception:
                 _logger.exception("%r could not be shut down", part)
         self._say("services stopped")
@@ -260,47 +256,21 @@ class Life:
 
     async def _outlast(self) -> None:
         """Everything else has ended: leave the database to the next process, and wait for what asked for it."""
-        if not self._awaited():
+        if not self._grace.awaited():
             return
         self.store.hand_over()
         self._say("the database is left to the next process")
-        while self._awaited():
-            self._tell_awaited()
+        while self._grace.awaited():
+            self._grace.tell_awaited()
             # what they start meanwhile is told of as well
-            await self._drained(self._awaited, 1.0)
-        await cancel_all(self.runs, lambda: self.runs.ending, _REASON, _LAST)
+            await self._drained(self._grace.awaited, 1.0)
+        await cancel_all(self.runs, lambda: self.runs.ending, _REASON, LAST)
         self._say("ended what was waited for")
 
     @property
     def patience(self) -> float:
         """Seconds from now until the grace of the last run that is waited for is over, and it had time to end."""
-        graces = [run.grace for run in self._awaited() if run.grace is not None]
-        return max(graces) - self._waited() + _LAST + 1.0 if graces else 0.0
-
-    def _waited(self) -> float:
-        """Seconds since the shutdown began."""
-        return self.loop.time() - (self._deadline - self._grace)
-
-    def _awaited(self) -> list[ActiveRun]:
-        """The runs that asked to be waited for, as long as that may be."""
-        if not self.is_serving or not self._home.has_patience or self.hurried.is_set():
-            return []
-        waited = self._waited()
-        return [run for run in self.runs.ending if run.grace is not None and run.grace > waited and not run.is_queued]
-
-    def _hasty(self) -> list[ActiveRun]:
-        """The runs that are to end with everything else."""
-        awaited = self._awaited()
-        return [run for run in self.runs.ending if run not in awaited]
-
-    def _tell_awaited(self) -> None:
-        for run in self._awaited():
-            if run.id not in self._told and run.grace is not None:
-                self._told.add(run.id)
-                left = in_words(run.grace - self._waited())
-                # also said where nobody listens to what is of no importance
-                text = "shutdown: waiting up to %s for run %s of action %s; SIGTERM again to cancel it now"
-                _logger.warning(text, left, run.id, run.operation)
+        return self._grace.patience
 
     async def _close(self) -> None:
         await self.wind_down()
@@ -374,12 +344,6 @@ class Life:
             if not task.cancelled():
                 task.result()
                 return
-
-    def _left(self, share: float) -> float:
-        """Seconds from now until *share* of the grace is used."""
-        if self.hurried.is_set():
-            return 0.5
-        return max(0.0, self._deadline - self._grace * (1 - share) - self.loop.time())
 
     def _say(self, phase: str) -> None:
         _logger.log(logging.INFO if self.is_serving else logging.DEBUG, "shutdown: %s", phase)
