@@ -107,7 +107,7 @@ def test_a_form_is_json_as_well(visit: Any) -> None:
     expect(text).to_have_value('{\n  "name": "json",\n  "times": 1\n}')
     text.fill('{"name": "again", "times": 2')
     page.get_by_role("button", name="Run").click()
-    expect(page.get_by_role("alert")).to_contain_text("This is no JSON")
+    expect(page.get_by_role("alert")).to_contain_text("This is not JSON")
     text.fill('{"name": "again", "times": 2}')
     page.get_by_role("button", name="Form").click()
 

@@ -36,14 +36,14 @@ def test_keys_are_found(visit: Any, site: Any, size: str) -> None:
     page.get_by_label("Begins with").fill("sensor/")
     expect(rows(page).first).to_contain_text("sensor/00")
     expect(rows(page).first).to_contain_text('{"n":0}')
-    page.get_by_role("link", name="Further").click()
+    page.get_by_role("link", name="Next").click()
     expect(rows(page)).to_have_count(10)
     page.reload()
     expect(rows(page).first).to_contain_text("sensor/50")
     page.get_by_role("link", name="First").click()
     page.get_by_label("Begins with").fill("nothing")
 
-    expect(page.get_by_text("No such keys")).to_be_visible()
+    expect(page.get_by_text("No keys found")).to_be_visible()
     expect(page).to_have_url(re.compile("namespace=many&prefix=nothing$"))
 
 
@@ -94,7 +94,7 @@ def test_a_key_is_written_and_removed(visit: Any, site: Any, size: str) -> None:
     """A key that is not there is written, edited, and removed after a question; what is no JSON is refused."""
     page = visit(f"keys?namespace=made-{size}&prefix=fresh", size=size)
     page.get_by_role("link", name="Write fresh").click()
-    expect(page.get_by_text("There is no such key.")).to_be_visible()
+    expect(page.get_by_text("This key does not exist.")).to_be_visible()
     page.get_by_role("button", name="Write").click()
     page.get_by_label("JSON").fill("{'on': 1}")
     page.get_by_role("button", name="Save").click()
@@ -120,7 +120,7 @@ def test_a_key_is_written_and_removed(visit: Any, site: Any, size: str) -> None:
     expect(value(page)).to_have_text('{"on": 2}')
     page.get_by_role("button", name="Remove").click()
     dialog.get_by_role("button", name="Remove").click()
-    expect(page.get_by_text("There is no such key.")).to_be_visible()
+    expect(page.get_by_text("This key does not exist.")).to_be_visible()
     expect(page.get_by_role("list", name="History").get_by_role("listitem").first).to_contain_text("removed")
 
 
@@ -143,7 +143,7 @@ def test_nobody_is_overwritten_unseen(visit: Any, site: Any, size: str) -> None:
     page.route("**/kv/value*", overtake)
     page.get_by_role("button", name="Save").click()
     note = page.get_by_role("alert")
-    expect(note).to_contain_text("Somebody else has written it meanwhile")
+    expect(note).to_contain_text("Somebody else has changed it meanwhile")
     expect(note).to_contain_text("version 2")
     expect(value(page)).to_have_text('"theirs"')
     assert site.call(f"/internal/kv/value?key={name}")["value"] == "theirs"

@@ -77,12 +77,12 @@ def test_runs_inside_of_a_run_are_shown(visit: Any, size: str) -> None:
     page.get_by_role("button", name="Run").click()
     page.get_by_role("link", name="Open", exact=True).click()
 
-    inside = page.get_by_role("region", name="Runs inside of it")
+    inside = page.get_by_role("region", name="Child runs")
     expect(inside.get_by_role("listitem")).to_have_count(2)
     expect(page.get_by_role("region", name="Facts")).to_contain_text("Version")
     inside.get_by_role("link", name="rung").first.click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("rung")
-    expect(page.get_by_role("region", name="Facts")).to_contain_text("Inside of")
+    expect(page.get_by_role("region", name="Facts")).to_contain_text("Parent")
 
 
 def test_older_runs_come_page_by_page(visit: Any, size: str) -> None:

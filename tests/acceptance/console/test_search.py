@@ -46,7 +46,7 @@ def test_runs_are_found_and_the_address_says_so(visit: Any, size: str) -> None:
     expect(box).to_have_value("label:stairs")
     box.fill("label:none")
     page.keyboard.press("Enter")
-    expect(page.get_by_text("No such runs")).to_be_visible()
+    expect(page.get_by_text("No runs found")).to_be_visible()
     box.fill("")
     expect(rows(page)).to_have_count(25)
 
@@ -131,7 +131,7 @@ def test_a_search_that_took_too_long_goes_on(visit: Any, site: Any, size: str) -
     page.route(re.compile(r"/internal/runs\?q=slow&limit=\d+$"), stop)
     page.goto(f"{page.url.split('#')[0]}#/runs?q=slow")
     expect(page.get_by_text("The search looked back to Fri 2 Jan, 03:04:05.")).to_be_visible()
-    expect(page.get_by_text("No such runs")).to_have_count(0)
+    expect(page.get_by_text("No runs found")).to_have_count(0)
     page.get_by_role("link", name="Go on").click()
 
     expect(page).to_have_url(re.compile(f"q=slow&before={place}$"))

@@ -85,7 +85,7 @@ def test_a_question_is_answered_by_keys_alone(visit: Any) -> None:
 def test_axe_finds_nothing_in_a_question(visit: Any, axe: Any, size: str, scheme: str) -> None:
     """The dialog of a question, and the rules of an action above its form, are as accessible as a page."""
     page = visit("actions/remove", size=size, scheme=scheme)
-    for rule in ("at most 10 min", "is tried 2 times more", "one at a time", "asks first", "a shutdown waits 3 h"):
+    for rule in ("at most 10 min", "2 retries", "one at a time", "asks for confirmation", "a shutdown waits up to 3 h"):
         expect(page.get_by_text(rule, exact=True)).to_be_visible()
     page.get_by_label("Name").fill("axe")
     page.get_by_role("button", name="Run", exact=True).click()
@@ -160,7 +160,7 @@ def test_what_waits_says_so(visit: Any, site: Any, hold: Any, size: str) -> None
     hold("remove", name="first")
     page = visit(f"runs/{site.start_run('remove', name='second')}", size=size)
     expect(page.locator(".meta")).to_contain_text("queued")
-    expect(page.get_by_role("main")).to_contain_text("It waits to be started.")
+    expect(page.get_by_role("main")).to_contain_text("It is waiting to start.")
     expect(page.get_by_role("button", name="Run again")).to_have_count(0)
     page.get_by_role("button", name="Cancel").click()
 

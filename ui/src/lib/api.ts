@@ -64,7 +64,7 @@ export class Problem extends Error {
 
   static of(error: unknown): Problem {
     if (error instanceof Problem) return error;
-    return new Problem(0, "The server does not answer", "It may be restarting: this page goes on by itself when it is back.");
+    return new Problem(0, "The server does not answer", "It may be restarting. This page reconnects by itself.");
   }
 
   /** Whether it passes by itself. */

@@ -12,7 +12,7 @@ export const SHORTCUTS: readonly (readonly [keys: string, what: string])[] = [
   ["Enter", "open"],
   ["/", "search or filter"],
   ["c", "cancel the run"],
-  ["r", "run it again"],
+  ["r", "run again"],
   ["e", "edit the value"],
   ["?", "this list"],
 ];
