@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -111,6 +112,12 @@ def reloaded(serve: Serve) -> Reloaded:
     made = Reloaded(serve("--reload"))
     made.told("watched")
     return made
+
+
+def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in *folder*."""
+    binp = str(Path(sys.executable).with_name("binp"))
+    return subprocess.run([binp, *words], cwd=folder, capture_output=True, text=True, check=False)
 
 
 def until(condition: Callable[[], Any], what: str) -> None:
@@ -314,10 +321,17 @@ def test_a_broken_file_is_said_so_until_it_is_mended(reloaded: Reloaded) -> None
     assert said.startswith("Error: ops.py cannot be imported\n\nTraceback (most recent call last):\n")
     assert said.count("Traceback") == 1
     assert re.findall(r'File "(.*?)"', said) == [f"{folder}/ops.py", f"{folder}/helper.py"]
+    refused = command(folder, "action", "list")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(
+        "Error: the server of data.db waits for its file to be mended:"
+        " ops.py cannot be imported: SyntaxError: invalid syntax (helper.py, line 1)\n"
+    )
     reloaded.say("mended")
     reloaded.restarted(2)
     assert server.ask("GET", "/word") == "mended"
     assert server.stdout.count("ticket=") == 1
+    assert command(folder, "action", "list").returncode == 0
     assert server.stop() == 0
 
 
@@ -341,9 +355,27 @@ def test_a_file_may_be_broken_from_the_start(start: Serve, tmp_path: Path) -> No
     made = Reloaded(start("binp", "run", "ops.py", "--reload", "--port", "0"))
     made.told("could not be started")
     assert made.server.stdout == ""
+    assert "waits for its file to be mended: ops.py cannot" in command(tmp_path, "service", "list").stderr
     made.say("mended")
 
     assert made.server.ask("GET", "/word") == "mended"
+
+
+@pytest.mark.parametrize("is_broken", [True, False])
+def test_one_that_waited_and_was_ended_waits_no_more(start: Serve, tmp_path: Path, is_broken: bool) -> None:
+    """What is said beside the database while it waits is taken back, and never said where another one serves it."""
+    (tmp_path / "helper.py").write_text("WORD = \n" if is_broken else "WORD = 'one'\n")
+    made = Reloaded(start("binp", "run", "ops.py", "--reload", "--port", "0"))
+    made.told("could not be started" if is_broken else "watched")
+    (tmp_path / "other.py").write_text("broken(")
+    other = Reloaded(start("binp", "run", "other.py", "--reload", "--port", "0"))
+    other.told("could not be started")
+    told = command(tmp_path, "action", "list")
+
+    assert told.returncode == (2 if is_broken else 0)
+    assert "ops.py cannot be imported" in told.stderr or not is_broken
+    assert (other.server.stop(), made.server.stop()) == (0, 0)
+    assert not (tmp_path / "data.db.serving").exists()
 
 
 def test_the_configuration_counts(start: Serve, tmp_path: Path, free_port: int) -> None:

@@ -18,6 +18,7 @@ from buvar.plugin import Cancel
 
 from ._serve import Order, serve
 from ._target import check_target, folder_of
+from ._waiting import Board, in_short
 
 if TYPE_CHECKING:
     from binp.plugin import Listener
@@ -54,15 +55,25 @@ def serve_again(order: Order) -> int:
     for name in _SHARED:
         with contextlib.suppress(ImportError):  # not everything is installed everywhere
             importlib.import_module(name)
-    return fork.rerun(lambda turn: _Serving(order, turn).run(), meanwhile=_excuse)
+    board = Board()
+
+    def excuse(turn: fork.Turn) -> int:
+        board.ended(order)
+        return _excuse(turn)
+
+    try:
+        return fork.rerun(lambda turn: _Serving(order, turn, board).run(), meanwhile=excuse)
+    finally:
+        board.over()
 
 
 class _Serving:
     """One turn: the file as it is now, on the sockets that an earlier turn has left."""
 
-    def __init__(self, order: Order, turn: fork.Turn) -> None:
+    def __init__(self, order: Order, turn: fork.Turn, board: Board) -> None:
         self._order = order
         self._turn = turn
+        self._board = board
         self._folder = folder_of(order.target)
         self._config = order.config
         self._is_ready = False
@@ -75,6 +86,7 @@ class _Serving:
             binp.home.has_schedules = binp.home.has_patience = False
             self._config = None if binp.home.config is None else str(binp.home.config)
             turn.watch(self._files())
+            self._board.loaded(binp)
             status, _ = serve(binp, bind=self._bind, signals=turn.signals, plugins=(self._keep_watch,))
         except Explained as error:
             from binp.plugin import AddressNotUsable
@@ -84,10 +96,13 @@ class _Serving:
                 turn.give_up()
             flush()
             click.echo(f"Error: {error}", err=True)
+            self._board.failed(in_short(error), self._order)
             return 2
         finally:
             if not self._is_ready:
                 turn.watch([*self._files(), *self._around()], besides=True)
+        if status and not self._is_ready:
+            self._board.failed("a plugin failed while it was loaded", self._order)
         return status
 
     def _bind(self, settings: Settings) -> Listener:

@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from ._client import Client, connect, path_part
 from ._errors import Answer, NotServed
-from ._instance import Instance, find, publish, withdraw
+from ._instance import Instance, find, publish, publish_waiting, withdraw
 
-__all__ = ["Answer", "Client", "Instance", "NotServed", "connect", "find", "path_part", "publish", "withdraw"]
+__all__ = [
+    "Answer",
+    "Client",
+    "Instance",
+    "NotServed",
+    "connect",
+    "find",
+    "path_part",
+    "publish",
+    "publish_waiting",
+    "withdraw",
+]

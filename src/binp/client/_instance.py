@@ -13,7 +13,7 @@ from binp.errors import UsageError
 
 from ._errors import START, NotServed
 
-__all__ = ["Instance", "find", "publish", "read_token", "withdraw"]
+__all__ = ["Instance", "find", "publish", "publish_waiting", "read_token", "withdraw"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,27 +24,46 @@ class Instance:
     url: str
     #: its process
     pid: int
+    #: why it serves nothing until its file is mended, if that is so
+    waits: str | None = None
 
 
 def publish(database: Path, url: str) -> None:
     """Say beside *database* that this process serves it at *url*: a file for its owner's eyes only, whole at once."""
+    _say(_place(database), {"url": url, "pid": os.getpid()})
+
+
+def publish_waiting(database: Path, why: str, pid: int) -> None:
+    """Say beside *database* that process *pid* waits for its file to be mended; not where another one serves it.
+
+    Raises:
+        OSError: nothing can be written there.
+    """
     place = _place(database)
+    with contextlib.suppress(FileNotFoundError, NotServed):
+        found = _read(place, database)
+        if found.pid != pid and _is_alive(found.pid):
+            return
+    _say(place, {"url": "", "pid": pid, "waits": why})
+
+
+def _say(place: Path, told: dict[str, str | int]) -> None:
     draft = place.with_name(f".{place.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w") as file:
-            json.dump({"url": url, "pid": os.getpid()}, file)
+            json.dump(told, file)
         draft.replace(place)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
 
 
-def withdraw(database: Path) -> None:
-    """Take back what this process published; what another one published since stays."""
+def withdraw(database: Path, pid: int | None = None) -> None:
+    """Take back what this process published, or process *pid*; what another one published since stays."""
     place = _place(database)
     with contextlib.suppress(OSError, NotServed):
-        if _read(place, database).pid == os.getpid():
+        if _read(place, database).pid == (pid or os.getpid()):
             place.unlink()
 
 
@@ -52,7 +71,7 @@ def find(database: Path) -> Instance:
     """The server of *database* on this machine.
 
     Raises:
-        NotServed: there is no such database, nobody serves it, or who did was killed.
+        NotServed: there is no such database, nobody serves it, who did was killed, or waits for its file to be mended.
     """
     place = _place(database)
     try:
@@ -74,6 +93,13 @@ def find(database: Path) -> Instance:
             database,
             where=str(place),
             fix="start it again with `binp run FILE`",
+        )
+    if found.waits is not None:
+        raise NotServed(
+            f"the server of {database.name} waits for its file to be mended: {found.waits}",
+            database,
+            where=str(database),
+            fix="mend it and save it: then it is started again; its terminal says more",
         )
     return found
 
@@ -105,7 +131,8 @@ def _place(database: Path) -> Path:
 def _read(place: Path, database: Path) -> Instance:
     try:
         found = json.loads(place.read_bytes())
-        return Instance(str(found["url"]), int(found["pid"]))
+        waits = found.get("waits")
+        return Instance(str(found["url"]), int(found["pid"]), None if waits is None else str(waits))
     except (ValueError, KeyError, TypeError):
         raise NotServed(
             f"it cannot be told who serves {database.name}: the file is damaged",

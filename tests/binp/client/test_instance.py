@@ -104,3 +104,24 @@ def test_a_file_that_cannot_be_read(database: Path) -> None:
 
     with pytest.raises(NotServed, match="it cannot be told who serves data.db: Is a directory"):
         client.find(database)
+
+
+def test_a_server_that_waits_says_for_what(database: Path) -> None:
+    """Who waits for its file to be mended is no server yet; it is not said where another process serves."""
+    client.publish_waiting(database, "it is broken", os.getpid())
+    with pytest.raises(NotServed) as caught:
+        client.find(database)
+    client.withdraw(database, os.getpid())
+    database.with_name("data.db.serving").write_text('{"url": "http://127.0.0.1:1", "pid": 1}')
+    client.publish_waiting(database, "it is broken", os.getpid())
+
+    assert caught.value.what == "the server of data.db waits for its file to be mended: it is broken"
+    assert client.find(database) == Instance("http://127.0.0.1:1", 1)
+
+
+def test_what_a_killed_process_said_is_no_obstacle(database: Path) -> None:
+    """A process that is gone serves nothing, so another one may say that it waits."""
+    database.with_name("data.db.serving").write_text(f'{{"url": "http://127.0.0.1:1", "pid": {dead_pid()}}}')
+    client.publish_waiting(database, "it is broken", os.getpid())
+    with pytest.raises(NotServed, match="waits for its file"):
+        client.find(database)
