@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from binp.errors import UsageError
+from buvar.names import did_you_mean
 
 _TYPES: dict[type, str] = {
     bool: "boolean",
@@ -21,20 +22,25 @@ _TYPES: dict[type, str] = {
 #: types of a value that is written as JSON and in no other way
 _OBJECT = {"object", "null"}
 
+#: how deep an example of an object goes: a model may have itself inside
+_DEPTH = 4
+
 
 def read_arguments(pairs: Iterable[str], given: str | None, schema: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments for an action.
 
     A value is JSON where that fits the parameter's schema, else it is text; whether the text fits is for the form to
-    say. A list may be given as JSON, or item by item with the same key.
+    say. A list may be given as JSON, or item by item with the same key; an object as JSON, or field by field with keys
+    like ``customer.address.street``.
 
     Args:
-        pairs: Each ``key=value``.
+        pairs: Each ``key=value``. The deeper one wins where one is inside of another.
         given: A JSON object; the pairs win over it.
         schema: JSON Schema of the arguments.
 
     Raises:
-        UsageError: a pair has no ``=``, what must be an object is no JSON, or *given* is no JSON object.
+        UsageError: a pair has no ``=`` or names no field, what must be an object is no JSON, or *given* is no JSON
+            object.
     """
     texts: dict[str, list[str]] = {}
     for pair in pairs:
@@ -43,9 +49,64 @@ def read_arguments(pairs: Iterable[str], given: str | None, schema: Mapping[str,
             raise UsageError(f"{pair!r} is no argument", fix="write it as key=value")
         texts.setdefault(key, []).append(text)
     arguments = _read_object(given)
-    for key, values in texts.items():
-        arguments[key] = _read(key, values, schema.get("properties", {}).get(key, {}), schema.get("$defs", {}))
+    for key in sorted(texts, key=lambda each: each.count(".")):
+        _put(arguments, key, texts[key], schema)
     return arguments
+
+
+def _put(arguments: dict[str, Any], key: str, texts: list[str], schema: Mapping[str, Any]) -> None:
+    """Put what *texts* say where *key* leads, into objects that are made on the way."""
+    definitions = schema.get("$defs", {})
+    node, place = schema, arguments
+    *outer, last = _path(key, schema, definitions)
+    for name in outer:
+        node = _field(node, name, definitions) or {}
+        inner = place.get(name)
+        # what was given as JSON keeps its other fields
+        place[name] = dict(inner) if isinstance(inner, dict) else {}
+        place = place[name]
+    field = _field(node, last, definitions)
+    if field is None and outer:
+        known = sorted(_fields(node, definitions))
+        near = did_you_mean(last, known)
+        raise UsageError(
+            f"{'.'.join(outer)} has no field {last!r}",
+            fix=f"did you mean {near!r}?" if near else f"it has {', '.join(known)}",
+        )
+    place[last] = _read(key, texts, field or {}, definitions)
+
+
+def _path(key: str, schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> list[str]:
+    """The names of the parameter and of the fields in it, as far as *key* leads through objects; the rest is one name."""
+    names, node = key.split("."), schema
+    for index, name in enumerate(names[:-1]):
+        found = _field(node, name, definitions)
+        if found is None or "object" not in _types(found, definitions):
+            return [*names[:index], ".".join(names[index:])]
+        node = found
+    return names
+
+
+def _fields(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The fields that objects of *schema* are known to have, of all choices that there are."""
+    schema = _resolved(schema, definitions)
+    found: dict[str, Mapping[str, Any]] = {}
+    for choice in (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
+        found |= _fields(choice, definitions)
+    found.update(schema.get("properties", {}))
+    return found
+
+
+def _field(schema: Mapping[str, Any], name: str, definitions: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The schema of a field of an object; None if it may not have one of that name."""
+    if (found := _fields(schema, definitions).get(name)) is not None:
+        return found
+    schema = _resolved(schema, definitions)
+    for choice in (schema, *schema.get("anyOf", ()), *schema.get("oneOf", ())):
+        further = _resolved(choice, definitions).get("additionalProperties", False)
+        if further is not False:
+            return further if isinstance(further, Mapping) else {}
+    return None
 
 
 def _read_object(given: str | None) -> dict[str, Any]:
@@ -63,14 +124,23 @@ def _read_object(given: str | None) -> dict[str, Any]:
 def _read(key: str, texts: list[str], schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Any:
     types = _types(schema, definitions)
     if len(texts) == 1:
-        value = _read_one(key, texts[0], types)
+        value = _read_one(key, texts[0], types, schema, definitions)
         if "array" not in types or not isinstance(value, str) or "string" in types:
             return value
     items = _items(schema, definitions)
-    return [_read_one(key, text, _types(items, definitions)) for text in texts]
+    kinds = _types(items, definitions)
+    return [_read_one(key, text, kinds, items, definitions, is_item=True) for text in texts]
 
 
-def _read_one(key: str, text: str, types: set[str]) -> Any:
+def _read_one(
+    key: str,
+    text: str,
+    types: set[str],
+    schema: Mapping[str, Any],
+    definitions: Mapping[str, Any],
+    *,
+    is_item: bool = False,
+) -> Any:
     """*text* as JSON if that is of one of *types*, else as it is; no types stand for any."""
     if types == {"string"}:
         return text
@@ -80,7 +150,9 @@ def _read_one(key: str, text: str, types: set[str]) -> Any:
         if types and types <= _OBJECT:
             raise UsageError(
                 f"{key} takes an object, and what is given is no JSON: {error}",
-                fix=f"""write it like {key}='{{"field": "value"}}'""",
+                fix=f"write it like {key}='{_sample(schema, definitions)}'"
+                # the fields of the items of a list have no keys
+                + ("" if is_item else f", or each field like {key}.{_first(schema, definitions)}"),
             ) from None
         return text
     kind = _TYPES[type(value)]
@@ -90,6 +162,30 @@ def _read_one(key: str, text: str, types: set[str]) -> Any:
     if not types or kind in types or (kind == "integer" and "number" in types):
         return value
     return text
+
+
+def _sample(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
+    """How an object of *schema* may be written, with the fields that it must have."""
+    return json.dumps(_example(schema, definitions, _DEPTH) or {"field": "value"}, ensure_ascii=False)
+
+
+def _first(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
+    """One field of an object of *schema*, as it is given alone."""
+    return f"{next(iter(_fields(schema, definitions)), 'field')}=..."
+
+
+def _example(schema: Mapping[str, Any], definitions: Mapping[str, Any], depth: int) -> Any:
+    schema = _resolved(schema, definitions)
+    if "enum" in schema or "const" in schema:
+        return schema.get("enum", [schema.get("const")])[0]
+    if choices := [*schema.get("anyOf", ()), *schema.get("oneOf", ())]:
+        return _example(choices[0], definitions, depth)
+    if schema.get("type") != "object":
+        return {"integer": 0, "number": 0.0, "boolean": False, "array": []}.get(schema.get("type", ""), "...")
+    fields = schema.get("properties", {})
+    if depth == 0:
+        return {}
+    return {name: _example(fields.get(name, {}), definitions, depth - 1) for name in schema.get("required", ())}
 
 
 def _types(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> set[str]:

@@ -25,6 +25,15 @@ class Point(BaseModel):
     y: int = 0
 
 
+class Drawing(BaseModel):
+    name: str
+    colour: Colour
+    at: Point
+    to: Point | None = None
+    notes: dict[str, int] = {}
+    inside: Drawing | None = None
+
+
 def schema_of(annotation: Any) -> dict[str, Any]:
     def function(x): ...
 
@@ -122,14 +131,57 @@ def test_what_is_no_argument(pairs: list[str], given: str | None, text: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("annotation", "text"), [(Point, "x=1"), (dict, "hush"), (Point | None, "{'x': 1}"), (list[Point], "7 8")]
+    ("annotation", "text", "fix"),
+    [
+        (Point, "a=1", """x='{"x": 0}', or each field like x.x=..."""),
+        (dict, "hush", """x='{"field": "value"}', or each field like x.field=..."""),
+        (Point | None, "{'x': 1}", """x='{"x": 0}', or each field like x.x=..."""),
+        (list[Point], "7 8", """x='{"x": 0}'"""),
+        (Drawing, "hush", """x='{"name": "...", "colour": "red", "at": {"x": 0}}', or each field like x.name=..."""),
+    ],
 )
-def test_what_must_be_an_object_is_json(annotation: Any, text: str) -> None:
+def test_what_must_be_an_object_is_json(annotation: Any, text: str, fix: str) -> None:
     """A value that can be written as JSON alone, and is none, is told as that, with how to write it."""
     with pytest.raises(UsageError) as caught:
         read_arguments([f"x={text}"], None, schema_of(annotation))
     assert str(caught.value).startswith("x takes an object, and what is given is no JSON: ")
     # there may be a secret in it
     assert text not in str(caught.value)
-    assert caught.value.fix == """write it like x='{"field": "value"}'"""
+    assert caught.value.fix == f"write it like {fix}"
     assert read_arguments(["x=null"], None, schema_of(Point | None)) == {"x": None}
+
+
+@pytest.mark.parametrize(
+    ("pairs", "value"),
+    [
+        (["x.name=7", "x.colour=1", "x.at.x=3"], {"name": "7", "colour": 1, "at": {"x": 3}}),
+        # the deeper one wins, whatever comes first, and what is beside it stays
+        (["x.at.y=2", 'x={"name": "a", "at": {"x": 1, "y": 0}}'], {"name": "a", "at": {"x": 1, "y": 2}}),
+        (["x.to.x=1", "x.notes.a.b=2"], {"to": {"x": 1}, "notes": {"a.b": 2}}),
+        (["x.inside.inside.name=deep"], {"inside": {"inside": {"name": "deep"}}}),
+    ],
+)
+def test_an_object_is_given_field_by_field(pairs: list[str], value: Any) -> None:
+    """Each field is read by its own schema, through models, those that may be none, and tables."""
+    assert read_arguments(pairs, None, schema_of(Drawing)) == {"x": value}
+    assert read_arguments(pairs, None, schema_of(Drawing | None)) == {"x": value}
+
+
+def test_fields_win_over_the_object_that_was_given() -> None:
+    """What --json says stays where no pair says something else; it is not changed itself."""
+    assert read_arguments(["x.y=2"], '{"x": {"x": 1}}', schema_of(Point)) == {"x": {"x": 1, "y": 2}}
+    assert read_arguments(["x.y=2"], '{"x": null}', schema_of(Point | None)) == {"x": {"y": 2}}
+
+
+@pytest.mark.parametrize(("pair", "fix"), [("x.at.z=1", "it has x, y"), ("x.at.yy=1", "did you mean 'y'?")])
+def test_a_field_that_is_none_is_told(pair: str, fix: str) -> None:
+    """A model ignores fields that it does not know: a typing error must not pass for a default."""
+    with pytest.raises(UsageError) as caught:
+        read_arguments([pair], None, schema_of(Drawing))
+    assert (caught.value.what.partition(" has")[0], caught.value.fix) == ("x.at", fix)
+
+
+@pytest.mark.parametrize("annotation", [int, str, list[Point], Any])
+def test_a_dot_leads_into_objects_alone(annotation: Any) -> None:
+    """Where there is no object a key with a dot is a name as any, for the form to refuse."""
+    assert read_arguments(["x.y=1"], None, schema_of(annotation)) == {"x.y": 1}
