@@ -77,7 +77,7 @@ def _put(arguments: dict[str, Any], key: str, texts: list[str], schema: Mapping[
 
 
 def _path(key: str, schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> list[str]:
-    """The names of the parameter and of the fields in it, as far as *key* leads through objects; the rest is one name."""
+    """The names of the parameter and of fields in it, as far as *key* leads through objects; the rest is one name."""
     names, node = key.split("."), schema
     for index, name in enumerate(names[:-1]):
         found = _field(node, name, definitions)

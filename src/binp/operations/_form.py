@@ -31,6 +31,7 @@ _WORDS = {
     "timezone_aware": "must have a zone, as 2026-03-29T02:30:00+01:00 has",
     "timezone_naive": "must have no zone, as 2026-03-29T02:30:00 has none",
     "time_parsing": "must be a time of day, as 09:15 is",
+    "time_delta_parsing": "must be a duration, as PT1H30M or 01:30:00 is",
 }
 
 #: characters of recorded arguments above which only their beginning is kept

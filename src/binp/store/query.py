@@ -24,6 +24,9 @@ __all__ = ["KEYS", "LONGEST", "BadQuery", "parse", "render"]
 #: what can stand before a colon
 KEYS = (*(key.value for key in Key if key is not Key.TEXT), "since", "until")
 
+#: what lists and the API call a key
+_SYNONYMS = {"operation": Key.ACTION.value}
+
 #: characters of a query, and conditions in it
 LONGEST, _MOST = 1000, 32
 
@@ -128,6 +131,7 @@ class _Parser:
 
     def _read_condition(self, key: re.Match[str], is_negated: bool) -> int:
         name = key[1].lower()
+        name = _SYNONYMS.get(name, name)
         if name not in KEYS:
             near = get_close_matches(name, KEYS, n=1)
             quoted = f'for the text, quote it: "{key[1]}:..."'

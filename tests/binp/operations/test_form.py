@@ -6,7 +6,7 @@ import enum
 import functools
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -269,6 +269,7 @@ def test_a_default_that_is_no_json():
         (AwareDatetime, "2026-03-29T02:30:00", "must have a zone, as 2026-03-29T02:30:00+01:00 has"),
         (NaiveDatetime, "2026-03-29T02:30:00Z", "must have no zone, as 2026-03-29T02:30:00 has none"),
         (time, "9:15", "must be a time of day, as 09:15 is"),
+        (timedelta, "1h30m", "must be a duration, as PT1H30M or 01:30:00 is"),
     ],
 )
 def test_moments_that_do_not_fit_are_told_with_one_that_does(annotation, value, text):

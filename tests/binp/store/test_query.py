@@ -35,6 +35,7 @@ def micros(*parts):
         ("10:42", (text("10:42"),)),
         ("action:charge", (Condition(Key.ACTION, ("charge",)),)),
         ("ACTION:Charge", (Condition(Key.ACTION, ("Charge",)),)),
+        ("-Operation:charge", (Condition(Key.ACTION, ("charge",), True),)),
         ('action:a,"b, c",a', (Condition(Key.ACTION, ("a", "b, c")),)),
         ("state:Failed", (Condition(Key.STATE, ("failed",)),)),
         ("state:pending,failed,running", (Condition(Key.STATE, ("queued", "running", "failed")),)),
