@@ -444,7 +444,18 @@ def test_a_run_is_cancelled(server: Any, binp: Run) -> None:
 
 def test_services_are_listed_started_and_stopped(server: Any, binp: Run) -> None:
     """What a service is doing is waited for, and told; an unknown one is refused."""
+
+    def life(after: int) -> int:
+        # its state is told at once, and is in the history soon
+        def found() -> list[int]:
+            running = [run["id"] for run in server.runs(operation="poller", state="running")]
+            return running if len(running) == 1 and running[0] > after else []
+
+        (run,) = server.until(found, "its next run")
+        return run
+
     assert binp("service", "start", "poller").stdout == "poller is running\n"
+    first = life(0)
     assert binp("service", "list").stdout == (
         "name    status   health  restarts  failed  error\npoller  running  -       0\n"
     )
@@ -453,11 +464,10 @@ def test_services_are_listed_started_and_stopped(server: Any, binp: Run) -> None
     (info,) = json.loads(binp("service", "list", "--json").stdout)
     assert (info["name"], info["status"]) == ("poller", "stopped")
     assert binp("service", "start", "poller").returncode == 0
-    (first,) = server.runs(operation="poller", state="running")
+    second = life(first)
     restarted = binp("service", "restart", "poller")
     assert (restarted.returncode, restarted.stdout) == (0, "poller is running\n")
-    (second,) = server.runs(operation="poller", state="running")
-    assert second["id"] > first["id"]
+    life(second)
     unknown = binp("service", "stop", "poler")
     assert (unknown.returncode, unknown.stderr) == (
         2,

@@ -77,6 +77,7 @@ def test_two_workers_share_everything(server: Any) -> None:
     """N-12c: both come up, services run once, the link is printed once, and runs of both are in one history."""
     both = pids(server)
     results = {server.ask("POST", "/internal/action/who")["result"] for _ in range(30)}
+    leads = server.until(lambda: _leader(server), "leader")
     runs = server.runs(operation="one")
     listed = {each["id"] for each in server.runs(operation="who")}
 
@@ -84,7 +85,7 @@ def test_two_workers_share_everything(server: Any) -> None:
     assert results <= both
     assert len(listed) == 30
     assert [each["state"] for each in runs] == ["running"]
-    assert server.ask("GET", "/leader") in both
+    assert leads in both
     assert server.stdout.count("ticket=") == 1
     assert json.loads((server.folder / "data.db.serving").read_text())["pid"] in both
 
@@ -111,22 +112,25 @@ def test_two_workers_end_together(server: Any) -> None:
 
 def test_runs_of_both_have_their_end(server: Any, serve: Callable[..., Any]) -> None:
     """Runs in flight in both workers are cancelled and have their ends and last records in the history."""
-    pids(server)
-    runs = [server.start("long") for _ in range(12)]
+    both, runs, begun = pids(server), [], set()
+    while len(runs) < 12 or begun != both:
+        runs.append(server.start("long"))
+        records = f"/internal/runs/{runs[-1]}/records"
+        begun.add(server.until(lambda records=records: server.ask("GET", records), "first record")[0]["fields"]["pid"])
     server.signal()
     status = server.wait()
     again = serve()
     rows = [again.ask("GET", f"/internal/runs/{run}") for run in runs]
 
     assert status == 0
-    assert len({row["records"][0]["fields"]["pid"] for row in rows}) == 2
+    assert {row["records"][0]["fields"]["pid"] for row in rows} == both
     assert {row["state"] for row in rows} == {"cancelled"}
     assert {row["records"][-1]["message"] for row in rows} == {"cleaned up"}
 
 
 def test_the_other_worker_takes_over(server: Any) -> None:
     """When the worker that leads is killed, another one leads: its service runs again, and it says where it is."""
-    before = server.ask("GET", "/leader")
+    before = server.until(lambda: _leader(server), "leader")
     os.kill(before, signal.SIGKILL)
     after = server.until(lambda: (pid := _leader(server)) != before and pid, "another leader")
     states = [each["state"] for each in server.runs(operation="one")]
@@ -139,7 +143,7 @@ def test_the_other_worker_takes_over(server: Any) -> None:
 def test_processes_of_both(server: Any) -> None:
     """What has a process of its own is cancelled through any worker, and outlives the worker that leads."""
     both = pids(server)
-    leads = server.until(lambda: server.ask("GET", "/leader"), "leader")
+    leads = server.until(lambda: _leader(server), "leader")
     (follows,) = both - {leads}
     runs: dict[int, list[int]] = {leads: [], follows: []}
     while not runs[leads] or len(runs[follows]) < 2:
