@@ -275,6 +275,7 @@ def test_what_runs_is_given_time_to_end(reloaded: Reloaded) -> None:
 
     assert (before["state"], before["result"]) == ("succeeded", "one")
     assert (after["state"], after["result"]) == ("succeeded", "two")
+    server.until(lambda: len(server.runs(operation="keeper")) == 2, "the next service")
     assert [line["state"] for line in server.runs(operation="keeper")] == ["running", "cancelled"]
     assert server.runs(operation="by_the_clock") == []
 

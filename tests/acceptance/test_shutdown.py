@@ -175,7 +175,8 @@ def check(busy: Busy, again: Any) -> None:
     assert (short["state"], short["result"]) == ("succeeded", "done")
     assert (long["state"], long["error"]) == ("cancelled", "cancelled: the process was shut down")
     assert [each["message"] for each in long["records"]] == ["line"] * 100 + ["cleaned up"]
-    first, second = again.runs(operation="keeper")
+    keepers = again.until(lambda: len(found := again.runs(operation="keeper")) == 2 and found, "the next service")
+    first, second = keepers
     assert (first["state"], second["state"]) == ("running", "cancelled")
     kept = again.ask("GET", f"/internal/runs/{second['id']}")
     assert [each["message"] for each in kept["records"]] == ["put away"]
