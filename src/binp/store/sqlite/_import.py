@@ -14,6 +14,7 @@ from ._erase import release_labels
 from ._export import TABLES, Table
 from ._file import File
 from ._index import renew
+from ._judge import fits, flaw
 from ._open_run import CODES
 
 __all__ = ["take_in"]
@@ -56,7 +57,7 @@ def _read(line: str, number: int) -> tuple[str, _Row]:
         kind = row.pop("kind")
     except (ValueError, AttributeError, TypeError, KeyError):
         raise BadLine(f"this is no line of an export: {line[:80]!r}", number) from None
-    if kind not in _TABLES:
+    if not isinstance(kind, str) or kind not in _TABLES:
         raise BadLine(f"a line of an export is of the kind {kind!r}, which is not known here", number, fix=_NEWER)
     return kind, row
 
@@ -89,18 +90,26 @@ class _Taking:
             raise BadLine(f"a line of the kind {table.name!r} makes no sense: {error!r}") from None
 
     def _check(self, table: Table, rows: list[_Row]) -> None:
-        known = {column[1] for column in self._file.connection.execute(f"PRAGMA table_info({table.name})")}
+        columns = self._file.connection.execute(f"PRAGMA table_info({table.name})").fetchall()
+        known = {name: kind for _, name, kind, *_ in columns}
+        # a key of one number is not said to be set
+        needed = [name for _, name, _, is_set, default, place in columns if (is_set or place) and default is None]
+        # these are texts in a line, and numbers in the file
+        known |= dict.fromkeys(table.names, "TEXT") | ({"state": "TEXT"} if table.name == "run" else {})
         for row in rows:
             if unknown := row.keys() - known:
                 raise BadLine(
                     f"a line of the kind {table.name!r} has {', '.join(sorted(unknown))}, which is not known here",
-                    self.numbers[id(row)],
+                    self._number(row),
                     fix=_NEWER,
                 )
-            if any(row.get(column) is None for column in table.key):
-                raise BadLine(
-                    f"a line of the kind {table.name!r} has no {' or no '.join(table.key)}", self.numbers[id(row)]
-                )
+            if missing := [column for column in needed if row.get(column) is None]:
+                raise BadLine(f"a line of the kind {table.name!r} has no {' and no '.join(missing)}", self._number(row))
+            if problem := _problem(table, row, known):
+                raise BadLine(f"a line of the kind {table.name!r} makes no sense: {problem}", self._number(row))
+
+    def _number(self, row: _Row) -> int:
+        return self.numbers[id(row)]
 
     def _take_runs(self, table: Table, rows: list[_Row]) -> None:
         here = {id: (rev, state) for id, rev, state in self._file.ask("find_revisions", [row["id"] for row in rows])}  # noqa: A001 - the column
@@ -156,7 +165,7 @@ class _Taking:
         newest = self._file.keys.newest
         for row in news:
             link = None
-            for version in row.pop("past", ()):
+            for version in row.pop("past", None) or ():
                 newest += 1
                 past += (row["namespace"], row["key"], newest, *version, link)
                 link = newest
@@ -200,6 +209,18 @@ class _Taking:
     def _tell(self, topic: str, id: int | str, rev: int, journal: bool = False) -> None:  # noqa: A002 - fields of Change
         self._seq += 1
         self.changes.append(Change(self._seq, topic, id, rev, journal))
+
+
+def _problem(table: Table, row: _Row, kinds: Mapping[str, str]) -> str | None:
+    """What in *row* cannot be, in columns of these *kinds*; None if all can be."""
+    for column, value in row.items():
+        is_past = column == "past"
+        if value is not None and not (isinstance(value, list) if is_past else fits(kinds[column], value)):
+            wanted = "list" if is_past else "text" if kinds[column] == "TEXT" else "number that can be kept"
+            return f"its {column} is no {wanted}: {value!r:.80}"
+    if table.name == "run" and row["state"] not in set(State):
+        return f"its state is none that there is: {row['state']!r:.80}"
+    return flaw(table.name, row)
 
 
 def _ended(row: _Row) -> _Row:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import functools
-import json
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
+from ._judge import fits, flaw
 from ._open_run import STATES
 from ._probe import Key, Place, place_of, places
 from ._scan import Scan
@@ -21,8 +19,6 @@ __all__ = ["Gap", "Row", "Walk", "compared"]
 
 #: rows that are read together: nothing is held open while they are used
 _PAGE = 500
-
-_TYPES: dict[str, type | tuple[type, ...]] = {"INTEGER": int, "TEXT": str, "REAL": (int, float)}
 
 Row = dict[str, Any]
 
@@ -246,11 +242,11 @@ class Walk:
             if value is None:
                 if is_set:
                     return False
-            elif not isinstance(value, _TYPES[type_name]):
+            elif not fits(type_name, value):
                 return False
-        if self._table == "run":
-            return 0 <= row["state"] < len(STATES) and (row["labels"] is None or _is_list(row["labels"]))
-        return self._table != "kv" or _is_json(row["value"])
+        if self._table == "run" and not 0 <= row["state"] < len(STATES):
+            return False
+        return flaw(self._table, row) is None
 
     def _row_of(self, values: Sequence[Any]) -> Row:
         return dict(zip(self._columns, values, strict=True))
@@ -262,7 +258,7 @@ class Walk:
         """Keys up to the first one that cannot be read, or cannot be one, and whether there was one."""
         found, has_failed = self._ask(self._upward, conditions, values, order)
         for number, key in enumerate(found):
-            if not all(isinstance(part, _TYPES[kind]) for part, kind in zip(key, self._kinds, strict=True)):
+            if not all(fits(kind, part) for part, kind in zip(key, self._kinds, strict=True)):
                 return found[:number], True
         return found, has_failed
 
@@ -328,24 +324,3 @@ def _around(key: Key) -> tuple[Place, Place]:
     if isinstance(end, int):
         return (*front, end - 1), (*front, end + 1)
     return (*front, end[:-1]), (*front, end + b"\0")
-
-
-def _is_list(text: str) -> bool:
-    """Whether *text* is a list of texts in JSON."""
-    try:
-        found = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return False
-    return isinstance(found, list) and all(isinstance(each, str) for each in found)
-
-
-def _is_json(text: str) -> bool:
-    try:
-        orjson.loads(text)
-    except orjson.JSONDecodeError:
-        try:
-            # what Python writes besides: numbers that are none, and halves of characters
-            json.loads(text)
-        except ValueError:
-            return False
-    return True

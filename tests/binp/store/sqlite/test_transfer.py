@@ -11,6 +11,7 @@ from binp.store import open_store
 from binp.store.contract import (
     AddLabels,
     AddRecord,
+    BadLine,
     BeginRun,
     Condition,
     EndRun,
@@ -260,6 +261,15 @@ async def test_what_was_taken_in_is_told(store, past, other):
     assert [change.seq for change in told] == sorted({change.seq for change in told})
 
 
+ODD = "a line of the kind"
+#: what a line of a run and one of a key have besides
+REST = (
+    '"operation": "o", "description": "", "state": "failed", "trigger": "call", "attempt": 1, "epoch": 1, "node": "n",'
+    ' "started": 1, "records": 0, "rev": 1'
+)
+KEY = '"namespace": "n", "key": "k", "version": 1, "updated": 1'
+
+
 @pytest.mark.parametrize(
     ("line", "what"),
     [
@@ -271,10 +281,27 @@ async def test_what_was_taken_in_is_told(store, past, other):
             '{"kind": "once", "key": "k", "at": 1, "new": 2}',
             "a line of the kind 'once' has new, which is not known here",
         ),
-        ('{"kind": "kv", "namespace": "n"}', "a line of the kind 'kv' has no namespace or no key"),
-        ('{"kind": "run", "id": 5}', "a line of the kind 'run' makes no sense: KeyError('rev')"),
-        ('{"kind": "run", "id": 5, "rev": 1, "state": "odd"}', "a line of the kind 'run' makes no sense: ValueError"),
-        ('{"kind": "once", "key": "k"}', "IntegrityError: NOT NULL constraint failed: once.at"),
+        ('{"kind": {}}', "a line of an export is of the kind {}, which is not known here"),
+        ('{"kind": "kv", "namespace": "n"}', "a line of the kind 'kv' has no key and no value"),
+        ('{"kind": "run", "id": 5}', "a line of the kind 'run' has no operation and no description"),
+        ('{"kind": "once", "key": "k"}', "a line of the kind 'once' has no at"),
+        ('{"kind": "once", "key": 5, "at": 1}', f"{ODD} 'once' makes no sense: its key is no text: 5"),
+        ('{"kind": "once", "key": "k", "at": "x"}', f"{ODD} 'once' makes no sense: its at is no number"),
+        ('{"kind": "once", "key": "k", "at": true}', f"{ODD} 'once' makes no sense: its at is no number"),
+        (f'{{"kind": "once", "key": "k", "at": {2**63}}}', f"{ODD} 'once' makes no sense: its at is no number that"),
+        (
+            f'{{"kind": "once", "key": "k", "at": {2**62}}}',
+            f"{ODD} 'once' makes no sense: its at is no moment: {2**62}",
+        ),
+        (f'{{"kind": "run", "id": {2**53}, {REST}}}', f"{ODD} 'run' makes no sense: its id is {2**53}"),
+        (f'{{"kind": "run", "id": 5, {REST}, "labels": "[5]"}}', f"{ODD} 'run' makes no sense: its labels are no list"),
+        (
+            f'{{"kind": "run", "id": 5, {REST.replace("failed", "x")}}}',
+            f"{ODD} 'run' makes no sense: its state is none",
+        ),
+        (f'{{"kind": "kv", {KEY}, "value": "{{"}}', f"{ODD} 'kv' makes no sense: its value is no JSON"),
+        (f'{{"kind": "kv", {KEY}, "value": "1", "past": "x"}}', f"{ODD} 'kv' makes no sense: its past is no list: 'x'"),
+        (f'{{"kind": "kv", {KEY}, "value": "1", "past": [[1]]}}', f"{ODD} 'kv' makes no sense: its past is no list of"),
     ],
 )
 async def test_lines_that_are_none(store, line, what):
@@ -284,6 +311,8 @@ async def test_lines_that_are_none(store, line, what):
     with pytest.raises(StoreError) as caught:
         await store.write(Import(lines=(good, line)))
     assert caught.value.what.startswith(what)
+    assert isinstance(caught.value, BadLine)
+    assert caught.value.line == 2
     assert await store.write(Once(key="good", at=1)) is True
 
 
