@@ -134,11 +134,13 @@ def _check_file(path: Path) -> None:
             fix=f"name a file in it: {', '.join(files[:10])}" if files else "name a Python file",
         )
     if not path.exists():
-        near = did_you_mean(path.name, [each.name for each in path.parent.glob("*.py")])
+        # the ending, which all have, would make short names alike
+        known = {each.stem for each in path.parent.glob("*.py")}
+        near = path.stem if path.stem in known else did_you_mean(path.stem, known)
         raise UsageError(
             f"there is no file {str(path)!r}",
             where=str(path.absolute()),
-            fix=f"did you mean {str(path.with_name(near))!r}?" if near else None,
+            fix=f"did you mean {str(path.with_name(f'{near}.py'))!r}?" if near else None,
         )
     if path.suffix != ".py":
         raise UsageError(

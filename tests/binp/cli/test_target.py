@@ -131,3 +131,13 @@ def test_a_broken_file_keeps_what_it_raised(plant: Plant) -> None:
         load_target("ops_h.py")
     assert isinstance(caught.value.error, ZeroDivisionError)
     assert str(caught.value).startswith("ops_h.py cannot be imported\n\nTraceback (most recent call last):\n")
+
+
+@pytest.mark.parametrize(("name", "near"), [("opz.py", "ops.py"), ("./ops.py3", "ops.py"), ("nope.py", None)])
+def test_a_file_that_is_not_there_is_taken_for_one_of_a_like_name(plant: Plant, name: str, near: str | None) -> None:
+    """The ending, which all files have, makes no two of them alike."""
+    plant({"ops.py": "", "e.py": ""})
+    with pytest.raises(UsageError) as caught:
+        load_target(name)
+
+    assert caught.value.fix == (f"did you mean {near!r}?" if near else None)
