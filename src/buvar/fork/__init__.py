@@ -49,7 +49,7 @@ def stage(
     components: Components | None = None,
     loop: asyncio.AbstractEventLoop | None = None,
     forks: int = 0,
-    sockets: Iterable[str] | None = None,
+    sockets: str | Iterable[str] | None = None,
     signals: type[Signals] | None = None,
     cancel_timeout: float = CANCEL_TIMEOUT,
     fail_fast: bool = False,
@@ -69,7 +69,8 @@ def stage(
         components: Layers on top of the current context.
         loop: The loop to use; several workers each make a new one of its kind.
         forks: How many workers; 0 for one for each processor that may be used.
-        sockets: URIs: ``tcp://host:port``, ``tcp://:port``, ``tcp://[::1]:port``, ``unix:///path``, ``fd://number``.
+        sockets: URIs, or one: ``tcp://host:port``, ``tcp://:port``, ``tcp://[::1]:port``, ``unix:///path``,
+            ``fd://number``.
             What systemd passes is used besides, and in place of a new one with the same URI.
         signals: Handles the signals of a worker, in place of `Signals`.
         cancel_timeout: Seconds that tasks which look at `Cancel` have to end by themselves.
@@ -96,7 +97,7 @@ def stage(
     fork = Fork(forks, supervision)
     if fork.number > 1:
         check("fork.stage")
-    with Sockets(*(sockets or ())).bind() as bound:
+    with Sockets(*((sockets,) if isinstance(sockets, str) else sockets or ())).bind() as bound:
         program = Program.on(
             bound.names(),
             components,

@@ -84,7 +84,7 @@ class Socket(socket.socket):
             try:
                 self._bind()
             except OSError as error:
-                raise SocketNotUsableError(str(self.uri), error, fix=_remedy(error)) from None
+                raise SocketNotUsableError(str(self.uri), error, fix=_remedy(self.uri, error)) from None
         # belongs to the open file, so to all processes that share it
         self.setblocking(False)
 
@@ -222,12 +222,26 @@ def _resolve(uri: Uri) -> tuple[socket.AddressFamily, Any]:
     return family, address
 
 
-def _remedy(error: OSError) -> str:
+def _remedy(uri: Uri, error: OSError) -> str:
+    if uri.scheme == "unix":
+        return _remedy_of_path(uri.path, error)
     if error.errno == errno.EADDRINUSE:
         return "end the program that listens there, or use another address"
     if error.errno in (errno.EACCES, errno.EPERM):
         return "use a port above 1023 and a folder that may be written, or let systemd pass the socket"
     return "use an address of this machine, such as 127.0.0.1"
+
+
+def _remedy_of_path(path: str, error: OSError) -> str:
+    if error.errno is None:  # it never came to the system: the path does not fit into an address
+        return "use a shorter path: an address holds about 100 bytes"
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return f"make the folder {os.path.dirname(path)} first"  # noqa: PTH120 - a socket's address is text
+    if error.errno == errno.EADDRINUSE:
+        is_socket = os.path.exists(path) and stat.S_ISSOCK(os.stat(path).st_mode)  # noqa: PTH110, PTH116 - the same
+        there = "end the program that listens there" if is_socket else "remove what is there, which is no socket"
+        return f"{there}, or use another path"
+    return "use a path in a folder that may be written, or let systemd pass the socket"
 
 
 @contextlib.contextmanager

@@ -110,7 +110,8 @@ class Supervisor:
         try:
             with self._wake.installed(_SIGNALS):
                 for slot in self.slots:
-                    slot.worker = self._spawn(slot)
+                    if not self._stops:
+                        slot.worker = self._spawn(slot)
                 while self._workers() or any(slot.due is not None for slot in self.slots):
                     self._wait()
                     # read first: a worker that ends from now on will wake us again
@@ -173,14 +174,26 @@ class Supervisor:
         placed = [worker for slot in self.slots for worker in (slot.worker, slot.candidate) if worker is not None]
         return placed + self.leaving
 
-    def _spawn(self, slot: Slot) -> Worker:
+    def _spawn(self, slot: Slot) -> Worker | None:
         slot.due = None
         private = [*self._wake.pipe, *(worker.reports for worker in self._workers() if worker.reports >= 0)]
         origin = Origin(self._enter, self.policy.beat, self._wake.former, self._wake.mask, private)
-        worker = spawn(slot.number, origin, self.policy.lifetime())
+        try:
+            worker = spawn(slot.number, origin, self.policy.lifetime())
+        except OSError as error:  # too many processes or open files: the others are not to suffer
+            self._not_forked(slot, error)
+            return None
         self.fork.children = [each.pid for each in [*self._workers(), worker]]
         _log.debug("Worker %d is process %d", worker.slot, worker.pid)
         return worker
+
+    def _not_forked(self, slot: Slot, error: OSError) -> None:
+        _log.error("Worker %d cannot be forked: %s", slot.number, error.strerror or error)
+        if not self._announced:
+            self._give_up(BOOT_FAILED)
+        elif slot.worker is None:
+            slot.failures += 1
+            slot.due = time.monotonic() + self.policy.delay(slot.failures)
 
     def _wait(self) -> None:
         reports = [worker.reports for worker in self._workers() if worker.reports >= 0]
@@ -351,6 +364,8 @@ class Supervisor:
             self._dismiss(slot.worker)
         else:
             slot.candidate = self._spawn(slot)
+            if slot.candidate is None:
+                self._abandon(slot, 1)
 
     def _abandon(self, slot: Slot, status: int) -> None:
         """Give up replacing workers; those that run are kept."""

@@ -8,7 +8,10 @@ import select
 import signal
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Final
+
+#: Seconds that one wait may take; the system counts in milliseconds, and not as far as a month.
+_LONGEST: Final = 86400.0
 
 
 class Wake:
@@ -42,12 +45,12 @@ class Wake:
                 os.close(handle)
 
     def wait(self, handles: Iterable[int], until: float | None) -> None:
-        """Wait until a signal comes, one of *handles* can be read, or the monotonic time *until*."""
+        """Wait until a signal comes, one of *handles* can be read, or the monotonic time *until*; for a day at most."""
         poll = select.poll()
         poll.register(self.pipe[0], select.POLLIN)
         for handle in handles:
             poll.register(handle, select.POLLIN)
-        poll.poll(None if until is None else max(0.0, until - time.monotonic()) * 1000)
+        poll.poll(None if until is None else min(_LONGEST, max(0.0, until - time.monotonic())) * 1000)
 
     def received(self) -> list[int]:
         """The signals that came since the last time, each once."""

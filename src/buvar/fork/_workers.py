@@ -133,19 +133,28 @@ class Origin:
 
 
 def spawn(slot: int, origin: Origin, lifetime: float | None) -> Worker:
-    """Fork a worker. No signal is lost or handled by the wrong process meanwhile."""
+    """Fork a worker. No signal is lost or handled by the wrong process meanwhile.
+
+    Raises:
+        OSError: the system lets no further process or pipe be made.
+    """
     read, write = os.pipe()
     os.set_blocking(read, False)
     os.set_blocking(write, False)
     _flush()
     parent = os.getpid()
     held = signal.pthread_sigmask(signal.SIG_BLOCK, set(origin.former))
-    with warnings.catch_warnings():
-        # from 3.12 on it warns about any thread; those that run here start anew in the child
-        warnings.simplefilter("ignore", DeprecationWarning)
-        pid = os.fork() or _live(slot, origin, parent, read, write)
-    signal.pthread_sigmask(signal.SIG_SETMASK, held)
-    os.close(write)
+    try:
+        with warnings.catch_warnings():
+            # from 3.12 on it warns about any thread; those that run here start anew in the child
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork() or _live(slot, origin, parent, read, write)
+    except OSError:
+        os.close(read)
+        raise
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        os.close(write)
     now = time.monotonic()
     return Worker(slot, pid, read, now, None if lifetime is None else now + lifetime)
 

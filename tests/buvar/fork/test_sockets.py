@@ -83,6 +83,24 @@ def test_a_taken_port_is_explained():
     )
 
 
+def test_a_path_that_cannot_be_used_is_explained(tmp_path):
+    """B-15c: a path that is too long, in no folder, or of something else is told with what mends that."""
+    (tmp_path / "file").touch()
+    with fork.Socket(f"unix://{tmp_path}/taken") as taken:
+        taken.bind()
+        expected = {
+            "x" * 200: "use a shorter path: an address holds about 100 bytes",
+            "no/socket": f"make the folder {tmp_path}/no first",
+            "file/socket": f"make the folder {tmp_path}/file first",
+            "file": "remove what is there, which is no socket, or use another path",
+            "taken": "end the program that listens there, or use another path",
+        }
+        for name, fix in expected.items():
+            with fork.Socket(f"unix://{tmp_path}/{name}") as sock, pytest.raises(fork.SocketNotUsableError) as caught:
+                sock.bind()
+            assert caught.value.fix == fix
+
+
 def test_an_address_of_another_machine_is_explained():
     """An address that is not of this machine, and a host that nobody knows, are explained."""
     with fork.Socket("tcp://192.0.2.1:80") as sock, pytest.raises(fork.SocketNotUsableError, match="127.0.0.1"):

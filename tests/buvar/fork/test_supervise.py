@@ -588,6 +588,64 @@ def test_old_workers_are_replaced(start):
     assert program.end() == 0
 
 
+def test_times_may_be_long(start):
+    """FRK-04: a lifetime of weeks, with nothing else to wait for, is no more than the system can wait for."""
+    program = start(
+        """
+        rules = fork.Supervision(max_lifetime=40 * 86400, hang_timeout=None, grace=float("inf"))
+        fork.stage(serve, forks=2, sockets=[URI], supervision=rules)
+        """
+    ).ready()
+    program.send(signal.SIGURG)  # wakes it, and means nothing
+
+    assert program.ask()
+    assert program.end() == 0
+
+
+REFUSED = """
+def refuse(fork=os.fork):
+    if os.path.exists("full"):
+        os.unlink("full")
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+    return fork()
+os.fork = refuse
+"""
+
+
+def test_a_system_that_is_full_for_a_moment(start, tools):
+    """FRK-04: that no process can be made ends neither the program nor the other workers; it is tried again."""
+    program = start(REFUSED + TWO).ready()
+    kept = program.by_slot()[0]
+    (program.err.parent / "full").touch()
+    os.kill(program.by_slot()[1], signal.SIGKILL)
+    program.logged("Worker 1 cannot be forked: Resource temporarily unavailable")
+    program.ready(3)
+
+    assert program.by_slot()[0] == kept
+    assert program.end() == 0
+
+
+def test_a_system_that_is_full_at_the_start(start):
+    """FRK-04: a program that cannot even start its workers ends with the status for that, and leaves none behind."""
+    program = start(REFUSED + "open('full', 'w').close()\n" + TWO)
+
+    assert program.wait() == 3
+    assert "Worker 0 cannot be forked" in program.log
+
+
+def test_a_system_that_is_full_while_workers_are_replaced(start):
+    """FRK-02: a reload that can make no new worker keeps those that run."""
+    program = start(REFUSED + TWO).ready()
+    before = program.by_slot()
+    (program.err.parent / "full").touch()
+    program.send(signal.SIGHUP)
+    program.logged("The workers are not replaced")
+
+    assert program.by_slot() == before
+    assert program.ask()
+    assert program.end() == 0
+
+
 def test_a_worker_may_ask_for_its_replacement(start):
     """`Fork.retire` brings a fresh worker, for example after so many requests."""
     program = start(TWO).ready()
