@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run plugins until their tasks have ended or the process is asked to end.
 
     The first task that fails begins the shutdown. HUP reads the configuration again. A variable that looks like a
-    setting and that no plugin has read is logged as a warning.
+    setting, and an assignment, that no plugin has read is logged as a warning.
 
     Args:
         arguments: The command line; None for that of the process.
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stage = plugin.Stage(cancel_timeout=options.cancel_timeout, fail_fast=True, signals=plugin.ReloadSignals)
 
         async def check_environment() -> None:
-            for problem in source.check_env():
+            for problem in [*source.check_env(), *source.check_assignments()]:
                 _log.warning("Unused setting: %s", problem)
 
         try:

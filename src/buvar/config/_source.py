@@ -47,6 +47,9 @@ class ConfigSource(dict[str, Any]):
         dicts: Settings, later ones winning.
         env_prefix: First part, or parts, of the variables; None for none.
         environ: The variables; None for the environment of the process.
+
+    Raises:
+        ConfigError: one of *dicts* is no dictionary.
     """
 
     def __init__(
@@ -106,8 +109,14 @@ class ConfigSource(dict[str, Any]):
         self._add_layer(lambda: (_read(file), str(file)))
 
     def merge(self, *dicts: Mapping[str, Any]) -> None:
-        """Merge dictionaries in place, later ones winning; they stay as they are."""
+        """Merge dictionaries in place, later ones winning; they stay as they are.
+
+        Raises:
+            ConfigError: one is no dictionary.
+        """
         for mapping in dicts:
+            if not isinstance(mapping, Mapping):
+                raise ConfigError(f"{mapping!r} is no dictionary", fix="read files by ConfigSource.files(...)")
             if isinstance(mapping, ConfigSource):
                 self._copy_layers(mapping)
             else:
@@ -218,6 +227,18 @@ class ConfigSource(dict[str, Any]):
             near = did_you_mean(name, [names[0] for names in spellings])
             message = f"{name} is read by nothing" + (f", did you mean {near}?" if near else "")
             problems.append(Problem("", message, sources[name]))
+        return problems
+
+    def check_assignments(self) -> list[Problem]:
+        """Which assignments were read by no `load` so far: most likely their section is misspelled."""
+        problems = []
+        for path in self._assignments:
+            # what is assigned below a field may be an item of a map
+            if not any(path[: len(asked)] == asked for asked in self._asked):
+                name = ".".join(path)
+                near = did_you_mean(name, [".".join(asked) for asked in self._asked])
+                message = "is read by nothing" + (f", did you mean {near}?" if near else "")
+                problems.append(Problem(name, message, f"--set {name}"))
         return problems
 
     def _copy_layers(self, other: ConfigSource) -> None:

@@ -153,10 +153,18 @@ class Values:
                 continue
             if len(self.problems) == before:
                 return result
-            inner = "; ".join(problem.message for problem in self.problems[before:])
-            complaints.append(f"holds what does not fit ({inner})")
+            complaints.append(self._misfit(option, where, self.problems[before:]))
             del self.problems[before:]
         raise Unfit(value, " and ".join(dict.fromkeys(complaints)))
+
+    @staticmethod
+    def _misfit(option: Any, where: Path, problems: list[Problem]) -> str:
+        """Why a value is no such member of a union."""
+        if not has(option):
+            return f"holds what does not fit ({'; '.join(problem.message for problem in problems)})"
+        depth = len(dotted(where)) + 1
+        inner = [f"{problem.path[depth:]}: {problem.message}".removeprefix(": ") for problem in problems]
+        return f"is no {option.__qualname__} ({'; '.join(inner)})"
 
     def _sequence(self, given: Given, origin: Any, arguments: tuple[Any, ...], where: Path) -> Any:
         items, text = given.value, False
@@ -209,11 +217,11 @@ class Values:
     def reject(self, where: Path, error: Exception, given: Given, *, secret: bool) -> None:
         """Record why a value does not fit; a secret is masked."""
         if isinstance(error, Unfit):
-            message = f"{MASK if secret else _convert.show(error.value)} {error.complaint}"
+            message = f"{MASK if secret else self._shown(error.value)} {error.complaint}"
         elif secret:
             message = f"{MASK} is not valid ({type(error).__name__})"
         else:
-            message = f"{_convert.show(given.value)} is not valid: {self._text(error)}"
+            message = f"{self._shown(given.value)} is not valid: {self._text(error)}"
         self.complain(where, message, given.source)
 
     def reject_whole(self, path: Path, error: Exception, shapes: tuple[Shape, ...]) -> None:
@@ -242,6 +250,15 @@ class Values:
         while where and where not in self.sources:
             where = where[:-1]
         return self.sources.get(where)
+
+    @staticmethod
+    def _shown(value: Any) -> str:
+        """A value in a message; of a table its keys alone, because which of its values are secrets nobody knows."""
+        if isinstance(value, Mapping) and value:
+            return f"a table of {', '.join(map(str, value))}"
+        if isinstance(value, (list, tuple)) and any(isinstance(item, (Mapping, list, tuple)) for item in value):
+            return f"a list of {len(value)} items"
+        return _convert.show(value)
 
     def _hide(self, value: Any) -> None:
         for text in (value,) if isinstance(value, (str, int, float)) else _texts(value):

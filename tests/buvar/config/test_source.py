@@ -606,3 +606,57 @@ def test_a_nested_class_that_is_missing(refused):
     assert refused(config.ConfigSource(environ={}).load, Needs).splitlines()[1:] == [
         "  - db.url: missing; set it in a file or as DB_URL"
     ]
+
+
+@dataclasses.dataclass
+class Folder:
+    path: str
+
+
+@dataclasses.dataclass
+class Bucket:
+    name: str
+    key: Secret[str]
+
+
+@dataclasses.dataclass
+class Storing:
+    place: Folder | Bucket | None = None
+    names: list[str] = dataclasses.field(default_factory=list)
+
+
+def test_a_table_in_a_message_shows_its_keys_alone():
+    """B-14: what fits no class of a union says why for each; no value is shown, for it may be a misspelt secret."""
+    source = config.ConfigSource(
+        {"store": {"place": {"name": "b", "kye": "hunter2"}, "names": {"password": "hunter2"}}}, environ={}
+    )
+    with pytest.raises(config.ConfigLoadError) as caught:
+        source.load(Storing, "store")
+    union, names = (problem.message for problem in caught.value.problems)
+    assert union.startswith("a table of name, kye is no Folder (name: unknown key; kye: unknown key; path: missing;")
+    assert "and is no Bucket (kye: unknown key, did you mean 'key'?; key: missing;" in union
+    assert names == "a table of password is not a list"
+    assert "hunter2" not in str(caught.value)
+    source.merge({"store": {"place": None, "names": [{"password": "hunter2"}]}})
+    with pytest.raises(config.ConfigLoadError) as caught:
+        source.load(Storing, "store")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_what_is_no_dictionary():
+    """CFG-01: a path in place of a dictionary is told with how files are read."""
+    with pytest.raises(config.ConfigError) as caught:
+        config.ConfigSource("app.toml")
+    assert str(caught.value) == "'app.toml' is no dictionary\n  fix:   read files by ConfigSource.files(...)"
+
+
+def test_assignments_that_nothing_reads():
+    """CFG-02: an assignment to a section that is read by nobody is found, and what may have been meant."""
+    source = config.ConfigSource(environ={})
+    source.override("stor.names=a", "store.names=a", "other=1")
+    source.load(Storing, "store")
+
+    assert [str(problem) for problem in source.check_assignments()] == [
+        "stor.names: is read by nothing, did you mean store.names? (from --set stor.names)",
+        "other: is read by nothing (from --set other)",
+    ]
