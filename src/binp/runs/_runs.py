@@ -289,7 +289,7 @@ class Runs:
         self.watch.obey(changes)
         if "slot" in topics or not changes:
             self._queue.obey(changes)
-        if "queue" in topics:
+        if "queue" in topics or not changes:
             self._dispatch.obey()
 
     def stop_accepting(self) -> None:

@@ -17,6 +17,7 @@ from binp.errors import BinpError
 from binp.runs import RunCancelled, RunSkipped, RunTimedOut
 from binp.store import open_store
 from binp.store.contract import RunQuery, State, StoreError
+from binp.store.sqlite import _delivery
 from buvar import di
 
 
@@ -393,8 +394,12 @@ asyncio.run(main(sys.argv[1]))
 """
 
 
-async def test_what_a_killed_process_queued_is_executed_by_another(tmp_path):
+@pytest.mark.parametrize("is_told", [True, False])
+async def test_what_a_killed_process_queued_is_executed_by_another(tmp_path, monkeypatch, is_told):
     """What waits in a process that is killed is executed where it leads; what ran there is interrupted."""
+    if not is_told:
+        # all that the process that leads hears is that there was something
+        monkeypatch.setattr(_delivery, "_MOST_CHANGES", 0)
     path = str(tmp_path / "data.db")
     binp = BINP(db=open_store(path, group="g"))
     done = asyncio.Event()
