@@ -38,6 +38,8 @@ class Config:
     #: section name -> class
     __buvar_config_sections__: ClassVar[dict[str | None, type[Config]]] = {}
     __buvar_config_section__: ClassVar[str | SkipSection | None] = skip_section
+    #: told by dependency injection where nothing provides one
+    __buvar_provided_by__: ClassVar[str] = "load the plugin that fills such classes first: await load(config)"
 
     def __init_subclass__(cls, *, section: str | SkipSection | None = skip_section, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

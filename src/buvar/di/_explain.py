@@ -125,6 +125,9 @@ def _fix_for(need: Any, known: Sequence[Any], misfit: type | None, names: Sequen
     twins = [tp for tp in known if tp != wanted and type_name(tp) == title and isinstance(tp, type)]
     if twins and isinstance(wanted, type):
         return f"{fqdn(twins[0])} is provided, but {fqdn(wanted)} is asked for: two classes of one name"
+    how = getattr(wanted, "__buvar_provided_by__", None)
+    if isinstance(how, str):  # a class that always comes from the same place knows it
+        return how
     if names:
         listed = ", ".join(map(repr, names))
         return f"there are {title} components named {listed}: name the parameter so, or add one unnamed"

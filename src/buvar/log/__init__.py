@@ -7,6 +7,7 @@ from buvar.log._config import (
     LOGGING_LEVEL_NAMES,
     LogConfig,
     LogLevelError,
+    LogTargetError,
     Setup,
     setup_logging,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "ExtractLogExtra",
     "LogConfig",
     "LogLevelError",
+    "LogTargetError",
     "Setup",
     "StdioToLog",
     "add_os_pid",

@@ -26,6 +26,9 @@ LOGGING_LEVEL_NAMES: Final = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG")
 #: The level that holds when none is given.
 DEFAULT_LOGGING_LEVEL: Final = "DEBUG"
 
+#: names that stand for a stream
+_STREAMS: Final = frozenset({"stdout", "stderr"})
+
 #: the set-up that is in force; a new one undoes it first
 _current: Setup | None = None
 
@@ -35,19 +38,30 @@ class LogLevelError(BuvarError, ValueError):
 
     Attributes:
         level: What was given.
+        logger: Name of the logger that was to have it; None for all.
     """
 
-    def __init__(self, level: object) -> None:
+    def __init__(self, level: object, logger: str | None = None) -> None:
         near = did_you_mean(str(level), LOGGING_LEVEL_NAMES)
         known = ", ".join(LOGGING_LEVEL_NAMES)
         super().__init__(
-            f"there is no log level {level!r}", fix=f"did you mean {near!r}?" if near else f"levels: {known}"
+            f"there is no log level {level!r}{'' if logger is None else f' for the logger {logger!r}'}",
+            fix=f"did you mean {near!r}?" if near else f"levels: {known}",
         )
         self.level = level
+        self.logger = logger
 
 
-def level_number(level: str | int) -> int:
+class LogTargetError(BuvarError, ValueError):
+    """Nothing could be written to what is given as the stream, or held in a queue of that size."""
+
+
+def level_number(level: str | int, logger: str | None = None) -> int:
     """The number of a level given by name, in any case, or by number.
+
+    Args:
+        level: The level.
+        logger: Name of the logger that is to have it, for the error.
 
     Raises:
         LogLevelError: there is no such level.
@@ -57,7 +71,7 @@ def level_number(level: str | int) -> int:
     text = str(level).strip()
     number = int(text) if text.isdecimal() else logging.getLevelNamesMapping().get(text.upper())
     if number is None:
-        raise LogLevelError(level)
+        raise LogLevelError(level, logger)
     return number
 
 
@@ -91,7 +105,8 @@ class Setup:
 class LogConfig:
     """How to log: readable lines on a terminal, elsewhere one JSON object per line, on standard error.
 
-    It can be loaded as a section of the configuration. Raises `LogLevelError` for a level that does not exist.
+    It can be loaded as a section of the configuration. Raises `LogLevelError` for a level that does not exist, and
+    `LogTargetError` for a stream that is none and for a negative size.
     """
 
     #: readable lines; None asks the stream whether it is a terminal, and NO_COLOR and FORCE_COLOR about colours
@@ -115,13 +130,20 @@ class LogConfig:
     redact: tuple[str, ...] = REDACTED
     #: add the id of the process to every line
     add_pid: bool = True
-    #: where to write; None for `sys.stderr` at the time of the set-up
+    #: where to write: a stream, ``"stdout"`` or ``"stderr"``, found at the time of the set-up; None for ``"stderr"``
     stream: Any = None
 
     def __post_init__(self) -> None:
         level_number(self.level)
-        for level in self.levels.values():
-            level_number(level)
+        for name, level in self.levels.items():
+            level_number(level, name)
+        if self.queue_size < 0:
+            raise LogTargetError(f"the queue cannot hold {self.queue_size} lines", fix="0 writes each line at once")
+        is_text = isinstance(self.stream, str)
+        if self.stream not in _STREAMS if is_text else self.stream is not None and not hasattr(self.stream, "write"):
+            raise LogTargetError(
+                f"nothing can be written to {self.stream!r}", fix="give 'stdout', 'stderr' or a stream"
+            )
 
     def setup(self) -> Setup:
         """Put this into force, in place of any earlier set-up.
@@ -140,7 +162,9 @@ class LogConfig:
     def _install(self, stack: contextlib.ExitStack) -> None:
         from buvar.log import _chain  # imports structlog, so only now
 
-        stream = sys.stderr if self.stream is None else self.stream
+        stream = self.stream
+        if stream is None or isinstance(stream, str):
+            stream = sys.stdout if stream == "stdout" else sys.stderr
         tty = bool(getattr(stream, "isatty", bool)()) if self.tty is None else self.tty
         colors = "FORCE_COLOR" in os.environ or (tty and "NO_COLOR" not in os.environ)
         level = level_number(self.level)

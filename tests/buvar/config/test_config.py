@@ -349,3 +349,15 @@ def test_nothing_heavy_is_imported(run_python):
         "    assert str(error) == \"module 'buvar.config' has no attribute 'nothing'\"\n"
         "else:\n    raise SystemExit(1)"
     )
+
+
+async def test_a_class_that_nothing_fills(reset_config_sections, buvar_adapters_setup_contextvars):
+    """CFG-07: where the plugin was not loaded, the error says that it is to be."""
+
+    @dataclasses.dataclass
+    class Lonely(config.Config, section="lonely"):
+        port: int = 1
+
+    with pytest.raises(di.ResolveError) as caught:
+        await di.nject(Lonely)
+    assert caught.value.fix == "load the plugin that fills such classes first: await load(config)"

@@ -462,3 +462,20 @@ def test_filters_of_foreign_records(setup, output):
     for message in ("drop", "keep"):
         logging.getLogger("x").warning(message)
     assert output.event()["event"] == "keep"
+
+
+def test_where_lines_cannot_go(capsys):
+    """LOG-01: standard output has a name; a text that is none, and a negative queue, would lose every line."""
+    with log.LogConfig(stream="stdout", tty=False).setup():
+        logging.getLogger("shop").warning("seen")
+    assert '"event":"seen"' in capsys.readouterr().out
+    for wrong in ({"stream": "console"}, {"stream": 5}, {"queue_size": -1}):
+        with pytest.raises(log.LogTargetError):
+            log.LogConfig(**wrong)
+
+
+def test_whose_level_is_wrong():
+    """LOG-06: the level of a single logger is told with its name."""
+    with pytest.raises(log.LogLevelError, match="no log level 'LOD' for the logger 'asyncio'") as caught:
+        log.LogConfig(levels={"asyncio": "LOD"})
+    assert (caught.value.level, caught.value.logger) == ("LOD", "asyncio")
