@@ -80,7 +80,7 @@ class Listener:
             found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         except OSError as error:
             raise AddressNotUsable(
-                f"{host!r} is no address of this machine: {error.strerror}", host, port, fix="listen on 127.0.0.1"
+                f"{host!r} is not an address of this machine: {error.strerror}", host, port, fix="listen on 127.0.0.1"
             ) from None
         for family, _, _, _, address in dict.fromkeys(found):
             taken = sockets[0].getsockname()[1] if sockets else port
@@ -136,7 +136,7 @@ def _explain(error: OSError, host: str, port: int) -> AddressNotUsable:
             f"this user may not listen on port {port} of {host}", host, port, fix="choose a port above 1023"
         )
     return AddressNotUsable(
-        f"{host!r} is no address of this machine: {error.strerror}", host, port, fix="listen on 127.0.0.1"
+        f"{host!r} is not an address of this machine: {error.strerror}", host, port, fix="listen on 127.0.0.1"
     )
 
 

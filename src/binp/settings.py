@@ -175,7 +175,7 @@ class TraceSettings:
                 re.compile(each)
             except re.error as error:
                 raise InvalidSetting(
-                    f"redact has {each!r}, which is no regular expression: {error}",
+                    f"redact has {each!r}, which is not a regular expression: {error}",
                     where="[binp.trace] redact or BINP_TRACE_REDACT",
                     fix="write part of a name, like 'password'",
                 ) from None

@@ -283,9 +283,9 @@ def test_a_full_disk(
         ("postgresql://me:secret@host/ops", POSTGRES),
         (
             "sqlite:///:memory:",
-            "Error: 'sqlite:///:memory:' is no file: state that ends with the process is not supported\n",
+            "Error: 'sqlite:///:memory:' is not a file: state that ends with the process is not supported\n",
         ),
-        ("sqlite://", "Error: 'sqlite://' is no file: state that ends with the process is not supported\n"),
+        ("sqlite://", "Error: 'sqlite://' is not a file: state that ends with the process is not supported\n"),
         ("mysql://host/x", "Error: there is no store for 'mysql' databases\n"),
         ("sqlite:data.db", "Error: 'sqlite:data.db' has too few slashes\n"),
     ],

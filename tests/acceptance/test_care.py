@@ -108,7 +108,7 @@ def test_what_is_imported_is_shown_by_the_server(server: Any, binp: Run, tmp_pat
     cut.write_text(text.replace('"lines":1', '"lines":2'))
     assert binp("import", "cut").returncode == 1
     nothing = binp("import", "--db", "none.db", "ops.py")
-    assert nothing.stderr == "Error: this is no export of binp\n  fix:   write one: binp export > FILE\n"
+    assert nothing.stderr == "Error: this is not an export of binp\n  fix:   write one: binp export > FILE\n"
     assert not list(tmp_path.glob("none.db*"))
     cut.write_text(text[:-30])
     broken = binp("import", "cut")

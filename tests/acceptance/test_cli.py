@@ -114,7 +114,7 @@ def test_wrong_use_is_status_2(server: Any, binp: Run) -> None:
         "  room: Input should be 'bath' or 'office'\n"
         "  targt: there is no such parameter; did you mean 'target'?\n"
     )
-    assert shape.stderr == "Error: 'room' is no argument\n  fix:   write it as key=value\n"
+    assert shape.stderr == "Error: 'room' is not an argument\n  fix:   write it as key=value\n"
     assert no_json.stderr == 'Error: --json is no object\n  fix:   write it like --json \'{"key": "value"}\'\n'
     assert server.runs() == []
 
@@ -153,7 +153,7 @@ def test_runs_are_found_by_a_query(server: Any, binp: Run) -> None:
     assert (none.stdout, none.stderr, older) == ("[]\n", "", [])
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert wrong.stderr.splitlines() == [
-        "Error: 'stat' is no key of a search",
+        "Error: 'stat' is not a search key",
         "  where: stat:failed",
         "         ^^^^",
         "  fix:   did you mean 'state'? for the text, quote it: \"stat:...\"",
@@ -226,8 +226,8 @@ def test_nothing_runs_here(tmp_path: Path, binp: Run, serve: Callable[..., Any])
         f"Error: the server of data.db is gone: process {server.popen.pid} was killed\n"
         f"  where: {tmp_path}/data.db.serving\n  fix:   start it again with `binp run FILE`\n"
     )
-    assert nobody.stderr == f"Error: nobody answers at {url}\n{fix}"
-    assert stopped.stderr == f"Error: nobody serves data.db\n  where: {tmp_path}/data.db\n{fix}"
+    assert nobody.stderr == f"Error: nothing answers at {url}\n{fix}"
+    assert stopped.stderr == f"Error: no server is running for data.db\n  where: {tmp_path}/data.db\n{fix}"
 
 
 def test_a_server_that_comes_back_elsewhere(server: Any, serve: Callable[..., Any], start: Callable[..., Any]) -> None:
@@ -304,7 +304,7 @@ def test_a_server_that_does_not_come_back(server: Any, start: Callable[..., Any]
     assert waiting.wait() == 3
     assert f"the server went away: looking for it for 1 s, as run {run['id']} may go on\n" in waiting.stderr
     assert waiting.stderr.endswith(
-        f"Error: it is not known how run {run['id']} ended: nobody answers at {server.url}\n"
+        f"Error: it is unknown how run {run['id']} ended: nothing answers at {server.url}\n"
         f"  fix:   when it is served again: binp journal show {run['id']}\n"
     )
 

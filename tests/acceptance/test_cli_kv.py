@@ -52,7 +52,7 @@ def test_a_value_that_is_nearly_json_is_told(server: Any, binp: Run, value: str)
     plain = binp("kv", "set", "x", "eco")
 
     assert (odd.returncode, odd.stdout) == (0, "1\n")
-    assert odd.stderr.startswith("kept as text, for it is no JSON: ")
+    assert odd.stderr.startswith("kept as text, for it is not JSON: ")
     assert json.loads(binp("kv", "history", "x", "--json").stdout)[-1]["text"] == json.dumps(value)
     assert (meant.stderr, plain.stderr) == ("", "")
 

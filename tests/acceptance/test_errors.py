@@ -128,7 +128,7 @@ def test_what_is_no_target(tmp_path: Path, refused: Refused, files: list[str], t
         (
             HEAD + "binp = BINP()\nbinp.action(3)\n",
             (
-                "Error: @binp.action got 3, which is no function\n  where: FOLDER/ops.py, line 3\n"
+                "Error: @binp.action got 3, which is not a function\n  where: FOLDER/ops.py, line 3\n"
                 "  fix:   write @binp.action above a function, or give its options by keyword: @binp.action(name=...)\n"
             ),
         ),
@@ -160,7 +160,7 @@ def test_what_is_no_target(tmp_path: Path, refused: Refused, files: list[str], t
         (
             HEAD + "binp = BINP()\n@binp.service(after=('nop',))\nasync def poll(): ...\n",
             (
-                "Error: service 'poll' comes after 'nop', which is no service\n"
+                "Error: service 'poll' comes after 'nop', which is not a service\n"
                 "  where: FOLDER/ops.py:3\n"
                 "  fix:   leave it out: there is no other\n"
             ),
@@ -219,14 +219,14 @@ def test_a_port_in_use(tmp_path: Path, refused: Refused) -> None:
         (
             ["--host", "no.such.host.invalid"],
             (
-                "Error: 'no.such.host.invalid' is no address of this machine: Name or service not known\n"
+                "Error: 'no.such.host.invalid' is not an address of this machine: Name or service not known\n"
                 "  where: [binp] host = 'no.such.host.invalid', port = 8000\n  fix:   listen on 127.0.0.1\n"
             ),
         ),
         (
             ["--host", "192.0.2.1"],
             (
-                "Error: '192.0.2.1' is no address of this machine: Cannot assign requested address\n"
+                "Error: '192.0.2.1' is not an address of this machine: Cannot assign requested address\n"
                 "  where: [binp] host = '192.0.2.1', port = 8000\n  fix:   listen on 127.0.0.1\n"
             ),
         ),

@@ -325,7 +325,7 @@ def test_a_broken_file_is_said_so_until_it_is_mended(reloaded: Reloaded) -> None
     refused = command(folder, "action", "list")
     assert refused.returncode == 2
     assert refused.stderr.startswith(
-        "Error: the server of data.db waits for its file to be mended:"
+        "Error: the server of data.db waits for its file to be fixed:"
         " ops.py cannot be imported: SyntaxError: invalid syntax (helper.py, line 1)\n"
     )
     reloaded.say("mended")
@@ -356,7 +356,7 @@ def test_a_file_may_be_broken_from_the_start(start: Serve, tmp_path: Path) -> No
     made = Reloaded(start("binp", "run", "ops.py", "--reload", "--port", "0"))
     made.told("could not be started")
     assert made.server.stdout == ""
-    assert "waits for its file to be mended: ops.py cannot" in command(tmp_path, "service", "list").stderr
+    assert "waits for its file to be fixed: ops.py cannot" in command(tmp_path, "service", "list").stderr
     made.say("mended")
 
     assert made.server.ask("GET", "/word") == "mended"

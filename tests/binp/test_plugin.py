@@ -161,7 +161,7 @@ def test_a_name_is_listened_on_at_every_address() -> None:
     [
         (errno.EADDRINUSE, "port 80 of ::1 is in use"),
         (errno.EACCES, "this user may not listen on port 80 of ::1"),
-        (errno.EINVAL, "'::1' is no address of this machine: Invalid argument"),
+        (errno.EINVAL, "'::1' is not an address of this machine: Invalid argument"),
     ],
 )
 def test_an_address_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, error: int, text: str) -> None:

@@ -59,7 +59,7 @@ def policy_of(
         )
     return Policy(
         labels=labels,
-        timeout=_seconds("timeout", timeout, "is no time"),
+        timeout=_seconds("timeout", timeout, "is not a time"),
         retry=retry if retry.limit else None,
         concurrency=_concurrency(places, per, when_full),
         confirm=confirm,
@@ -109,7 +109,7 @@ def check_per(per: tuple[str, ...], function: Callable[..., Any], where: str) ->
         if name not in known:
             near = did_you_mean(name, known)
             fix = f"did you mean {near!r}?" if near else f"known: {', '.join(known) or 'none'}"
-            raise BinpError(f"per={name!r} is no parameter of the function", where=where, fix=fix)
+            raise BinpError(f"per={name!r} is not a parameter of the function", where=where, fix=fix)
 
 
 def _keep_of(given: object) -> timedelta | int | None:
@@ -130,7 +130,7 @@ def _concurrency(places: int | None, per: tuple[str, ...], when_full: str) -> Co
     if when_full not in known:
         near = did_you_mean(str(when_full), known)
         fix = f"did you mean {near!r}?" if near else f"write one of {', '.join(map(repr, known))}"
-        raise BinpError(f"when_full={when_full!r} is no choice", fix=fix)
+        raise BinpError(f"when_full={when_full!r} is not a choice", fix=fix)
     if places is None:
         if per or when_full != WhenFull.QUEUE:
             raise BinpError(

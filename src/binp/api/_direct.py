@@ -120,7 +120,7 @@ async def _read(receive: Receive) -> tuple[list[Message], bytes | None]:
     return heard, b"".join(one.get("body", b"") for one in heard)
 
 
-#: stands for a body that is no JSON object
+#: stands for a body that is not a JSON object
 _ODD: Any = object()
 
 

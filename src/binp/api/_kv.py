@@ -128,11 +128,11 @@ def _value(body: bytes) -> str:
     try:
         return json.dumps(json.loads(body, parse_constant=_refuse), ensure_ascii=False)
     except (ValueError, RecursionError) as error:
-        raise HTTPException(422, f"the body is no JSON: {error}") from None
+        raise HTTPException(422, f"the body is not JSON: {error}") from None
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number of JSON")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 def _expected(if_match: str | None, if_none_match: str | None) -> int | None:

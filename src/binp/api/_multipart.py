@@ -21,7 +21,7 @@ class BadMultipart(BinpError):
     """What was sent is no ``multipart/form-data``."""
 
     def __init__(self, why: str) -> None:
-        super().__init__(f"this is no multipart/form-data: {why}", fix="let a library write it: curl -F file=@x.csv")
+        super().__init__(f"this is not multipart/form-data: {why}", fix="let a library write it: curl -F file=@x.csv")
 
 
 @dataclass(frozen=True, slots=True)

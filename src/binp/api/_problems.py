@@ -67,7 +67,7 @@ def _invalid_request(error: RequestValidationError) -> Problem:
     fix = None
     if found and found[0]["type"] == "json_invalid":
         place, why = found[0]["loc"][-1], found[0].get("ctx", {}).get("error", "it ends too early")
-        text = f"the body is no JSON: {why} at character {place}"
+        text = f"the body is not JSON: {why} at character {place}"
     elif isinstance(error.body, bytes | str):
         # FastAPI reads no JSON from what does not say that it is some
         fix = "send JSON, with the header Content-Type: application/json"

@@ -186,7 +186,7 @@ def _object(content: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise BadMultipart(f"its part {_ARGUMENTS!r} is no JSON object")
+        raise BadMultipart(f"its part {_ARGUMENTS!r} is not a JSON object")
     return found
 
 

@@ -96,7 +96,7 @@ def _took() -> float | None:
     except ValueError:
         return None
     took = time.time() - began
-    # the clock was set meanwhile, or that is no moment at all: also what is no number fails this
+    # the clock was set meanwhile, or that is not a moment at all: also what is not a number fails this
     return took if 0 <= took < _DAY else None
 
 

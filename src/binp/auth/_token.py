@@ -55,7 +55,7 @@ def read_or_create_token(path: Path) -> str:
     read or write is made private again, with a warning.
 
     Raises:
-        TokenFileError: it belongs to somebody else, is no regular file, holds no token, or cannot be read or written.
+        TokenFileError: it is somebody else's, is not a regular file, holds no token, or cannot be read or written.
     """
     deadline = time.monotonic() + _PATIENCE
     while True:
@@ -82,7 +82,7 @@ def _read(path: Path) -> str:
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise TokenFileError("the token file is no regular file", path, fix="delete it")
+            raise TokenFileError("the token file is not a regular file", path, fix="delete it")
         if _HAS_OWNERS:
             _make_private(path, descriptor, status)
         return os.read(descriptor, 1024).decode("ascii", "replace").strip()

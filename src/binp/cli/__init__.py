@@ -52,7 +52,7 @@ class _Commands(click.Group):
                 raise
             # what the shell gave was no text, and nothing takes it as such
             text = os.fsencode(str(error.object)[:60])
-            raise click.UsageError(f"what is given is no text in UTF-8: {text!r}") from None
+            raise click.UsageError(f"what is given is not UTF-8 text: {text!r}") from None
         except OSError as error:
             if error.errno != errno.ENOSPC or error.filename is not None:
                 raise

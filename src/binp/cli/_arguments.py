@@ -39,14 +39,14 @@ def read_arguments(pairs: Iterable[str], given: str | None, schema: Mapping[str,
         schema: JSON Schema of the arguments.
 
     Raises:
-        UsageError: a pair has no ``=`` or names no field, what must be an object is no JSON, or *given* is no JSON
+        UsageError: a pair has no ``=`` or names no field, what must be an object is not JSON, or *given* is not JSON
             object.
     """
     texts: dict[str, list[str]] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not key or not equals:
-            raise UsageError(f"{pair!r} is no argument", fix="write it as key=value")
+            raise UsageError(f"{pair!r} is not an argument", fix="write it as key=value")
         texts.setdefault(key, []).append(text)
     arguments = _read_object(given)
     for key in sorted(texts, key=lambda each: each.count(".")):
@@ -115,7 +115,7 @@ def _read_object(given: str | None) -> dict[str, Any]:
     try:
         value = json.loads(given)
     except ValueError as error:
-        raise UsageError(f"--json is no JSON: {error}", fix="""write it like --json '{"key": "value"}'""") from None
+        raise UsageError(f"--json is not JSON: {error}", fix="""write it like --json '{"key": "value"}'""") from None
     if not isinstance(value, dict):
         raise UsageError("--json is no object", fix="""write it like --json '{"key": "value"}'""")
     return value
@@ -149,7 +149,7 @@ def _read_one(
     except ValueError as error:
         if types and types <= _OBJECT:
             raise UsageError(
-                f"{key} takes an object, and what is given is no JSON: {error}",
+                f"{key} takes an object, and what is given is not JSON: {error}",
                 fix=f"write it like {key}='{_sample(schema, definitions)}'"
                 # the fields of the items of a list have no keys
                 + ("" if is_item else f", or each field like {key}.{_first(schema, definitions)}"),

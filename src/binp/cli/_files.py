@@ -53,7 +53,7 @@ def _checked(name: str, text: str, schema: Mapping[str, Any]) -> Path:
     except OSError as error:
         raise UsageError(f"{name}: {text!r} cannot be read: {error.strerror}") from None
     if not stat.S_ISREG(found.st_mode):
-        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "no file"
+        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a file"
         raise UsageError(f"{name}: {text!r} is {kind}", fix="write the path of a file")
     most = schema.get("x-max-bytes")
     if most is not None and found.st_size > most:

@@ -139,7 +139,7 @@ def follow(
 
 def give_up(error: Exception, run: int | None = None) -> NoReturn:
     """End the process after *error*: it is not known how *run* ended, or, for None, whether one was started."""
-    what = "it is not known whether the run was started" if run is None else f"it is not known how run {run} ended"
+    what = "it is not known whether the run was started" if run is None else f"it is unknown how run {run} ended"
     look = "binp journal list" if run is None else f"binp journal show {run}"
     click.echo(f"Error: {what}: {error}\n  fix:   when it is served again: {look}", err=True)
     sys.exit(_LOST)

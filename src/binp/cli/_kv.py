@@ -276,7 +276,7 @@ def _json_text(given: str, *, is_text: bool) -> str:
             json.loads(given)
         except ValueError as error:
             if given.lstrip()[:1] in _OPENING or given.strip() in _PYTHON:
-                click.echo(f"kept as text, for it is no JSON: {error} (--text says that it is meant so)", err=True)
+                click.echo(f"kept as text, for it is not JSON: {error} (--text says that it is meant so)", err=True)
         else:
             return given
     return json.dumps(given, ensure_ascii=False)

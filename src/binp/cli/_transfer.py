@@ -92,7 +92,7 @@ class _Lines:
         """Lines to be taken in together; *show* is told how many were.
 
         Raises:
-            UsageError: one of them is no line of an export.
+            UsageError: one of them is not a line of an export.
         """
         part: list[str] = []
         size = 0
@@ -118,7 +118,7 @@ class _Lines:
             kind = row["kind"]
         except (ValueError, TypeError, KeyError):
             raise UsageError(
-                f"line {self.number + 2} is no line of an export: {line[:60]!r}",
+                f"line {self.number + 2} is not a line of an export: {line[:60]!r}",
                 fix="write it anew: binp export > FILE; lines before that may have been taken in, which does no harm",
             ) from None
         if kind != "end":
@@ -141,7 +141,7 @@ class _Lines:
         except (ValueError, TypeError, KeyError):
             number = None
         if number is None:
-            raise UsageError("this is no export of binp", fix="write one: binp export > FILE")
+            raise UsageError("this is not an export of binp", fix="write one: binp export > FILE")
         if number != 1:
             raise UsageError(
                 f"the export has format {number}, and this version knows format 1",

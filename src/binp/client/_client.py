@@ -54,13 +54,13 @@ class Client:
         trigger: What runs that it starts are said to be started by: ``api`` or ``cli``.
 
     Raises:
-        UsageError: *url* is no address of a server.
+        UsageError: *url* is not the address of a server.
     """
 
     def __init__(self, url: str, token: str | None = None, *, timeout: float = _TIMEOUT, trigger: str = "api") -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UsageError(f"{url!r} is no address of a server", fix="write it like http://127.0.0.1:8000")
+            raise UsageError(f"{url!r} is not the address of a server", fix="write it like http://127.0.0.1:8000")
         self.url = url.rstrip("/")
         self._parts = parts
         self.token = token
@@ -171,10 +171,10 @@ class Client:
                 f"{self.url} did not answer within {self._timeout:g} seconds", fix="look at the log of the server"
             ) from None
         except ConnectionRefusedError:
-            raise NotServed(f"nobody answers at {self.url}", fix=START) from None
+            raise NotServed(f"nothing answers at {self.url}", fix=START) from None
         except (OSError, http.client.HTTPException) as error:
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise NotServed(f"{self.url} cannot be talked to: {why}", fix=START) from None
+            raise NotServed(f"{self.url} cannot be reached: {why}", fix=START) from None
         finally:
             connection.close()
 
@@ -193,7 +193,7 @@ class Client:
             value = None
             if status < 300:
                 raise NotServed(
-                    f"{self.url} does not speak like a binp server: {method} {path} is no JSON",
+                    f"{self.url} does not answer like a binp server: {method} {path} is not JSON",
                     fix="name the right address with --url",
                 ) from None
         if status < 300:

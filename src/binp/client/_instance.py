@@ -34,7 +34,7 @@ def publish(database: Path, url: str) -> None:
 
 
 def publish_waiting(database: Path, why: str, pid: int) -> None:
-    """Say beside *database* that process *pid* waits for its file to be mended; not where another one serves it.
+    """Say beside *database* that process *pid* waits for its file to be fixed; not where another one serves it.
 
     Raises:
         OSError: nothing can be written there.
@@ -71,18 +71,20 @@ def find(database: Path) -> Instance:
     """The server of *database* on this machine.
 
     Raises:
-        NotServed: there is no such database, nobody serves it, who did was killed, or waits for its file to be mended.
+        NotServed: there is no such database, nobody serves it, who did was killed, or waits for its file to be fixed.
     """
     place = _place(database)
     try:
         found = _read(place, database)
     except FileNotFoundError:
         if database.exists():
-            raise NotServed(f"nobody serves {database.name}", database, where=str(database), fix=START) from None
+            raise NotServed(
+                f"no server is running for {database.name}", database, where=str(database), fix=START
+            ) from None
         raise NotServed("there is no database here", database, where=str(database), fix=START) from None
     except OSError as error:
         raise NotServed(
-            f"it cannot be told who serves {database.name}: {error.strerror}",
+            f"it is unclear which server runs for {database.name}: {error.strerror}",
             database,
             where=str(place),
             fix="use it as the user who runs the server, or name the server with --url and --token",
@@ -96,7 +98,7 @@ def find(database: Path) -> Instance:
         )
     if found.waits is not None:
         raise NotServed(
-            f"the server of {database.name} waits for its file to be mended: {found.waits}",
+            f"the server of {database.name} waits for its file to be fixed: {found.waits}",
             database,
             where=str(database),
             fix="mend it and save it: then it is started again; its terminal says more",
@@ -135,7 +137,7 @@ def _read(place: Path, database: Path) -> Instance:
         return Instance(str(found["url"]), int(found["pid"]), None if waits is None else str(waits))
     except (ValueError, KeyError, TypeError):
         raise NotServed(
-            f"it cannot be told who serves {database.name}: the file is damaged",
+            f"it is unclear which server runs for {database.name}: the file is damaged",
             database,
             where=str(place),
             fix="delete it, and start the server again",

@@ -30,7 +30,7 @@ class Accept:
     def __init__(self, *kinds: str, size: int | str | None = None) -> None:
         for kind in kinds:
             if not (kind.startswith(".") and len(kind) > 1) and kind.count("/") != 1:
-                raise BinpError(f"Accept({kind!r}) is no kind of file", fix="write it like '.csv' or 'text/csv'")
+                raise BinpError(f"Accept({kind!r}) is not a kind of file", fix="write it like '.csv' or 'text/csv'")
         self.kinds = tuple(kind.lower() for kind in kinds)
         self.size = read_size(size, "Accept(size=...)") if isinstance(size, str) else size
         if self.size is not None and self.size <= 0:

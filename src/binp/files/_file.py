@@ -110,7 +110,7 @@ class File:
             return file.read()
 
     def read_text(self, encoding: str = "utf-8") -> str:
-        """All of its text, in memory. Raises like :meth:`open`, and for what is no text in that encoding."""
+        """All of its text, in memory. Raises like :meth:`open`, and for what is not text in that encoding."""
         return self.read_bytes().decode(encoding)
 
     def described(self) -> dict[str, Any]:

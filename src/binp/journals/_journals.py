@@ -134,7 +134,7 @@ class Journals:
         """Say what happens, with typed fields. Queued at once; await it to have it committed.
 
         Works in async code and in threads. Outside of a run it warns and keeps nothing. It never raises because of
-        what *fields* hold: what is no JSON is kept as its representation.
+        what *fields* hold: what is not JSON is kept as its representation.
         """
         run = current_run.get()
         if run is None:

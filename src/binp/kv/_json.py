@@ -1,4 +1,4 @@
-"""Bring values into JSON and back, and say of what is no JSON where in the value it is."""
+"""Bring values into JSON and back, and say of what is not JSON where in the value it is."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class NotJson(BinpError, TypeError):
     """
 
     def __init__(self, key: str, path: str, problem: str, *, fix: str | None = None) -> None:
-        super().__init__(f"the value of {key!r} is no JSON: {path} {problem}", key, path, fix=fix)
+        super().__init__(f"the value of {key!r} is not JSON: {path} {problem}", key, path, fix=fix)
         self.key = key
         self.path = path
 
@@ -87,7 +87,7 @@ def _problems(path: str, value: Any, outer: tuple[int, ...]) -> Iterator[tuple[s
     elif isinstance(value, dict):
         for name, item in value.items():
             if not isinstance(name, _PLAIN):
-                yield path, f"has the key {name!r}, which is no text", "make the key a text"
+                yield path, f"has the key {name!r}, which is not text", "make the key a text"
             yield from _problems(f"{path}{_step(name)}", item, (*outer, id(value)))
     else:
         for index, item in enumerate(value):

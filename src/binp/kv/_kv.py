@@ -140,7 +140,7 @@ class KV:
         """Save values, all or none, whatever was there before.
 
         Raises:
-            NotJson: a value is no JSON; it is a TypeError. Nothing was saved.
+            NotJson: a value is not JSON; it is a TypeError. Nothing was saved.
             StoreError: the database refused. Nothing was saved.
         """
         await self._set({name: encode(name, value) for name, value in values.items()})
@@ -167,7 +167,7 @@ class KV:
 
         Raises:
             KeyConflict: the key is in another version. Nothing was saved.
-            NotJson: the value is no JSON; it is a TypeError. Nothing was saved.
+            NotJson: the value is not JSON; it is a TypeError. Nothing was saved.
             ValueError: *ttl* is not above zero, or *if_version* is below.
             StoreError: the database refused. Nothing was saved.
         """
@@ -218,7 +218,7 @@ class KV:
             durable: As in :meth:`put`.
 
         Raises:
-            NotJson: what it returned is no JSON; it is a TypeError. Nothing was saved.
+            NotJson: what it returned is not JSON; it is a TypeError. Nothing was saved.
             StoreError: the database refused. Nothing was saved.
         """
         key = _checked(name)

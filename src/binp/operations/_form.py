@@ -117,7 +117,7 @@ class Form:
 
         try:
             with warnings.catch_warnings():
-                # a default that is no JSON is left out of the schema, which is all that can be done about it
+                # a default that is not JSON is left out of the schema, which is all that can be done about it
                 warnings.simplefilter("ignore")
                 schema = self._model.model_json_schema(by_alias=True, schema_generator=FormSchema)
         except PydanticInvalidForJsonSchema as error:
@@ -187,7 +187,7 @@ class Form:
 
     @functools.cached_property
     def _own_names(self) -> frozenset[str]:
-        """The object that a method belongs to: it is no argument, and may hold anything."""
+        """The object that a method belongs to: it is not an argument, and may hold anything."""
         base = base_of(self._function)
         first = next(iter(self._signature.parameters), "")
         is_method = "." in str(getattr(base, "__qualname__", "")).rpartition("<locals>.")[2]

@@ -40,7 +40,7 @@ def encode_given(operation: Operation, given: Mapping[str, Any], files: Sequence
         try:
             encoded[name] = orjson.Fragment(orjson.dumps(value, default=plain, option=orjson.OPT_NON_STR_KEYS))
         except (TypeError, ValueError) as error:
-            what = f"cannot be handed to another process: {type(value).__name__} is no JSON"
+            what = f"cannot be handed to another process: {type(value).__name__} is not JSON"
             problem = {"loc": [name], "msg": what, "type": "json"}
             raise InvalidArguments(f"{operation.kind} {operation.name!r}", [problem]) from error
     return orjson.dumps(encoded).decode()

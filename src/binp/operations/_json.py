@@ -30,7 +30,7 @@ _TEXTS = (PurePath, Decimal, dt.timedelta, IPv4Address, IPv4Network, IPv6Address
 
 
 def as_json(value: Any, limit: int | None = None) -> str:
-    """JSON text of *value*; what is no JSON stands there as its marked representation.
+    """JSON text of *value*; what is not JSON stands there as its marked representation.
 
     Dataclasses, pydantic models, enums, dates, UUIDs, sets and tuples become what one expects; paths, decimals, time
     spans, addresses and bytes become text; a :class:`~buvar.secret.Secret` becomes its mask, NaN becomes null. Never

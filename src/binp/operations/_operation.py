@@ -65,7 +65,7 @@ def check_callable(function: Callable[..., Any], decorator: str) -> None:
     """
     if not callable(function):
         raise BinpError(
-            f"{decorator} got {function!r}, which is no function",
+            f"{decorator} got {function!r}, which is not a function",
             fix=f"write {decorator} above a function, or give its options by keyword: {decorator}(name=...)",
         )
     base = base_of(function)

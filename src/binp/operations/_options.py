@@ -42,7 +42,7 @@ def with_known_options(decorator: str) -> Callable[[Call], Call]:
 
     Raises:
         UnknownOption: when it is called with an option that it does not have.
-        BinpError: when a name or a description is no text.
+        BinpError: when a name or a description is not text.
     """
 
     def decorate(call: Call) -> Call:
@@ -57,7 +57,7 @@ def with_known_options(decorator: str) -> Callable[[Call], Call]:
                     raise UnknownOption(decorator, option, known, f"{caller.f_code.co_filename}:{caller.f_lineno}")
                 if option in _TEXTS and value is not None and not isinstance(value, str):
                     raise BinpError(
-                        f"{option}={value!r} is no text", fix=f"write it in quotes: {option}={str(value)!r}"
+                        f"{option}={value!r} is not text", fix=f"write it in quotes: {option}={str(value)!r}"
                     )
             return call(*args, **options)
 
@@ -76,17 +76,17 @@ def check_numbers(**options: object) -> None:
         if not isinstance(value, int | float) or isinstance(value, bool):
             is_quoted = isinstance(value, str) and value.replace(".", "", 1).isdecimal()
             fix = f"write {option}={value}" if is_quoted else "write a number"
-            raise BinpError(f"{option}={value!r} is no number", fix=fix)
+            raise BinpError(f"{option}={value!r} is not a number", fix=fix)
 
 
 def labels_of(given: Iterable[str]) -> tuple[str, ...]:
     """The labels that ``labels=`` says; one alone may be written as it is.
 
     Raises:
-        BinpError: one is no text.
+        BinpError: one is not text.
     """
     labels = (given,) if isinstance(given, str) else tuple(given)
     for label in labels:
         if not isinstance(label, str):
-            raise BinpError(f"the label {label!r} is no text", fix=f"write it in quotes: {str(label)!r}")
+            raise BinpError(f"the label {label!r} is not text", fix=f"write it in quotes: {str(label)!r}")
     return labels

@@ -226,7 +226,7 @@ class ActiveRun:
     def record(
         self, message: object, fields: dict[str, Any], *, level: str = "info", source: str = "record"
     ) -> Kept | Acknowledged:
-        """Keep a line. What *fields* hold that is no JSON is kept as its marked representation."""
+        """Keep a line. What *fields* hold that is not JSON is kept as its marked representation."""
         text = self.hide(message if isinstance(message, str) else "" if message is None else as_text(message))
         encoded = self.json_of(fields, FIELDS_LIMIT) if fields else None
         return self._send(
@@ -262,12 +262,12 @@ class ActiveRun:
         )
 
     def progress(self, value: object, total: object, message: object) -> Kept | Acknowledged:
-        """Say how far it is. What is no number is left out, with a warning."""
+        """Say how far it is. What is not a number is left out, with a warning."""
         try:
             done, whole = float(value), None if total is None else float(total)  # type: ignore[arg-type]  # tried out here
         except Exception:  # noqa: BLE001 - a user's object may raise anything; history must not break on it
             with quietly():
-                _logger.warning("progress %.100r of %.100r is not kept: these are no numbers", value, total)
+                _logger.warning("progress %.100r of %.100r is not kept: these are not numbers", value, total)
             return Acknowledged()
         text = None if message is None else shorten(self.hide(as_text(message)), MESSAGE_LIMIT)
         return self._send(

@@ -26,7 +26,7 @@ def frame(message: dict[str, Any]) -> bytes:
     try:
         content = orjson.dumps(message)
     except TypeError:
-        # half of a surrogate pair cannot be encoded: a file name that is no text, in what an error says
+        # half of a surrogate pair cannot be encoded: a file name that is not text, in what an error says
         content = orjson.dumps(_clean(message))
     return HEAD.pack(len(content)) + content
 

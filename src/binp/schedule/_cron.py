@@ -69,7 +69,7 @@ class Cron:
                 fix = f"did you mean {near!r}?" if near else f"known: {', '.join(_SHORT)}"
             else:
                 fix = f"write five fields, {_FIELDS}: '30 2 * * *' is every day at 02:30"
-            raise BadSchedule(f"{self.expression!r} is no cron expression: {error}", fix=fix) from None
+            raise BadSchedule(f"{self.expression!r} is not a cron expression: {error}", fix=fix) from None
 
     @property
     def spec(self) -> str:

@@ -336,7 +336,7 @@ def _timing(expression: str | None, every: timedelta | None, at: datetime | None
         _check_time("every", every)
         return Every(every)
     if not isinstance(at, datetime):
-        raise BadSchedule(f"at={at!r} is no moment", fix="write at=datetime(2030, 1, 31, 12, 0, tzinfo=UTC)")
+        raise BadSchedule(f"at={at!r} is not a moment", fix="write at=datetime(2030, 1, 31, 12, 0, tzinfo=UTC)")
     return At(at)
 
 
@@ -344,7 +344,7 @@ def _check_time(option: str, value: object) -> None:
     if not isinstance(value, timedelta):
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         fix = f"write {option}=timedelta({f'seconds={value:g}' if is_number else 'minutes=5'})"
-        raise BadSchedule(f"{option}={value!r} is no timedelta", fix=fix)
+        raise BadSchedule(f"{option}={value!r} is not a timedelta", fix=fix)
 
 
 def _choice(kind: type[Choice], option: str, text: str) -> Choice:
@@ -354,7 +354,7 @@ def _choice(kind: type[Choice], option: str, text: str) -> Choice:
         near = did_you_mean(str(text), [one.value for one in kind])
         known = ", ".join(repr(one.value) for one in kind)
         raise BadSchedule(
-            f"{option}={text!r} is no choice", fix=f"did you mean {near!r}?" if near else f"write one of {known}"
+            f"{option}={text!r} is not a choice", fix=f"did you mean {near!r}?" if near else f"write one of {known}"
         ) from None
 
 

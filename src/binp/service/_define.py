@@ -172,7 +172,7 @@ def _needed(function: Callable[..., Any]) -> list[str]:
 def _check_of(health: Any) -> Check:
     fix = "write `async def healthy() -> bool: ...`"
     if not callable(health) or not is_async(health):
-        raise BinpError(f"health={health!r} is no async function", fix=fix)
+        raise BinpError(f"health={health!r} is not an async function", fix=fix)
     if needed := _needed(health):
         raise BinpError(f"the check of health= is called without {', '.join(needed)}", fix=fix)
     check: Check = health
@@ -181,8 +181,8 @@ def _check_of(health: Any) -> Check:
 
 def _refuse_nonsense(policy: Policy) -> None:
     if policy.health_every <= 0:
-        raise BinpError(f"health_every={policy.health_every:g} is no time", fix="give seconds above 0")
+        raise BinpError(f"health_every={policy.health_every:g} is not a time", fix="give seconds above 0")
     if policy.health_failures < 1:
         raise BinpError(f"health_failures={policy.health_failures} is never reached", fix="give 1 or more")
     if policy.start_timeout < 0:
-        raise BinpError(f"start_timeout={policy.start_timeout:g} is no time", fix="give seconds, or 0 for ever")
+        raise BinpError(f"start_timeout={policy.start_timeout:g} is not a time", fix="give seconds, or 0 for ever")

@@ -65,4 +65,4 @@ def check_known(names: Iterable[str], after: Mapping[str, Sequence[str]]) -> Non
                 near = did_you_mean(other, others)
                 known = f"name one of {', '.join(map(repr, others))}" if others else "leave it out: there is no other"
                 fix = f"did you mean {near!r}?" if near else known
-                raise BinpError(f"service {name!r} comes after {other!r}, which is no service", fix=fix)
+                raise BinpError(f"service {name!r} comes after {other!r}, which is not a service", fix=fix)

@@ -84,4 +84,4 @@ def restart_of(given: bool | str) -> Restart:
         known = [one.value for one in Restart]
         near = did_you_mean(str(given), known)
         fix = f"did you mean {near!r}?" if near else f"write True, False, or one of {', '.join(map(repr, known))}"
-        raise BinpError(f"restart={given!r} is no choice", fix=fix) from None
+        raise BinpError(f"restart={given!r} is not a choice", fix=fix) from None

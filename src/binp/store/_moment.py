@@ -48,11 +48,11 @@ def moment(text: str, now: datetime) -> tuple[int, int]:
         return day * _DAY, (day + 1) * _DAY
     found = _DATE.fullmatch(text)
     if found is None:
-        raise BadMoment(f"{text!r} is no moment")
+        raise BadMoment(f"{text!r} is not a moment")
     try:
         begin = _begin(found)
     except ValueError:
-        raise BadMoment(f"{text!r} is no moment: there is no such day or time") from None
+        raise BadMoment(f"{text!r} is not a moment: there is no such day or time") from None
     end = begin + _length(found)
     return min(max(begin, 0), _LAST), min(max(end, 0), _LAST + 1)
 

@@ -34,7 +34,7 @@ def database_path(url: str) -> Path:
     scheme = _SCHEME.match(text)
     if ":memory:" in text or "mode=memory" in text or text in {"sqlite:", "sqlite:/", "sqlite://", "sqlite:///"}:
         raise BadStoreUrl(
-            f"{text!r} is no file: state that ends with the process is not supported",
+            f"{text!r} is not a file: state that ends with the process is not supported",
             url,
             fix="name a file, in a temporary directory if it is not to stay: sqlite:////tmp/scratch.db",
         )

@@ -136,7 +136,7 @@ class _Parser:
             near = get_close_matches(name, KEYS, n=1)
             quoted = f'for the text, quote it: "{key[1]}:..."'
             fix = f"did you mean {near[0]!r}? {quoted}" if near else f"the keys are {', '.join(KEYS)}; {quoted}"
-            self._refuse(f"{key[1]!r} is no key of a search", key.start(1), key.end(1), fix=fix)
+            self._refuse(f"{key[1]!r} is not a search key", key.start(1), key.end(1), fix=fix)
         values: list[str] = []
         position = key.end()
         while True:
@@ -179,11 +179,11 @@ class _Parser:
             if state not in known:
                 near = get_close_matches(state, known, n=1, cutoff=0.5)
                 fix = f"did you mean {near[0]!r}?" if near else f"the states are {', '.join(known)}"
-                self._refuse(f"{value!r} is no state of a run", start, stop, fix=fix)
+                self._refuse(f"{value!r} is not a state of a run", start, stop, fix=fix)
             return _GROUPS.get(state, (state,))
         if name == Key.PARENT:
             if not re.fullmatch(r"[0-9]{1,19}", value):
-                self._refuse(f"{value!r} is no id of a run", start, stop, fix="write the number of a run")
+                self._refuse(f"{value!r} is not a run id", start, stop, fix="write the number of a run")
             return (str(int(value)),)
         return (value,)
 

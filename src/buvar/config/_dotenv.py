@@ -34,7 +34,7 @@ def read_env_file(path: pathlib.Path) -> dict[str, tuple[str, str]]:
         Name to value and where it stands.
 
     Raises:
-        ConfigFileError: the file is missing, unreadable, or has a line that is no assignment.
+        ConfigFileError: the file is missing, unreadable, or has a line that is not an assignment.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -50,7 +50,7 @@ def read_env_file(path: pathlib.Path) -> dict[str, tuple[str, str]]:
         if match is None:
             raise ConfigFileError(
                 str(path),
-                f"line {number} is no assignment",
+                f"line {number} is not an assignment",
                 fix="write it as NAME=value, the value in quotes where it has quotes or spaces around it",
             )
         name, literal, quoted, plain = match.group("name", "literal", "quoted", "plain")

@@ -118,7 +118,7 @@ class Outside:
         present: Collection[str],
         listed: Mapping[str, tuple[str, str]] | None,
     ) -> Given | None:
-        """What a variable says, itself or by a file that it names; a value that is no text when something is wrong."""
+        """What a variable says, itself or by a file that it names; a value that is not text when something is wrong."""
         names = _spellings(self.prefix, path)
         found = [name for name in names if name in present and self._claim(name, path)]
         files = self._file_variables(path, names, siblings, present)

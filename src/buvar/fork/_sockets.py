@@ -29,7 +29,7 @@ class Socket(socket.socket):
 
     Raises:
         SocketUriError: it names no socket; a `TypeError`.
-        SocketNotUsableError: the host is unknown, or the descriptor is no stream socket.
+        SocketNotUsableError: the host is unknown, or the descriptor is not a stream socket.
     """
 
     def __init__(self, uri: str | Uri) -> None:
@@ -56,7 +56,7 @@ class Socket(socket.socket):
             raise SocketNotUsableError(str(asked), error, fix="pass an open socket under that number") from None
         if self.type != socket.SOCK_STREAM:
             self.detach()
-            raise SocketNotUsableError(str(asked), OSError(errno.ENOTSOCK, "it is no stream socket"))
+            raise SocketNotUsableError(str(asked), OSError(errno.ENOTSOCK, "it is not a stream socket"))
         self.uri = Uri.of_socket(self)
         self._address = self.getsockname()
         self.aliases.add(str(asked))

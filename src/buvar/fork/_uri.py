@@ -37,7 +37,7 @@ class Uri:
         if isinstance(text, Uri):
             return text
         if not isinstance(text, str):
-            raise SocketUriError(text, "it is no text")
+            raise SocketUriError(text, "it is not text")
         try:
             parts = urllib.parse.urlsplit(text)
             host, port = parts.hostname, parts.port

@@ -100,9 +100,11 @@ def _no_plugin(plugin: Plugin, found: Any) -> PluginFunctionError:
         return PluginFunctionError(plugin, f"the plugin {name} was called", fix=f"give the function itself: {name}")
     if isinstance(found, (list, tuple, set, frozenset)):
         kind = type(found).__name__
-        return PluginFunctionError(plugin, f"a {kind} is no plugin", fix="give each as an argument: *plugins")
+        return PluginFunctionError(plugin, f"a {kind} is not a plugin", fix="give each as an argument: *plugins")
     if not callable(found):
-        return PluginFunctionError(plugin, f"{found!r} is no plugin", fix="give a dotted name, a module or a function")
+        return PluginFunctionError(
+            plugin, f"{found!r} is not a plugin", fix="give a dotted name, a module or a function"
+        )
     return PluginFunctionError(plugin, f"the plugin {plugin_name(found)} is not asynchronous")
 
 

@@ -91,7 +91,7 @@ def test_a_long_value_does_not_stick_out(visit: Any, site: Any, size: str) -> No
 
 
 def test_a_key_is_written_and_removed(visit: Any, site: Any, size: str) -> None:
-    """A key that is not there is written, edited, and removed after a question; what is no JSON is refused."""
+    """A key that is not there is written, edited, and removed after a question; what is not JSON is refused."""
     page = visit(f"keys?namespace=made-{size}&prefix=fresh", size=size)
     page.get_by_role("link", name="Write fresh").click()
     expect(page.get_by_text("This key does not exist.")).to_be_visible()

@@ -61,10 +61,10 @@ def test_what_is_wrong_in_a_query_is_shown_where_it_is(visit: Any, size: str) ->
 
     wrong = page.get_by_role("alert")
     expect(wrong.locator("mark")).to_have_text("stat")
-    expect(wrong).to_contain_text("'stat' is no key of a search")
+    expect(wrong).to_contain_text("'stat' is not a search key")
     expect(wrong).to_contain_text("did you mean 'state'?")
     expect(box).to_have_attribute("aria-invalid", "true")
-    expect(box).to_have_accessible_description(re.compile("is no key of a search"))
+    expect(box).to_have_accessible_description(re.compile("is not a search key"))
     expect(rows(page)).to_have_count(25)
     box.fill("state:failed")
     page.keyboard.press("Enter")

@@ -280,7 +280,7 @@ def test_what_is_no_function_is_refused():
     with pytest.raises(BinpError) as caught:
         action("name")
     assert str(caught.value) == (
-        "@binp.action got 'name', which is no function\n"
+        "@binp.action got 'name', which is not a function\n"
         "  fix:   write @binp.action above a function, or give its options by keyword: @binp.action(name=...)"
     )
 

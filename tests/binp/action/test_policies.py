@@ -488,16 +488,19 @@ async def test_what_cannot_be_executed_any_more_keeps_nothing_else_waiting(tmp_p
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"timeout": 0}, "timeout=0 is no time"),
-        ({"timeout": "soon"}, "timeout='soon' is no time\n  fix:   write seconds, as timeout=600, or timeout=\"3h\""),
-        ({"retries": "3"}, "retries='3' is no number\n  fix:   write retries=3"),
-        ({"retry_delay": None}, "retry_delay=None is no number\n  fix:   write a number"),
-        ({"concurrency": "1"}, "concurrency='1' is no number\n  fix:   write concurrency=1"),
-        ({"concurrency": True}, "concurrency=True is no number"),
-        ({"name": 5}, "name=5 is no text\n  fix:   write it in quotes: name='5'"),
-        ({"description": 5}, "description=5 is no text"),
+        ({"timeout": 0}, "timeout=0 is not a time"),
+        (
+            {"timeout": "soon"},
+            "timeout='soon' is not a time\n  fix:   write seconds, as timeout=600, or timeout=\"3h\"",
+        ),
+        ({"retries": "3"}, "retries='3' is not a number\n  fix:   write retries=3"),
+        ({"retry_delay": None}, "retry_delay=None is not a number\n  fix:   write a number"),
+        ({"concurrency": "1"}, "concurrency='1' is not a number\n  fix:   write concurrency=1"),
+        ({"concurrency": True}, "concurrency=True is not a number"),
+        ({"name": 5}, "name=5 is not text\n  fix:   write it in quotes: name='5'"),
+        ({"description": 5}, "description=5 is not text"),
         ({"confirm": True}, 'confirm=True is nothing to ask\n  fix:   write the question, as confirm="Really?"'),
-        ({"labels": [7]}, "the label 7 is no text\n  fix:   write it in quotes: '7'"),
+        ({"labels": [7]}, "the label 7 is not text\n  fix:   write it in quotes: '7'"),
         ({"retries": -1}, "cannot be obeyed"),
         ({"retry_backoff": 0.5, "retries": 1}, "cannot be obeyed"),
         ({"concurrency": 0}, "lets nothing run"),
@@ -528,7 +531,7 @@ def test_per_names_parameters(binp):
 
     where, fix = "test_policies.py:", "  fix:   did you mean 'house'?"
     what, place, told = str(caught.value).splitlines()
-    assert (what, where in place, told) == ("per='hous' is no parameter of the function", True, fix)
+    assert (what, where in place, told) == ("per='hous' is not a parameter of the function", True, fix)
 
 
 def test_one_label_may_be_written_alone(binp):

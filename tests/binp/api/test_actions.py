@@ -180,7 +180,7 @@ async def test_what_is_wrong_with_a_body(served: Any, actions: Any, path: str) -
     )
     form = await served.http.post(f"/internal/{path}", content=b'{"x": 2}', headers={"content-type": "text/plain"})
 
-    assert broken.json()["detail"] == "the body is no JSON: Expecting ',' delimiter at character 7"
+    assert broken.json()["detail"] == "the body is not JSON: Expecting ',' delimiter at character 7"
     assert (form.status_code, form.json()["fix"]) == (422, "send JSON, with the header Content-Type: application/json")
 
 

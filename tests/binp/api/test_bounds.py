@@ -78,7 +78,7 @@ async def test_just_fits(served: Any, length: None, is_told: bool) -> None:
 
 @pytest.mark.parametrize("said", ["5", "9" * 5000, "-1", "many"])
 async def test_what_is_said_is_not_believed(served: Any, length: None, said: str) -> None:
-    """A length that is no number, or beside which the body comes in chunks, lets no more in."""
+    """A length that is not a number, or beside which the body comes in chunks, lets no more in."""
     headers = {**JSON, "content-length": said, "transfer-encoding": "chunked"}
     body = body_of(100_000)
     async with asyncio.timeout(60):

@@ -59,7 +59,7 @@ async def test_a_line_that_is_none_of_ours_is_named(served):
     """A line that nobody exported is refused with its number, and nothing of what came with it is taken in."""
     good = '{"kind":"kv","namespace":"n","key":"k","value":"1","module":null,"version":1,"updated":1}'
     bad = {
-        "no JSON": "this is no line of an export: 'no JSON'",
+        "no JSON": "this is not a line of an export: 'no JSON'",
         '{"kind":"cake"}': "a line of an export is of the kind 'cake', which is not known here",
         '{"kind":"kv","namespace":"n"}': "a line of the kind 'kv' has no namespace or no key",
         '{"kind":"kv","namespace":"n","key":"j","age":1}': "a line of the kind 'kv' has age, which is not known here",

@@ -89,7 +89,7 @@ async def test_a_key_is_written_in_an_expected_version_alone(served):
     ],
 )
 async def test_what_makes_no_sense_is_refused(served, content, headers, query):
-    """A body that is no JSON, headers and parameters without sense are a 422, and nothing is written."""
+    """A body that is not JSON, headers and parameters without sense are a 422, and nothing is written."""
     answer = await served.http.put(URL, params={"key": "x", **query}, content=content, headers=headers)
 
     assert answer.status_code == 422, answer.text

@@ -69,7 +69,7 @@ async def test_query_that_makes_no_sense(runs: Any) -> None:
         "type": "urn:binp:bad-query",
         "title": HTTPStatus(422).phrase,
         "status": 422,
-        "detail": "'stat' is no key of a search",
+        "detail": "'stat' is not a search key",
         "fix": "did you mean 'state'? for the text, quote it: \"stat:...\"",
         "where": "luck stat:failed\n     ^^^^",
         "start": 5,

@@ -103,10 +103,10 @@ def test_symbolic_link(path: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
 def test_no_regular_file(path: Path, make: Any) -> None:
-    """N-18: what is no regular file is refused, and nothing waits for a pipe."""
+    """N-18: what is not a regular file is refused, and nothing waits for a pipe."""
     make(path)
 
-    with pytest.raises(TokenFileError, match="is no regular file"):
+    with pytest.raises(TokenFileError, match="is not a regular file"):
         read_or_create_token(path)
 
 

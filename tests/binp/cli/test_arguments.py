@@ -109,14 +109,14 @@ def test_pairs_win_over_the_object() -> None:
 @pytest.mark.parametrize(
     ("pairs", "given", "text"),
     [
-        (["x"], None, "'x' is no argument\n  fix:   write it as key=value"),
-        (["=1"], None, "'=1' is no argument\n  fix:   write it as key=value"),
+        (["x"], None, "'x' is not an argument\n  fix:   write it as key=value"),
+        (["=1"], None, "'=1' is not an argument\n  fix:   write it as key=value"),
         ([], "1", '--json is no object\n  fix:   write it like --json \'{"key": "value"}\''),
         (
             [],
             "{",
             (
-                "--json is no JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)\n"
+                "--json is not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)\n"
                 '  fix:   write it like --json \'{"key": "value"}\''
             ),
         ),
@@ -144,7 +144,7 @@ def test_what_must_be_an_object_is_json(annotation: Any, text: str, fix: str) ->
     """A value that can be written as JSON alone, and is none, is told as that, with how to write it."""
     with pytest.raises(UsageError) as caught:
         read_arguments([f"x={text}"], None, schema_of(annotation))
-    assert str(caught.value).startswith("x takes an object, and what is given is no JSON: ")
+    assert str(caught.value).startswith("x takes an object, and what is given is not JSON: ")
     # there may be a secret in it
     assert text not in str(caught.value)
     assert caught.value.fix == f"write it like {fix}"

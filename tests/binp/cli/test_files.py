@@ -36,6 +36,6 @@ def test_what_cannot_be_sent(tmp_path: Path) -> None:
     assert said("none") == "file: there is no file 'none'"
     assert said("large/x") == "file: there is no file 'large/x'"
     assert said(".") == "file: FOLDER is a folder"
-    assert said("pipe") == "file: 'pipe' is no file"
+    assert said("pipe") == "file: 'pipe' is not a file"
     assert said("loop") == "file: 'loop' cannot be read: Too many levels of symbolic links"
     assert said("large") == "file: large has 4 bytes, and at most 3 are taken"

@@ -110,7 +110,7 @@ def test_what_is_no_text_is_told_in_words(arguments: list[str]) -> None:
     done = CliRunner().invoke(main, [*arguments, "--url", "http://127.0.0.1:9", "--token", "x"])
 
     assert done.exit_code == 2
-    assert "Error: what is given is no text in UTF-8: b'" in done.stderr
+    assert "Error: what is given is not UTF-8 text: b'" in done.stderr
     assert "\\xff" in done.stderr
 
 

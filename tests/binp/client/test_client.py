@@ -129,7 +129,8 @@ def test_a_server_of_another_kind(url: str) -> None:
     with pytest.raises(NotServed) as caught:
         Client(url).get("/200/text")
     assert str(caught.value) == (
-        f"{url} does not speak like a binp server: GET /200/text is no JSON\n  fix:   name the right address with --url"
+        f"{url} does not answer like a binp server: GET /200/text is not JSON\n"
+        "  fix:   name the right address with --url"
     )
 
 
@@ -174,10 +175,10 @@ def test_nobody_answers(answers_with: Callable[[bytes | None], str], free_port: 
         messages.append(caught.value.what)
 
     assert messages == [
-        f"nobody answers at http://127.0.0.1:{free_port}",
+        f"nothing answers at http://127.0.0.1:{free_port}",
         f"{mute} did not answer within 0.2 seconds",
-        f"{rude} cannot be talked to: Remote end closed connection without response",
-        f"{odd} cannot be talked to: what?\r\n",
+        f"{rude} cannot be reached: Remote end closed connection without response",
+        f"{odd} cannot be reached: what?\r\n",
     ]
 
 
@@ -216,6 +217,6 @@ def test_events_come_as_they_are_told(answers_with: Callable[[bytes], str]) -> N
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://x", "http://", "http://x:port"])
 def test_what_is_no_address(url: str) -> None:
-    """What is no address of a server is refused before anything is sent."""
+    """What is not the address of a server is refused before anything is sent."""
     with pytest.raises(UsageError, match="write it like http://127.0.0.1:8000"):
         Client(url).get("/")

@@ -63,11 +63,11 @@ def dead_pid() -> int:
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        (None, "nobody serves data.db\n  where: FOLDER/data.db" + FIX),
+        (None, "no server is running for data.db\n  where: FOLDER/data.db" + FIX),
         (
             "{",
             (
-                "it cannot be told who serves data.db: the file is damaged\n  where: FOLDER/data.db.serving\n"
+                "it is unclear which server runs for data.db: the file is damaged\n  where: FOLDER/data.db.serving\n"
                 "  fix:   delete it, and start the server again"
             ),
         ),
@@ -102,12 +102,12 @@ def test_a_file_that_cannot_be_read(database: Path) -> None:
     """A file that this user may not read is told from one that is not there."""
     database.with_name("data.db.serving").mkdir()
 
-    with pytest.raises(NotServed, match="it cannot be told who serves data.db: Is a directory"):
+    with pytest.raises(NotServed, match="it is unclear which server runs for data.db: Is a directory"):
         client.find(database)
 
 
 def test_a_server_that_waits_says_for_what(database: Path) -> None:
-    """Who waits for its file to be mended is no server yet; it is not said where another process serves."""
+    """Who waits for its file to be fixed is no server yet; it is not said where another process serves."""
     client.publish_waiting(database, "it is broken", os.getpid())
     with pytest.raises(NotServed) as caught:
         client.find(database)
@@ -115,7 +115,7 @@ def test_a_server_that_waits_says_for_what(database: Path) -> None:
     database.with_name("data.db.serving").write_text('{"url": "http://127.0.0.1:1", "pid": 1}')
     client.publish_waiting(database, "it is broken", os.getpid())
 
-    assert caught.value.what == "the server of data.db waits for its file to be mended: it is broken"
+    assert caught.value.what == "the server of data.db waits for its file to be fixed: it is broken"
     assert client.find(database) == Instance("http://127.0.0.1:1", 1)
 
 

@@ -1,4 +1,4 @@
-"""What is no JSON, and where it is."""
+"""What is not JSON, and where it is."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Point:
         ),
         ([dt.timedelta(1)], "key[0] is of type datetime.timedelta", "write its total_seconds()"),
         ((1, {2}), "key[1] is of type set", "make it a list: sorted(...)"),
-        ({"a": {(1, 2): 3}}, "key.a has the key (1, 2), which is no text", "make the key a text"),
+        ({"a": {(1, 2): 3}}, "key.a has the key (1, 2), which is not text", "make the key a text"),
         ({5: decimal.Decimal(1)}, "key[5] is of type decimal.Decimal", "write its text, or the parts of it"),
         ({"p": Point()}, f"key.p is of type {__name__}.Point", "write dataclasses.asdict(...) of it"),
         ([Free()], f"key[0] is of type {__name__}.Free", 'write its model_dump(mode="json")'),
@@ -54,12 +54,12 @@ class Point:
     ],
 )
 def test_what_is_no_json_is_named_with_its_place(value, problem, fix):
-    """KV-03: the error of a value that is no JSON names the key, the place in the value, and what to do."""
+    """KV-03: the error of a value that is not JSON names the key, the place in the value, and what to do."""
     with pytest.raises(TypeError) as caught:
         encode("key", value)
 
     assert isinstance(caught.value, NotJson)
-    assert str(caught.value) == f"the value of 'key' is no JSON: {problem}\n  fix:   {fix}"
+    assert str(caught.value) == f"the value of 'key' is not JSON: {problem}\n  fix:   {fix}"
     assert caught.value.key == "key"
     assert problem.startswith(caught.value.path)
 
@@ -72,15 +72,15 @@ def test_what_has_no_end_is_no_json():
     for _ in range(100_000):
         deep = [deep]
 
-    with pytest.raises(NotJson, match=r"^the value of 'key' is no JSON: key.a\[1\] holds itself$"):
+    with pytest.raises(NotJson, match=r"^the value of 'key' is not JSON: key.a\[1\] holds itself$"):
         encode("key", ring)
-    with pytest.raises(NotJson, match="^the value of 'key' is no JSON: key is nested too deeply$"):
+    with pytest.raises(NotJson, match="^the value of 'key' is not JSON: key is nested too deeply$"):
         encode("key", deep)
 
 
 def test_a_model_that_cannot_be_written():
     """KV-02: a pydantic model that cannot be written says so under the name of the key."""
-    with pytest.raises(NotJson, match="^the value of 'key' is no JSON: key fails with .*invalid utf-8"):
+    with pytest.raises(NotJson, match="^the value of 'key' is not JSON: key fails with .*invalid utf-8"):
         encode("key", Free(value=b"\xff"))
 
 

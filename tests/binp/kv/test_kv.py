@@ -82,11 +82,11 @@ async def test_a_model_is_a_value_too(binp):
 
 
 async def test_a_value_that_is_no_json_stores_nothing(binp):
-    """KV-03: one value that is no JSON raises TypeError, and none of the others is stored."""
+    """KV-03: one value that is not JSON raises TypeError, and none of the others is stored."""
     with pytest.raises(TypeError) as caught:
         await binp.kv.set(good=1, bad=object())
 
-    assert str(caught.value).splitlines()[0] == "the value of 'bad' is no JSON: bad is of type object"
+    assert str(caught.value).splitlines()[0] == "the value of 'bad' is not JSON: bad is of type object"
     assert await binp.kv.get("good") is None
 
 
@@ -310,7 +310,7 @@ async def test_update_leaves_the_rest_as_it_is(binp):
     assert (await binp.kv.entry("x")).expires_at > expires + dt.timedelta(minutes=59)
     with pytest.raises(ZeroDivisionError):
         await binp.kv.update("x", lambda x: x / 0)
-    with pytest.raises(TypeError, match="the value of 'x' is no JSON"):
+    with pytest.raises(TypeError, match="the value of 'x' is not JSON"):
         await binp.kv.update("x", lambda x: {x})
 
     assert await binp.kv.get("x") == 3

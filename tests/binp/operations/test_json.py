@@ -65,7 +65,7 @@ def test_what_becomes_of_values(value, expected):
 
 @pytest.mark.parametrize("value", [object(), 1j, lambda: 1, ValueError("x")])
 def test_what_is_no_json_is_marked(value):
-    """What is no JSON stands there as its representation, with its type, marked."""
+    """What is not JSON stands there as its representation, with its type, marked."""
     found = json.loads(as_json({"v": value}))["v"]
     assert found[REPR_KEY] == repr(value)
     assert found["$type"].endswith(type(value).__qualname__)

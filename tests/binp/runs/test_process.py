@@ -398,7 +398,7 @@ async def test_what_json_cannot_carry_is_refused(apart):
     """An argument that cannot go to another process is named, and no process is started."""
     await apart.home.ensure()
     operation = apart.action.find("inject")
-    with pytest.raises(InvalidArguments, match="more: cannot be handed to another process: object is no JSON"):
+    with pytest.raises(InvalidArguments, match="more: cannot be handed to another process: object is not JSON"):
         await apart.home.runs.processes.call(None, operation, {"more": object()})
 
 

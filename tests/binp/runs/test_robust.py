@@ -154,7 +154,7 @@ async def test_a_result_that_cannot_be_looked_at(binp, value):
 
 
 async def test_progress_that_is_no_number(binp, caplog):
-    """N-09: progress of what is no number warns and is left out."""
+    """N-09: progress of what is not a number warns and is left out."""
 
     @binp.journal
     async def op():
@@ -167,7 +167,7 @@ async def test_progress_that_is_no_number(binp, caplog):
     [run] = await runs_of(binp)
     assert (run.progress, run.progress_total) == (1, 2)
     assert run.progress_message.startswith("<object object at")
-    assert caplog.text.count("these are no numbers") == 3
+    assert caplog.text.count("these are not numbers") == 3
 
 
 async def test_odd_signatures_are_recorded_somehow(binp):
@@ -318,7 +318,7 @@ async def test_recursion_of_a_journal_around_an_action(binp):
 
 
 async def test_a_method_does_not_record_its_object(binp):
-    """The object of a method is no argument: it may hold anything, a token too."""
+    """The object of a method is not an argument: it may hold anything, a token too."""
 
     @dataclasses.dataclass
     class Client:
@@ -479,7 +479,7 @@ async def test_kv_refuses_what_would_be_lost(binp):
     cycle.append(cycle)
     with pytest.raises(TypeError, match="has a Secret inside"):
         await binp.kv.save(Login(password="p"))
-    with pytest.raises(TypeError, match="is no JSON"):
+    with pytest.raises(TypeError, match="is not JSON"):
         await binp.kv.set(x=cycle)
     with pytest.raises(TypeError, match="a key is text, not 1"):
         await binp.kv.get(1)

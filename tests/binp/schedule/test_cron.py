@@ -214,9 +214,9 @@ def test_words():
 @pytest.mark.parametrize(
     ("expression", "zone", "text"),
     [
-        ("61 * * * *", "UTC", "'61 * * * *' is no cron expression: Bad minute"),
+        ("61 * * * *", "UTC", "'61 * * * *' is not a cron expression: Bad minute"),
         ("* * * *", "UTC", "write five fields, minute hour day-of-month month day-of-week"),
-        ("0 0 31 2 *", "UTC", "'0 0 31 2 *' is no cron expression"),
+        ("0 0 31 2 *", "UTC", "'0 0 31 2 *' is not a cron expression"),
         ("@dayly", "UTC", "did you mean '@daily'?"),
         ("@reboot", "UTC", "known: @hourly"),
         ("0 6 * * *", "Europe/Berln", "there is no time zone 'Europe/Berln'"),

@@ -81,13 +81,13 @@ async def test_names(binp, caplog):
         (("@daily", {"overlap": "sometimes"}), "write one of 'skip', 'queue', 'parallel'"),
         (("@daily", {"grace": timedelta(seconds=-1)}), "times of zero or more"),
         (("@daily", {"jitter": timedelta(seconds=-1)}), "times of zero or more"),
-        (("whenever",), "'whenever' is no cron expression"),
+        (("whenever",), "'whenever' is not a cron expression"),
         ((nothing,), "instead of a timing\n  fix:   write @binp.schedule('30 2 * * *')"),
-        (({"every": 60},), "every=60 is no timedelta\n  fix:   write every=timedelta(seconds=60)"),
-        (({"every": "5m"},), "every='5m' is no timedelta\n  fix:   write every=timedelta(minutes=5)"),
-        (({"at": "12:00"},), "at='12:00' is no moment\n  fix:   write at=datetime("),
+        (({"every": 60},), "every=60 is not a timedelta\n  fix:   write every=timedelta(seconds=60)"),
+        (({"every": "5m"},), "every='5m' is not a timedelta\n  fix:   write every=timedelta(minutes=5)"),
+        (({"at": "12:00"},), "at='12:00' is not a moment\n  fix:   write at=datetime("),
         (("@daily", {"args": [1]}), "args=[1] has no names\n  fix:   write args={'parameter': value}"),
-        (("@daily", {"jitter": 5}), "jitter=5 is no timedelta\n  fix:   write jitter=timedelta(seconds=5)"),
+        (("@daily", {"jitter": 5}), "jitter=5 is not a timedelta\n  fix:   write jitter=timedelta(seconds=5)"),
     ],
 )
 def test_what_means_nothing_is_refused_where_it_is_written(given, text):

@@ -140,13 +140,13 @@ async def test_a_name_of_nobody_is_refused(db, served):
     binp = BINP(db=db)
     define(binp.service, "database")
     define(binp.service, "web", after="databse")
-    with pytest.raises(BinpError, match="'web' comes after 'databse', which is no service") as caught:
+    with pytest.raises(BinpError, match="'web' comes after 'databse', which is not a service") as caught:
         async with served(binp):
             raise AssertionError
     assert caught.value.fix == "did you mean 'database'?"
     assert "test_order.py:" in caught.value.where
     assert states(binp.service) == {"database": "stopped", "web": "stopped"}
-    with pytest.raises(BinpError, match="is no service"):
+    with pytest.raises(BinpError, match="is not a service"):
         binp.service.start("web")
     binp.service.stop("web")
 

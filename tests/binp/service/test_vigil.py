@@ -252,11 +252,11 @@ def plain():
     ("options", "text"),
     [
         ({"health": needs}, "the check of health= is called without port"),
-        ({"health": plain}, "is no async function"),
-        ({"health": 3}, "health=3 is no async function"),
-        ({"health_every": 0}, "health_every=0 is no time"),
+        ({"health": plain}, "is not an async function"),
+        ({"health": 3}, "health=3 is not an async function"),
+        ({"health_every": 0}, "health_every=0 is not a time"),
         ({"health_failures": 0}, "health_failures=0 is never reached"),
-        ({"start_timeout": -1}, "start_timeout=-1 is no time"),
+        ({"start_timeout": -1}, "start_timeout=-1 is not a time"),
     ],
 )
 def test_nonsense_is_refused(options, text):

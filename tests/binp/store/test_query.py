@@ -81,7 +81,7 @@ def test_moments_are_read(written, since, until):
         (
             "timeout stat:failed",
             [
-                "'stat' is no key of a search",
+                "'stat' is not a search key",
                 "  where: timeout stat:failed",
                 "                 ^^^^",
                 "  fix:   did you mean 'state'? for the text, quote it: \"stat:...\"",
@@ -90,7 +90,7 @@ def test_moments_are_read(written, since, until):
         (
             "http://shop",
             [
-                "'http' is no key of a search",
+                "'http' is not a search key",
                 "  where: http://shop",
                 "         ^^^^",
                 "  fix:   the keys are " + ", ".join(KEYS) + '; for the text, quote it: "http:..."',
@@ -99,7 +99,7 @@ def test_moments_are_read(written, since, until):
         (
             "state:failed,sucess",
             [
-                "'sucess' is no state of a run",
+                "'sucess' is not a state of a run",
                 "  where: state:failed,sucess",
                 "                      ^^^^^^",
                 "  fix:   did you mean 'succeeded'?",
@@ -108,7 +108,7 @@ def test_moments_are_read(written, since, until):
         (
             "state:x",
             [
-                "'x' is no state of a run",
+                "'x' is not a state of a run",
                 "  where: state:x",
                 "               ^",
                 "  fix:   the states are queued, running, succeeded, failed, cancelled, interrupted, skipped, pending",
@@ -140,7 +140,7 @@ def test_moments_are_read(written, since, until):
         (
             "since:soon",
             [
-                "'soon' is no moment",
+                "'soon' is not a moment",
                 "  where: since:soon",
                 "               ^^^^",
                 "  fix:   " + FORMS,
@@ -149,7 +149,7 @@ def test_moments_are_read(written, since, until):
         (
             "since:2026-02-30",
             [
-                "'2026-02-30' is no moment: there is no such day or time",
+                "'2026-02-30' is not a moment: there is no such day or time",
                 "  where: since:2026-02-30",
                 "               ^^^^^^^^^^",
                 "  fix:   " + FORMS,
@@ -162,7 +162,7 @@ def test_moments_are_read(written, since, until):
         (
             "parent:-1",
             [
-                "'-1' is no id of a run",
+                "'-1' is not a run id",
                 "  where: parent:-1",
                 "                ^^",
                 "  fix:   write the number of a run",

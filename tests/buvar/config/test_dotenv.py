@@ -55,12 +55,12 @@ def test_how_a_value_is_written(env, line, value):
 
 @pytest.mark.parametrize("line", ["APP_NAME", "1A=b", "A='b", 'A="b" c', "A B=c"])
 def test_a_line_that_is_no_assignment(env, line):
-    """A line that is no assignment is refused with its number."""
+    """A line that is not an assignment is refused with its number."""
     file = env(f"OK=1\n{line}")
     with pytest.raises(config.ConfigFileError) as caught:
         config.ConfigSource.files(file)
     assert str(caught.value) == (
-        f"cannot read the configuration file {file}: line 2 is no assignment\n"
+        f"cannot read the configuration file {file}: line 2 is not an assignment\n"
         "  fix:   write it as NAME=value, the value in quotes where it has quotes or spaces around it"
     )
 

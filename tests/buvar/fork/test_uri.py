@@ -53,7 +53,7 @@ def test_defaults_of_parts():
         ("unix://relative/path", "a path begins with a slash, so there are three of them"),
         ("unix:", "a path begins with a slash, so there are three of them"),
         ("fd://", "it is incomplete"),
-        (5678, "it is no text"),
+        (5678, "it is not text"),
     ],
 )
 def test_what_names_no_socket(text, complaint):

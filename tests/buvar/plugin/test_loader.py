@@ -112,8 +112,8 @@ def test_what_is_given_in_place_of_a_plugin():
     """PLG-01: a plugin that was called, a list and a number are told apart, and each with its remedy."""
     expected = {
         "the plugin called was called\n  fix:   give the function itself: called": called(),
-        "a list is no plugin\n  fix:   give each as an argument: *plugins": [called],
-        "5 is no plugin\n  fix:   give a dotted name, a module or a function": 5,
+        "a list is not a plugin\n  fix:   give each as an argument: *plugins": [called],
+        "5 is not a plugin\n  fix:   give a dotted name, a module or a function": 5,
     }
     for text, given in expected.items():
         with pytest.raises(plugin.PluginFunctionError) as caught:

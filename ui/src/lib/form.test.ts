@@ -46,7 +46,7 @@ test("what must be given and is not is left out, so that the server says so", ()
   assert.deepEqual(read(build(schema, schema)), {});
 });
 
-test("what is no number, or too large for one, travels as it was typed", () => {
+test("what is not a number, or too large for one, travels as it was typed", () => {
   const schema = object({ a: { type: "integer" } }, ["a"]);
   for (const [typed, sent] of [["12", 12], ["1.5", 1.5], ["x1", "x1"], ["9007199254740993", "9007199254740993"]] as const) {
     const form = build(schema, schema);

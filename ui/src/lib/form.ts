@@ -222,7 +222,7 @@ function readNumber(node: Node): unknown {
   const number = Number(text);
   // a decimal keeps the digits that a number would lose
   if (node.schema.type === undefined && String(number) !== text) return text;
-  // what is no number, or more than JavaScript holds exactly, travels as it was typed
+  // what is not a number, or more than JavaScript holds exactly, travels as it was typed
   return Number.isFinite(number) && (!Number.isInteger(number) || Number.isSafeInteger(number)) ? number : text;
 }
 

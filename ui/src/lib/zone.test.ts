@@ -13,7 +13,7 @@ test("a moment stands on the clock of the reader, and is sent with its offset", 
   assert.equal(withOffset("2026-07-01T10:00"), "2026-07-01T10:00+02:00");
 });
 
-test("what has no offset, has one, or is no moment stays as it is", () => {
+test("what has no offset, has one, or is not a moment stays as it is", () => {
   assert.equal(onClock("2026-11-01T10:00:00"), "2026-11-01T10:00:00");
   assert.equal(onClock("soon"), "soon");
   assert.equal(withOffset("2026-11-01T10:00:00+05:30"), "2026-11-01T10:00:00+05:30");

@@ -10,7 +10,7 @@ export function onClock(moment: string): string {
   return `${year}-${two(date.getMonth() + 1)}-${two(date.getDate())}T${hour}:${minute}:${second}${milliseconds}`;
 }
 
-/** What stands in the field, with the offset that the clock of the reader has then. What is no moment stays as it is. */
+/** What stands in the field, with the offset that the clock of the reader has then. What is not a moment stays as it is. */
 export function withOffset(text: string): string {
   const date = new Date(text);
   if (hasOffset(text) || Number.isNaN(date.getTime())) return text;

@@ -20,7 +20,7 @@ def as_datetime(micros: int) -> datetime:
     except (OverflowError, ValueError, OSError):
         # nobody wrote that
         raise StoreDamaged(
-            f"the database is damaged ({micros} is no moment)", fix="look at it with `binp check`"
+            f"the database is damaged ({micros} is not a moment)", fix="look at it with `binp check`"
         ) from None
 
 

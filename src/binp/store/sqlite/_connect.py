@@ -81,7 +81,7 @@ _ERRORS = {errno.ENOSPC: _FULL, errno.EDQUOT: _FULL, errno.EIO: _BROKEN, errno.E
 #: what SQLite says where the file system has become read-only, and elsewhere too
 _REFUSED = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN})
 
-#: what the module of SQLite raises because of a file; the other one where its message quotes what is no text
+#: what the module of SQLite raises because of a file; the other one where its message quotes what is not text
 FAILURES = (sqlite3.Error, UnicodeDecodeError)
 
 #: what SQLite and its module say of a text that is not what was put there; neither has a code for it
@@ -117,7 +117,7 @@ def check_directory(path: Path, what: str) -> None:
         )
     if is_other:
         # a file would take its place, and nobody would find /dev/null any more
-        raise StoreError(f"the {what} is no file, but a device or a pipe", where=str(path), fix="name a file")
+        raise StoreError(f"the {what} is not a file but a device or a pipe", where=str(path), fix="name a file")
 
 
 @contextlib.contextmanager
@@ -242,7 +242,7 @@ def check_ours(connection: sqlite3.Connection, path: Path) -> None:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     if application != _APPLICATION:
         raise StoreError(
-            "this is no database of binp", where=str(path), fix="name another file; this one is left as it is"
+            "this is not a database of binp", where=str(path), fix="name another file; this one is left as it is"
         )
 
 
@@ -288,7 +288,7 @@ def _damaged(error: Exception, path: Path) -> StoreDamaged:
     # some quote what they could not make sense of, which may be long, and is nobody's business
     text = str(error).partition(" with text ")[0]
     if isinstance(error, orjson.JSONDecodeError):
-        text = "a text in it is no JSON"
+        text = "a text in it is not JSON"
     return StoreDamaged(f"the database is damaged ({text})", where=str(path), fix=_DAMAGED)
 
 

@@ -56,7 +56,7 @@ def _read(line: str, number: int) -> tuple[str, _Row]:
         row = orjson.loads(line)
         kind = row.pop("kind")
     except (ValueError, AttributeError, TypeError, KeyError):
-        raise BadLine(f"this is no line of an export: {line[:80]!r}", number) from None
+        raise BadLine(f"this is not a line of an export: {line[:80]!r}", number) from None
     if not isinstance(kind, str) or kind not in _TABLES:
         raise BadLine(f"a line of an export is of the kind {kind!r}, which is not known here", number, fix=_NEWER)
     return kind, row

@@ -81,5 +81,7 @@ def state_of(code: int) -> State:
     """
     state = _STATES.get(code)
     if state is None:
-        raise StoreDamaged(f"the database is damaged ({code} is no state of a run)", fix="look at it with `binp check`")
+        raise StoreDamaged(
+            f"the database is damaged ({code} is not a state of a run)", fix="look at it with `binp check`"
+        )
     return state

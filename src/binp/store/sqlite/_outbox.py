@@ -129,7 +129,7 @@ class Outbox:
             try:
                 size = _SIZES[kind](write)
             except (TypeError, ValueError):
-                # something in it is no text: that is found out, and said, where it is written
+                # something in it is not text: that is found out, and said, where it is written
                 size = 0
         receipt.size = size
         is_leisurely = kind in LEISURELY

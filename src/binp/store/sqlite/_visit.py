@@ -35,7 +35,7 @@ def visit(path: Path, *, is_torn: bool = False) -> Iterator[sqlite3.Connection]:
         check_ours(connection, path)
         yield connection
     except UnicodeDecodeError as error:
-        # so the module of SQLite fails where what is to be said of the damage quotes what is no text
+        # so the module of SQLite fails where what is to be said of the damage quotes what is not text
         raise explain(error, path) from None
     finally:
         connection.close()

@@ -80,7 +80,7 @@ def receive(connection: socket.socket) -> Any:
 
     Raises:
         OSError: the connection broke, or its timeout is over.
-        ValueError: it is no JSON.
+        ValueError: it is not JSON.
     """
     head = _exactly(connection, HEAD.size)
     content = None if head is None else _exactly(connection, size_of(head))

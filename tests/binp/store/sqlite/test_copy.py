@@ -109,7 +109,7 @@ async def test_what_is_there_is_not_overwritten_by_chance(store, path):
         ("no/copy.db", "the directory of the copy does not exist"),
         (".", "the copy is a directory"),
         ("data.db", "the copy is the database itself"),
-        ("pipe", "the copy is no file, but a device or a pipe"),
+        ("pipe", "the copy is not a file but a device or a pipe"),
     ],
 )
 async def test_places_where_no_copy_can_be(store, path, name, what):
@@ -131,7 +131,7 @@ def test_what_is_no_database_is_not_copied(path):
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE t (x)")
     connection.close()
-    with pytest.raises(StoreError, match="this is no database of binp"):
+    with pytest.raises(StoreError, match="this is not a database of binp"):
         back_up(path, target)
     path.write_bytes(b"\x89PNG\r\n\x1a\n" * 500)
     with pytest.raises(StoreError, match="the file is not a database"):

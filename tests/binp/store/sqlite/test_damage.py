@@ -112,8 +112,8 @@ async def test_every_read_says_so(large, path, read):
     ("change", "what"),
     [
         ("labels = CAST(x'ff41' AS TEXT)", "Could not decode"),
-        ("labels = '[\"a\"'", "a text in it is no JSON"),
-        ("state = 9", "9 is no state of a run"),
+        ("labels = '[\"a\"'", "a text in it is not JSON"),
+        ("state = 9", "9 is not a state of a run"),
     ],
 )
 async def test_a_row_that_is_not_what_was_written(large, path, change, what):
@@ -131,7 +131,7 @@ async def test_a_row_that_is_not_what_was_written(large, path, change, what):
 
 def test_a_moment_that_nobody_can_have_written():
     """Microseconds that are no moment are damage as well, and no crash."""
-    with pytest.raises(StoreDamaged, match="is no moment"):
+    with pytest.raises(StoreDamaged, match="is not a moment"):
         as_datetime(2**62)
 
 
@@ -230,7 +230,7 @@ async def test_trouble_that_is_over_leaves_damage_known(large, path, monkeypatch
 
 
 async def test_damage_that_is_quoted(large, path):
-    """Where SQLite quotes what is no text any more its module fails in another way, which is damage as well."""
+    """Where SQLite quotes what is not text any more its module fails in another way, which is damage as well."""
     store, run = large
     await store.close()
     whole = path.read_bytes()

@@ -149,7 +149,7 @@ async def test_what_is_no_backup_is_refused(path, tmp_path):
     with sqlite3.connect(backup) as connection:
         connection.execute("CREATE TABLE t (x)")
     connection.close()
-    assert refused().what == "this is no database of binp"
+    assert refused().what == "this is not a database of binp"
     backup.unlink()
     back_up(path, backup)
     with sqlite3.connect(backup) as connection:

@@ -273,9 +273,9 @@ KEY = '"namespace": "n", "key": "k", "version": 1, "updated": 1'
 @pytest.mark.parametrize(
     ("line", "what"),
     [
-        ("{", "this is no line of an export: '{'"),
-        ("[1]", "this is no line of an export: '[1]'"),
-        ('{"id": 1}', """this is no line of an export: '{"id": 1}'"""),
+        ("{", "this is not a line of an export: '{'"),
+        ("[1]", "this is not a line of an export: '[1]'"),
+        ('{"id": 1}', """this is not a line of an export: '{"id": 1}'"""),
         ('{"kind": "label"}', "a line of an export is of the kind 'label', which is not known here"),
         (
             '{"kind": "once", "key": "k", "at": 1, "new": 2}',
@@ -305,7 +305,7 @@ KEY = '"namespace": "n", "key": "k", "version": 1, "updated": 1'
     ],
 )
 async def test_lines_that_are_none(store, line, what):
-    """What is no line of an export is refused with all that came with it, and the store goes on."""
+    """What is not a line of an export is refused with all that came with it, and the store goes on."""
     good = '{"kind": "once", "key": "good", "at": 1}'
 
     with pytest.raises(StoreError) as caught:
