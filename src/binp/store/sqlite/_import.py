@@ -14,7 +14,7 @@ from ._erase import release_labels
 from ._export import TABLES, Table
 from ._file import File
 from ._index import renew
-from ._judge import fits, flaw
+from ._judge import MANY, fits, flaw
 from ._open_run import CODES
 
 __all__ = ["take_in"]
@@ -220,6 +220,9 @@ def _problem(table: Table, row: _Row, kinds: Mapping[str, str]) -> str | None:
             return f"its {column} is no {wanted}: {value!r:.80}"
     if table.name == "run" and row["state"] not in set(State):
         return f"its state is none that there is: {row['state']!r:.80}"
+    if table.name == "run" and not 0 <= row["id"] < MANY:
+        # all that are made here afterwards would be larger still, and not exact in JavaScript
+        return f"its id is {row['id']}"
     return flaw(table.name, row)
 
 

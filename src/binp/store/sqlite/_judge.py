@@ -8,17 +8,17 @@ from typing import Any
 
 import orjson
 
-__all__ = ["fits", "flaw"]
+__all__ = ["MANY", "fits", "flaw"]
 
 _TYPES: dict[str, type | tuple[type, ...]] = {"INTEGER": int, "TEXT": str, "REAL": (int, float)}
 
 #: beyond all numbers that count something: so many JavaScript has exactly, and one more can be added to each
-_MANY = 2**53
+MANY = 2**53
 
 #: columns that count something, by their tables
 _COUNTS = {
-    "run": ("id", "attempt", "epoch", "records", "rev"),
-    "record": ("run", "seq"),
+    "run": ("attempt", "epoch", "records", "rev"),
+    "record": ("seq",),
     "kv": ("version", "keep"),
     "kv_removed": ("version", "keep"),
     "kv_floor": ("version",),
@@ -56,7 +56,7 @@ def flaw(table: str, row: Mapping[str, Any]) -> str | None:
     """
     for column in _COUNTS.get(table, ()):
         value = row.get(column)
-        if value is not None and not 0 <= value < _MANY:
+        if value is not None and not 0 <= value < MANY:
             return f"its {column} is {value}"
     for column in _MOMENTS.get(table, ()):
         value = row.get(column)
@@ -81,7 +81,7 @@ def _is_version(version: object) -> bool:
     return (
         all(part is None or fits(kind, part) for kind, part in zip(kinds, version, strict=True))
         and not any(part is None for part in (number, at, removed))
-        and 0 <= number < _MANY
+        and 0 <= number < MANY
         and _FIRST <= at <= _LAST
         and (value is None or _is_json(value))
     )
