@@ -10,6 +10,7 @@ import pytest
 
 from binp.store import open_store
 from binp.store.contract import Once, SetKeys
+from binp.store.sqlite import _server
 from binp.store.sqlite._nodes import this_process
 from binp.store.sqlite._wire import HEAD, encode_node, encode_write, frame, size_of
 
@@ -99,3 +100,24 @@ async def test_a_process_that_comes_again_is_not_heard_twice(owner, meet, node):
     *_, last = await again.results(count + 1 - welcome["numbered"])
     assert last == [count + 1, True, None]
     assert (await owner.get_key("n", "k")).version == count
+
+
+async def test_a_process_that_does_not_read_is_cut_off_and_comes_again(owner, meet, node, monkeypatch, until):
+    """What it was not told does not pile up; when it comes again it learns how much it has missed, and is heard."""
+    monkeypatch.setattr(_server, "_PATIENCE", 10_000)
+    wire, welcome = await meet(node)
+    server = owner._engine._server
+    many = tuple((f"k{number}", "1") for number in range(500))
+    # far more than all that keeps some on the way takes
+    for number in range(100):
+        await owner.write(SetKeys(namespace=f"n{number}", items=many, at=1))
+
+    await until(lambda: not server.has_guests)
+    with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+        while True:
+            await wire.hear()
+    wire, again = await meet(node)
+    assert again["feed"] == welcome["feed"]
+    assert again["seq"] - welcome["seq"] >= 100 * 500
+    wire.send(1, SetKeys(namespace="n", items=(("k", "1"),), at=1))
+    assert await wire.results(1) == [[1, True, None]]
