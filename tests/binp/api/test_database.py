@@ -61,7 +61,7 @@ async def test_a_line_that_is_none_of_ours_is_named(served):
     bad = {
         "no JSON": "this is not a line of an export: 'no JSON'",
         '{"kind":"cake"}': "a line of an export is of the kind 'cake', which is not known here",
-        '{"kind":"kv","namespace":"n"}': "a line of the kind 'kv' has no namespace or no key",
+        '{"kind":"kv","namespace":"n","key":"k","value":"1","updated":1}': "a line of the kind 'kv' has no version",
         '{"kind":"kv","namespace":"n","key":"j","age":1}': "a line of the kind 'kv' has age, which is not known here",
     }
     for line, detail in bad.items():
