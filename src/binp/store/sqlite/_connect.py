@@ -90,7 +90,8 @@ _NONSENSE = ("Could not decode to UTF-8", "malformed JSON")
 #: what it says where the tables are not those that its statements, which are ours, are about
 _ALTERED = re.compile(
     r"no such (table|column|index): |no query solution|.* has no column named |.* has \d+ columns but |"
-    r"table .* may not be |cannot .* view|ON CONFLICT clause does not match|error in |malformed database schema"
+    r"table .* may not be |cannot .* view|ON CONFLICT clause does not match|error in |"
+    r"unsupported file format|malformed database schema"
 )
 
 #: those of them that pass when somebody makes space, ends a program or mends a disk; the rest needs another file

@@ -141,7 +141,7 @@ class _Reader:
             yield from self._written(_RUN, page)
             for part, walk in parts:
                 for rows in walk.pages(self.losses.add_records, (page[0]["id"], 0), page[-1]["id"]):
-                    self.losses.count_records(row["run"] for row in rows)
+                    self.losses.count_records((row["run"], row["seq"]) for row in rows)
                     yield from self._written(part, rows)
         # what belongs to runs that are lost may be of use where these are known
         for first, last in self.losses.lost_runs():

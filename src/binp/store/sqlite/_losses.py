@@ -62,9 +62,10 @@ class Losses:
         for run in counts:
             self._read[made_at(run) // _HOUR] += 1
 
-    def count_records(self, runs: Iterable[int]) -> None:
-        """Records could be read, of these *runs*."""
-        self._due.subtract(runs)
+    def count_records(self, keys: Iterable[tuple[int, int]]) -> None:
+        """Records could be read, with these *keys*: run and number."""
+        # one with a number beyond all of its run may be another one, the key of which was changed
+        self._due.subtract(run for run, seq in keys if seq <= self._counts.get(run, 0))
 
     def add_records(self, gap: Gap) -> None:
         """Records of the runs that were counted last."""
@@ -273,7 +274,8 @@ def _is_in_order(before: Key, key: Key, way: str) -> bool:
 def _told_of(run: int, records: int, loss: Mapping[str, Any]) -> int:
     """How many of the *records* of *run* are among those that *loss* tells of."""
     if "key" in loss:
-        return int(loss["key"][0] == run)
+        number, seq = loss["key"]
+        return int(number == run and seq <= records)
     return _records_in(Gap(table="record", after=loss["after"], before=loss["before"]), {run: records})
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from binp.store import open_store
-from binp.store.contract import SetKeys, StoreError
+from binp.store.contract import SetKeys, StoreDamaged, StoreError
 
 
 async def refusal(path):
@@ -169,3 +169,15 @@ async def test_the_file_is_set_up_to_last(path, store):
     await durable.open()
     assert pragma(durable._engine._writer.connection, "synchronous") == 2
     await durable.close()
+
+
+async def test_a_file_of_a_format_that_there_is_not(path, store):
+    """The one byte that says in which format the tables are told is damaged: that is said, with a remedy."""
+    await store.close()
+    content = bytearray(path.read_bytes())
+    content[47] = 0x44
+    path.write_bytes(content)
+
+    with pytest.raises(StoreDamaged, match="unsupported file format") as caught:
+        await open_store(str(path)).open()
+    assert "binp restore" in caught.value.fix
