@@ -7,7 +7,7 @@ import math
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from binp.store.contract import Keep, RecordRow, Retention, Role, Run, State, Store, Usage, as_datetime
 
@@ -25,6 +25,7 @@ __all__ = [
     "RecordInfo",
     "RetentionInfo",
     "RunDetail",
+    "RunGlance",
     "RunInfo",
     "ScheduleControl",
     "ServiceControl",
@@ -177,6 +178,26 @@ class RunInfo(BaseModel):
     def of(cls, run: Run) -> RunInfo:
         """From the row of a store."""
         return cls(**_run_fields(run))
+
+
+class RunGlance(BaseModel):
+    """As much of a run as a bar among others shows."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: int
+    operation: str
+    state: State
+    trigger: str
+    actor: str | None
+    started_at: datetime
+    ended_at: datetime | None
+    duration: float | None
+
+    @classmethod
+    def of(cls, run: Run) -> RunGlance:
+        """What is shown of *run*."""
+        return cls.model_validate(RunInfo.of(run))
 
 
 class RunDetail(RunInfo):

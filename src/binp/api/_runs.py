@@ -11,9 +11,9 @@ from fastapi.responses import FileResponse
 
 from binp.files import MARK, File, described_in
 from binp.runs import AlreadyStarted, RunHandle
-from binp.store.contract import FINISHED, Run
+from binp.store.contract import FINISHED, Run, RunQuery
 
-from ._models import Again, RecordInfo, RunDetail, Started
+from ._models import Again, RecordInfo, RunDetail, RunGlance, Started
 from ._once import Key, first_run
 from ._platform import MAX_INTEGER, By, Here, Opened
 from ._search_models import RunChart, RunFilter, RunList, RunNumbers
@@ -34,6 +34,17 @@ Seq = Annotated[int, Query(ge=0, le=MAX_INTEGER)]
 async def list_runs(home: Opened, wanted: Annotated[RunFilter, Query()]) -> RunList:
     """Runs for which all given conditions hold, newest first."""
     return RunList.of(await home.store.find_runs(wanted.query()))
+
+
+@router.get("/runs/latest", operation_id="latestRuns")
+async def latest_runs(
+    platform: Here, home: Opened, limit: Annotated[int, Query(ge=1, le=50)] = 20
+) -> dict[str, list[RunGlance]]:
+    """The newest runs of each action and of each function that a schedule starts, by its name."""
+    names = [operation.name for operation in home.operations.all("action")]
+    names += [schedule.operation for schedule in await platform.schedule.schedules()]
+    found = {name: await home.store.find_runs(RunQuery(operation=name, limit=limit)) for name in dict.fromkeys(names)}
+    return {name: [RunGlance.of(run) for run in page.runs] for name, page in found.items()}
 
 
 @router.get("/runs/counts", operation_id="countRuns")

@@ -130,6 +130,18 @@ def test_a_new_run_appears_by_itself(visit: Any, site: Any, size: str) -> None:
     expect(row).to_contain_text("cancelled")
 
 
+def test_what_ran_long_ago_is_not_hidden_by_what_runs_often(visit: Any, site: Any, size: str) -> None:
+    """An action tells its last run, however many runs of others came since."""
+    site.start_run("greet", name="rarely")
+    for _ in range(45):
+        site.start_run("tune")
+    page = visit("", size=size)
+    card = page.locator("a.card").filter(has_text=re.compile("^greet"))
+
+    expect(card).to_contain_text("succeeded")
+    expect(card).not_to_contain_text("not run yet")
+
+
 def test_services_are_started_and_stopped(visit: Any, size: str) -> None:
     """A service is started and stopped by its button, its state follows, and a failure says why."""
     page = visit("services", size=size)

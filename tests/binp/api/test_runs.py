@@ -50,6 +50,24 @@ async def test_list(runs: Any) -> None:
     assert await operations(runs, state="queued") == []
 
 
+async def test_the_latest_of_each(served: Any, runs: Any) -> None:
+    """What ran seldom is not hidden by what runs often: each has its own latest runs, and who has none is there too."""
+
+    @served.binp.schedule("0 0 1 1 *", name="yearly")
+    async def by_time() -> None: ...
+
+    @served.binp.journal
+    async def inner() -> None: ...
+
+    await inner()
+    answer = await runs.get("/internal/runs/latest", params={"limit": 2})
+    found = {name: [run["state"] for run in each] for name, each in answer.json().items()}
+    assert set(found) == {"talk", "fail", "yearly"}
+    assert (found["talk"], found["fail"]) == (["succeeded"] * 2, ["failed"])
+    assert answer.json()["talk"][0]["id"] > answer.json()["talk"][1]["id"]
+    assert (await runs.get("/internal/runs/latest", params={"limit": 51})).status_code == 422
+
+
 async def test_query(runs: Any) -> None:
     """A query finds by words and conditions, together with the other parameters, which have to hold as well."""
     assert await operations(runs, q="luck") == ["fail"]

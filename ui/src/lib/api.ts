@@ -9,6 +9,7 @@ export type RunDetail = Schemas["RunDetail"];
 export type RunList = Schemas["RunList"];
 export type RunNumbers = Schemas["RunNumbers"];
 export type RecordInfo = Schemas["RecordInfo"];
+export type RunGlance = Schemas["RunGlance"];
 export type ServiceInfo = Schemas["Info"];
 export type ScheduleInfo = Schemas["ScheduleInfo"];
 export type Health = Schemas["DatabaseHealth"];
