@@ -161,7 +161,8 @@ class Supervisor:
         for worker in self._workers():
             if self._stops > 2:
                 worker.kill()
-            else:
+            elif self._stops > 1 or not worker.asked:
+                # one that is being replaced was asked already, and a second signal would hurry it
                 worker.ask(number, self._grace if self._stops == 1 else _HURRY)
 
     def _give_up(self, status: int) -> None:

@@ -237,7 +237,7 @@ def test_a_module_that_is_not_there_ends_with_3(start):
     program = start(TWO.replace("serve,", "'no.such.plugin',"))
 
     assert program.wait() == 3
-    assert "No module named 'no'" in program.log
+    assert "there is no module 'no'" in program.log
 
 
 def test_a_crash_loop_backs_off_and_gives_up(start):
@@ -586,6 +586,42 @@ def test_old_workers_are_replaced(start):
 
     assert program.ask()
     assert program.end() == 0
+
+
+def test_the_end_does_not_hurry_who_is_being_replaced(start, tools):
+    """FRK-02: TERM while a replaced worker still answers lets that request end; a second one would cut it off."""
+    program = start(
+        """
+        async def run(cancel):
+            sock = next(iter(context.find(fork.Socket).values()))
+            server = await asyncio.start_server(take, sock=sock)
+            await cancel.wait()
+            await fork.stop_accepting(server.sockets)
+            server.close()
+            if fork.is_leader():
+                return
+            open("ending", "w").close()
+            try:
+                while not os.path.exists("enough"):
+                    await asyncio.sleep(0.02)
+            except asyncio.CancelledError:
+                open("hurried", "w").close()
+                raise
+        async def lasting(cancel: plugin.Cancel):
+            yield run(cancel)
+        fork.stage(lasting, forks=2, sockets=[URI], cancel_timeout=60)
+        """
+    ).ready()
+    folder = program.err.parent
+    program.send(signal.SIGHUP)
+    tools.until((folder / "ending").exists)
+    program.send(signal.SIGTERM)
+    program.logged("The workers end, on SIGTERM")
+    time.sleep(0.3)  # a second signal would have come by now
+    (folder / "enough").touch()
+
+    assert program.wait() == 0
+    assert not (folder / "hurried").exists()
 
 
 def test_times_may_be_long(start):
