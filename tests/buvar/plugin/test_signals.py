@@ -1,6 +1,7 @@
 """What INT, TERM and the others do to a stage, and that nothing of it stays."""
 
 import asyncio
+import contextlib
 import dataclasses
 import os
 import random
@@ -160,13 +161,17 @@ def test_third_signal_leaves(start):
         plugin.stage(prepare)
         """
     )
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGTERM):
+    sent = []
+    while process.poll() is None:
+        number = signal.SIGTERM if sent else signal.SIGINT
         process.send_signal(number)
-        # of two that wait at a time the system hands over one
+        sent.append(number)
+        # of two that wait at a time the system hands over one, and so does Python: on a busy machine it takes more
         while process.poll() is None and is_pending(process.pid, number):
             time.sleep(0.01)
-        time.sleep(0.3)
-    assert process.wait(200) == 128 + signal.SIGTERM
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.3)
+    assert (process.wait(200), len(sent) >= 3) == (128 + signal.SIGTERM, True)
 
 
 def test_status_is_zero_after_a_signal(start):
