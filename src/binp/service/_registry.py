@@ -383,7 +383,8 @@ class Service(Defining, Inside):
             supervisor.meet(ready.operation.name)
 
     def _observe(self, supervisor: Supervisor) -> None:
-        if self._home is None or not self._home.is_open:
+        # what ends behind the shutdown may run in another process by now, which tells what becomes of it
+        if self._home is None or not self._home.is_open or (self._shut and not self._leads):
             return
         status = info_of(supervisor).model_dump_json()
         node = self._home.store.node

@@ -17,7 +17,7 @@ import pytest
 from binp import BINP
 from binp.service import Status
 from binp.store import open_store
-from binp.store.contract import RunQuery, SetDesired, State, StoreError
+from binp.store.contract import RunQuery, SetDesired, SetObserved, State, StoreError
 
 
 def states(binp):
@@ -316,3 +316,33 @@ async def test_who_awaits_a_command_is_told_that_it_is_not_kept(db, until, serve
         with pytest.raises(StoreError):
             await told
         await until(lambda: states(binp) == {"s": "stopped"})
+
+
+async def test_what_ends_late_is_not_told_over_what_another_process_tells(db, until):
+    """P9: a process that finishes its runs says nothing more of services, which the next one has begun to run."""
+    binp = BINP(db=db)
+    leave = asyncio.Event()
+
+    @binp.service(name="deaf", stop_timeout=0.1)
+    async def deaf():
+        while not leave.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await leave.wait()
+
+    await binp.home.open(serving=True)
+    try:
+        binp.home.lead()
+        await until(lambda: states(binp) == {"deaf": "running"})
+        await binp.service.shut_down(5)
+        assert states(binp) == {"deaf": "stuck"}
+        told = SetObserved(name="deaf", status='{"status": "running"}', node="heir", at=1, obeyed="wish")
+        await binp.home.store.write(told)
+        leave.set()
+        await until(lambda: states(binp) == {"deaf": "stopped"})
+        # with what was said before it
+        await binp.kv.set(done=True)
+        (row,) = await binp.home.store.get_services()
+        assert (row.node, row.obeyed) == ("heir", "wish")
+    finally:
+        leave.set()
+        await binp.home.close()
