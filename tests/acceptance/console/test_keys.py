@@ -98,7 +98,7 @@ def test_a_key_is_written_and_removed(visit: Any, site: Any, size: str) -> None:
     page.get_by_role("button", name="Write").click()
     page.get_by_label("JSON").fill("{'on': 1}")
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_role("alert")).to_contain_text("no JSON")
+    expect(page.get_by_role("alert")).to_contain_text("the body is not JSON")
     page.get_by_label("JSON").fill('{"on": 1.0}')
     page.get_by_label("Expires").select_option("in a day")
     page.get_by_role("button", name="Save").click()

@@ -261,7 +261,7 @@ def test_descriptors_that_are_no_use():
     with pytest.raises(fork.SocketNotUsableError, match="cannot listen on fd://999: Bad file descriptor"):
         fork.Socket("fd://999")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
-        with pytest.raises(fork.SocketNotUsableError, match="no stream socket"):
+        with pytest.raises(fork.SocketNotUsableError, match="it is not a stream socket"):
             fork.Socket(f"fd://{datagrams.fileno()}")
         assert datagrams.getsockname()  # still open
     with pytest.raises(fork.SocketUriError, match="no socket of that name was passed"):

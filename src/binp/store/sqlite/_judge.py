@@ -65,7 +65,7 @@ def flaw(table: str, row: Mapping[str, Any]) -> str | None:
     if table == "run" and row.get("labels") is not None and not _is_list(row["labels"]):
         return "its labels are no list of texts in JSON"
     if table == "kv" and not _is_json(row["value"]):
-        return "its value is no JSON"
+        return "its value is not JSON"
     past = row.get("past") if table in {"kv", "kv_removed"} else None
     if isinstance(past, list) and not all(map(_is_version, past)):
         return "its past is no list of versions"

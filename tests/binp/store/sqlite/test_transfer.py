@@ -299,7 +299,7 @@ KEY = '"namespace": "n", "key": "k", "version": 1, "updated": 1'
             f'{{"kind": "run", "id": 5, {REST.replace("failed", "x")}}}',
             f"{ODD} 'run' makes no sense: its state is none",
         ),
-        (f'{{"kind": "kv", {KEY}, "value": "{{"}}', f"{ODD} 'kv' makes no sense: its value is no JSON"),
+        (f'{{"kind": "kv", {KEY}, "value": "{{"}}', f"{ODD} 'kv' makes no sense: its value is not JSON"),
         (f'{{"kind": "kv", {KEY}, "value": "1", "past": "x"}}', f"{ODD} 'kv' makes no sense: its past is no list: 'x'"),
         (f'{{"kind": "kv", {KEY}, "value": "1", "past": [[1]]}}', f"{ODD} 'kv' makes no sense: its past is no list of"),
     ],
