@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from fastapi.responses import FileResponse
+from pydantic import TypeAdapter
 
 from binp.files import MARK, File, described_in
 from binp.runs import AlreadyStarted, RunHandle
@@ -26,6 +28,8 @@ RunId = Annotated[int, Path(ge=0, le=MAX_INTEGER)]
 #: media types that a browser might execute: such a file is nothing but bytes
 _ACTIVE = re.compile("html|xml|script|svg|flash|pdf")
 
+_GLANCES = TypeAdapter(dict[str, list[RunGlance]])
+
 Digest = Annotated[str | None, Query(description="which one, where a run has returned several")]
 Seq = Annotated[int, Query(ge=0, le=MAX_INTEGER)]
 
@@ -36,15 +40,20 @@ async def list_runs(home: Opened, wanted: Annotated[RunFilter, Query()]) -> RunL
     return RunList.of(await home.store.find_runs(wanted.query()))
 
 
-@router.get("/runs/latest", operation_id="latestRuns")
+@router.get("/runs/latest", operation_id="latestRuns", response_model=dict[str, list[RunGlance]])
 async def latest_runs(
-    platform: Here, home: Opened, limit: Annotated[int, Query(ge=1, le=50)] = 20
-) -> dict[str, list[RunGlance]]:
+    platform: Here, home: Opened, request: Request, limit: Annotated[int, Query(ge=1, le=50)] = 20
+) -> Response:
     """The newest runs of each action and of each function that a schedule starts, by its name."""
     names = [operation.name for operation in home.operations.all("action")]
     names += [schedule.operation for schedule in await platform.schedule.schedules()]
     found = {name: await home.store.find_runs(RunQuery(operation=name, limit=limit)) for name in dict.fromkeys(names)}
-    return {name: [RunGlance.of(run) for run in page.runs] for name, page in found.items()}
+    body = _GLANCES.dump_json({name: [RunGlance.of(run) for run in page.runs] for name, page in found.items()})
+    headers = {"vary": "accept-encoding"}
+    # with many actions it is large, says much the same again and again, and is read often
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        body, headers["content-encoding"] = gzip.compress(body, 5), "gzip"
+    return Response(body, media_type="application/json", headers=headers)
 
 
 @router.get("/runs/counts", operation_id="countRuns")

@@ -66,6 +66,9 @@ async def test_the_latest_of_each(served: Any, runs: Any) -> None:
     assert (found["talk"], found["fail"]) == (["succeeded"] * 2, ["failed"])
     assert answer.json()["talk"][0]["id"] > answer.json()["talk"][1]["id"]
     assert (await runs.get("/internal/runs/latest", params={"limit": 51})).status_code == 422
+    plain = await runs.get("/internal/runs/latest", params={"limit": 2}, headers={"accept-encoding": "identity"})
+    assert ("content-encoding" in plain.headers, answer.headers["content-encoding"]) == (False, "gzip")
+    assert plain.json() == answer.json()
 
 
 async def test_query(runs: Any) -> None:
