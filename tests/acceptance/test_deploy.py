@@ -38,6 +38,13 @@ async def brief() -> None:
     pathlib.Path("begun").touch()
     await asyncio.sleep(600)
 
+@binp.action(grace=4)
+async def relay() -> None:
+    pathlib.Path("begun").touch()
+    while not pathlib.Path("go").exists():
+        await asyncio.sleep(0.05)
+    await (await binp.action.start("part")).result()
+
 @binp.action(grace="1h")
 async def nested() -> str:
     handle = await binp.action.start("inner")
@@ -61,6 +68,7 @@ async def keeper() -> None:
 '''
 
 WAITING = "waiting up to"
+OVER = "cancelled: the process was shut down, and its grace is over"
 
 
 @pytest.fixture
@@ -242,10 +250,23 @@ def test_the_grace_of_a_run_is_over(deploy: Callable[[], Any]) -> None:
     assert old.stop() == 0
 
     ended = deploy().ended(run)
-    assert (ended["state"], ended["error"]) == (
-        "cancelled",
-        "cancelled: the process was shut down, and its grace is over",
-    )
+    assert (ended["state"], ended["error"]) == ("cancelled", OVER)
+
+
+def test_what_was_begun_meanwhile_is_cancelled_with_the_same_reason(deploy: Callable[[], Any]) -> None:
+    """N-11: a run that was started while its parent was waited for ends with the grace that it has from there."""
+    old = deploy()
+    run = begin(old, "relay")
+    leave(old)
+    (old.folder / "go").touch()
+    old.until((old.folder / "part").exists, "part")
+
+    assert old.wait() == 0
+
+    new = deploy()
+    assert new.ended(run)["error"] == OVER
+    [part] = [one for one in new.runs() if one["operation"] == "part"]
+    assert (part["state"], part["error"]) == ("cancelled", OVER)
 
 
 def test_what_a_run_waits_for_is_waited_for(deploy: Callable[[], Any]) -> None:

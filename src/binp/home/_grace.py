@@ -13,6 +13,8 @@ _logger = logging.getLogger("binp.shutdown")
 
 #: seconds that a run has to end when its own grace is over
 LAST = 5.0
+#: why a run is cancelled
+_REASON = "cancelled: the process was shut down"
 #: seconds for a step where everything is cancelled at once
 _HURRIED = 0.5
 
@@ -69,6 +71,12 @@ class Grace:
         """The runs that are to end with everything else."""
         awaited = self.awaited()
         return [run for run in self._runs.ending if run not in awaited]
+
+    def reason(self, run: ActiveRun) -> str:
+        """Why *run* is cancelled now: without a grace of its own, with one that is over, or hurried by a signal."""
+        if run.grace is None or not self._is_patient or self._hurried.is_set():
+            return _REASON
+        return f"{_REASON}, and its grace is over"
 
     def tell_awaited(self) -> None:
         """Log each run that is waited for, once."""

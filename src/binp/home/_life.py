@@ -42,8 +42,6 @@ _DRAIN, _CANCEL, _SERVICES = 0.6, 0.75, 0.95
 _SHORT_GRACE = 2.0
 #: seconds for threads to end that have nothing left to do, and between two looks at them
 _THREADS, _TICK = 0.2, 0.002
-#: why a run is cancelled
-_REASON = "cancelled: the process was shut down"
 
 
 class Life:
@@ -196,10 +194,13 @@ class Life:
         self._say("claiming stopped")
         for run in self._grace.awaited():
             if run.grace is not None:
-                self.loop.call_later(run.grace, run.cancel, f"{_REASON}, and its grace is over")
+                self.loop.call_later(run.grace, self._cancel, run)
         if self._grace.awaited():
             # the next one may come from here on
             self.store.expect_heir()
+
+    def _cancel(self, run: ActiveRun) -> None:
+        run.cancel(self._grace.reason(run))
 
     async def wind_down(self) -> None:
         """Drain, cancel what is left, and stop the services: nothing runs any more, the store is still open."""
@@ -227,7 +228,7 @@ class Life:
     async def _drain(self) -> None:
         await self._drained(self._grace.hasty, self._grace.left(_DRAIN))
         self._say("drained")
-        left = await cancel_all(self.runs, self._grace.hasty, _REASON, max(0.5, self._grace.left(_CANCEL)))
+        left = await cancel_all(self.runs, self._grace.hasty, self._grace.reason, max(0.5, self._grace.left(_CANCEL)))
         self._say(f"cancelled what was left: {len(left)} did not stop" if left else "cancelled what was left")
 
     async def _wind_down(self) -> None:
@@ -264,7 +265,7 @@ class Life:
             self._grace.tell_awaited()
             # what they start meanwhile is told of as well
             await self._drained(self._grace.awaited, 1.0)
-        await cancel_all(self.runs, lambda: self.runs.ending, _REASON, LAST)
+        await cancel_all(self.runs, lambda: self.runs.ending, self._grace.reason, LAST)
         self._say("ended what was waited for")
 
     @property

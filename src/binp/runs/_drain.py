@@ -31,8 +31,12 @@ async def drain(pending: Pending, timeout: float) -> bool:
     return True
 
 
-async def cancel_all(runs: Runs, pending: Pending, reason: str, timeout: float) -> list[ActiveRun]:
-    """Cancel every run that is *pending* and wait for their ends. What does not end in time is recorded as cancelled.
+async def cancel_all(
+    runs: Runs, pending: Pending, reason: Callable[[ActiveRun], str], timeout: float
+) -> list[ActiveRun]:
+    """Cancel every run that is *pending*, for its *reason*, and wait for their ends.
+
+    What does not end in time is recorded as cancelled.
 
     Returns:
         The runs that did not end when they were asked to: their functions swallow it, or are in threads.
@@ -40,7 +44,7 @@ async def cancel_all(runs: Runs, pending: Pending, reason: str, timeout: float) 
     for run in pending():
         # what waits is let go by its queue, and goes on in the next process
         if not run.is_queued:
-            run.cancel(reason)
+            run.cancel(reason(run))
     await drain(pending, timeout)
     left = pending()
     for run in left:
@@ -48,7 +52,7 @@ async def cancel_all(runs: Runs, pending: Pending, reason: str, timeout: float) 
             run.task.cancel()
     await drain(pending, 1.0)
     for run in pending():
-        runs.finish(run, Outcome(State.CANCELLED, message=f"{reason}; its function could not be stopped"))
+        runs.finish(run, Outcome(State.CANCELLED, message=f"{reason(run)}; its function could not be stopped"))
     return left
 
 
