@@ -7,7 +7,7 @@ import math
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from binp.store.contract import Keep, RecordRow, Retention, Role, Run, State, Store, Usage, as_datetime
 
@@ -183,8 +183,6 @@ class RunInfo(BaseModel):
 class RunGlance(BaseModel):
     """As much of a run as a bar among others shows."""
 
-    model_config = ConfigDict(from_attributes=True)
-
     id: int
     operation: str
     state: State
@@ -197,7 +195,7 @@ class RunGlance(BaseModel):
     @classmethod
     def of(cls, run: Run) -> RunGlance:
         """What is shown of *run*."""
-        return cls.model_validate(RunInfo.of(run))
+        return cls(**_run_fields(run))
 
 
 class RunDetail(RunInfo):

@@ -37,11 +37,11 @@ class Server:
             StoreError: the URL names no database.
         """
         from binp.settings import Settings
-        from binp.store import canonical_url
+        from binp.store import database_path
         from buvar.config import ConfigSource
 
         settings = Settings.load(ConfigSource(), {"db": self.db})
-        return Path(canonical_url(settings.db).removeprefix("sqlite:///"))
+        return database_path(settings.db)
 
     def client(self) -> Client:
         """A client of it.

@@ -44,10 +44,12 @@ class Board:
 
     def loaded(self, binp: BINP) -> None:
         """The file could be loaded, so it is known now which database it is about."""
+        from binp.store import database_path
+
         database = binp.home.database
         if not isinstance(database, str):
             return
-        path, former = _path_of(database), self._database
+        path, former = database_path(database), self._database
         if former is not None and former != path:
             withdraw(former, self._pid)
         self._write({"database": str(path)})
@@ -94,12 +96,7 @@ def in_short(error: Explained) -> str:
 
 def _asked_for(order: Order) -> Path:
     from binp.settings import Settings, read_source
+    from binp.store import database_path
 
     given = {name: value for name, value in order.settings.items() if value is not None}
-    return _path_of(Settings.load(read_source(order.config), given).db)
-
-
-def _path_of(database: str) -> Path:
-    from binp.store import canonical_url
-
-    return Path(canonical_url(database).removeprefix("sqlite:///"))
+    return database_path(Settings.load(read_source(order.config), given).db)

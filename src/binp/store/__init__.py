@@ -8,7 +8,7 @@ from typing import Literal
 from ._url import canonical_url, database_path
 from .contract import Store
 
-__all__ = ["canonical_url", "open_store"]
+__all__ = ["canonical_url", "database_path", "open_store"]
 
 
 def open_store(
