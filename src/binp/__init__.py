@@ -1,4 +1,4 @@
-"""One Python file of functions becomes a production service."""
+"""Turn one Python file of functions into a production service."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _PLACES = {
 
 
 def __getattr__(name: str) -> Any:
-    # names are loaded when asked for, so that a command line that needs none of them starts at once
+    # import names on first access: a command that needs none of them starts faster
     if name in _PLACES:
         import importlib
 

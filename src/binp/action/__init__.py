@@ -1,4 +1,4 @@
-"""Actions: functions with a button and a typed form."""
+"""Actions: functions that the console shows with a button and a typed form."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Action", "ActionInfo"]
 
 def __getattr__(name: str) -> Any:
     if name == "ActionInfo":
-        # pydantic is loaded when somebody looks at an action from outside, not when one is defined
+        # import pydantic only when an action is described, not when one is defined
         from ._models import ActionInfo
 
         return ActionInfo

@@ -41,26 +41,26 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 _logger = logging.getLogger("Action")
 
-#: how JSON is made to be looked through
+#: how to write arguments as JSON when searching them for the mask
 _LOOSE: dict[str, Any] = {"ensure_ascii": False, "default": str}
 
-#: a run that ended so may be followed by a further attempt
+#: a rerun of a run in one of these states is a further attempt
 _UNDONE = frozenset({State.FAILED, State.CANCELLED, State.INTERRUPTED})
 
 
 class Action:
     """The actions of one BINP.
 
-    ``@binp.action`` registers a function and returns it unchanged. Its parameters, except those annotated with
-    ``Inject[...]``, are its form. It keeps no history when it is called directly, unless it is a ``@binp.journal`` too;
-    what the platform starts is always a run.
+    ``@binp.action`` registers a function and returns it unchanged. The parameters of the function become its form,
+    except those annotated with ``Inject[...]``. The platform always starts an action as a run. A direct call of the
+    function leaves no history, unless the function is a ``@binp.journal`` too.
     """
 
     def __init__(self) -> None:
         self._home = Home()
 
     def bind(self, home: Home) -> None:
-        """Share *home*; what was registered before comes along."""
+        """Share *home*, and move the actions registered so far into it."""
         for operation in self._home.operations.all("action"):
             home.operations.add(operation, logger=_logger)
         self._home = home
@@ -112,36 +112,39 @@ class Action:
         grace: float | timedelta | str | None = None,
         process: bool = False,
     ) -> Any:
-        """Make an action of a function.
+        """Register a function as an action.
 
         Args:
-            function: Async, or sync: that is called in a thread.
-            name: What it is listed as; the qualified name of the function by default. The latest of a name wins.
-            description: What it says of itself; the docstring by default.
-            labels: Labels of each of its runs.
-            timeout: How long it may take: seconds, or as ``"90s"``, ``"1h30min"``. An async function is cancelled then;
-                the end of one in a thread, which cannot be stopped, is waited for. Either way its run has failed.
-            retries: How often it is tried again when it failed. All attempts are one run; each failure is a record.
-            retry_delay: Seconds before the second attempt, give or take a tenth.
-            retry_backoff: How many times as long each further one waits.
-            retry_max_delay: Seconds that no attempt waits longer than.
-            concurrency: How many of its runs there may be at once, in all processes that share the database.
-            per: Names of parameters: then as many for each combination of their values.
-            when_full: What becomes of a run for which there is no place: ``queue`` lets it wait, also over a restart,
-                ``skip`` keeps it as skipped, ``replace`` cancels what runs.
-            confirm: What is asked before somebody starts it by hand: a text, or a function of its arguments.
-            keep: For how long its runs are kept after their end (``"7d"``), or how many, the newest. By default the
-                settings decide, ``[binp.retention]``, as they do where they name this action.
-            grace: How long a shutdown waits for its runs, from its first signal: seconds, or as ``"3h"``, ``"90min"``.
-                The process goes on for them alone, and leaves the database to the next one meanwhile. By default as
-                long as for all others, within the setting of the same name.
-            process: Whether each attempt runs in a process of its own, which is killed where it does not end by itself.
-                Arguments and results go there and back as JSON, files as what they are.
+            function: An async function, or a sync one, which is called in a thread.
+            name: The name in lists. Default: the qualified name of the function. A later action of the same name
+                replaces the earlier one.
+            description: The description in lists. Default: the docstring.
+            labels: Labels for each of its runs.
+            timeout: Maximum run time: seconds, or a text such as ``"90s"`` or ``"1h30min"``. An async function is
+                then cancelled. A thread cannot be stopped: the platform waits until it ends. In both cases the run
+                fails.
+            retries: How many further attempts follow a failure. All attempts belong to one run; each failure is a
+                record.
+            retry_delay: Seconds before the second attempt, varied by up to 10 %.
+            retry_backoff: Factor by which the delay grows with each further attempt.
+            retry_max_delay: Upper limit of the delay, in seconds.
+            concurrency: How many of its runs may run at once, in all processes that share the database.
+            per: Names of parameters: *concurrency* then limits each combination of their values.
+            when_full: What happens to a run above the limit: ``queue`` makes it wait, even across a restart, ``skip``
+                records it as skipped, ``replace`` cancels the current run.
+            confirm: What to ask before a person starts it: a text, or a function of the arguments that returns one.
+            keep: How long to keep its runs after they end (``"7d"``), or how many of the newest to keep. Default: the
+                settings in ``[binp.retention]``, which take precedence where they name this action.
+            grace: How long a shutdown waits for its runs, counted from the first signal: seconds, or a text such as
+                ``"3h"`` or ``"90min"``. Meanwhile the process only finishes these runs, and the next process
+                takes over the database. Default: the setting of the same name, which applies to all runs.
+            process: Run each attempt in a process of its own, which is killed if it does not end by itself. Arguments
+                and results are passed as JSON, files as files.
 
-        These rules hold for what is started; a direct call of the function is just that call.
+        These rules apply to runs that the platform starts, not to direct calls of the function.
 
         Raises:
-            BinpError: it is no function, or a generator function, or an option makes no sense.
+            BinpError: *function* is not a function, or is a generator function, or an option has an invalid value.
             UnknownOption: there is no such option.
         """
         policy = policy_of(
@@ -180,7 +183,7 @@ class Action:
 
     @property
     def actions(self) -> list[ActionInfo]:
-        """A new list of the actions, in the order of their definition."""
+        """The actions, in the order of their definition; a new list."""
         from ._models import ActionInfo
 
         return [ActionInfo(name=found.name, description=found.description) for found in self.operations]
@@ -191,10 +194,10 @@ class Action:
         return self._home.operations.all("action")
 
     def find(self, action: str | Callable[..., Any]) -> Operation:
-        """The operation of an action, by its name or its function.
+        """The operation of an action, found by name or function.
 
         Raises:
-            UnknownOperation: there is none.
+            UnknownOperation: there is no such action.
         """
         if isinstance(action, str):
             return self._home.operations.get("action", action)
@@ -205,17 +208,18 @@ class Action:
         return found
 
     async def invoke(self, name: str, /, **arguments: Any) -> bool:
-        """Call an action in place, and wait for it.
+        """Call an action directly, not as a run of its own, and wait for it.
 
         Args:
-            name: Its name.
-            arguments: For its form.
+            name: The name of the action.
+            arguments: Arguments for its form.
 
         Returns:
-            False, with a warning, if there is no such action; True when it has returned.
+            True when the action has returned; False, with a warning, if there is no such action.
 
         Raises:
             InvalidArguments: the arguments do not fit its form.
+            Exception: whatever the action raised.
             Exception: what the action raised.
         """
         try:
@@ -226,7 +230,7 @@ class Action:
         call = operation.form.bind(arguments)
         journal = self._home.operations.find("journal", operation.function)
         if journal is not None and journal_of(operation.function) is None:
-            # the journal was put around the action, so the action's own function does not know of it
+            # @journal was applied after @action: the function that @action registered does not journal by itself
             home = await self._home.ensure()
             await home.runs.trace(journal, operation.function, call.args, call.kwargs)
         elif operation.form.injected:
@@ -238,19 +242,19 @@ class Action:
         return True
 
     async def start(self, action: str | Callable[..., Any], /, **arguments: Any) -> RunHandle:
-        """Start an action as a run, and return when its row is committed; it goes on by itself.
+        """Start an action as a run. Returns when the row of the run is committed, without waiting for its end.
 
         Args:
-            action: Its name, or the function.
-            arguments: For its form.
+            action: The name or the function of the action.
+            arguments: Arguments for its form.
 
         Returns:
             A handle with ``id``, ``result()`` and ``cancel()``.
 
         Raises:
             UnknownOperation: there is no such action.
-            InvalidArguments: the arguments do not fit its form. No run was made.
-            TooManyRuns: so many runs are in flight that no further one is taken.
+            InvalidArguments: the arguments do not fit its form. No run was created.
+            TooManyRuns: too many runs are in flight.
         """
         operation = self.find(action)
         call = operation.form.bind(arguments)
@@ -266,23 +270,23 @@ class Action:
         trigger: Trigger | None = None,
         once: str | None = None,
     ) -> RunHandle:
-        """Start an action again with the arguments that a run of it had.
+        """Start an action again with the arguments of an earlier run.
 
-        With the same arguments, a run that failed, was cancelled or interrupted is followed by a further attempt, which
-        need not do the steps again that are done.
+        If the earlier run failed, was cancelled or was interrupted, and the arguments are the same, the new run is a
+        further attempt: it skips the steps that are already done.
 
         Args:
-            run: Its id.
-            arguments: Those that shall differ. What was secret has to be among them, for that was not kept.
-            trigger: What started it, and who.
-            once: Key for which it is started again once, ever.
+            run: The id of the earlier run.
+            arguments: Arguments to change. Secret ones must be given again, because they were not stored.
+            trigger: What started the run, and who.
+            once: Idempotency key: the run is started again at most once per key.
 
         Raises:
-            AlreadyStarted: it was started again for the key *once* before.
+            AlreadyStarted: the run was already started again with this key.
             RunLost: there is no such run.
-            UnknownOperation: there is no such action any more.
-            InvalidArguments: the arguments do not fit its form. No run was made.
-            TooManyRuns: so many runs are in flight that no further one is taken.
+            UnknownOperation: the action no longer exists.
+            InvalidArguments: the arguments do not fit its form. No run was created.
+            TooManyRuns: too many runs are in flight.
         """
         home = await self._home.ensure()
         row = await home.store.get_run(run)
@@ -296,7 +300,7 @@ class Action:
         if masked := [
             name for name, value in wanted.items() if MASKED in json.dumps(value, ensure_ascii=False, default=str)
         ]:
-            # a default, or the mask itself, would be something else than what it had
+            # neither the default nor the mask is what the earlier run had
             what = "held a secret, which was not kept: give it again"
             problems = [{"loc": [name], "msg": what, "type": "missing"} for name in masked]
             raise InvalidArguments(f"action {operation.name!r}", problems)

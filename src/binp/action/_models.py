@@ -1,4 +1,4 @@
-"""What is shown of an action."""
+"""The public description of an action."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["ActionInfo"]
 
 
 class ActionInfo(BaseModel):
-    """An action as it is listed."""
+    """The name and description of an action, as shown in a list."""
 
     name: str
     description: str

@@ -1,4 +1,4 @@
-"""Check the options of an action where they are written."""
+"""Check the options of ``@binp.action`` when it is applied."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from buvar.names import did_you_mean
 
 __all__ = ["check_per", "policy_of"]
 
-#: seconds of the units that a time can be written in
+#: seconds per unit of a duration
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(d|h|min|m|s)")
 _SPAN = re.compile(rf"(?:{_PART.pattern})+")
@@ -34,10 +34,10 @@ def policy_of(
     grace: float | timedelta | str | None,
     process: bool,
 ) -> Policy:
-    """The policy that the options of ``@binp.action`` say.
+    """The policy for the options of ``@binp.action``.
 
     Raises:
-        BinpError: one of them makes no sense; the message says which, and what to write.
+        BinpError: an option has an invalid value; the message says which one, and what to write instead.
     """
     check_numbers(
         retries=retry.limit,
@@ -70,7 +70,7 @@ def policy_of(
 
 
 def _read(text: str) -> float | None:
-    """Seconds of ``1h30min``; None if it says no time."""
+    """Seconds of a duration such as ``1h30min``; None if *text* is not a duration."""
     found = _SPAN.fullmatch(text.replace(" ", ""))
     return None if found is None else sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(found.group()))
 
@@ -91,19 +91,19 @@ def _seconds(option: str, given: object, trouble: str) -> float | None:
             f"{option}={given!r} {trouble}",
             fix=f'write seconds, as {option}=600, or {option}="3h", "90min", "1h30min", a timedelta, or leave it out',
         )
-    return float(seconds)  # type: ignore[arg-type]  # looked at above
+    return float(seconds)  # type: ignore[arg-type]  # checked above
 
 
 def check_per(per: tuple[str, ...], function: Callable[..., Any], where: str) -> None:
-    """Look whether *function* has the parameters of which ``per`` is to count the values.
+    """Check that *function* has the parameters that ``per`` names.
 
     Raises:
-        BinpError: it has not.
+        BinpError: it lacks one.
     """
     try:
         known = list(inspect.signature(function).parameters)
     except (TypeError, ValueError):
-        # what has no signature says nothing of its parameters
+        # without a signature there is nothing to check
         return
     for name in per:
         if name not in known:
@@ -122,7 +122,7 @@ def _keep_of(given: object) -> timedelta | int | None:
             f"keep={given!r} does not say how long runs are kept",
             fix='write how many, as keep=1000, or for how long, as keep="7d" or timedelta(days=7), or leave it out',
         )
-    return keep  # type: ignore[return-value]  # looked at above
+    return keep  # type: ignore[return-value]  # checked above
 
 
 def _concurrency(places: int | None, per: tuple[str, ...], when_full: str) -> Concurrency | None:

@@ -14,7 +14,7 @@ __all__ = ["Headline", "Journal", "Journals", "Record", "current_journal"]
 
 def __getattr__(name: str) -> Any:
     if name in ("Headline", "Journal", "Record"):
-        # pydantic is loaded when somebody looks at the history, not when a function is decorated
+        # import pydantic only when the history is read, not when a function is decorated
         from . import _models
 
         return getattr(_models, name)

@@ -1,4 +1,4 @@
-"""Keep history of what functions do, and look it up."""
+"""Record the history of functions, and query it."""
 
 from __future__ import annotations
 
@@ -40,27 +40,27 @@ _PENDING = frozenset({State.QUEUED, State.RUNNING})
 class Journals:
     """The history of journaled functions.
 
-    Each call of a function decorated with ``@binp.journal`` is a run: its row is committed before the body is entered,
-    and its end when the call returns. :meth:`record`, :meth:`labels` and :meth:`progress` belong to the run that the
-    calling code is in, whoever started it.
+    Each call of a function decorated with ``@binp.journal`` is a run. Its row is committed before the function body
+    starts, and its end when the call returns. :meth:`record`, :meth:`labels` and :meth:`progress` apply to the run that
+    the calling code is in, whoever started that run.
 
     Args:
-        database: URL or path of the database, or a store; the setting by default.
+        database: URL or path of the database, or a store. Default: the setting.
     """
 
     def __init__(self, database: str | Store | None = None) -> None:
         self.db = database
-        #: id of a journaled run that began, ended, or got labels
+        #: emits the id of a journaled run that started, ended or got labels
         self.journal_updated: Emitter[int] = Emitter()
-        #: id of a journaled run that got a record
+        #: emits the id of a journaled run that got a record
         self.record_added: Emitter[int] = Emitter()
-        #: what runs in flight remember for further attempts
+        #: the steps of each run in flight
         self._steps: WeakKeyDictionary[ActiveRun, Steps] = WeakKeyDictionary()
         self._home = Home(db=database)
         self._home.attach(self, database)
 
     def bind(self, home: Home) -> None:
-        """Share *home*; what was registered before comes along."""
+        """Share *home*, and move the functions registered so far into it."""
         for operation in self._home.operations.all("journal"):
             home.operations.add(operation, logger=_logger)
         self._home = home
@@ -84,18 +84,18 @@ class Journals:
         operation: str | None = None,
         description: str | None = None,
     ) -> Any:
-        """Keep history of a function.
+        """Record the history of a function.
 
-        A sync function becomes an async one that runs it in a thread. The signature stays, so that the result can be
+        A sync function becomes an async one that runs it in a thread. The signature is kept, so the result can also be
         an action or a route.
 
         Args:
-            function: What to keep history of.
-            operation: Name in the history; the qualified name of the function by default.
-            description: What it says of itself; the docstring by default.
+            function: The function whose calls to record.
+            operation: The name in the history. Default: the qualified name of the function.
+            description: The description in the history. Default: the docstring.
 
         Raises:
-            BinpError: it is no function, or a generator function.
+            BinpError: *function* is not a function, or is a generator function.
             UnknownOption: there is no such option.
         """
         if function is None:
@@ -117,11 +117,11 @@ class Journals:
         async def journaled(*args: Any, **kwargs: Any) -> Any:
             run = current_run.get()
             if run is not None and run.adoptable is operation.base:
-                # the platform has begun this very run
+                # the platform has already started this run
                 run.adoptable = None
                 if not in_thread:
                     return await function(*args, **kwargs)
-                # what was injected into it must not be closed under a thread that cannot be stopped
+                # a thread cannot be stopped: keep the injected objects open until it ends
                 run.shield()
                 return await call_function(function, args, kwargs, self._home.runs.threads)
             home = await self._home.ensure()
@@ -131,10 +131,10 @@ class Journals:
         return journaled
 
     def record(self, message: str, /, **fields: Any) -> Kept | Acknowledged:
-        """Say what happens, with typed fields. Queued at once; await it to have it committed.
+        """Add a record with typed fields to the run. It is queued at once; await the result to wait for the commit.
 
-        Works in async code and in threads. Outside of a run it warns and keeps nothing. It never raises because of
-        what *fields* hold: what is not JSON is kept as its representation.
+        Works in async code and in threads. Outside of a run it logs a warning and stores nothing. It never raises
+        because of the values in *fields*: a value that is not JSON is stored as its ``repr``.
         """
         run = current_run.get()
         if run is None:
@@ -147,36 +147,36 @@ class Journals:
         return run.record(message, fields)
 
     def labels(self, *labels: str) -> Kept | Acknowledged:
-        """Add labels to the run; one it has already is left alone. Outside of a run it warns and keeps nothing."""
+        """Add labels to the run; those it has already are ignored. Outside of a run it logs a warning only."""
         run = current_run.get()
         return self._outside("labels", labels) if run is None else run.label(labels)
 
     def progress(self, value: float, total: float | None = None, message: str | None = None) -> Kept | Acknowledged:
-        """Say how far the run is: *value* of *total*, in any unit. Outside of a run it warns and keeps nothing."""
+        """Report the progress of the run: *value* of *total*, in any unit. Outside of a run it logs a warning only."""
         run = current_run.get()
         return self._outside("progress", value) if run is None else run.progress(value, total, message)
 
     async def step(self, name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """Do a part of the run that its further attempts need not do again.
+        """Run a part of the run that its further attempts can skip.
 
-        The function is called and its result kept, unless an attempt before has done that: then that result is given.
-        Attempts are the retries of an action, and a run that is started again after it failed, was cancelled or
-        interrupted, with the same arguments. A step is done at least once: where the process dies between its end and
-        the moment when its result is kept, it is done again.
+        The function is called and its result is stored. If an earlier attempt already stored the result, the function
+        is not called and that result is returned. Attempts are the retries of an action, and the rerun of a run that
+        failed, was cancelled or was interrupted, with the same arguments. A step runs at least once: if the process
+        dies after the function returned but before its result is stored, the step runs again.
 
         Args:
-            name: What it is called. Where a run does several steps of one name, the first of them here is the first
-                there, and so on.
-            function: Async, or sync: that is called in a thread.
-            args: For the function.
-            kwargs: For the function.
+            name: Name of the step. If a run has several steps of one name, they are matched by order: the first here
+                with the first of the earlier attempt, and so on.
+            function: An async function, or a sync one, which is called in a thread.
+            args: Positional arguments of the function.
+            kwargs: Keyword arguments of the function.
 
         Returns:
-            The result as JSON gives it back. Outside of a run, what the function returned.
+            The result, after a round trip through JSON. Outside of a run: what the function returned.
 
         Raises:
-            BadStep: it returned what JSON cannot carry, or the run was ended by somebody else.
-            Exception: what the function raised; then the step is not done.
+            BadStep: the result cannot be stored as JSON, or something else has ended the run.
+            Exception: whatever the function raised; the step is then not done.
         """
         run = current_run.get()
         home = await self._home.ensure()
@@ -190,14 +190,14 @@ class Journals:
 
     @property
     def current(self) -> int | None:
-        """Id of the run that the calling code is in, None outside of any."""
+        """Id of the run that the calling code is in; None outside of a run."""
         run = current_run.get()
         return None if run is None else run.id
 
     # -- look up -------------------------------------------------------------------------------------------------
 
     async def history(self, offset: int = 0, limit: int = 20) -> list[Headline]:
-        """Journaled runs, newest first; at most 200."""
+        """Journaled runs, newest first; *limit* is at most 200."""
         return await self._page(RunQuery(journaled=True, offset=max(0, offset), limit=_bounded(limit)))
 
     async def search(
@@ -211,19 +211,19 @@ class Journals:
         *,
         query: str | None = None,
     ) -> list[Headline]:
-        """Journaled runs for which all given conditions hold, newest first.
+        """Journaled runs that match all given conditions, newest first.
 
         Args:
             operation: Exact name.
-            failed: True for failed, cancelled and interrupted ones, False for all others.
-            pending: True for those that have not ended, False for those that have.
-            labels: At least one of these; an empty list is no condition.
-            offset: Skip so many.
-            limit: At most so many, up to 200.
-            query: Words and conditions: ``timeout label:shop=7 since:2h``.
+            failed: True for failed, cancelled and interrupted runs, False for all others.
+            pending: True for runs that have not ended, False for those that have.
+            labels: The run has at least one of these; an empty list means no condition.
+            offset: Number of runs to skip.
+            limit: Maximum number of runs, up to 200.
+            query: A search expression: ``timeout label:shop=7 since:2h``.
 
         Raises:
-            BadQuery: *query* cannot be understood.
+            BadQuery: *query* cannot be parsed.
         """
         wanted = RunQuery() if query is None else parse(query)
         states = set(State)
@@ -245,7 +245,7 @@ class Journals:
         return await self._page(wanted)
 
     async def get(self, journal_id: int) -> Journal | None:
-        """A journaled run with its records, newest first; None if there is none."""
+        """A journaled run with its records, newest first; None if there is no such run."""
         from ._models import Journal
 
         home = await self._home.ensure()
@@ -255,7 +255,7 @@ class Journals:
         return Journal.whole(run, await self._records(home, journal_id))
 
     async def headline(self, journal_id: int) -> Headline | None:
-        """A journaled run without its records; None if there is none."""
+        """A journaled run without its records; None if there is no such run."""
         from ._models import Headline
 
         home = await self._home.ensure()
@@ -263,19 +263,19 @@ class Journals:
         return None if run is None or run.journal is None else Headline.of(run)
 
     async def remove_dead(self) -> None:
-        """Nothing is removed: runs of a process that died are marked as interrupted by themselves, and stay."""
+        """Does nothing: runs of a process that died are marked as interrupted automatically, and are kept."""
         await self._home.ensure()
 
     # -- a part of a home ----------------------------------------------------------------------------------------
 
     def opened(self) -> None:
-        """The store is open."""
+        """Nothing to do when the store opens."""
 
     def lead(self) -> None:
-        """Nothing of a journal runs only once."""
+        """Nothing to do: a journal has no background work for the leader."""
 
     def changed(self, changes: Sequence[Change]) -> None:
-        """Tell the emitters."""
+        """Tell the emitters about changed runs and new records."""
         for change in changes:
             if change.journal and isinstance(change.id, int):
                 if change.topic == "run":
@@ -284,7 +284,7 @@ class Journals:
                     self.record_added.emit(change.id)
 
     async def shut_down(self, timeout: float) -> None:
-        """Nothing of a journal runs by itself."""
+        """Nothing to do: a journal has no background work."""
 
     async def _page(self, query: RunQuery) -> list[Headline]:
         from ._models import Headline
@@ -293,7 +293,7 @@ class Journals:
         page = await home.store.find_runs(query)
         found = list(page.runs)
         while page.stopped is not None:
-            # it takes long: one bounded step after the other, between which others are asked as well
+            # a long search takes several bounded steps, so that other requests get their turn in between
             query = replace(
                 query, before=page.stopped, offset=query.offset - page.skipped, limit=query.limit - len(page.runs)
             )
@@ -321,7 +321,7 @@ class Journals:
         return Acknowledged()
 
 
-#: largest number of records in one answer; the newest ones
+#: maximum number of records in one answer; the newest are kept
 _RECORDS = 10_000
 
 

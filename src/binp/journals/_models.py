@@ -1,4 +1,4 @@
-"""What is shown of a journaled run."""
+"""The public models of a journaled run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Headline", "Journal", "Record"]
 
 
 class Record(BaseModel):
-    """A line that a function said of itself."""
+    """A record that a function added to its run."""
 
     message: str
     created_at: datetime
@@ -23,7 +23,7 @@ class Record(BaseModel):
 
     @classmethod
     def of(cls, row: RecordRow) -> Record:
-        """From the row of a store."""
+        """Build it from a row of the store."""
         return cls(message=row.message, created_at=row.created_at, params=json.loads(row.fields) if row.fields else {})
 
 
@@ -43,7 +43,7 @@ class Headline(BaseModel):
 
     @classmethod
     def of(cls, run: Run) -> Headline:
-        """From the row of a store."""
+        """Build it from a row of the store."""
         return cls(**_fields(run))
 
 
@@ -54,7 +54,7 @@ class Journal(Headline):
 
     @classmethod
     def whole(cls, run: Run, records: Iterable[RecordRow]) -> Journal:
-        """From the rows of a store."""
+        """Build it from rows of the store."""
         return cls(**_fields(run), records=[Record.of(row) for row in records])
 
 
@@ -67,7 +67,7 @@ def _fields(run: Run) -> dict[str, Any]:
         "labels": list(run.labels),
         "state": run.state,
         "finished_at": run.ended_at,
-        # what a rule left out has not failed, for who knows two states alone
+        # this model knows only success and failure, and a skipped run has not failed
         "error": None if run.state is State.SKIPPED else run.error,
         "duration": None if run.duration is None else run.duration / 1e6,
     }

@@ -1,4 +1,4 @@
-"""A key as it was at one moment, and what is raised when it is in another version than expected."""
+"""An entry of the key-value store, and the error for a version conflict."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ __all__ = ["Entry", "Event", "KeyConflict"]
 class Event(enum.StrEnum):
     """What happened to a key."""
 
-    #: it got a value
+    #: it was written
     SET = "set"
-    #: somebody removed it
+    #: it was removed
     REMOVED = "removed"
-    #: its time was over
+    #: its time to live ended
     EXPIRED = "expired"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """A key with its value, and how it came to that."""
+    """A key with its value, its version, and who wrote it when."""
 
     namespace: str
     key: str
-    #: None where there is none, see :attr:`has_value`
+    #: None if there is no value, see :attr:`has_value`
     value: Any
-    #: 1, 2, 3... one more for each change of the key, never going back
+    #: 1, 2, 3...: grows by one with each change of the key, and never goes back
     version: int
-    #: what made this version
+    #: the change that made this version
     event: Event = Event.SET
-    #: False if it was removed or expired, and for an earlier version whose value was too long to be kept
+    #: False if the key was removed or expired, and for an old version whose value was too long to keep
     has_value: bool = True
     #: when this version was made
     updated_at: datetime
-    #: from when on the key is not there; None for never
+    #: when the key expires; None for never
     expires_at: datetime | None = None
-    #: the run in which it was written; None outside of any
+    #: the run that wrote it; None outside of a run
     run: int | None = None
-    #: who wrote it, as far as is known
+    #: who wrote it, if known
     actor: str | None = None
 
     @classmethod
     def of(cls, row: KeyValue) -> Entry:
-        """From the row of a store."""
+        """Build it from a row of the store."""
         return cls(
             namespace=row.namespace,
             key=row.key,
@@ -65,7 +65,7 @@ class Entry:
 
     @classmethod
     def of_version(cls, namespace: str, key: str, row: KeyVersion) -> Entry:
-        """From the row of a store's history."""
+        """Build it from a row of the store's history."""
         return cls(
             namespace=namespace,
             key=key,
@@ -80,13 +80,13 @@ class Entry:
 
 
 class KeyConflict(BinpError):
-    """A key is not in the version in which it was to be written. Nothing was written.
+    """A key does not have the expected version. Nothing was written.
 
     Attributes:
-        namespace: Where the key is.
-        key: Its name.
-        expected: The version it was expected in; None if it was expected not to be there.
-        found: The version it is in; None if it is not there.
+        namespace: The namespace of the key.
+        key: The key.
+        expected: The expected version; None if the key was expected not to exist.
+        found: The actual version; None if the key does not exist.
     """
 
     def __init__(self, namespace: str, key: str, expected: int | None, found: int | None) -> None:

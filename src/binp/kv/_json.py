@@ -1,4 +1,4 @@
-"""Bring values into JSON and back, and say of what is not JSON where in the value it is."""
+"""Convert values to JSON and back, and report where a value is not JSON."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from buvar.secret import Secret
 
 __all__ = ["NotJson", "decode", "encode"]
 
-#: without the checks for whitespace around it, which no value that was encoded here has
+#: skips the whitespace checks of json.loads: text written by `encode` has none around it
 _scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # its stub leaves it out
 
 _PLAIN = (str, int, float, bool, type(None))
 
 
 class NotJson(BinpError, TypeError):
-    """A value that is to be kept has something inside that JSON cannot carry. Nothing was written.
+    """A value holds something that JSON cannot express. Nothing was written.
 
     Attributes:
-        key: The key that it was for.
-        path: Where in the value it is, like ``plan.rooms[2].since``; the key itself if it is the whole value.
+        key: The key that the value was for.
+        path: The place inside the value, such as ``plan.rooms[2].since``; the key itself for the whole value.
     """
 
     def __init__(self, key: str, path: str, problem: str, *, fix: str | None = None) -> None:
@@ -34,10 +34,10 @@ class NotJson(BinpError, TypeError):
 
 
 def encode(key: str, value: Any) -> str:
-    """The JSON text of *value*, which is to be kept under *key*; of a pydantic model its own.
+    """The JSON text of *value*, to be stored under *key*. A pydantic model serialises itself.
 
     Raises:
-        NotJson: it is none; the message names the place.
+        NotJson: *value* is not JSON; the message names the place.
     """
     dump = getattr(type(value), "model_dump_json", None)
     if dump is not None:
@@ -63,7 +63,7 @@ def decode(text: str) -> Any:
     try:
         return _scan(text, 0)[0]
     except StopIteration:
-        # written by another hand
+        # the text was not written by `encode`
         return json.loads(text)
 
 
@@ -75,7 +75,7 @@ def _explain(key: str, value: Any, error: Exception) -> NotJson:
 
 
 def _problems(path: str, value: Any, outer: tuple[int, ...]) -> Iterator[tuple[str, str, str | None]]:
-    """Places in *value* that JSON cannot carry: path, what is wrong, and what to do."""
+    """The places in *value* that JSON cannot express: path, problem, and fix."""
     if isinstance(value, _PLAIN):
         return
     if not isinstance(value, dict | list | tuple):

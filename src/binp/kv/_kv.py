@@ -28,20 +28,20 @@ Model = TypeVar("Model", bound="BaseModel")
 
 _logger = logging.getLogger("KV")
 
-#: the last moment that a key can expire at, in microseconds since the epoch: in the year 2255
+#: the latest possible expiry, in microseconds since the epoch: in the year 2255
 _LAST = 2**53 - 1
 
 
 class KV:
-    """Key-value state in one namespace. What was awaited is committed.
+    """Key-value state in one namespace. When an awaited write returns, it is committed.
 
-    A value is anything that JSON can carry, or a pydantic model. Used alone it opens its database at the first
-    ``await``; as a part of a BINP it shares the one of the others.
+    A value is anything that JSON can express, or a pydantic model. Used alone, it opens its database at the first
+    ``await``; as part of a BINP, it shares the database of the other parts.
 
     Args:
-        namespace: Keys of different namespaces do not meet.
-        db: URL or path of the database, or a store; the setting by default.
-        history: How many versions of each key are kept, the present one included, 1 to 1,000; the setting by default.
+        namespace: Keys of different namespaces are independent.
+        db: URL or path of the database, or a store. Default: the setting.
+        history: How many versions of each key to keep, including the current one, 1 to 1,000. Default: the setting.
     """
 
     def __init__(
@@ -58,74 +58,74 @@ class KV:
         return f"KV(namespace={self.namespace!r})"
 
     def bind(self, home: Home) -> None:
-        """Share the database of *home*, with all namespaces that were selected before."""
+        """Use the database of *home*, also in all namespaces selected from this one."""
         self._place.home = home
 
     def select(self, namespace: str, *, history: int | None = None) -> KV:
-        """Another namespace of the same database.
+        """A different namespace of the same database.
 
         Args:
             namespace: Its name.
-            history: How many versions of each of its keys are kept; as many as of this one's by default.
+            history: How many versions of each key to keep. Default: as many as this namespace.
         """
         other = KV(namespace, self.db, history=self._versions if history is None else history)
         other._place = self._place
         return other
 
     async def namespaces(self) -> list[str]:
-        """Namespaces of the database that have at least one key."""
+        """Names of all namespaces that have at least one key."""
         return await (await self._store()).namespaces()
 
     # -- read ----------------------------------------------------------------------------------------------------
 
     async def get(self, name: str, default: Any = None) -> Any:
-        """The value of *name*, *default* if there is none."""
+        """The value of *name*; *default* if the key does not exist."""
         store = self._place.home.opened or await self._store()
         text = await store.get_value(self.namespace, name if type(name) is str else _checked(name))
         return default if text is None else decode(text)
 
     async def entry(self, name: str) -> Entry | None:
-        """The value of *name* with its version, when and by whom it was written; None if there is none."""
+        """The value of *name* with its version, and who wrote it when; None if the key does not exist."""
         found = await self._read(_checked(name))
         return None if found is None else Entry.of(found)
 
     def keys(self, prefix: str = "", after: str = "", limit: int | None = None) -> Listing[str]:
-        """The names of the keys, sorted: ``await`` it for a list, or ``async for name in`` it, a page at a time.
+        """The names of the keys, sorted: ``await`` it for a list, or ``async for name in`` it to read page by page.
 
         Args:
-            prefix: Only names that begin so.
-            after: Only names behind this one.
-            limit: At most so many.
+            prefix: Only names that start with this.
+            after: Only names that sort after this one.
+            limit: Maximum number of names.
         """
         return self._list(prefix, after, limit, lambda row: row.key)
 
     def entries(self, prefix: str = "", after: str = "", limit: int | None = None) -> Listing[Entry]:
-        """The same with values and all else that is known: like :meth:`keys`, with :class:`Entry`."""
+        """Like :meth:`keys`, but with an :class:`Entry` for each key: value, version, author and time."""
         return self._list(prefix, after, limit, Entry.of)
 
     async def history(self, name: str, limit: int = 100) -> list[Entry]:
-        """Versions of *name*, the newest first, removals included: value, when, by whom, in which run.
+        """The versions of *name*, newest first, including removals: value, time, author and run.
 
-        A version that is not the present one any more is kept without its value if that is longer than 64 KiB.
+        An old version with a value longer than 64 KiB is kept without the value.
 
         Args:
             name: The key.
-            limit: At most so many, 1,000 at the most.
+            limit: Maximum number of versions, up to 1,000.
         """
         key = _checked(name)
         found = await (await self._store()).get_key_history(self.namespace, key, limit=limit)
         return [Entry.of_version(self.namespace, key, version) for version in found]
 
     def watch(self, name: str | None = None, *, prefix: str = "") -> Watch:
-        """Follow one key, or all that begin with *prefix*: ``async for entry in kv.watch("target")``.
+        """Follow one key, or all keys with a prefix: ``async for entry in kv.watch("target")``.
 
-        First come the present entries, those that there are; then each change, removals included (``entry.event``). A
-        reader who is slower than the writers gets what it missed from the history of the key. It ends when the home
-        is closed.
+        First it yields the existing entries, then each change, including removals (``entry.event``). If the reader is
+        slower than the writers, it gets the missed changes from the history of the key. It ends when the home is
+        closed.
 
         Args:
-            name: The one key.
-            prefix: How the names begin, if it is not one key; all keys of the namespace by default.
+            name: The key, to follow a single one.
+            prefix: The prefix of the keys otherwise. Default: all keys of the namespace.
 
         Raises:
             TypeError: both were given.
@@ -137,11 +137,11 @@ class KV:
     # -- write ---------------------------------------------------------------------------------------------------
 
     async def set(self, /, **values: Any) -> None:
-        """Save values, all or none, whatever was there before.
+        """Save values, all or none. Existing values are overwritten.
 
         Raises:
             NotJson: a value is not JSON; it is a TypeError. Nothing was saved.
-            StoreError: the database refused. Nothing was saved.
+            StoreError: the database rejected the write. Nothing was saved.
         """
         await self._set({name: encode(name, value) for name, value in values.items()})
 
@@ -155,21 +155,22 @@ class KV:
         durable: bool = True,
         actor: str | None = None,
     ) -> int:
-        """Save one value; returns the version that the key has by that.
+        """Save one value; returns the new version of the key.
 
         Args:
             name: The key.
-            value: What is kept.
-            ttl: Time after which the key is not there any more, in seconds if it is a number; None for never.
-            if_version: The version that the key must have; 0: it must not be there; None: whatever it has.
-            durable: On the disk when this returns. Else it is quicker, and a power cut can undo about a second.
-            actor: Who wants it, as far as is known; that of the run by default.
+            value: The value to save.
+            ttl: Time to live: a timedelta, or seconds; None for ever.
+            if_version: The version that the key must have; 0 if it must not exist; None for any.
+            durable: True: the value is on disk when this returns. False: faster, but a power failure can undo about the
+                last second.
+            actor: Who writes it, if known. Default: the actor of the current run.
 
         Raises:
-            KeyConflict: the key is in another version. Nothing was saved.
+            KeyConflict: the key has a different version. Nothing was saved.
             NotJson: the value is not JSON; it is a TypeError. Nothing was saved.
-            ValueError: *ttl* is not above zero, or *if_version* is below.
-            StoreError: the database refused. Nothing was saved.
+            ValueError: *ttl* is not above zero, or *if_version* is negative.
+            StoreError: the database rejected the write. Nothing was saved.
         """
         key = _checked(name)
         if if_version is not None and if_version < 0:
@@ -189,10 +190,10 @@ class KV:
         return int(done.version)
 
     async def create(self, name: str, value: Any, *, ttl: float | timedelta | None = None, durable: bool = True) -> int:
-        """Save one value if the key is not there: of all who do so at once one succeeds. Otherwise like :meth:`put`.
+        """Save one value if the key does not exist. Of concurrent callers, one succeeds. Otherwise as :meth:`put`.
 
         Raises:
-            KeyConflict: the key is there already. Nothing was saved.
+            KeyConflict: the key exists already. Nothing was saved.
         """
         return await self.put(name, value, ttl=ttl, if_version=0, durable=durable)
 
@@ -205,27 +206,27 @@ class KV:
         ttl: float | timedelta | None = None,
         durable: bool = True,
     ) -> Any:
-        """Read a value, and save what *function* makes of it; returns that.
+        """Read a value, save what *function* makes of it, and return the new value.
 
-        Nothing that others save meanwhile, in this process or another, is lost: then *function* is called again with
-        the new value. So it must do nothing else than to compute, and must not wait.
+        No concurrent write is lost, in this process or in another one: if the key has changed meanwhile, *function* is
+        called again with the new value. So it must be a pure computation, and must not block.
 
         Args:
             name: The key.
-            function: Gets the value, returns the new one.
-            default: What it gets if the key is not there.
-            ttl: As in :meth:`put`; None leaves it as it is.
+            function: Takes the current value, returns the new one.
+            default: The current value if the key does not exist.
+            ttl: As in :meth:`put`; None keeps the present expiry.
             durable: As in :meth:`put`.
 
         Raises:
-            NotJson: what it returned is not JSON; it is a TypeError. Nothing was saved.
-            StoreError: the database refused. Nothing was saved.
+            NotJson: the returned value is not JSON; it is a TypeError. Nothing was saved.
+            StoreError: the database rejected the write. Nothing was saved.
         """
         key = _checked(name)
         first = encode(key, default)
         while True:
             found = await self._read(key)
-            # a copy each time, whatever was done to the one before
+            # decoded anew each time: the function may have changed the previous one
             value = function(decode(first if found is None else found.value))
             done = await self._write(
                 PutKey(
@@ -243,17 +244,17 @@ class KV:
                 return value
 
     async def remove(self, *names: str, if_version: int | None = None, actor: str | None = None) -> None:
-        """Remove keys, all or none; those that are not there are no error.
+        """Remove keys, all or none. Keys that do not exist are ignored.
 
         Args:
             names: The keys.
-            if_version: The version that the key must have, if it is one.
-            actor: Who wants it, as far as is known; that of the run by default.
+            if_version: The version that the key must have; only with a single key.
+            actor: Who removes them, if known. Default: the actor of the current run.
 
         Raises:
-            KeyConflict: the key is in another version, or not there. Nothing was removed.
-            TypeError: *if_version* was given for several keys.
-            StoreError: the database refused. Nothing was removed.
+            KeyConflict: the key has a different version, or does not exist. Nothing was removed.
+            TypeError: *if_version* was given with several keys.
+            StoreError: the database rejected the write. Nothing was removed.
         """
         keys = tuple(dict.fromkeys(map(_checked, names)))
         if if_version is not None:
@@ -270,19 +271,19 @@ class KV:
     async def save(self, value: BaseModel) -> None:
         """Save a pydantic model under the name of its class.
 
-        The name is the class's qualified name without its module, so that a file run as a script and imported finds the
-        same state.
+        The name is the qualified name of the class without its module: a file finds the same state, whether it is run
+        as a script or imported.
         """
         kind = type(value)
         await self._set({kind.__qualname__: encode(kind.__qualname__, value)}, module=kind.__module__)
 
     async def load(self, klass: type[Model]) -> Model | None:
-        """The saved model of that class, None if there is none.
+        """The saved model of class *klass*; None if there is none.
 
-        A model that a class of the same name in another module saved is loaded with a warning.
+        If a class of the same name in another module saved it, a warning is logged.
 
         Raises:
-            pydantic.ValidationError: what is saved does not fit the class.
+            pydantic.ValidationError: the saved data does not fit the class.
         """
         found = await self._read(klass.__qualname__)
         if found is None:
@@ -319,10 +320,10 @@ class KV:
             await self._write(SetKeys(items=tuple(items.items()), module=module, **self._common()))
 
     async def _write(self, write: Write) -> Any:
-        """What *write* is acknowledged with.
+        """Send *write* to the store and return the acknowledgement.
 
         Raises:
-            StoreError: the run in which it is written is not held by this process any more.
+            StoreError: this process no longer holds the run in which it is written.
         """
         done = await (await self._store()).write(write)
         if done is False:
@@ -334,12 +335,12 @@ class KV:
         return done
 
     def _common(self, actor: str | None = None) -> dict[str, Any]:
-        """What all writes of values say."""
+        """The fields that all writes of values have in common."""
         versions = self._versions or self._place.home.settings.kv_history
         return {"history": versions, **self._origin(actor)}
 
     def _origin(self, actor: str | None = None) -> dict[str, Any]:
-        """Where, when, in which run and by whom something is written."""
+        """Namespace, time, run and actor of a write."""
         run = current_run.get()
         where = {"namespace": self.namespace, "at": now()}
         if run is None:
@@ -348,7 +349,7 @@ class KV:
 
 
 class _Place:
-    """Where the namespaces of one database are: the home of a BINP, or one of their own until they join it."""
+    """The home that all namespaces of one database share: their own, or that of the BINP once they are bound to it."""
 
     def __init__(self, db: str | Store | None) -> None:
         self.home = Home(db=db)
@@ -361,7 +362,7 @@ def _checked(name: object) -> str:
 
 
 def _expiry(ttl: float | timedelta) -> int:
-    """The moment that is so far away, in microseconds since the epoch."""
+    """The time *ttl* from now, in microseconds since the epoch."""
     seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
     if not seconds > 0:
         raise ValueError(f"ttl is {ttl}: it must be above 0 seconds")

@@ -1,4 +1,4 @@
-"""Go through many keys a page at a time."""
+"""Iterate over many keys page by page."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ __all__ = ["Listing"]
 
 T = TypeVar("T")
 
-#: keys that are read at once
+#: keys per page
 _PAGE = 200
 
 
 class Listing(Generic[T]):
-    """What was asked for of the keys of a namespace, by name: await it to have a list, or go through it.
+    """The keys of a namespace, sorted by name: await it for a list, or iterate over it.
 
-    Going through it reads a page at a time, so that any number of keys takes little memory; a key that comes or goes
-    meanwhile is seen or not.
+    Iteration reads one page at a time, so memory use does not depend on the number of keys. A key that is created or
+    removed during the iteration may or may not be included.
 
     Args:
-        read: Asks for a page: behind this name, so many.
-        made: What is wanted of a key.
-        after: Begin behind this name.
-        limit: At most so many; None for all.
+        read: Reads a page: takes the name to start after, and the maximum number of keys.
+        made: Converts a row to the item that is returned.
+        after: Start after this name.
+        limit: Maximum number of keys; None for all.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Follow the changes of keys, with their values."""
+"""Follow the changes of keys, including their values."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from ._entry import Entry, Event
 
 __all__ = ["Watch"]
 
-#: keys that are read at once, and versions of one key
+#: maximum number of keys per read, and of versions of one key
 _PAGE, _VERSIONS = 200, 1000
 
 
 class Watch:
-    """The present entries of the watched keys, then each change of them: ``async for entry in kv.watch("x")``.
+    """The existing entries of the watched keys, then each change: ``async for entry in kv.watch("x")``.
 
-    Nothing is stored for a reader who is busy: what it missed meanwhile is read from the history of the keys. So each
-    change comes, in the order of its key, as long as the history has it. When very much has changed, or another process
-    has taken the database over, all watched keys are looked at anew. What became of a key last always comes.
+    Nothing is buffered for a slow reader: what it missed is read from the history of the keys. So every change is
+    yielded, in order per key, as long as it is in the history. After very many changes, or when another process has
+    taken over the database, all watched keys are read again. The latest state of a key is always yielded.
 
-    It ends when the home is closed. It can be left at any time, and needs no closing. One task reads it.
+    It ends when the home is closed. It can be dropped at any time without closing it. Only one task may iterate it.
 
     Args:
-        opened: Opens the home, if it is not open.
-        namespace: Where the keys are.
-        key: The one that is watched, or None.
-        prefix: How the names of the watched keys begin, if it is not one.
+        opened: Opens the home if necessary, and returns it.
+        namespace: The namespace of the keys.
+        key: The key to watch, or None to watch a prefix.
+        prefix: The prefix of the watched keys, if *key* is None.
     """
 
     def __init__(self, opened: Callable[[], Awaitable[Home]], namespace: str, key: str | None, prefix: str) -> None:
@@ -42,13 +42,13 @@ class Watch:
         self._home: Home | None = None
         self._feed = ""
         self._cursor = 0
-        #: versions of the keys as far as they were told
+        #: last yielded version per key
         self._seen: dict[str, int] = {}
-        #: those of them that are not there any more
+        #: those keys in `_seen` that no longer exist
         self._gone: set[str] = set()
-        #: where the survey of the keys is; None when it is done
+        #: the name after which the survey of the keys continues; None when it is complete
         self._surveyed: str | None = None
-        #: what was there before the survey, and was not found by it yet
+        #: known keys that the survey has not found so far
         self._missing: set[str] = set()
         self._changes: collections.deque[tuple[str, int]] = collections.deque()
         self._entries: collections.deque[Entry] = collections.deque()
@@ -57,7 +57,7 @@ class Watch:
         return self
 
     async def __anext__(self) -> Entry:
-        # whatever is waited for may be cancelled: what is to be done is taken off its list when it is done
+        # each await may be cancelled: an item is removed from its list only after it was handled
         try:
             while not self._entries:
                 if self._home is None:
@@ -75,14 +75,14 @@ class Watch:
         return self._entries.popleft()
 
     def _begin(self, home: Home) -> None:
-        """Look at all keys, and follow the changes from here on."""
+        """Survey all keys, and follow the changes from here on."""
         self._feed, self._cursor = home.ring.feed, home.ring.last
         self._changes.clear()
         self._missing = set(self._seen)
         self._surveyed = ""
 
     async def _survey(self, store: Store, after: str) -> None:
-        """Look at some of the keys, those behind *after*."""
+        """Read the next page of keys, those after *after*."""
         if self._key is None:
             rows = await store.list_keys(self._namespace, prefix=self._prefix, after=after, limit=_PAGE)
         else:
@@ -97,12 +97,12 @@ class Watch:
         if self._key is None and len(rows) == _PAGE:
             self._surveyed = rows[-1].key
             return
-        # it is found out later what became of them
+        # these keys are gone: find out later what happened to them
         self._changes.extend((key, self._seen[key] + 1) for key in self._missing)
         self._surveyed = None
 
     async def _tell(self, store: Store, key: str, version: int) -> None:
-        """Add what became of *key* up to now, if *version* was not told yet."""
+        """Queue the entries of *key* up to now, if *version* was not yielded yet."""
         told = self._seen.get(key, version - 1)
         if version <= told:
             return
@@ -112,11 +112,11 @@ class Watch:
         entries = [] if row is None else [Entry.of(row)]
         if row is None or row.version > told + 1:
             kept = await store.get_key_history(self._namespace, key, after=told, limit=_VERSIONS)
-            # of the present one more is known than its history says
+            # for the current version, the row has more details than the history
             present = 0 if row is None else row.version
             entries += [Entry.of_version(self._namespace, key, each) for each in kept if each.version != present]
         if not entries and key in self._seen and key not in self._gone:
-            # so many keys were removed since then that it is not known any more when this one was
+            # the history no longer says when the key was removed
             entries.append(_removed(self._namespace, key, version))
         for entry in sorted(entries, key=lambda each: each.version):
             self._add(entry)
@@ -130,8 +130,8 @@ class Watch:
             self._gone.add(entry.key)
 
     async def _wait(self, home: Home) -> bool:
-        """Wait until there is something to do. False if nothing will come any more."""
-        # their versions were of use as long as changes of them were waiting
+        """Wait until there is something to do; False if nothing can come any more."""
+        # removed keys were only remembered for the changes that were queued until now
         for key in self._gone:
             del self._seen[key]
         self._gone.clear()
@@ -154,13 +154,13 @@ class Watch:
         return False
 
     def _wanted(self, change: Change) -> tuple[str, int] | None:
-        """The key that *change* is about, with its version, if it is watched."""
+        """The key and version of *change*, if the key is watched."""
         if change.topic != "kv":
             return None
         place = f"{self._namespace}/"
         name = str(change.id)
         key = name[len(place) :]
-        # a slash in a name may make it look like another one, in which nothing new is found then
+        # a slash in a namespace can make this match the wrong key; that yields nothing, because nothing changed there
         is_wanted = name.startswith(place) and (key.startswith(self._prefix) if self._key is None else key == self._key)
         return (key, change.rev) if is_wanted else None
 
@@ -178,5 +178,5 @@ def _removed(namespace: str, key: str, version: int) -> Entry:
 
 
 def _plain(name: str) -> str:
-    """*name* as it is kept: half of a surrogate pair becomes its escape."""
+    """*name* as it is stored: a lone surrogate is replaced by its escape sequence."""
     return name.encode("utf-8", "backslashreplace").decode()

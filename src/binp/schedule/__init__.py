@@ -15,7 +15,7 @@ __all__ = ["BadSchedule", "Fire", "Schedule", "ScheduleInfo"]
 
 def __getattr__(name: str) -> Any:
     if name in {"Fire", "ScheduleInfo"}:
-        # pydantic is loaded when somebody looks at a schedule from outside, not when one is defined
+        # import pydantic only when a schedule is described, not when one is defined
         from . import _models
 
         return getattr(_models, name)

@@ -18,19 +18,19 @@ __all__ = ["Entry", "Following", "Overlap"]
 
 
 class Overlap(enum.StrEnum):
-    """What is done about a tick that comes while the run of the one before has not ended."""
+    """What happens to a tick while the run of the previous tick has not ended."""
 
-    #: it is left out
+    #: it is skipped
     SKIP = "skip"
-    #: it is started when that has ended; of several that wait the first
+    #: it is started after that run has ended; of several waiting ticks, only the first is kept
     QUEUE = "queue"
-    #: it is started beside it
+    #: it is started at once
     PARALLEL = "parallel"
 
 
 @dataclass(kw_only=True, eq=False)
 class Following:
-    """A run of another process, as far as it matters here."""
+    """A run of another process: all that this process needs to know of it."""
 
     #: it has ended
     done: bool = False
@@ -42,9 +42,9 @@ class Entry:
 
     name: str
     timing: Timing
-    #: the function as it was decorated
+    #: the decorated function
     function: Callable[..., Any]
-    #: what is started if the function is no action
+    #: the operation to start if the function is not an action
     own: Operation
     arguments: Mapping[str, Any]
     missed: Missed
@@ -52,25 +52,25 @@ class Entry:
     overlap: Overlap
     jitter: timedelta
 
-    #: ticks up to here were started, left out, or wait; None before the store was asked
+    #: every tick up to this one is started, skipped or waiting; None before the store was read
     until: datetime | None = None
     #: the tick that waits for the end of a run
     waiting: datetime | None = None
-    #: what it has started, here or where it was looked after before, and what has not ended
+    #: its runs that have not ended, started here or by the previous leader
     running: list[RunHandle | Following] = field(default_factory=list)
 
     def late(self, due: datetime) -> timedelta:
-        """By how much the tick *due* is put off."""
+        """The delay of the tick *due*."""
         return jitter_of(self.name, due, self.jitter)
 
     def next_start(self) -> datetime | None:
-        """When it is to be looked after next, if nothing else happens."""
+        """When the ticker has to look at it next, if nothing else happens; None for never."""
         due = None if self.until is None else self.timing.next(self.until)
         return None if due is None else due + self.late(due)
 
     @property
     def is_running(self) -> bool:
-        """Whether something that it has started has not ended."""
+        """Whether one of its runs has not ended."""
         self.running = [handle for handle in self.running if not handle.done]
         return bool(self.running)
 

@@ -1,4 +1,4 @@
-"""What is shown of a schedule."""
+"""The public description of a schedule."""
 
 from __future__ import annotations
 
@@ -11,47 +11,47 @@ __all__ = ["Fire", "ScheduleInfo"]
 
 
 class Fire(BaseModel):
-    """A moment at which something will be started."""
+    """A moment at which the schedule will start its function."""
 
     model_config = ConfigDict(frozen=True)
 
     #: in UTC
     at: datetime
-    #: the same on the clock of the schedule's zone
+    #: the same moment in the time zone of the schedule
     local: datetime
-    #: what is odd about it, because clocks are changed around it
+    #: what is unusual about it because of a clock change
     note: str | None = None
 
 
 class ScheduleInfo(BaseModel):
-    """A schedule as it was at one moment."""
+    """A schedule at one moment; it never changes."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str
-    #: name of what it starts
+    #: name of the operation that it starts
     operation: str
     description: str
-    #: what was written
+    #: its timing, as written
     spec: str
-    #: the same for people
+    #: its timing in words
     words: str
     zone: str
     #: JSON object, secrets masked
     arguments: dict[str, Any]
-    #: why it cannot start anything, if its arguments do not fit
+    #: why it cannot start anything: its arguments do not fit
     problem: str | None = None
-    #: what is done about missed ticks: ``latest``, ``all`` or ``skip``
+    #: what happens to missed ticks: ``latest``, ``all`` or ``skip``
     missed: str
-    #: seconds that a missed tick may be old to be made up for
+    #: maximum age in seconds of a missed tick that is still started
     grace: float
-    #: what is done when the run before has not ended: ``skip``, ``queue`` or ``parallel``
+    #: what happens to a tick while the previous run has not ended: ``skip``, ``queue`` or ``parallel``
     overlap: str
-    #: seconds by which a start is put off at most
+    #: maximum delay of a start, in seconds
     jitter: float
     paused: bool
-    #: who paused it or let it go on, as far as is known, and when
+    #: who paused or resumed it last, if known, and when
     paused_by: str | None = None
     paused_at: datetime | None = None
-    #: the next moments at which it starts something, whether it is paused or not
+    #: the next ticks, also while it is paused
     next: list[Fire]

@@ -1,4 +1,4 @@
-"""Register schedules, list them, pause them and start them out of turn."""
+"""Register schedules, list them, pause them, and fire them by hand."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ Choice = TypeVar("Choice", Missed, Overlap)
 
 _logger = logging.getLogger("Schedule")
 
-#: moments that are shown ahead
+#: number of upcoming ticks to show
 _SHOWN = 10
 
 
 class Schedule:
     """The schedules of one BINP.
 
-    ``@binp.schedule`` has a function started by time and returns it unchanged. If it is an action too, in whatever
-    order the decorators are, it is that action that is started. Schedules are looked after while the app is served, by
-    one of all processes that serve it. Each tick is started once, or is kept in the history as a run that was left out,
-    which says why.
+    ``@binp.schedule`` registers a function to be started by time, and returns it unchanged. If the function is an
+    action too, in either order of the decorators, that action is started. Schedules run while the app is served, in one
+    of all processes that serve it. Each tick is started once, or recorded in the history as a skipped run with the
+    reason.
     """
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class Schedule:
         self._home = home
 
     def adopt(self, other: Schedule) -> None:
-        """Take over the schedules of *other*, which becomes a second name for this registry."""
+        """Take over the schedules of *other*, which becomes an alias of this registry."""
         for entry in other._entries.values():
             self._enter(entry)
         other.__dict__ = self.__dict__
@@ -89,30 +89,30 @@ class Schedule:
         overlap: Literal["skip", "queue", "parallel"] = "skip",
         jitter: timedelta = timedelta(),
     ) -> Callable[[Function], Function]:
-        """Have a function started by time. Give one of *expression*, *every* and *at*.
+        """Register a function to be started by time. Give exactly one of *expression*, *every* and *at*.
 
         Args:
-            expression: ``minute hour day-of-month month day-of-week``, with a field for seconds in front if there are
-                six; or ``@hourly``, ``@daily``, ``@weekly``, ``@monthly``, ``@yearly``.
-            every: An interval of at least a second, counted from 1970-01-01 00:00 UTC on, so that a restart does not
-                shift it.
-            at: A single moment, with its time zone.
-            tz: IANA name of the time zone of *expression*, such as ``Europe/Berlin``; UTC by default.
-            args: Arguments for the function's form.
-            name: What the schedule is called; by default the function's qualified name, for its second schedule with
-                ``#2`` behind it, and so on.
-            description: What it says of itself, if the function is no action; the docstring by default.
-            labels: Labels of its runs, if the function is no action.
-            missed: What is done about ticks that came while nothing could start them: ``latest`` makes up for all of
-                them with one start, ``all`` makes up for each, up to a hundred, ``skip`` for none.
-            grace: How old a missed tick may be that is made up for.
-            overlap: What is done about a tick that comes while the run of the one before has not ended: ``skip`` leaves
-                it out, ``queue`` starts it after that, ``parallel`` beside it.
-            jitter: By how much a start is put off at most; by how much exactly is fixed for each tick.
+            expression: A cron expression: ``minute hour day-of-month month day-of-week``, with a field for seconds in
+                front if there are six; or ``@hourly``, ``@daily``, ``@weekly``, ``@monthly``, ``@yearly``.
+            every: An interval of at least one second. Ticks are multiples of it since 1970-01-01 00:00 UTC, so a
+                restart does not shift them.
+            at: A single moment, with a time zone.
+            tz: IANA name of the time zone of *expression*, such as ``Europe/Berlin``. Default: UTC.
+            args: Arguments for the form of the function.
+            name: Name of the schedule. Default: the qualified name of the function; further schedules of the same
+                function get ``#2``, ``#3``, ... appended.
+            description: The description in lists, if the function is not an action. Default: the docstring.
+            labels: Labels for its runs, if the function is not an action.
+            missed: What to do about ticks that came while no process could start them: ``latest`` starts once for all
+                of them, ``all`` starts once for each, up to a hundred, ``skip`` starts none.
+            grace: Maximum age of a missed tick that is still started.
+            overlap: What to do about a tick while the run of the previous tick has not ended: ``skip`` skips the tick,
+                ``queue`` starts it afterwards, ``parallel`` starts it at once.
+            jitter: Maximum delay of a start; the actual delay is fixed for each tick.
 
         Raises:
-            BadSchedule: the timing means nothing, or a choice is none of those above.
-            BinpError: it is no function, or a generator function.
+            BadSchedule: the timing is invalid, or *missed* or *overlap* is not one of the values above.
+            BinpError: *function* is not a function, or is a generator function.
         """
         timing = _timing(expression, every, at, tz)
         if args is not None and not isinstance(args, Mapping):
@@ -157,7 +157,7 @@ class Schedule:
             self._ticker.wake()
 
     def _free_name(self, function: Callable[..., Any]) -> str:
-        """The function's name; a further schedule of the same function is numbered, another function takes it over."""
+        """The function's name, numbered if the function has a schedule already; another function's name is reused."""
         first, number = default_name(function), 1
         name = first
         while (entry := self._entries.get(name)) is not None and base_of(entry.function) is base_of(function):
@@ -181,7 +181,7 @@ class Schedule:
         return [self._info(entry, rows.get(entry.name)) for entry in self._entries.values()]
 
     async def pause(self, name: str, *, actor: str | None = None) -> None:
-        """Start nothing from here on; what comes until it is resumed is left out.
+        """Pause a schedule: ticks are skipped until it is resumed.
 
         Raises:
             UnknownOperation: there is no such schedule.
@@ -189,7 +189,7 @@ class Schedule:
         await self._set_paused(name, True, actor)
 
     async def resume(self, name: str, *, actor: str | None = None) -> None:
-        """Go on with the next tick.
+        """Resume a schedule from the next tick on.
 
         Raises:
             UnknownOperation: there is no such schedule.
@@ -197,18 +197,18 @@ class Schedule:
         await self._set_paused(name, False, actor)
 
     async def fire(self, name: str, *, trigger: Trigger | None = None, once: str | None = None) -> RunHandle:
-        """Start it now, out of turn, with its arguments; also one that is paused.
+        """Start the function of a schedule now, with the schedule's arguments. Also works while it is paused.
 
         Args:
-            name: Which one.
+            name: The name of the schedule.
             trigger: What started it, and who.
-            once: Key for which it is started out of turn once, ever.
+            once: Idempotency key: the schedule is fired at most once per key.
 
         Raises:
-            AlreadyStarted: it was started for the key *once* before.
+            AlreadyStarted: the schedule was already fired with this key.
             UnknownOperation: there is no such schedule.
-            InvalidArguments: its arguments do not fit the function.
-            TooManyRuns: so many runs are in flight that no further one is taken.
+            InvalidArguments: the arguments do not fit the function.
+            TooManyRuns: too many runs are in flight.
         """
         entry = self._find(name)
         home = await self._home.ensure()
@@ -245,7 +245,7 @@ class Schedule:
         try:
             recorded = operation.form.bind(entry.arguments).recorded
         except (InvalidArguments, FormError) as error:
-            # the list is to be seen all the same
+            # list the schedule all the same
             problem = error.what
         return ScheduleInfo(
             name=entry.name,
@@ -269,14 +269,14 @@ class Schedule:
     # -- a part of a home ----------------------------------------------------------------------------------------
 
     def opened(self) -> None:
-        """The store is open; nothing is started before this process leads."""
+        """The store is open. Nothing is started before this process leads."""
 
     def check(self) -> None:
-        """Look whether each schedule can start what it is to start.
+        """Check that each schedule can start its function.
 
         Raises:
             InvalidArguments: the arguments of a schedule do not fit its function.
-            FormError: no form can be made of a function's parameters.
+            FormError: the parameters of a function do not make a form.
         """
         for entry in self._entries.values():
             try:
@@ -287,11 +287,11 @@ class Schedule:
                 raise
 
     def lead(self) -> None:
-        """Look after the schedules from here on, unless this home has none of them started.
+        """Run the schedules from here on, unless this home runs none.
 
         Raises:
             InvalidArguments: the arguments of a schedule do not fit its function.
-            FormError: no form can be made of a function's parameters.
+            FormError: the parameters of a function do not make a form.
         """
         self.check()
         if self._ticking is None and self._home.has_schedules:
@@ -301,15 +301,15 @@ class Schedule:
             self._ticking = loop.create_task(self._ticker.run(), name="binp schedules", context=context)
 
     def changed(self, changes: Sequence[Change]) -> None:
-        """Look again when somebody has paused or resumed one."""
+        """Recompute the next start when a schedule was paused or resumed."""
         if self._ticker is not None and any(change.topic == "schedule" for change in changes):
             self._ticker.wake()
 
     async def shut_down(self, timeout: float) -> None:
-        """Start nothing any more."""
+        """Stop starting anything."""
         ticking, self._ticking, self._ticker = self._ticking, None, None
         for entry in self._entries.values():
-            # whoever leads next goes on where this one has written down that it was
+            # the next leader continues from what this one has stored
             entry.until = entry.waiting = None
             entry.running.clear()
         if ticking is not None:

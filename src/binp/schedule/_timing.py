@@ -1,4 +1,4 @@
-"""When something is due: an interval, one instant, or a cron expression in a time zone."""
+"""When a schedule is due: an interval, a moment, or a cron expression in a time zone."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ from binp.errors import BinpError
 
 __all__ = ["At", "BadSchedule", "Every", "Timing", "in_words"]
 
-#: intervals are counted from here, so that they are the same in every process and after every restart
+#: intervals count from here, so that every process computes the same ticks, also after a restart
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
 
 class BadSchedule(BinpError):
-    """A schedule says nothing that could be obeyed."""
+    """The timing or an option of a schedule is invalid."""
 
 
 class Timing(Protocol):
-    """When something is due. Instants are aware, in UTC."""
+    """When a schedule is due. Instants are aware, in UTC."""
 
     @property
     def spec(self) -> str:
-        """What was written, in one line; another spec is another timing."""
+        """The timing in one line; a different spec is a different timing."""
 
     @property
     def zone(self) -> str:
-        """Name of the time zone that it is about."""
+        """Name of the time zone that the timing refers to."""
 
     def words(self) -> str:
-        """The same for people."""
+        """The timing in words."""
 
     def next(self, after: datetime) -> datetime | None:
         """The first instant after *after*; None if there is none."""
 
     def note(self, due: datetime) -> str | None:
-        """What is odd about the instant *due*, because clocks are changed around it."""
+        """What is unusual about the instant *due* because of a clock change; None if nothing."""
 
 
 class Every:
-    """At whole multiples of an interval since the beginning of 1970, UTC.
+    """At whole multiples of an interval since the start of 1970, UTC.
 
     Args:
         interval: At least one second.
@@ -63,7 +63,7 @@ class Every:
         return f"every {self.interval.total_seconds():g} s"
 
     def words(self) -> str:
-        """The same for people."""
+        """The timing in words."""
         return f"Every {in_words(self.interval)}"
 
     def next(self, after: datetime) -> datetime | None:
@@ -71,12 +71,12 @@ class Every:
         return _EPOCH + ((after - _EPOCH) // self.interval + 1) * self.interval
 
     def note(self, due: datetime) -> str | None:
-        """Nothing: an interval does not look at the clock on the wall."""
+        """None: an interval does not depend on the wall clock."""
         return None
 
 
 class At:
-    """Once.
+    """At one moment.
 
     Args:
         instant: Aware.
@@ -101,20 +101,20 @@ class At:
         return f"at {self.instant.isoformat()}"
 
     def words(self) -> str:
-        """The same for people."""
+        """The timing in words."""
         return f"Once, at {self.instant:%Y-%m-%d %H:%M:%S} UTC"
 
     def next(self, after: datetime) -> datetime | None:
-        """The instant, if it comes after *after*."""
+        """The instant, if it is after *after*."""
         return self.instant if self.instant > after else None
 
     def note(self, due: datetime) -> str | None:
-        """Nothing: it is an instant, whatever clocks say."""
+        """None: a moment does not depend on the wall clock."""
         return None
 
 
 def in_words(interval: timedelta) -> str:
-    """An interval for people: ``minute``, ``90 minutes``, ``2.5 seconds``."""
+    """An interval in words: ``minute``, ``90 minutes``, ``2.5 seconds``."""
     seconds = interval.total_seconds()
     size, unit = next(((size, unit) for size, unit in _UNITS if seconds >= size and seconds % size == 0), (1, "second"))
     count = seconds / size

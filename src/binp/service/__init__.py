@@ -17,7 +17,7 @@ __all__ = ["Commanded", "Handler", "Info", "Service", "Status"]
 
 def __getattr__(name: str) -> Any:
     if name == "Info":
-        # pydantic is loaded when somebody looks at a service from outside, not when one is defined
+        # import pydantic only when a service is described, not when one is defined
         from ._models import Info
 
         return Info

@@ -1,4 +1,4 @@
-"""What is said of a service where it is defined."""
+"""The decorator that defines a service, and the checks of its options."""
 
 from __future__ import annotations
 
@@ -74,36 +74,39 @@ class Defining(abc.ABC):
         after: str | Sequence[str] = (),
         enabled: bool | Callable[[], bool] = True,
     ) -> Any:
-        """Make a service of a function.
+        """Register a function as a service.
 
         Args:
-            function: Async, or sync: that is called in a thread, and cannot be stopped before it returns.
-            name: What it is listed as; the qualified name of the function by default. The latest of a name wins.
-            description: What it says of itself; the docstring by default.
-            restart: Call it again when it ends: True or ``always`` also when it just returned, ``on-failure`` when it
+            function: An async function, or a sync one, which is called in a thread and cannot be stopped until it
+                returns.
+            name: The name in lists. Default: the qualified name of the function. A later service of the same name
+                replaces the earlier one.
+            description: The description in lists. Default: the docstring.
+            restart: When to call it again after it ended: True or ``always`` in every case, ``on-failure`` when it
                 raised, False or ``never`` not at all.
-            autostart: Start it without being asked.
-            restart_delay: Seconds before it is called again; doubles with each failure in a row.
-            max_delay: Seconds that the delay grows to.
-            max_restarts: How often it is restarted within *window* before it is given up as ``failed``, until somebody
-                starts it; 0 for ever.
-            window: Seconds in which restarts are counted.
-            stop_timeout: Seconds that it may take to stop before it is ``stuck``.
-            ready: It calls :meth:`~binp.Service.ready` when it is ready, and is ``starting`` until then; else it is
-                ``running`` at once.
-            start_timeout: Seconds from its call until it must be ready, otherwise it is cancelled, which counts as a
-                failure; 0 for ever. Only with *ready*.
-            health: An async function without parameters that is called while it is ready, and says that it is not
-                well by raising, by giving False, or by not returning within *health_every*.
+            autostart: Start it automatically.
+            restart_delay: Seconds before a restart; doubles with each consecutive failure.
+            max_delay: Upper limit of that delay, in seconds.
+            max_restarts: Number of restarts within *window* after which it is given up as ``failed``, until somebody
+                starts it; 0 for no limit.
+            window: Seconds over which restarts are counted.
+            stop_timeout: Seconds it may take to stop; after that it is ``stuck``.
+            ready: True: it is ``starting`` until it calls :meth:`~binp.Service.ready`. False: it is ``running`` at
+                once.
+            start_timeout: Seconds in which it must become ready. After that it is cancelled, which counts as a
+                failure; 0 for no limit. Only with *ready*.
+            health: An async function without parameters, called regularly while the service is ready. The check fails
+                if it raises, returns False, or does not return within *health_every*.
             health_every: Seconds between two checks.
-            health_failures: After so many checks in a row that failed it is cancelled, which counts as a failure.
-            after: Names of services that are ready before it is started, and are stopped after it.
-            enabled: False, or a function that gives False when services are started: it is listed, and can be started
-                by hand. It is not waited for.
+            health_failures: Number of consecutive failed checks after which the service is cancelled, which counts as
+                a failure.
+            after: Names of services that must be ready before this one is started. They are stopped after it.
+            enabled: False, or a function that returns False when services are started: the service is listed, but only
+                started by hand, and services that come after it do not wait for it.
 
         Raises:
-            BinpError: it is no function, or a generator function, or an option makes no sense, or it would come after
-                itself.
+            BinpError: *function* is not a function, or is a generator function, or an option has an invalid value, or
+                the service comes after itself.
             UnknownOption: there is no such option.
         """
         check_numbers(
@@ -139,11 +142,11 @@ class Defining(abc.ABC):
 
 
 def check_needs(operation: Operation) -> None:
-    """Look whether a service gets all that its function needs.
+    """Check that all parameters of a service's function are supplied.
 
     Raises:
-        BinpError: a parameter is neither injected, nor has a default.
-        FormError: the annotations cannot be read.
+        BinpError: a parameter is not injected and has no default.
+        FormError: the annotations cannot be evaluated.
     """
     needed = [name for name in _needed(operation.function) if name not in operation.form.injected]
     if needed:
@@ -155,11 +158,11 @@ def check_needs(operation: Operation) -> None:
 
 
 def _needed(function: Callable[..., Any]) -> list[str]:
-    """Names of the parameters that have to be given."""
+    """Names of the parameters without a default."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
-        # what has no signature says nothing of its parameters
+        # without a signature there is nothing to check
         return []
     return [
         parameter.name

@@ -1,4 +1,4 @@
-"""What is shown of a service."""
+"""The public description of a service."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Info"]
 
 
 class Info(BaseModel):
-    """A service as it was at one moment; it never changes afterwards."""
+    """A service at one moment; it never changes."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -23,22 +23,22 @@ class Info(BaseModel):
     restart: bool
     #: seconds before the first restart
     restart_delay: float
-    #: text of the last failure, None if there was none since it was started
+    #: message of the last failure; None if there was none since it was started
     error: str | None = None
-    #: when that was, and in which run; it may run again since
+    #: time and run of that failure; it may be running again since
     failed_at: datetime | None = None
     failed_run: int | None = None
-    #: when it is called again, while it is ``restarting``
+    #: time of the next start, while it is ``restarting``
     next_start: datetime | None = None
-    #: how often it was restarted since it was started
+    #: number of restarts since it was started
     restarts: int = 0
-    #: False: it is started by hand alone, wherever that was decided
+    #: False: it is only started by hand, for whatever reason
     enabled: bool = True
-    #: those that are ready before it is started
+    #: services that must be ready before it is started
     after: tuple[str, ...] = ()
-    #: those of them that are not ready, while it is ``waiting``
+    #: those of *after* that are not ready, while it is ``waiting``
     waits_for: tuple[str, ...] = ()
-    #: what its last check found; None before the first one of a life, and without checks
+    #: result of the last health check; None before the first one since it was called, and without checks
     healthy: bool | None = None
-    #: why the last check failed, None if it did not
+    #: why the last check failed; None if it succeeded
     health_error: str | None = None

@@ -12,19 +12,19 @@ from buvar.names import did_you_mean
 
 __all__ = ["Check", "Policy", "Restart", "restart_of"]
 
-#: looks whether a service is healthy: it is not when this raises or gives False
+#: checks whether a service is healthy: it is not if this raises or returns False
 Check = Callable[[], Awaitable[object]]
 
-#: seconds: the least delay before a restart, however small the service wants it
+#: minimum delay before a restart, in seconds, whatever the service asks for
 _FLOOR = 0.05
 
 
 class Restart(enum.StrEnum):
-    """When a service that ended is called again."""
+    """When a service is called again after it ended."""
 
-    #: however it ended
+    #: in every case
     ALWAYS = "always"
-    #: when it raised
+    #: after an exception
     ON_FAILURE = "on-failure"
     #: not at all
     NEVER = "never"
@@ -32,37 +32,37 @@ class Restart(enum.StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Policy:
-    """When a service is started, well, and restarted."""
+    """When a service is started, healthy, and restarted."""
 
     autostart: bool = True
     restart: Restart = Restart.ALWAYS
-    #: how often it is restarted within *window* seconds before it is given up; 0 for ever
+    #: number of restarts within *window* seconds after which it is given up; 0 for no limit
     max_restarts: int = 0
     window: float = 300.0
     #: seconds before a restart; grows while the service keeps failing
     delay: float = 3.0
-    #: factor by which the delay grows with each failure in a row
+    #: factor by which the delay grows with each consecutive failure
     factor: float = 2.0
-    #: seconds that the delay grows to
+    #: upper limit of the delay, in seconds
     max_delay: float = 60.0
-    #: seconds after which a life counts as healthy, so that the delay starts anew
+    #: seconds after which a service counts as healthy, which resets the delay
     healthy: float = 60.0
-    #: seconds that it may take to stop before it is ``stuck``
+    #: seconds it may take to stop; after that it is ``stuck``
     patience: float = 10.0
-    #: it says itself when it is ready, within *start_timeout* seconds; 0 for ever
+    #: it reports itself when it is ready, within *start_timeout* seconds; 0 for no limit
     ready: bool = False
     start_timeout: float = 60.0
-    #: looked at every *health_every* seconds, and answered after as many failures in a row
+    #: called every *health_every* seconds; *health_failures* consecutive failures restart the service
     health: Check | None = None
     health_every: float = 30.0
     health_failures: int = 3
-    #: names of those that are ready before it is started, and are stopped after it
+    #: names of services that must be ready before it is started, and are stopped after it
     after: tuple[str, ...] = ()
-    #: whether it is started without being asked where it is deployed; a function is asked when services are started
+    #: whether it is started automatically; a function is called when services are started
     enabled: bool | Callable[[], bool] = True
 
     def wait(self, failures: int) -> float:
-        """Seconds before the next start, after so many failures in a row; grown delays vary by a tenth."""
+        """Seconds before the next start after so many consecutive failures; from the second on varied by up to 10 %."""
         first = max(self.delay, _FLOOR)
         if failures <= 1:
             return first
@@ -71,10 +71,10 @@ class Policy:
 
 
 def restart_of(given: bool | str) -> Restart:
-    """What ``restart=`` says.
+    """The policy for the option ``restart``.
 
     Raises:
-        BinpError: it says nothing.
+        BinpError: the value is invalid.
     """
     if isinstance(given, bool):
         return Restart.ALWAYS if given else Restart.NEVER

@@ -38,47 +38,47 @@ _logger = logging.getLogger("Service")
 class Service(Defining, Inside):
     """The background services of one BINP.
 
-    ``@binp.service`` registers a function and returns it unchanged. It runs as a task of the platform: from the start
-    of the app on, in one process of all that serve it; without an app, at once where a loop is running. When it ends,
-    however that was, it is called again after a delay. It is stopped and awaited when the app shuts down.
+    ``@binp.service`` registers a function and returns it unchanged. It runs as a task of the platform: as long as the
+    app is served, in one of all processes that serve it; without an app, at once if an event loop is running. When it
+    ends, for whatever reason, it is called again after a delay. When the app shuts down, it is stopped and awaited.
     """
 
     def __init__(self) -> None:
-        #: what a service is, at each change of its state
+        #: emits the new description of a service at each change of its state
         self.service_changed: Emitter[Info] = Emitter()
         self._home: Home | None = None
-        #: all registries that are this one
+        #: all registries that share this one's state
         self._names: list[Service] = [self]
         self._operations = Operations()
         self._supervisors: dict[str, Supervisor] = {}
-        #: to be started by the next step of the loop, unless an app will do it
+        #: services to start in the next iteration of the event loop, unless an app will start them
         self._early: set[str] = set()
         self._shut = False
         self._hearing = Hearing(self._read_rows)
         self._forget()
 
     def _forget(self) -> None:
-        """Be as before anything was served."""
+        """Reset the state of serving."""
         self._leads = False
-        #: another process led when this one opened the database
+        #: another process was the leader when this one opened the database
         self._joined = False
         self._wishes = Wishes()
         self._obeying = Obeying(self._read_rows, lambda: tuple(self._supervisors), self._heed)
 
     def bind(self, home: Home) -> None:
-        """Share *home*; what was registered before comes along."""
+        """Share *home*, and move the services registered so far into it."""
         for operation in self._operations.all("service"):
             home.operations.add(operation, logger=_logger)
         self._operations = home.operations
         self._home = home
 
     def adopt(self, other: Service) -> None:
-        """Take over the services of *other*, which becomes a second name for this registry."""
+        """Take over the services of *other*, which becomes an alias of this registry."""
         for operation in other._operations.all("service"):
             former = other._supervisors[operation.name]
             former.stop()
             self._add(operation.function, operation.name, operation.description, former.policy, former)
-        # who listens to it hears of all services from here on
+        # listeners of `other` hear of all services from here on
         self.service_changed.relay(other.service_changed)
         self._names.extend(other._names)
         for name in tuple(other._names):
@@ -123,7 +123,7 @@ class Service(Defining, Inside):
 
     @property
     def services(self) -> list[Info]:
-        """A new list of the services as they are in this process, in the order of their definition."""
+        """The services as they are in this process, in the order of their definition; a new list."""
         return [info_of(supervisor) for supervisor in self._supervisors.values()]
 
     async def snapshot(self) -> list[Info]:
@@ -136,42 +136,42 @@ class Service(Defining, Inside):
         return [Info.model_validate_json(status) if (status := seen.get(info.name)) else info for info in self.services]
 
     def start(self, name: str, *, actor: str | None = None) -> Commanded:
-        """Start a service; nothing happens if it is unknown or not stopped. Needs a running loop.
+        """Start a service. Does nothing if it is unknown or not stopped. Needs a running event loop.
 
         Args:
-            name: Which one.
-            actor: Who wants that, as far as is known.
+            name: The name of the service.
+            actor: Who starts it, if known.
 
         Returns:
-            Await it to have the command committed, so that no crash undoes it; given it is already.
+            The command has been given already; await the result to have it committed, so that it survives a crash.
 
         Raises:
-            BinpError: it comes after something that is no service.
+            BinpError: it comes after a name that is not a service.
         """
         return self._command(name, running=True, actor=actor)
 
     def stop(self, name: str, *, actor: str | None = None) -> Commanded:
-        """Stop a service; nothing happens if it is unknown or stopped. Takes and gives what :meth:`start` does.
+        """Stop a service. Does nothing if it is unknown or stopped. Arguments and result as in :meth:`start`.
 
-        It is cancelled, and ``stopped`` when it has really ended; ``stuck`` if that takes longer than its time. Told
-        again, it is cancelled again.
+        The service is cancelled. It is ``stopped`` when its function has ended, and ``stuck`` if that takes longer than
+        its stop timeout. Another stop cancels it again.
         """
         return self._command(name, running=False, actor=actor)
 
     async def obeyed(self, name: str, *, timeout: float = 5.0) -> bool:
-        """Wait until what was commanded here is kept, and the process that runs the services has obeyed it.
+        """Wait until the last command for a service is committed, and obeyed by the process that runs the services.
 
-        What comes of it takes its time: a service that is told to stop may go on for a while.
+        The effect of the command may take longer: a service that was told to stop can go on for a while.
 
         Args:
-            name: Of which service.
-            timeout: Seconds to wait for at most.
+            name: The name of the service.
+            timeout: Maximum time to wait, in seconds.
 
         Returns:
-            False if it has not, as long as that.
+            False if that did not happen in time.
 
         Raises:
-            StoreError: the command could not be kept.
+            StoreError: the command could not be stored.
         """
         is_elsewhere = self._home is not None and self._home.is_open and not self._is_here
         if is_elsewhere:
@@ -204,7 +204,7 @@ class Service(Defining, Inside):
             supervisor.start()
 
     def _keep_wish(self, name: str, running: bool, actor: str | None = None) -> Commanded:
-        """Keep what is obeyed here for the process that takes over."""
+        """Store a command that was obeyed here, for the process that takes over."""
         wish = self._wishes.give(name, running)
         return self._wishes.sent(self._write(SetDesired(name=name, running=running, actor=actor, at=now(), wish=wish)))
 
@@ -212,34 +212,35 @@ class Service(Defining, Inside):
     def _is_here(self) -> bool:
         """Whether services run in this process."""
         home = self._home
-        # a process that was started for a function runs none
+        # a process that was started for a single function runs none
         is_elsewhere = home is not None and (home.is_guest or (home.is_serving and home.store.role is not Role.OWNER))
         return self._leads or not is_elsewhere
 
     @property
     def _obeys(self) -> bool:
-        """Whether commands of other processes are for this one; if it is about to lead, it will see to them then."""
+        """Whether this process obeys commands from others; if it is about to lead, it reads them when it does."""
         home = self._home
         is_alone = home is not None and not home.is_serving and self._is_here and home.store.role is Role.OWNER
         return self._leads or is_alone
 
     @property
     def _is_closing(self) -> bool:
-        """Whether this home shuts its services down, or has: nothing is started any more until it is opened again."""
+        """Whether services are shutting down or shut down: nothing is started until the home is opened again."""
         return self._shut and (self._home is None or self._home.is_open)
 
     # -- a part of a home ----------------------------------------------------------------------------------------
 
     def opened(self) -> None:
-        """The store is open; nothing is started before this process leads."""
+        """The store is open. Nothing is started before this process leads."""
         self._shut = False
         self._joined = self._home is not None and self._home.store.role is not Role.OWNER
 
     def check(self) -> None:
-        """Look whether all can be started that is to be.
+        """Check that all services can be started.
 
         Raises:
-            BinpError: a service comes after something that is no service, or its function needs what nobody gives it.
+            BinpError: a service comes after a name that is not a service, or a parameter of its function is not
+                supplied.
         """
         after = self._after()
         for name, supervisor in self._supervisors.items():
@@ -251,10 +252,10 @@ class Service(Defining, Inside):
                 raise
 
     def lead(self) -> None:
-        """Start what shall run without being asked; after a takeover, what ran there or was wanted meanwhile.
+        """Start the automatic services; after a takeover, those that ran before or were started meanwhile.
 
         Raises:
-            BinpError: a service comes after something that is no service. Nothing was started.
+            BinpError: a service comes after a name that is not a service. Nothing was started.
         """
         if self._leads:
             return
@@ -266,7 +267,7 @@ class Service(Defining, Inside):
             self._obeying.take_over(self._context())
             return
         for name, supervisor in self._supervisors.items():
-            # what was wanted before nobody served is over, also for those who take over from here
+            # older commands are obsolete now, also for a process that takes over from here
             self._keep_wish(name, wanted[name])
             self._lead_one(supervisor, wanted[name])
 
@@ -277,11 +278,11 @@ class Service(Defining, Inside):
             self._observe(supervisor)
 
     def changed(self, changes: Sequence[Change]) -> None:
-        """Obey what was commanded from anywhere."""
+        """Obey commands from other processes."""
         self._hearing.tell(changes)
         told = {str(change.id) for change in changes if change.topic == "desired"}
         if not changes and self._leads:
-            # it is not known what has changed: then it may be any of them
+            # the list of changes was lost: any service may have been commanded
             told.update(self._supervisors)
         if told and self._obeys and not self._is_closing:
             self._obeying.tell(told, self._context())
@@ -289,7 +290,7 @@ class Service(Defining, Inside):
     async def _read_rows(self) -> dict[str, ServiceRow]:
         if self._home is None:
             return {}
-        # what was commanded here is to be among it: else something is begun that is ended in a moment
+        # include the commands given here, otherwise a service might be started just to be stopped again
         await self._wishes.settled()
         return {row.name: row for row in await self._home.store.get_services()}
 
@@ -306,17 +307,16 @@ class Service(Defining, Inside):
             self._lead_one(supervisor, row.desired)
         elif not is_takeover:
             for running in news:
-                # whether it was started before it was stopped and started is not known: that is no second stop
+                # several commands at once: whether it was started in between is unknown, so this is no repeated stop
                 self._apply(supervisor, running, insist=len(news) == 1 or not row.desired)
-        # those elsewhere wait for that, or have seen so far what it was in a process that is gone
+        # other processes wait for this status, or still see the one from a process that is gone
         self._observe(supervisor)
 
     async def shut_down(self, timeout: float) -> None:
-        """Stop every service before those that it comes after, else the last defined first.
+        """Stop all services: each before those that it comes after, otherwise the last defined first.
 
-        Their ends are waited for, *timeout* seconds in all.
-
-        Each has its part of the time before the next one is told; what is left when all were told is for all of them.
+        Waits for their ends, *timeout* seconds in all. Each service gets its share of the time before the next one is
+        told to stop; the rest of the time is shared by all that are still stopping.
         """
         self._shut = True
         try:
@@ -331,7 +331,7 @@ class Service(Defining, Inside):
     # -- inside --------------------------------------------------------------------------------------------------
 
     def _start_early(self, supervisor: Supervisor) -> None:
-        """Start at decoration, where a loop is running and no app will do it."""
+        """Start a service when it is defined, if an event loop is running and no app will start it."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -340,7 +340,7 @@ class Service(Defining, Inside):
             if self._decide(supervisor):
                 self._start(supervisor)
             return
-        # a server may be importing this file inside its loop: then the app is asked for right after the import
+        # a server may be importing this module inside its event loop: it asks for the app right after the import
         self._early.add(supervisor.operation.name)
         loop.call_soon(self._start_unless_served, supervisor)
 
@@ -353,7 +353,7 @@ class Service(Defining, Inside):
             self._start(supervisor)
 
     def _decide(self, supervisor: Supervisor) -> bool:
-        """Whether it is started without being asked."""
+        """Whether a service is started automatically."""
         is_wanted = supervisor.decide()
         if supervisor.is_passed_over:
             self._meet(supervisor)
@@ -363,7 +363,7 @@ class Service(Defining, Inside):
         return {name: supervisor.policy.after for name, supervisor in self._supervisors.items()}
 
     def _not_ready(self, names: Sequence[str]) -> list[str]:
-        """Those of *names* that are to be waited for: one that is not wanted here at all is not."""
+        """Those of *names* to wait for. A service that is not started here at all is not waited for."""
         found = [(name, self._supervisors.get(name)) for name in names]
         return [name for name, one in found if one is None or not (one.is_ready or one.is_passed_over)]
 
@@ -378,12 +378,12 @@ class Service(Defining, Inside):
                 self._meet(supervisor)
 
     def _meet(self, ready: Supervisor) -> None:
-        """Nobody needs to wait for it any more."""
+        """Tell the other services that this one need not be waited for any more."""
         for supervisor in self._supervisors.values():
             supervisor.meet(ready.operation.name)
 
     def _observe(self, supervisor: Supervisor) -> None:
-        # what ends behind the shutdown may run in another process by now, which tells what becomes of it
+        # after a shutdown another process may run the service, and reports its status
         if self._home is None or not self._home.is_open or (self._shut and not self._leads):
             return
         status = info_of(supervisor).model_dump_json()
@@ -392,7 +392,7 @@ class Service(Defining, Inside):
         self._write(SetObserved(name=name, status=status, node=node, at=now(), obeyed=self._wishes.obeyed(name)))
 
     def _write(self, write: Write) -> Ack[Any] | StoreError | None:
-        """Keep something if that is possible: services go on without. Gives why it is not."""
+        """Store *write* if possible: services go on without the store. Returns why it failed."""
         try:
             return None if self._home is None else self._home.store.write(write)
         except StoreError as error:

@@ -10,24 +10,24 @@ __all__ = ["Status"]
 class Status(enum.StrEnum):
     """What a service is doing."""
 
-    #: it does not run, and nobody wants it to
+    #: it does not run, and is not meant to
     STOPPED = "stopped"
-    #: it is about to run, or has not said yet that it is ready
+    #: it is being started, or has not reported yet that it is ready
     STARTING = "starting"
-    #: it is to run, once those are ready that it comes after
+    #: it will be started when the services are ready that it comes after
     WAITING = "waiting"
-    #: its function is being executed, and it is ready
+    #: its function is running, and it is ready
     RUNNING = "running"
-    #: its function ended, and is called again after a delay
+    #: its function ended, and will be called again after a delay
     RESTARTING = "restarting"
-    #: its function returned, and it is restarted only when it fails
+    #: its function returned, and it is restarted only after a failure
     COMPLETED = "completed"
-    #: it failed so often that it is not restarted any more, until somebody starts it
+    #: it failed too often and is not restarted until somebody starts it
     FAILED = "failed"
-    #: it was told to stop, and did not in time: its function is still being executed
+    #: it did not stop in time: its function is still running
     STUCK = "stuck"
 
-    # the members under the names of the original
+    # lower-case aliases, for compatibility
     stopped = STOPPED
     starting = STARTING
     running = RUNNING
