@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,6 +17,9 @@ from ._walk import Gap, compared
 __all__ = ["Losses"]
 
 _HOUR = 3_600_000_000
+
+#: what SQLite says of pages that cannot be read at all: whoever comes to one meets an error
+_MET = re.compile(r"btreeInitPage|[Uu]nable to get|[Ff]ailed to get page|[Ii]nvalid page number|overflow list length")
 
 
 class Losses:
@@ -113,8 +117,11 @@ class Losses:
                 loss["rows"] = None
         told = {loss["kind"] for loss in self._found}
         problems: dict[str, str] = {}
+        # of these it is known what is missing: records and runs are counted, names are looked for one by one
+        counted = {"record", "name"} if gaps and known is None else {"record", "name", "run"}
         for table in tables:
-            problem = (None if table in told else self._problem(table)) or self._disorder(table)
+            problem = None if table in told & counted else self._problem(table, is_told=table in told)
+            problem = problem or self._disorder(table)
             if problem is None and table == "record" and "run" in problems:
                 problem = "those of the runs that are missing are as well"
             if table == "record" and (problem is not None or table in told):
@@ -163,12 +170,32 @@ class Losses:
             if rows > keys and not any("after" in loss and _holds(loss, *ends) for loss in told):
                 self._tell(Gap(table="run", after=ends[0], before=ends[1]), rows)
 
-    def _problem(self, table: str) -> str | None:
-        """What is wrong with the pages of *table*: damage may lead past rows as if there were none."""
+    def _problem(self, table: str, *, is_told: bool) -> str | None:
+        """What is wrong with the pages of *table*: damage may lead past rows as if there were none.
+
+        Args:
+            table: Its name.
+            is_told: Some of it could not be read, and that was told: pages that nobody can read have been met.
+        """
+        lines, damage = self._check(table, -1)
+        if damage is not None:
+            # the module of SQLite forgets the row before the one that fails
+            more, _ = self._check(table, len(lines) + 1)
+            lines = max(lines, more, key=len)
+            if not is_told:
+                lines.append(damage)
+        problems = [line for text in lines for line in text.splitlines() if not (is_told and _MET.search(line))]
+        # the first line says in which database, and there is one
+        problems = [line for line in problems if line != "ok" and not line.startswith("***")]
+        return problems[-1] if problems else None
+
+    def _check(self, table: str, most: int) -> tuple[list[str], str | None]:
+        """What SQLite says of the pages of *table*, and the damage that kept it from saying more."""
+        found: list[str] = []
         with Tolerant() as block:
-            (found,) = self._connection.execute(f"PRAGMA quick_check({table})").fetchone()
-            return None if found == "ok" else str(found).splitlines()[-1]
-        return str(block.damage).splitlines()[-1]
+            for (text,) in self._connection.execute("SELECT * FROM pragma_quick_check(?) LIMIT ?", (table, most)):
+                found.append(str(text))  # noqa: PERF401 - those before the one that fails are kept
+        return found, None if block.damage is None else str(block.damage)
 
     def _disorder(self, table: str) -> str | None:
         """What is wrong with the order of the rows of *table*: one that is in a wrong place is not found by its key."""

@@ -347,6 +347,33 @@ async def test_damage_that_leads_past_rows(small):
     assert lost[0]["why"]
 
 
+async def test_damage_that_leads_past_rows_beside_some_that_was_met(small):
+    """Rows that nothing leads to are told also of a table of which others are told to be lost, and only then."""
+    value = json.dumps("x" * 100)
+    await write(small, *(SetKeys(namespace="n", items=((f"key {number:04}", value),), at=1) for number in range(200)))
+    page = (root_of(small, "kv") - 1) * PAGE
+    content = bytearray(small.read_bytes())
+    cells = [int.from_bytes(content[page + place : page + place + 2], "big") for place in (12, 14)]
+    first, second = (int.from_bytes(content[page + cell : page + cell + 4], "big") for cell in cells)
+    content[(second - 1) * PAGE : second * PAGE] = b"\xff" * PAGE
+    small.write_bytes(content)
+    met = [loss for loss in read(small)[1] if "part" not in loss]
+    assert [loss["kind"] for loss in met] == ["kv"]
+    assert read(small)[1] == met
+    # of the first page the last rows are gone as well, and nothing says so
+    start = (first - 1) * PAGE
+    count = int.from_bytes(content[start + 3 : start + 5], "big")
+    content[start + 3 : start + 5] = (count - 5).to_bytes(2, "big")
+    small.write_bytes(content)
+
+    rows, lost = read(small)
+
+    missing = [("n", f"key {number:04}") for number in range(200) if ("kv", ("n", f"key {number:04}")) not in rows]
+    assert count - 5 not in {0, count}
+    assert missing
+    assert [loss["part"] for loss in lost if "part" in loss] == ["unknown"]
+
+
 async def test_pages_that_lie_in_each_others_place(small):
     """Each is as it was written; where a key is looked for there are others, and that not all are found is told."""
     await write(small, *(Once(key=f"key {number:04}" + "x" * 100, at=1) for number in range(400)))
