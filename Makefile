@@ -76,7 +76,7 @@ bench: setup ## the benchmarks, one after the other; ARGS="--quick --json" is ha
 		echo "$$script"; $(BIN)/python $$script $(ARGS) || exit; done
 
 torture: setup ## the long forms of some tests: KILLS=1000 processes killed, CUTS=400 power cuts, STEPS=200000 random steps
-	KILLS=$(or $(KILLS),1000) CUTS=$(or $(CUTS),400) STEPS=$(or $(STEPS),200000) $(BIN)/python -m pytest -q \
+	KILLS=$(or $(KILLS),1000) CUTS=$(or $(CUTS),400) MODEL_STEPS=$(or $(STEPS),200000) $(BIN)/python -m pytest -q \
 		tests/binp/store/sqlite/test_crash.py tests/binp/store/sqlite/test_power.py tests/binp/store/sqlite/test_model.py $(ARGS)
 
 pictures: setup ## docs/pictures anew: the console showing the quickstart, at two sizes, light and dark

@@ -451,6 +451,7 @@ def check(monkeypatch, there):
     return run
 
 
+@pytest.mark.timeout(900 + STEPS // 20)
 @pytest.mark.parametrize("model", [Runs, Keys])
 def test_a_model(check, model):
     """Whatever is written from two processes that come and go, the store says what a dictionary says."""
