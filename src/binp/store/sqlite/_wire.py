@@ -40,6 +40,9 @@ __all__ = [
 #: bytes before each frame that say how long it is
 HEAD = struct.Struct(">I")
 
+#: a version beyond those that a key can have
+_NO_VERSION = 2**63
+
 _KINDS: dict[str, type[Write]] = {
     kind.kind: kind
     for kind in (
@@ -96,7 +99,7 @@ def encode_write(number: int, write: Write) -> bytes:
     try:
         return orjson.dumps([number, write.kind, write])
     except TypeError:
-        # half of a surrogate pair cannot be encoded; whatever else it is fails for good
+        # half of a surrogate pair cannot be encoded, and no number beyond 64 bits; whatever else it is fails for good
         return orjson.dumps([number, write.kind, _cleaned(write)])
 
 
@@ -238,6 +241,9 @@ def _cleaned(write: Any) -> Write:
     for field in fields(write):
         value = getattr(write, field.name)
         changed[field.name] = _clean(value)
+    if isinstance(write, PutKey) and write.expected is not None:
+        # no key is in either version: to whoever expects a number beyond them the answer is the same
+        changed["expected"] = max(-1, min(write.expected, _NO_VERSION))
     cleaned: Write = replace(write, **changed)
     return cleaned
 

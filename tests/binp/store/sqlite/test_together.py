@@ -5,9 +5,20 @@ import time
 
 import pytest
 
-from binp.kv import KV
+from binp.kv import KV, KeyConflict
 from binp.store import open_store
-from binp.store.contract import AddRecord, BadLine, BeginRun, EndRun, Import, RunQuery, State, StoreError
+from binp.store.contract import (
+    AddRecord,
+    BadLine,
+    BeginRun,
+    EndRun,
+    Import,
+    PutKey,
+    RunQuery,
+    State,
+    StoreError,
+    Written,
+)
 from binp.store.sqlite import _outbox
 
 HOUR = 3600.0
@@ -129,3 +140,19 @@ async def test_why_a_write_failed_is_told_to_another_process(path, here, there):
     assert caught.value.line == 1
     assert caught.value.fix == "take it in with the version that wrote it, or a newer one"
     assert "a run cannot end as" in str(other.value)
+
+
+@pytest.mark.parametrize("version", [2**63, 2**64, 2**100, -(2**64)])
+async def test_a_version_that_no_key_can_have(path, here, there, version):
+    """To expect one is a conflict, in the process that owns the database as in others."""
+    await ask(there, "open", str(path))
+    await here.open()
+    kv = KV("n", db=here)
+    await kv.set(k=1)
+    write = PutKey(namespace="n", key="k", value=None, expected=version, at=1)
+
+    assert await ask(there, "write", [write]) == [Written(is_done=False, version=1)]
+    assert await here.write(write) == Written(is_done=False, version=1)
+    with pytest.raises(KeyConflict) as caught:
+        await kv.remove("k", if_version=version)
+    assert (caught.value.expected, caught.value.found) == (version, 1)
