@@ -194,7 +194,7 @@ class Losses:
         found: list[str] = []
         with Tolerant() as block:
             for (text,) in self._connection.execute("SELECT * FROM pragma_quick_check(?) LIMIT ?", (table, most)):
-                found.append(str(text))  # noqa: PERF401 - those before the one that fails are kept
+                found.append(str(text))
         return found, None if block.damage is None else str(block.damage)
 
     def _disorder(self, table: str) -> str | None:

@@ -152,7 +152,7 @@ def _verify(applied: dict[int, tuple[str, str]], migrations: Sequence[Migration]
             have,
             newest,
             where=str(path),
-            fix=f"install the version that wrote it, or restore the copy {path.name}.before-{newest + 1}.bak",
+            fix=_way_back(path, newest),
         )
     for version, (name, sha256) in applied.items():
         if version not in known or known[version].sha256 != sha256:
@@ -170,9 +170,22 @@ def _verify(applied: dict[int, tuple[str, str]], migrations: Sequence[Migration]
         )
 
 
+def _way_back(path: Path, newest: int) -> str:
+    """What to do with a file that is too new for a version which knows the schema *newest*."""
+    copies = (_copy_of(path, version) for version in range(newest + 1, 1, -1))
+    # there is none where the newer version made the database itself, or somebody has deleted it
+    copy = next((copy.name for copy in copies if copy.exists()), None)
+    return "install the version that wrote it" + (f", or restore the copy {copy}" if copy else "")
+
+
+def _copy_of(path: Path, version: int) -> Path:
+    """Where the copy is that was made before the schema of *path* became *version*."""
+    return path.with_name(f"{path.name}.before-{version}.bak")
+
+
 def _back_up(connection: sqlite3.Connection, path: Path, version: int) -> None:
     # over what was left by an attempt that did not get to the end: what is copied now is the same or newer
-    copy = path.with_name(f"{path.name}.before-{version}.bak")
+    copy = _copy_of(path, version)
     try:
         copy_into(connection, path, copy)
     except StoreError as error:

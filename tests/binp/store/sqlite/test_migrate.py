@@ -101,12 +101,35 @@ def test_one_that_was_changed_is_refused(connection, path):
 
 def test_a_newer_schema_is_refused(connection, path):
     """An older version does not touch what a newer one wrote, and says both versions and the way back."""
+    migrate(connection, path, [FIRST])
     migrate(connection, path, [FIRST, SECOND])
 
     with pytest.raises(SchemaTooNew) as caught:
         migrate(connection, path, [FIRST])
     assert caught.value.what == "the database has schema 2, and this version knows schema 1"
     assert caught.value.fix == "install the version that wrote it, or restore the copy data.db.before-2.bak"
+
+
+def test_a_way_back_that_there_is_not(connection, path):
+    """A copy is named if there is one, and of several the newest that this version knows."""
+    third = Migration(version=3, name="0003_third.sql", text="CREATE TABLE c (text TEXT) STRICT;")
+    migrate(connection, path, [FIRST, SECOND, third])
+
+    def fix(*known):
+        with pytest.raises(SchemaTooNew) as caught:
+            migrate(connection, path, known)
+        return caught.value.fix
+
+    assert fix(FIRST) == fix(FIRST, SECOND) == "install the version that wrote it"
+    path.with_name("data.db.before-2.bak").touch()
+    assert (
+        fix(FIRST)
+        == fix(FIRST, SECOND)
+        == "install the version that wrote it, or restore the copy data.db.before-2.bak"
+    )
+    path.with_name("data.db.before-3.bak").touch()
+    assert fix(FIRST) == "install the version that wrote it, or restore the copy data.db.before-2.bak"
+    assert fix(FIRST, SECOND) == "install the version that wrote it, or restore the copy data.db.before-3.bak"
 
 
 def test_a_gap_is_refused(connection, path):
