@@ -1,4 +1,4 @@
-"""The root of every error of the platform; each says what, where and how to mend it."""
+"""The root of all errors of the platform; each says what happened, where, and how to fix it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ __all__ = ["BinpError", "UsageError"]
 
 
 class BinpError(Explained):
-    """Root of everything that the platform raises on purpose.
+    """Root of all errors that the platform raises on purpose.
 
     Attributes:
-        what: The one sentence that names the problem.
-        where: The place it concerns (a file, a parameter, a setting), if there is one.
-        fix: What to do about it, if that can be said.
+        what: The problem, in one sentence.
+        where: The place it concerns (a file, a parameter, a setting); None if there is none.
+        fix: What to do about it; None if unknown.
     """
 
 
 class UsageError(BinpError):
-    """A wrong use that the person at the keyboard can mend: the command line prints it and exits with status 2."""
+    """A usage error that the user can fix: the command line prints it and exits with status 2."""

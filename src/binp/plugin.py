@@ -1,4 +1,4 @@
-"""A BINP as a plugin of the kernel: how it is served."""
+"""Serve a BINP as a plugin of the kernel."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ __all__ = ["AddressNotUsable", "Listener", "prepare"]
 
 _logger = logging.getLogger("binp.shutdown")
 
-#: connections that may wait to be accepted, also while plugins are loaded
+#: length of the accept queue, which also has to last while plugins are loaded
 _BACKLOG = 2048
-#: share of the grace after which requests in flight are cancelled
+#: fraction of the grace after which requests in flight are cancelled
 _REQUESTS = 0.75
-#: share of the grace that a connection which was just made has for its first request when the listener is closed
+#: fraction of the grace that a new connection gets for its first request when the listener is closed
 _FIRST_WORD = 0.01
-#: seconds between two looks at the server while it starts, and at its connections
+#: polling interval of the server's state, in seconds
 _TICK = 0.01
-#: seconds for which the date in the headers of answers is the same
+#: how often the Date header is updated, in seconds
 _DATE = 1.0
 
 
 class AddressNotUsable(UsageError):
-    """The address to listen on cannot be had.
+    """The server cannot listen on the address.
 
     Attributes:
-        host: What was asked for.
-        port: What was asked for.
+        host: The requested host.
+        port: The requested port.
     """
 
     def __init__(self, what: str, host: str, port: int, *, fix: str) -> None:
@@ -55,21 +55,21 @@ class AddressNotUsable(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Sockets that are bound and listen, so that nobody is refused while what serves them is loaded."""
+    """Sockets that are bound and listening: connections are not refused while the application is being loaded."""
 
-    #: the name or address that was asked for
+    #: the requested name or address
     host: str
-    #: the real one, also when any free one was asked for
+    #: the actual port, also when 0 was requested
     port: int
     sockets: tuple[socket.socket, ...]
-    #: people have its link already: it is not printed again
+    #: the link was printed already
     is_told: bool = False
-    #: called when requests are answered from here on
+    #: called when the server starts to answer requests
     served: Callable[[], None] | None = None
 
     @classmethod
     def bind(cls, host: str, port: int) -> Self:
-        """Listen on every address of *host*; with *port* 0 on a free one, the same for all.
+        """Listen on every address of *host*; *port* 0 selects one free port for all of them.
 
         Raises:
             AddressNotUsable: the message says why, and what to do.
@@ -98,11 +98,11 @@ class Listener:
 
     @property
     def url(self) -> str:
-        """Where it is reached from this machine."""
+        """The URL for clients on this machine."""
         return url_of(self.host, self.port)
 
     def close(self) -> None:
-        """Refuse connections from here on."""
+        """Stop listening: further connections are refused."""
         for each in self.sockets:
             each.close()
 
@@ -110,7 +110,7 @@ class Listener:
 def _listen(family: int, address: tuple[Any, ...]) -> socket.socket:
     made = socket.socket(family, socket.SOCK_STREAM)
     try:
-        # a server that was just stopped leaves connections behind, which do not matter to the next
+        # a server that was just stopped leaves connections in TIME_WAIT, which would block the port
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -143,10 +143,10 @@ def _explain(error: OSError, host: str, port: int) -> AddressNotUsable:
 async def prepare(
     binp: BINP, listener: Listener, load: Loader, teardown: Teardown, cancel: Cancel
 ) -> AsyncIterator[Coroutine[Any, Any, None]]:
-    """Serve *binp* on *listener* until *cancel* is set; then shut down by the list, within the grace.
+    """Serve *binp* on *listener* until *cancel* is set; then shut down in order, within the grace.
 
-    The home is opened first and closed last; between, the plugins of the BINP are loaded, and what surrounds the
-    application of FastAPI is entered. A second signal, which cancels the task, cancels what is in flight.
+    The home is opened first and closed last; in between, the plugins of the BINP are loaded and the lifespan of the
+    FastAPI application is entered. A second signal cancels this task, which cancels everything in flight.
 
     Raises:
         StoreError: the database cannot be opened; the message says why.
@@ -160,7 +160,7 @@ async def prepare(
     teardown.add(home.close)
     await load(*binp.all_plugins())
     app = binp.app
-    # a token that cannot be read is told now, and not to whoever comes first
+    # report a token that cannot be read now, not at the first request
     await app.open_door()
     state = await teardown.enter(app.router.lifespan_context(app))
     server = _make_server(app, dict(state or {}))
@@ -176,7 +176,7 @@ async def _serve(server: uvicorn.Server, listener: Listener, home: Home, cancel:
         try:
             await asyncio.wait({life})
         except asyncio.CancelledError:
-            # the stage cancels when a second signal came: nothing is given up, everything is cut short
+            # the stage cancels at a second signal: skip no step of the shutdown, but do not wait
             is_hurried = True
             cancel.set()
             _hurry(server, home)
@@ -209,9 +209,9 @@ async def _live(
 async def _shut_down(
     server: uvicorn.Server, serving: asyncio.Task[None], listener: Listener, home: Home, cancel: Cancel
 ) -> None:
-    from buvar.fork import stop_accepting  # costs the start of every command, and is needed at the end
+    from buvar.fork import stop_accepting  # imported late: it would slow down the start of every command
 
-    # a home that is being closed has forgotten its settings
+    # the home drops its settings when it is closed
     grace = home.settings.grace
     await stop_accepting(listener.sockets)
     for each in getattr(server, "servers", ()):
@@ -231,12 +231,12 @@ async def _shut_down(
 
 
 async def _hear_out(server: uvicorn.Server, patience: float) -> None:
-    """Let those who were connected just now say what they want: whoever was not refused must not be hung up on."""
+    """Give connections that were just accepted time to send a request: they were not refused, so they are served."""
     loop = asyncio.get_running_loop()
     end = loop.time() + patience
     is_silent = True
     while is_silent and loop.time() < end and not server.force_exit:
-        # at least once: one that was accepted is known to the server a moment later
+        # at least once: the server learns of an accepted connection a moment later
         await asyncio.sleep(_TICK)
         is_silent = any(getattr(each, "cycle", server) is None for each in server.server_state.connections)
 
@@ -250,8 +250,8 @@ def _hurry(server: uvicorn.Server, home: Home) -> None:
 
 def _end(server: uvicorn.Server) -> None:
     server.should_exit = True
-    # it looks once a second by itself
-    server.is_ending.set()  # type: ignore[attr-defined]  # ours has it, see below
+    # the server itself checks only once a second
+    server.is_ending.set()  # type: ignore[attr-defined]  # defined by EmbeddedServer below
 
 
 def _cancel_requests(server: uvicorn.Server) -> None:
@@ -260,7 +260,7 @@ def _cancel_requests(server: uvicorn.Server) -> None:
 
 
 def _make_server(app: Any, state: MutableMapping[str, Any]) -> uvicorn.Server:
-    """A server inside our own process: signals, logging and the lifespan stay ours."""
+    """A server inside our own process; signals, logging and the lifespan are handled by us."""
     import uvicorn
 
     class EmbeddedServer(uvicorn.Server):
@@ -269,8 +269,8 @@ def _make_server(app: Any, state: MutableMapping[str, Any]) -> uvicorn.Server:
             self.is_ending = asyncio.Event()
 
         async def main_loop(self) -> None:
-            # uvicorn looks ten times a second whether it is to end, which keeps a small machine from sleeping. Here
-            # it is told, and what is left to do is the date in the headers: tick 0 is the one that sets it
+            # uvicorn polls ten times a second whether it should exit, which keeps a small machine awake. Here an event
+            # ends the wait, and the only periodic work is the Date header, which tick 0 updates
             while not await self.on_tick(0):
                 await wait_within(self.is_ending, _DATE)
 
@@ -284,7 +284,7 @@ def _make_server(app: Any, state: MutableMapping[str, Any]) -> uvicorn.Server:
             lifespan="off",
             log_config=None,
             access_log=False,
-            # set anew when the shutdown begins; without a limit a single open stream would hold it up for ever
+            # set when the shutdown begins; without a limit, one open stream would block it for ever
             timeout_graceful_shutdown=1,
             server_header=False,
             proxy_headers=False,
@@ -295,7 +295,7 @@ def _make_server(app: Any, state: MutableMapping[str, Any]) -> uvicorn.Server:
 
 
 def _with_state(app: Any, state: MutableMapping[str, Any]) -> Any:
-    """*app* with what its lifespans gave, as a server that runs them hands it on."""
+    """*app* with the state from its lifespans in each scope, as a server that runs the lifespan provides it."""
 
     async def stateful(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         scope["state"] = {**state, **scope.get("state", {})}

@@ -1,4 +1,4 @@
-"""What an operator may set, where it is read from and what it defaults to."""
+"""The settings of the platform: where they are read from, and their defaults."""
 
 from __future__ import annotations
 
@@ -31,64 +31,64 @@ __all__ = [
     "unread_variables",
 ]
 
-#: name of the section in a configuration file, and prefix of the environment variables
+#: name of the section in a configuration file, and prefix of environment variables
 SECTION = "binp"
 
 _AUTH = ("token", "none")
 
-#: variables of the commands that talk to a server, and the moment since which a start is counted
+#: variables of the client commands, and the time at which a command was started
 _OTHERS = {"BINP_URL", "BINP_TOKEN", "BINP_BEGAN"}
 
-#: levels of log lines, and the number below which one is none of them
+#: log levels and their numbers; ``off`` is above all of them
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50, "off": 1000}
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?))?b?", re.IGNORECASE)
 
 
 class InvalidSetting(UsageError):
-    """A setting has a value with which nothing can be served."""
+    """A setting has an invalid value."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class KeepSettings:
-    """How long the runs of one operation are kept, or those with one label; what is left out is as for all others."""
+    """How long to keep the runs of one operation, or those with one label. Unset values come from the general rule."""
 
-    #: days after its end; 0 keeps it for ever
+    #: days after the end of the run; 0 keeps it for ever
     days: float | None = None
-    #: the same for one that failed, was cancelled or interrupted, if that is longer
+    #: the same for failed, cancelled and interrupted runs, if longer
     failed_days: float | None = None
-    #: so many, the newest; 0 for any number
+    #: how many of the newest runs to keep; 0 for any number
     runs: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class RetentionSettings:
-    """How long runs are kept after they have ended. What is kept no longer is erased while the server runs."""
+    """How long to keep runs after they ended. Older ones are erased while the server runs."""
 
-    #: days after its end; 0 keeps it for ever
+    #: days after the end of the run; 0 keeps it for ever
     days: float = 90.0
-    #: the same for one that failed, was cancelled or interrupted, if that is longer
+    #: the same for failed, cancelled and interrupted runs, if longer
     failed_days: float = 0.0
-    #: so many in all, the newest; 0 for any number
+    #: how many runs to keep in all, the newest; 0 for any number
     runs: int = 1_000_000
-    #: what the database may take up, as ``500 MB`` or ``2 GiB``; 0 for any size
+    #: maximum size of the database, such as ``500 MB`` or ``2 GiB``; 0 for any size
     size: str = "2 GiB"
     #: rules for single operations (actions, journaled functions, services), by name
     operations: dict[str, KeepSettings] = field(default_factory=dict)
-    #: rules for labels; they win over those for operations
+    #: rules for labels; they take precedence over those for operations
     labels: dict[str, KeepSettings] = field(default_factory=dict)
 
     @property
     def bytes(self) -> int:
-        """The size in bytes, 0 for any.
+        """The size in bytes; 0 for any size.
 
         Raises:
-            InvalidSetting: it cannot be read.
+            InvalidSetting: the size cannot be parsed.
         """
         return read_size(self.size, "[binp.retention] size or BINP_RETENTION_SIZE", or_zero=", or '0' for any size")
 
     def check(self) -> None:
-        """Refuse what makes no sense.
+        """Reject invalid values.
 
         Raises:
             InvalidSetting: the message says which setting, and what to write instead.
@@ -98,7 +98,7 @@ class RetentionSettings:
         rules |= {f"labels.{name}": rule for name, rule in self.labels.items()}
         for path, rule in [("", self), *rules.items()]:
             for name in ("days", "failed_days", "runs"):
-                # not a number is refused as well
+                # written so that NaN is rejected too
                 if not (value := getattr(rule, name) or 0) >= 0:
                     raise InvalidSetting(
                         f"{name} is {value}",
@@ -109,11 +109,11 @@ class RetentionSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class FilesSettings:
-    """How much is kept of files that actions take and return, in a folder beside the database."""
+    """Limits for files that actions take and return, which are stored in a folder beside the database."""
 
-    #: bytes of one file, as ``100 MB``
+    #: maximum size of one file, such as ``100 MB``
     size: str = "100 MB"
-    #: bytes of all files that come in and are in use, and of all that runs returned; the oldest results make room
+    #: maximum size of all uploaded files in use, and of all results; the oldest results are removed to make room
     total: str = "2 GiB"
 
     @property
@@ -121,7 +121,7 @@ class FilesSettings:
         """Size and total in bytes.
 
         Raises:
-            InvalidSetting: one of them cannot be read, or leaves no room.
+            InvalidSetting: one of them cannot be parsed, or is zero.
         """
         found = []
         for name in ("size", "total"):
@@ -132,7 +132,7 @@ class FilesSettings:
         return found[0], found[1]
 
     def check(self) -> None:
-        """Refuse what makes no sense.
+        """Reject invalid values.
 
         Raises:
             InvalidSetting: the message says which setting, and what to write instead.
@@ -142,20 +142,20 @@ class FilesSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class TraceSettings:
-    """What is kept of a run besides what its function says by itself."""
+    """What is recorded of a run besides its own records."""
 
-    #: values of local variables in the traceback of a failed run
+    #: record local variables in the traceback of a failed run
     locals: bool = True
     #: lowest level of log lines that become records: ``debug``, ``info``, ``warning``, ``error``, ``critical``; ``off``
-    #: for none
+    #: records none
     logs: str = "info"
-    #: lines of output and logging that are kept of one run; what comes beyond is counted
+    #: maximum number of recorded lines of output and logging per run; further lines are only counted
     lines: int = 10_000
-    #: regular expressions; the value of a variable or field in whose name one is found is masked, in any case
+    #: regular expressions, case-insensitive: values of variables and fields with a matching name are masked
     redact: tuple[str, ...] = (*REDACTED, "pwd", "credential")
 
     def check(self) -> None:
-        """Refuse what makes no sense.
+        """Reject invalid values.
 
         Raises:
             InvalidSetting: the message says which setting, and what to write instead.
@@ -185,42 +185,42 @@ class TraceSettings:
 class Settings:
     """The settings of one BINP.
 
-    Each is read from the section ``[binp]`` of the configuration file, from the environment variable ``BINP_NAME``, and
-    from the command line, the later ones winning. ``DB_URL`` and ``DEV`` of the original are read as well.
+    Each is read from the section ``[binp]`` of the configuration file, then the environment variable ``BINP_NAME``,
+    then the command line; later sources take precedence. The old variables ``DB_URL`` and ``DEV`` are read as well.
     """
 
     #: URL or path of the database
     db: str = "sqlite:///data.db"
     #: address to listen on
     host: str = "127.0.0.1"
-    #: port to listen on; 0 takes a free one
+    #: port to listen on; 0 for a free one
     port: int = 8000
-    #: who may use what the platform serves: ``token``, or ``none`` on loopback
+    #: authentication: ``token``, or ``none`` (only on loopback)
     auth: str = "token"
-    #: further host names under which it is reached
+    #: additional host names under which the server is reached
     allowed_hosts: tuple[str, ...] = ()
-    #: seconds in which a shutdown is done
+    #: maximum duration of a shutdown, in seconds
     grace: float = 25.0
-    #: allow the development servers on localhost to use the API from a browser
+    #: allow development servers on localhost to use the API from a browser
     dev: bool = False
-    #: how many versions of a key are kept, the present one included
+    #: how many versions of a key to keep, including the current one
     kv_history: int = 100
-    #: bytes of one request to the platform, as ``16 MB``; files aside
+    #: maximum size of one request to the platform, such as ``16 MB``, except files
     body: str = "16 MB"
-    #: how long runs are kept
+    #: how long to keep runs
     retention: RetentionSettings = RetentionSettings()
-    #: how much is kept of files that actions take and return
+    #: limits for files that actions take and return
     files: FilesSettings = FilesSettings()
-    #: what is kept of a run besides what it says itself
+    #: what is recorded of a run besides its own records
     trace: TraceSettings = TraceSettings()
 
     @classmethod
     def load(cls, source: ConfigSource, overrides: Mapping[str, Any] | None = None) -> Settings:
-        """Read the settings from *source* and the environment; *overrides* that are not None win.
+        """Read the settings from *source* and the environment; *overrides* that are not None take precedence.
 
         Raises:
-            buvar.config.ConfigLoadError: a value has the wrong type; every problem is named with its source.
-            InvalidSetting: a value makes no sense, alone or with the others.
+            buvar.config.ConfigLoadError: a value has the wrong type; every problem is listed with its source.
+            InvalidSetting: a value is invalid, by itself or in combination with others.
         """
         loaded: Settings = source.load(cls, SECTION)
         given = {name: value for name, value in (overrides or {}).items() if value is not None}
@@ -240,10 +240,10 @@ class Settings:
 
     @property
     def body_bytes(self) -> int:
-        """The bytes of one request.
+        """Maximum size of one request in bytes.
 
         Raises:
-            InvalidSetting: they cannot be read, or leave no room.
+            InvalidSetting: the size cannot be parsed, or is zero.
         """
         where = "[binp] body or BINP_BODY"
         if (found := read_size(self.body, where)) <= 0:
@@ -251,7 +251,7 @@ class Settings:
         return found
 
     def check(self) -> None:
-        """Refuse what cannot be served.
+        """Reject settings with which nothing can be served.
 
         Raises:
             InvalidSetting: the message says which setting, and what to write instead.
@@ -287,10 +287,10 @@ class Settings:
 
 
 def read_size(text: str, where: str, *, or_zero: str = "") -> int:
-    """The bytes that *text* says, as ``500 MB`` or ``2 GiB``; *where* it stands, and what else may be written.
+    """The bytes in a text such as ``500 MB`` or ``2 GiB``. *where* and *or_zero* are parts of the error message.
 
     Raises:
-        InvalidSetting: it cannot be read.
+        InvalidSetting: *text* is not a size.
     """
     found = _SIZE.fullmatch(text.strip())
     if found is None:
@@ -300,28 +300,28 @@ def read_size(text: str, where: str, *, or_zero: str = "") -> int:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether *host* is a name or an address that is never that of another machine; brackets may be around it."""
+    """Whether *host* is a name or an address that always means this machine, with or without brackets."""
     name = host.lower()
     if name.startswith("[") and name.endswith("]"):
         name = name[1:-1]
     try:
         address = ipaddress.ip_address(name)
     except ValueError:
-        # reserved for that by RFC 6761; whatever else a name may look like, somebody decides what it stands for
+        # reserved by RFC 6761; any other name can resolve to any address
         return name == "localhost" or name.endswith(".localhost")
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def unread_variables(environ: Mapping[str, str] | None = None) -> list[str]:
-    """What is wrong with environment variables that look like settings and are none: most likely they are misspelt.
+    """Messages about environment variables that look like settings but are none, most likely misspelt ones.
 
     Args:
-        environ: The environment; that of this process by default.
+        environ: The environment. Default: that of this process.
     """
     source = ConfigSource(env_prefix=SECTION, environ=environ)
     kinds: dict[str | None, type] = {None: Settings, "retention": RetentionSettings, "trace": TraceSettings}
     for name, kind in kinds.items():
-        # what is wrong with the others is said where they are used
+        # invalid values of other settings are reported where they are used
         with contextlib.suppress(BuvarError):
             source.load(kind, name)
     return [problem.message for problem in source.check_env() if not _is_used_elsewhere(problem.message)]
@@ -332,7 +332,7 @@ def _is_used_elsewhere(message: str) -> bool:
 
 
 def read_source(config: str | os.PathLike[str] | None) -> ConfigSource:
-    """The configuration file *config*, or nothing but the environment.
+    """The configuration file *config*; with None, the environment only.
 
     Raises:
         InvalidSetting: the file is missing.

@@ -1,4 +1,4 @@
-"""Fixtures for those who test their own actions and services."""
+"""Pytest fixtures for testing actions and services."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from binp import BINP
     from binp.store.contract import Run
 
-# pytest loads this module in every project that has binp installed: what it needs beyond pytest is imported when used
+# pytest imports this module in every project that has binp installed: import everything else on use
 
 __all__ = ["App", "EndedRun", "SaidRecord", "binp_app"]
 
 
 @dataclass(frozen=True, slots=True)
 class SaidRecord:
-    """A line of a run."""
+    """A record of a run."""
 
     message: str
     fields: dict[str, Any]
-    #: ``debug``, ``info``, ``warning``, ``error``, ``critical``
+    #: ``debug``, ``info``, ``warning``, ``error`` or ``critical``
     level: str
     #: ``record``, ``print`` or ``log``
     source: str
@@ -34,16 +34,16 @@ class SaidRecord:
 
 @dataclass(frozen=True, slots=True)
 class EndedRun:
-    """A run that has ended, as it is in the history."""
+    """A run that has ended, as stored in the history."""
 
     id: int
     operation: str
     #: ``succeeded``, ``failed``, ``cancelled``, ``interrupted`` or ``skipped``
     state: str
     arguments: dict[str, Any]
-    #: what the function returned, as JSON gives it back
+    #: what the function returned, after a round trip through JSON
     result: Any
-    #: type and text of what it raised
+    #: type and message of the exception
     error: str | None
     traceback: str | None
     labels: tuple[str, ...]
@@ -51,7 +51,7 @@ class EndedRun:
 
 
 class App:
-    """A BINP under test, on a database of its own that is new for each test.
+    """A BINP under test, with a new database for each test.
 
     Nothing is served: services and schedules do not run by themselves.
     """
@@ -60,11 +60,11 @@ class App:
         self.binp = binp
 
     async def run_action(self, action: str | Callable[..., Any], /, **arguments: Any) -> EndedRun:
-        """Run an action as the platform does, wait for its end, and give its run.
+        """Run an action as the platform does, wait for its end, and return its run.
 
         Args:
-            action: Its name, or the function.
-            arguments: For its form.
+            action: The name or the function of the action.
+            arguments: Arguments for its form.
 
         Raises:
             UnknownOperation: there is no such action.
@@ -74,7 +74,7 @@ class App:
         return await self._ended(await handle.wait())
 
     async def last_run(self) -> EndedRun | None:
-        """The newest run that has ended, None if there is none."""
+        """The run that was started last of those that have ended; None if there is none."""
         from binp.store.contract import FINISHED, RunQuery
 
         home = await self.binp.home.ensure()
@@ -101,12 +101,12 @@ class App:
 
 @pytest.fixture
 def binp_app(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[App]:
-    """The BINP of the module under test, on a new database.
+    """The BINP of the module under test, with a new database.
 
-    It is the one in the globals of the test module, or of the module beside it that has its name without ``test_``.
+    It is taken from the globals of the test module, or of the module beside it with the same name without ``test_``.
     """
     binp = _find(request.module)
-    # the test opens it on its own loop, and it is closed with that
+    # the test opens it on its own event loop, and its teardown closes it
     binp.home.overrides["db"] = f"sqlite:///{tmp_path / 'data.db'}"
     try:
         yield App(binp)
@@ -138,7 +138,7 @@ def _binps(module: ModuleType) -> list[BINP]:
 
 
 def _tested(module: ModuleType) -> ModuleType | None:
-    """The module that a test module is named after."""
+    """The module that the test module is named after."""
     import importlib.util
     import sys
 

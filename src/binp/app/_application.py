@@ -1,4 +1,4 @@
-"""The FastAPI application of a BINP: the door outermost, the user's routes inside, the platform beside them."""
+"""The FastAPI application of a BINP: access control outside, the user's routes and the platform inside."""
 
 from __future__ import annotations
 
@@ -37,32 +37,32 @@ _inject.install()
 
 _logger = logging.getLogger("binp.serving")
 
-#: makes, of the user's own lifespan, one that the platform lives around it
+#: wraps the user's lifespan in that of the platform
 Surround = Callable[[AbstractAsyncContextManager[Any]], AbstractAsyncContextManager[Any]]
 
 
-#: a part of a path that no route of the user is about
+#: a random path segment that no route of the user contains
 _NOWHERE = secrets.token_hex(8)
 
 
 class Application(FastAPI):
-    """A FastAPI application whose routes are the user's.
+    """A FastAPI application with the user's routes, the platform and the console.
 
-    In front of everything stands the door: it checks the Host of every connection, and lets nobody without credentials
-    through to the platform (``/internal``) and its console (``/`` and ``/static``). A route of the user wins over the
-    console, and over the platform where it is defined under ``/internal`` itself. The user's middlewares, CORS
-    included, see the user's part alone. Parameters annotated with ``Inject[...]`` are supplied by dependency injection,
-    from a scope that ends when the response is done.
+    The door is the outermost layer. It checks the Host header of every connection, and requires credentials for the
+    platform (``/internal``) and its console (``/`` and ``/static``). A route of the user takes precedence over the
+    console, and over the platform if it is defined under ``/internal`` itself. The user's middlewares, including CORS,
+    apply to the user's routes only. Parameters annotated with ``Inject[...]`` are supplied by dependency injection,
+    from a scope that ends with the response.
 
     Args:
-        platform: The home and the parts that the platform's routes show.
-        surround: What surrounds the lifespan of the user; by default the home is opened and closed.
-        options: For FastAPI.
+        platform: The home and the parts that the platform's routes expose.
+        surround: Wraps the user's lifespan. Default: opens and closes the home.
+        options: Passed to FastAPI.
     """
 
     def __init__(self, platform: Platform, *, surround: Surround | None = None, **options: Any) -> None:
         options.setdefault("title", "BINP")
-        # the pages of FastAPI load their scripts from elsewhere; ours need neither scripts nor the internet
+        # FastAPI's own pages load their scripts from a CDN; ours need no scripts and no internet access
         pages = [options.pop(name, path) for name, path in (("docs_url", "/docs"), ("redoc_url", "/redoc"))]
         super().__init__(docs_url=None, redoc_url=None, **options)
         for path in filter(None, pages if self.openapi_url else ()):
@@ -79,15 +79,15 @@ class Application(FastAPI):
         return reference(self, request)
 
     async def open_door(self) -> None:
-        """Read or make the token, so that what is wrong with it is told at the start.
+        """Read or create the token, so that a problem with it is reported at the start.
 
         Raises:
-            TokenFileError: it cannot be read or made.
+            TokenFileError: the token cannot be read or created.
         """
         await self._entrance()
 
     def take_routes(self, other: Application) -> None:
-        """Make the routes, middlewares and handlers of *other* part of this one, also routes that it gets later."""
+        """Make the routes, middlewares and handlers of *other* part of this one, and routes that it gets later."""
         routes = [route for route in other.router.routes if route not in other._own_routes]
         self.router.routes.extend(routes)
         other.router.routes = self.router.routes
@@ -97,7 +97,7 @@ class Application(FastAPI):
         other.dependency_overrides = self.dependency_overrides
 
     def build_middleware_stack(self) -> ASGIApp:
-        """The door, with the user's application behind it, and the platform beside that."""
+        """The door, and behind it the user's application and the platform side by side."""
         user = super().build_middleware_stack()
         inside = self._in_home(user)
 
@@ -115,7 +115,7 @@ class Application(FastAPI):
         return Door(choose, access=self._entrance, lifespan=self._live)
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer the lifespan events of a server, with the platform around what the user's routers want to live in."""
+        """Handle the lifespan events of a server: the platform's lifespan around that of the user's routers."""
         router = self.router
         inner = router.lifespan_context
         router.lifespan_context = lambda app: self._surround(inner(app))
@@ -126,7 +126,7 @@ class Application(FastAPI):
 
     @functools.cached_property
     def _internal(self) -> FastAPI:
-        # its models and routes take a moment to make, which the start and a program without console need not wait for
+        # created on first use: the models and routes would delay the start, and a program without a console
         from binp.api import create_app
 
         return create_app(self.platform)
@@ -136,7 +136,7 @@ class Application(FastAPI):
         return self._in_home(self._internal)
 
     def _in_home(self, app: ASGIApp) -> ASGIApp:
-        """*app* with the components of the home as its context."""
+        """*app*, with the components of the home as its context."""
         home = self.platform.home
 
         async def inside(scope: Scope, receive: Receive, send: Send) -> None:
@@ -152,7 +152,7 @@ class Application(FastAPI):
         return inside
 
     def _is_users(self, scope: Scope, path: str, *, literally: str | None = None) -> bool:
-        """Whether a route of the user answers for *path*; with *literally* none that would answer for any path."""
+        """Whether a user's route handles *path*; with *literally*, routes that would match any path do not count."""
         known = {id(route) for route in self._own_routes}
         routes = [route for route in self.router.routes if id(route) not in known]
         if literally is None:
@@ -165,7 +165,7 @@ class Application(FastAPI):
 
 
 class _Entrance:
-    """What the door goes by, made of the settings; opens the home where nothing else did."""
+    """The settings for the door; opens the home if it is not open yet."""
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
@@ -180,7 +180,7 @@ class _Entrance:
             self._is_told = True
             self._tell()
         settings = home.settings
-        # the home reads its settings anew each time it is opened
+        # the home reads its settings again each time it is opened
         if settings is not self._settings:
             token = None
             if settings.auth != "none":
@@ -190,7 +190,7 @@ class _Entrance:
         return self._access
 
     def _tell(self) -> None:
-        """Requests come, and the start of the server did not: what should run besides does not, and nobody sees why."""
+        """Warn that the lifespan was not entered: requests are served, but services and schedules do not run."""
         if self._platform.service.services or self._platform.schedule.names:
             _logger.warning(
                 "services and schedules do not run: the application has requests, and its lifespan was not entered. "
@@ -225,13 +225,13 @@ def _is_under(path: str, prefix: str) -> bool:
 
 
 def _matches(route: BaseRoute, scope: Scope, path: str) -> Match:
-    # a copy: matching leaves notes in the scope
+    # on a copy: matching writes to the scope
     match, _ = route.matches({**scope, "path": scope.get("root_path", "").rstrip("/") + path})
     return match
 
 
 def _mounted(app: ASGIApp, prefix: str) -> ASGIApp:
-    """*app* as it is when it is mounted at *prefix*."""
+    """*app* as if it were mounted at *prefix*."""
 
     async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
         root = scope.get("root_path", "")

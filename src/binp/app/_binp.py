@@ -1,4 +1,4 @@
-"""The facade: one object with actions, journal, services, keys and an application."""
+"""The facade: one object with actions, journal, services, schedules, keys and an application."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BINP"]
 
-#: what people look for here, and belongs to the application
+#: methods of FastAPI that people may look for on a BINP
 _OF_THE_APP = frozenset(
     [
         "get",
@@ -44,20 +44,20 @@ _OF_THE_APP = frozenset(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BINP:
-    """One file of functions as a service.
+    """One Python file of functions as a service.
 
-    Making one opens nothing. Its parts share one database, which opens at the first ``await`` of one of them, or when
-    the app is served.
+    Creating one opens nothing. Its parts share one database, which is opened at the first ``await`` of one of them, or
+    when the app is served.
 
     Args:
         kv: Key-value state.
-        journal: History of journaled functions.
-        action: Functions with a button and a typed form.
+        journal: The history of journaled functions.
+        action: Functions that the console shows with a button and a typed form.
         service: Background functions that are kept alive.
         schedule: Functions that are started by time.
-        plugins: Plugins of the kernel that are loaded when the app is served, before its services start.
-        config: A TOML or JSON file with the settings, in section ``[binp]``, and with those of the plugins.
-        db: URL or path of the database; the setting by default.
+        plugins: Kernel plugins to load when the app is served, before its services start.
+        config: A TOML or JSON file with the settings, in section ``[binp]``, and those of the plugins.
+        db: URL or path of the database. Default: the setting.
 
     Raises:
         DifferentDatabases: the given parts are bound to different databases.
@@ -71,31 +71,31 @@ class BINP:
     plugins: Sequence[Any] = ()
     config: str | os.PathLike[str] | None = None
     db: str | None = None
-    #: what the parts share
+    #: the database and everything else that the parts share
     home: Home = field(init=False, repr=False)
-    #: name of the module that made it: its ``prepare`` is loaded as a plugin
+    #: name of the module that created it: its ``prepare`` is loaded as a plugin
     module: str = field(init=False, repr=False)
     _state: dict[str, Any] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         home = Home(db=self.db, config=self.config)
         object.__setattr__(self, "home", home)
-        # the frame of __init__ is between; what calls it is the user's module
+        # frame 1 is the generated __init__, frame 2 the module that calls it
         object.__setattr__(self, "module", sys._getframe(2).f_globals.get("__name__", ""))  # noqa: SLF001 - documented
         home.module = self.module
         self._bind(home)
 
     if not TYPE_CHECKING:
-        # a type checker knows what there is
+        # type checkers know all attributes
 
         def __getattr__(self, name: str) -> Any:
-            """Say of what is not there what was meant.
+            """Raise an error that suggests the attribute that was meant.
 
             Raises:
                 AttributeError: always.
             """
             if hasattr(type(self), name):
-                # it is there, and failed: its own error is told
+                # it is a property that failed with an AttributeError: raise that one
                 return object.__getattribute__(self, name)
             near = did_you_mean(name, [known for known in dir(self) if not known.startswith("_")])
             hint = f"binp.app.{name}" if name in _OF_THE_APP else near and f"binp.{near}"
@@ -114,7 +114,7 @@ class BINP:
 
     @property
     def app(self) -> Application:
-        """The FastAPI application; made once, at first use. The user's routes are added to it."""
+        """The FastAPI application, created at first use. The user adds routes to it."""
         if self._host is not self:
             return self._host.app
         if "app" not in self._state:
@@ -128,17 +128,17 @@ class BINP:
 
     @contextlib.asynccontextmanager
     async def lifespan(self, outer: Any = None) -> AsyncIterator[Any]:
-        """Serve this one as a part of another application, in which :attr:`app` is mounted.
+        """Serve this BINP inside another application in which :attr:`app` is mounted.
 
-        An application that is mounted hears nothing of the server's start and end. So the outer one has this lifespan,
+        A mounted application gets no lifespan events of its own. So the outer application uses this lifespan,
         ``FastAPI(lifespan=binp.lifespan)``, or enters it in its own: ``async with binp.lifespan(app)``. Within it
         plugins are loaded, services and schedules run, and the commands find the server.
 
         Args:
-            outer: The application that is served; it tells where this one is mounted.
+            outer: The application that is served; tells where this one is mounted.
 
         Raises:
-            InvalidSetting: the server can be reached from other machines, and nobody is asked who he is.
+            InvalidSetting: the server is reachable from other machines, and authentication is off.
             StoreError: the database cannot be opened; the message says why.
         """
         from ._lifespan import lifespan
@@ -149,10 +149,10 @@ class BINP:
             yield state
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Refuse to be served in place of :attr:`app`: a server that was pointed at this object is told so.
+        """Refuse to be served instead of :attr:`app`, and say so to the server.
 
         Raises:
-            BinpError: always, but for a server's start, which is answered with the same text.
+            BinpError: always, except for the lifespan, which is answered with the same message.
         """
         error = BinpError(
             "this is a BINP, and what can be served is its app", fix="name the app: `uvicorn ops:binp.app`"
@@ -163,13 +163,13 @@ class BINP:
         await send({"type": "lifespan.startup.failed", "message": str(error)})
 
     def include(self, other: BINP) -> None:
-        """Take in the actions, journals, services, routes and plugins of another file.
+        """Include the actions, journals, services, schedules, routes and plugins of another file.
 
-        From then on *other* is a second name for what this one shares: one database, one application.
+        From then on *other* is an alias that shares everything with this one: one database, one application.
 
         Raises:
-            BinpError: *other* is this one, has been included already, or is in use.
-            DifferentDatabases: they are bound to different databases. Nothing has been changed.
+            BinpError: *other* is this one, is already included, or is in use.
+            DifferentDatabases: they are bound to different databases. Nothing was changed.
         """
         host = self._host
         if other is host or other._host is not other:
@@ -188,7 +188,7 @@ class BINP:
         other.home.detach(other.schedule)
         other.journal.bind(host.home)
         other.action.bind(host.home)
-        # whoever shares it by now, a namespace or a file that it has included, shares what the host is
+        # everything that shares the home of `other` (namespaces, files that it included) moves to the host's home
         other.home.become(host.home)
         if "app" in other._state:
             host.app.take_routes(other._state["app"])
@@ -200,14 +200,14 @@ class BINP:
 
     @property
     def family(self) -> list[BINP]:
-        """This one and all that it includes, in the order of inclusion."""
+        """This one and all that it includes, directly or not, in the order of inclusion."""
         found = [self]
         for other in self._state.get("included", ()):
             found.extend(other.family)
         return found
 
     def all_plugins(self) -> list[Any]:
-        """What is loaded when the app is served: the given plugins, and the ``prepare`` of the files themselves."""
+        """The plugins to load when the app is served: the given ones, and the ``prepare`` of the files themselves."""
         found: list[Any] = []
         for member in self.family:
             found.extend(member.plugins)

@@ -1,4 +1,4 @@
-"""A fresh interpreter that executes one call, which another process has sent, and ends."""
+"""Run one call that another process has sent, in a fresh interpreter."""
 
 from __future__ import annotations
 
@@ -41,21 +41,21 @@ from buvar.config import ConfigSource
 
 __all__ = ["main"]
 
-#: where the file of a program is known that was started by its path
+#: name under which the file of a program is imported if it was started by its path, as in multiprocessing
 _MAIN = "__mp_main__"
 
 
 def main(handle: int, parent: int) -> None:
-    """Execute the call that is told over the socket *handle*, tell what became of it, and end this process.
+    """Execute the call that arrives over the socket *handle*, send back its outcome, and end this process.
 
     Args:
-        handle: A connected socket.
-        parent: The process at the other end; this one does not outlive it.
+        handle: File descriptor of a connected socket.
+        parent: Id of the process at the other end; this process does not outlive it.
     """
     leave_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(OSError):
-        # where memory runs out, the one who serves is to stay
+        # when memory runs out, the kernel should kill this process and not the server
         Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
     far = Far(socket.socket(fileno=handle), lambda: os._exit(1))
     order = far.order()
@@ -64,14 +64,14 @@ def main(handle: int, parent: int) -> None:
     with LogConfig(level="INFO", levels={"asyncio": "WARNING"}, add_pid=True).setup():
         try:
             end = _carry_out(order, far)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is told
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is reported
             end = _told(error, None)
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError, AttributeError):
                 stream.flush()
         flush()
     far.send({"end": end})
-    # threads that the function left behind do not keep it
+    # do not wait for threads that the function left behind
     os._exit(0)
 
 
@@ -92,7 +92,7 @@ def _carry_out(order: dict[str, Any], far: Far) -> dict[str, Any]:
         return _told(outcome.error, run)
     if outcome.state is not State.SUCCEEDED:
         return {"error": ["CancelledError", outcome.message or "cancelled", ""]}
-    # what it yields may have been made on this loop
+    # a generator may have been created on this loop
     files = loop.run_until_complete(give_back(outcome.value, order["place"], order["limit"]))
     return {"value": as_json(outcome.value), "files": files}
 
@@ -103,7 +103,7 @@ def _told(error: BaseException, run: ActiveRun | None) -> dict[str, Any]:
 
 def _load(order: dict[str, Any]) -> ModuleType:
     name, file = order["module"], order["file"]
-    # the program may read them when it is imported
+    # the program may read them at import
     sys.argv[:] = order["argv"]
     if name != "__main__":
         return importlib.import_module(name)
@@ -133,12 +133,12 @@ def _find(module: ModuleType, order: dict[str, Any]) -> tuple[BINP, Operation]:
 
 
 class _Inline(Threads):
-    """Calls what is synchronous in the main thread, which a signal can interrupt."""
+    """Calls sync functions in the main thread, where a signal can interrupt them."""
 
     is_busy = False
 
     async def run(self, call: Callable[[], Any]) -> Any:
-        """Call it at once; the loop waits."""
+        """Call it at once; the event loop is blocked meanwhile."""
         self.is_busy = True
         try:
             return call()
@@ -147,7 +147,7 @@ class _Inline(Threads):
 
 
 class _Call:
-    """The call, with what it needs around it."""
+    """The call and everything it needs."""
 
     def __init__(
         self, binp: BINP, operation: Operation, run: ActiveRun, far: Far, find: Callable[[Any], File | None]
@@ -160,7 +160,7 @@ class _Call:
         self._threads = _Inline()
 
     async def run(self, given: dict[str, Any]) -> Outcome:
-        """Execute it; SIGTERM cancels it, and is a KeyboardInterrupt in a synchronous function."""
+        """Execute it. SIGTERM cancels an async function, and raises KeyboardInterrupt in a sync one."""
         run = self._run
         run.task = asyncio.current_task()
         self._loop = asyncio.get_running_loop()
@@ -197,7 +197,7 @@ class _Call:
 
     @contextlib.asynccontextmanager
     async def _prepared(self) -> AsyncIterator[None]:
-        """What the function needs beside its arguments: plugins for what is injected, a home for a journal."""
+        """What the function needs besides its arguments: plugins for injection, a home for a journal."""
         home, operation = self._binp.home, self._operation
         if not operation.form.injected and journal_of(operation.function) is None:
             yield
@@ -209,7 +209,7 @@ class _Call:
         home.runs.threads = self._threads
         try:
             if operation.form.injected:
-                # loaded, not run: what serves or ticks does so where the app is served
+                # loaded but not run: services and schedules run where the app is served
                 await stage.aload(*self._binp.all_plugins())
             token = context.buvar_context.set(home.components or stage.context)
             try:
@@ -217,7 +217,7 @@ class _Call:
             finally:
                 context.buvar_context.reset(token)
         finally:
-            with contextlib.suppress(plugin.TeardownError):  # each part of it is logged
+            with contextlib.suppress(plugin.TeardownError):  # each failure is logged
                 await stage.arun_teardown()
 
     def _cancel(self, number: int, _frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""The console's files, or a page in their place where it was not built."""
+"""Serve the console's files, or a placeholder page if it was not built."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ _CSP = (
     "manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 
-#: files below it carry a hash of what is in them in their name
+#: files below this folder have a hash of their content in their name
 _HASHED = "assets/"
-#: smaller ones are not worth it
+#: smaller bodies are not worth compressing, in bytes
 _COMPRESSED_FROM = 512
 
 
 class Console:
     """An ASGI application for ``/`` and ``/static/...``.
 
-    The files are read at the first request and kept in memory, compressed: all of them are smaller than a photograph.
+    The files are read at the first request and kept in memory, compressed: together they are smaller than a photograph.
 
     Args:
-        folder: The built console, with an ``index.html``; where there is none, a page with links stands in.
+        folder: The built console, with an ``index.html``; without it, a page with links is served instead.
     """
 
     def __init__(self, folder: Path = _BUILT) -> None:
@@ -52,14 +52,14 @@ class Console:
         self._files: dict[str, _File] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer for ``scope["console_path"]``: the path below the root of the application."""
+        """Answer for ``scope["console_path"]``, the path below the root of the application."""
         if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
             problem = Problem(status=405, code="refused", detail="the console is read with GET")
             await send_problem(problem, scope, receive, send)
             return
         path = scope["console_path"]
         if path == "/":
-            # relative, so that it is right behind a proxy that serves it under a prefix
+            # relative, so that it works behind a proxy that serves it under a prefix
             await _answer(scope, send, 302, [(b"location", b"static/index.html#/"), (b"cache-control", b"no-store")])
             return
         if self._files is None:
@@ -75,10 +75,10 @@ class Console:
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A file as it is sent."""
+    """A file, ready to be sent."""
 
     body: bytes
-    #: None where it saves nothing
+    #: None if compression does not make it smaller
     compressed: bytes | None
     headers: list[tuple[bytes, bytes]]
     etag: bytes
@@ -96,7 +96,7 @@ class _File:
 
 
 def _read(folder: Path) -> dict[str, _File]:
-    """All files of *folder* by their names; a name that is not among them is never looked up on the disk."""
+    """All files of *folder* by name; other names are never looked up on disk."""
     if not (folder / "index.html").is_file():
         return {"index.html": _file("index.html", _PLACEHOLDER.encode())}
     files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
@@ -110,7 +110,7 @@ def _file(name: str, body: bytes) -> _File:
     is_text = kind.startswith("text/") or kind.endswith(("javascript", "json", "+xml", "+json"))
     compressed = gzip.compress(body, 9, mtime=0) if is_text and len(body) >= _COMPRESSED_FROM else None
     if name == "index.html":
-        # it names all others, and is a view of somebody who is logged in
+        # it refers to all other files, and is only for people who are logged in
         caching = b"no-store"
     elif name.startswith(_HASHED):
         caching = b"private, max-age=31536000, immutable"

@@ -1,4 +1,4 @@
-"""Teach FastAPI what ``Inject[T]`` is: a parameter that the request does not carry."""
+"""Teach FastAPI about ``Inject[T]`` parameters, which do not come from the request."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ _MARK = "_binp_reads_inject"
 
 
 def install() -> None:
-    """Let every route, dependency and WebSocket that is defined from here on have ``Inject[...]`` parameters.
+    """Let every route, dependency and WebSocket that is defined from now on have ``Inject[...]`` parameters.
 
-    FastAPI asks one function of its own what a parameter is, and has no hook there; so that function is wrapped. What
-    is no ``Inject`` it sees unchanged. This reaches whatever FastAPI reads: routes of the application and of any
-    ``APIRouter``, dependencies at any depth, sync and async, also where they are replaced by ``dependency_overrides``.
-    Idempotent.
+    FastAPI has no hook for this: one function of its own analyses each parameter, and that function is wrapped. Other
+    parameters are passed on unchanged. It covers everything that FastAPI analyses: routes of the application and of any
+    ``APIRouter``, and dependencies at any depth, sync and async, including ``dependency_overrides``. Idempotent.
 
     Raises:
         BinpError: this version of FastAPI has no such function.
@@ -49,24 +48,24 @@ def install() -> None:
 
 
 async def _request_scope() -> AsyncIterator[di.Scope]:
-    """One scope for a request, shared by all that is injected into it; closed when the response is done."""
+    """One scope per request, shared by everything that is injected into it; closed after the response."""
     async with di.scope() as scope:
         yield scope
 
 
 def _supplier(name: str, annotation: Any, default: Any) -> Callable[..., Any] | None:
-    """A dependency of FastAPI's that gives the value of an ``Inject`` parameter; None if it is another one."""
+    """A FastAPI dependency that supplies an ``Inject`` parameter; None if the parameter is not one."""
 
     def wanted() -> None:
-        """Stands for the parameter alone."""
+        """Carry the parameter in its signature."""
 
     parameter = inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
     setattr(wanted, "__signature__", inspect.Signature([parameter]))  # noqa: B010 - functions declare no such attribute
     if not di.injected(wanted):
         return None
 
-    # given as a default, not as an annotation, which FastAPI would look up by its text in this module's names
-    async def supply(scope: di.Scope = Depends(_request_scope)) -> Any:  # noqa: B008 - FastAPI's way to say it
+    # as a default, not as an annotation: FastAPI would evaluate the text of an annotation in this module
+    async def supply(scope: di.Scope = Depends(_request_scope)) -> Any:  # noqa: B008 - FastAPI's syntax for dependencies
         found = await scope.provide(wanted)
         return found.get(name, default)
 

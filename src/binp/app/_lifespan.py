@@ -1,4 +1,4 @@
-"""The lifespan of the application under a server that is not ours: open, lead, and shut down by the list."""
+"""The lifespan of the application under another server: open, lead, and shut down in order."""
 
 from __future__ import annotations
 
@@ -31,19 +31,18 @@ Handler = Callable[[int, FrameType | None], Any]
 async def lifespan(
     binp: BINP, inner: contextlib.AbstractAsyncContextManager[T], *, outer: Any = None
 ) -> AsyncIterator[T]:
-    """Keep *binp* served: its plugins loaded, its services running where they are led, until the server shuts down.
+    """Serve *binp* until the server shuts down: load its plugins, and run its services if this process leads.
 
-    The handlers that the server installed for INT and TERM are wrapped, so that streams end and runs begin to drain
-    before the server waits for its connections. One that comes while plugins are loaded ends their loading; the server
-    is let start, and ends.
+    The server's handlers for INT and TERM are wrapped: streams end and runs start to drain before the server waits for
+    its connections. A signal while plugins are being loaded ends the loading; the server then starts, and ends at once.
 
     Args:
-        binp: What is served.
+        binp: What to serve.
         inner: The user's own lifespan: entered when the plugins are loaded, before services start.
-        outer: The application that the server serves, where that is another one.
+        outer: The application that the server serves, if it is not this one.
 
     Raises:
-        InvalidSetting: the server can be reached from other machines, and nobody is asked who he is.
+        InvalidSetting: the server is reachable from other machines, and authentication is off.
         StoreError: the database cannot be opened; the message says why.
         Exception: whatever a plugin or *inner* raises.
     """
@@ -58,7 +57,7 @@ async def lifespan(
         await binp.app.open_door()
         async with _running(home, stage, binp.all_plugins()) as is_running:
             if not is_running:
-                # the server has heard the signal too: it ends as soon as it is told that we have started
+                # the server got the signal too: it ends as soon as the startup is complete
                 yield cast("T", None)
                 return
             async with inner as state:
@@ -77,7 +76,7 @@ async def lifespan(
 
 @contextlib.asynccontextmanager
 async def _running(home: Home, stage: plugin.Stage, plugins: Sequence[Any]) -> AsyncIterator[bool]:
-    """Have the plugins run; false where a signal ended their loading, after the teardown."""
+    """Run the plugins; yields False if a signal ended their loading, after the teardown."""
     is_loading = True
 
     def begin() -> None:
@@ -102,7 +101,7 @@ async def _running(home: Home, stage: plugin.Stage, plugins: Sequence[Any]) -> A
 
 
 def _server_config() -> Any:
-    """What the server that runs us was told, where that can be found: uvicorn handles signals by a bound method."""
+    """The configuration of the server that runs us, if it can be found: uvicorn handles signals by a bound method."""
     for number in (signal.SIGTERM, signal.SIGINT):
         config = getattr(getattr(signal.getsignal(number), "__self__", None), "config", None)
         if hasattr(config, "host") and hasattr(config, "port"):
@@ -112,7 +111,7 @@ def _server_config() -> Any:
 
 def _check_address(settings: Settings, server: Any) -> None:
     if settings.auth == "none" and server is not None and not server.uds and not is_loopback(server.host):
-        # the settings tell what would be listened on here, and the server knows better
+        # the settings may name another address than the one the server listens on
         Settings(auth="none", host=server.host).check()
 
 
@@ -120,21 +119,21 @@ def _url(settings: Settings, server: Any) -> str | None:
     if server is None:
         return url_of(settings.host, settings.port)
     if server.uds or server.fd is not None or not server.port:
-        # a socket that was inherited, or is in a file, says nothing of how it is reached
+        # for an inherited socket or a Unix socket, the URL is unknown
         return None
     return url_of(server.host, server.port, secure=bool(server.is_ssl))
 
 
 def _place_in(outer: Any, app: Any) -> str:
-    """The path at which *outer* has *app* mounted, without a slash at the end."""
+    """The path at which *outer* has mounted *app*, without a trailing slash."""
     mounts = [route for route in getattr(outer, "routes", ()) if isinstance(route, Mount)]
-    # one that has middlewares keeps what is inside of them apart
+    # a mount with middlewares keeps the application in `_base_app`
     return next((one.path for one in mounts if app in (one.app, getattr(one, "_base_app", None))), "")
 
 
 @contextlib.contextmanager
 def _wrapped_signals(begin: Callable[[], None], hurry: Callable[[], None]) -> Iterator[None]:
-    """Call *begin* at the first INT or TERM, *hurry* at others, before the server's own handlers are called."""
+    """Call *begin* at the first INT or TERM and *hurry* at further ones, before the server's own handlers."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -144,7 +143,7 @@ def _wrapped_signals(begin: Callable[[], None], hurry: Callable[[], None]) -> It
     def wrap(former: Any) -> Handler:
         def receive(number: int, frame: FrameType | None) -> None:
             received.append(number)
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nothing is left to shut down
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nothing left to shut down
                 loop.call_soon_threadsafe(begin if len(received) == 1 else hurry)
             former(number, frame)
 
@@ -152,7 +151,7 @@ def _wrapped_signals(begin: Callable[[], None], hurry: Callable[[], None]) -> It
 
     ours: dict[signal.Signals, tuple[Any, Handler]] = {}
     for number in (signal.SIGTERM, signal.SIGINT):
-        # a signal that nobody handles ends the process, or is ignored, as before
+        # without a Python handler the signal keeps its effect: it ends the process, or is ignored
         if callable(former := signal.getsignal(number)):
             ours[number] = former, wrap(former)
             signal.signal(number, ours[number][1])
@@ -160,6 +159,6 @@ def _wrapped_signals(begin: Callable[[], None], hurry: Callable[[], None]) -> It
         yield
     finally:
         for number, (former, handler) in ours.items():
-            # whoever put another handler there meanwhile keeps it
+            # leave a handler alone that was installed after ours
             if signal.getsignal(number) is handler:
                 signal.signal(number, former)

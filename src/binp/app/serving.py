@@ -1,4 +1,4 @@
-"""What a server says of itself while it serves: where it is, and the link that lets one in."""
+"""Announce where a server is reached, and print the link that logs a browser in."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from binp.store.contract import Role
 
 __all__ = ["Presence", "url_of"]
 
-_EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what to dial, not what to listen on
+_EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - addresses to connect to, not to listen on
 
 
 def url_of(host: str, port: int, *, secure: bool = False) -> str:
-    """Where a server that listens on *host* is reached from this machine, without a slash at the end."""
+    """The URL under which a server that listens on *host* is reached from this machine, without a trailing slash."""
     name = host.strip("[]")
     name = _EVERYWHERE.get(name, name)
     return f"{'https' if secure else 'http'}://{f'[{name}]' if ':' in name else name}:{port}"
 
 
-#: seconds above which it is not believed that a start took so long
+#: longer starts are taken for an error of the clock, in seconds
 _DAY = 24 * 3600
 
 
 class Presence:
-    """Tells people and programs where the process that leads is reached, from the announcement to the end.
+    """Announces where the leading process is reached, for as long as it serves.
 
     Args:
         home: An open home.
-        url: Where it is reached from this machine; None if that is not known.
+        url: The URL for clients on this machine; None if it is unknown.
     """
 
     def __init__(self, home: Home, url: str | None) -> None:
@@ -47,10 +47,10 @@ class Presence:
         self._unsubscribe: Callable[[], None] | None = None
 
     def announce(self, *, is_told: bool = False) -> None:
-        """Say it, if this process leads, and when it comes to lead; print a link that logs one browser in.
+        """Publish the URL when this process leads, now or later, and print a link that logs one browser in.
 
         Args:
-            is_told: People have a link already: none is printed.
+            is_told: A link was printed already: do not print another one.
         """
         home = self._home
         if home.store.role is Role.OWNER and not is_told:
@@ -59,7 +59,7 @@ class Presence:
         self._publish(home.store.role)
 
     def withdraw(self) -> None:
-        """Say no more that it is reached. Idempotent."""
+        """Withdraw the published URL. Idempotent."""
         self._is_over = True
         if self._unsubscribe is not None:
             self._unsubscribe()
@@ -69,7 +69,7 @@ class Presence:
     def _publish(self, role: Role) -> None:
         if role is Role.OWNER and self._url is not None and not self._is_over:
             self._is_told = True
-            # a folder that cannot be written to is no reason not to serve: then the address has to be named
+            # without write access to the folder it still serves: clients must then be given the address
             with contextlib.suppress(OSError):
                 publish(self._database, self._url)
 
@@ -79,7 +79,7 @@ class Presence:
             lines.insert(0, f"open      {self._link(self._url)}")
         if (took := _took()) is not None:
             lines.append(f"ready     in {took:.1f} s")
-        print("\n".join(lines), flush=True)  # noqa: T201 - it is for the person who started the server
+        print("\n".join(lines), flush=True)  # noqa: T201 - for the person who started the server
         sys.stdout.flush()
 
     def _link(self, url: str) -> str:
@@ -89,17 +89,17 @@ class Presence:
 
 
 def _took() -> float | None:
-    """Seconds since the moment that whoever started this tells of; told once, not to what this process starts."""
+    """Seconds since the start of the command, from ``BINP_BEGAN``; read once, and not passed on to child processes."""
     try:
-        # without fractions ``date`` leaves the letter behind that stands for them
+        # a ``date`` that knows no fractions of a second prints the letter N of its format
         began = float(os.environ.pop("BINP_BEGAN", "").removesuffix("N"))
     except ValueError:
         return None
     took = time.time() - began
-    # the clock was set meanwhile, or that is not a moment at all: also what is not a number fails this
+    # the clock was changed meanwhile, or the value is not a time; NaN fails the comparison too
     return took if 0 <= took < _DAY else None
 
 
 def _path_of(url: str) -> Path:
-    """The database file of a canonical URL."""
+    """The path of the database file of a canonical URL."""
     return Path(url.removeprefix("sqlite:///"))

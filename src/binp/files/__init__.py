@@ -1,4 +1,4 @@
-"""Files that actions take and return: what they are, which are taken, and where they are kept."""
+"""Files that actions take and return: type, accepted kinds, and storage."""
 
 from __future__ import annotations
 

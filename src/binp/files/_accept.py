@@ -1,4 +1,4 @@
-"""Which files a parameter takes."""
+"""Restrict which files a parameter accepts."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["Accept"]
 
 
 class Accept:
-    """Which files a parameter takes: ``Annotated[File, Accept(".csv", "text/csv", size="10 MB")]``.
+    """Restricts the files that a parameter accepts: ``Annotated[File, Accept(".csv", "text/csv", size="10 MB")]``.
 
     Args:
-        kinds: Endings of names with their dot, and media types, also as ``image/*``; any file by default.
-        size: The most bytes of one file, as a number or as ``"10 MB"``; the settings' limit holds as well.
+        kinds: File name extensions with the dot, and media types, including ``image/*``. Default: any file.
+        size: Maximum size of one file: bytes, or a text such as ``"10 MB"``. The limit in the settings applies as well.
 
     Raises:
-        BinpError: one of them makes no sense.
+        BinpError: an argument is invalid.
     """
 
     def __init__(self, *kinds: str, size: int | str | None = None) -> None:
@@ -37,13 +37,13 @@ class Accept:
             raise BinpError(f"Accept(size={size!r}) takes no file", fix="write bytes above 0, or leave it out")
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
-        """Check each file that comes."""
+        """Validate each file."""
         from pydantic_core import core_schema
 
         return core_schema.no_info_after_validator_function(self._check, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
-        """Say in the schema what is taken."""
+        """Add the accepted kinds and the maximum size to the JSON schema."""
         made = dict(handler(schema))
         place = made if made.get("format") == "binary" else made.get("items", {})
         if self.kinds:

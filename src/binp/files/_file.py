@@ -1,4 +1,4 @@
-"""A file as an action takes and returns it: a name, a type, and content that is read when it is wanted."""
+"""A file that an action takes or returns: name, media type, and content that is read on demand."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 __all__ = ["MARK", "UPLOAD", "File"]
 
-#: key that marks the description of a file in JSON: ``{"$file": "x.csv", "size": 12, "type": "text/csv", ...}``
+#: key that marks the JSON description of a file: ``{"$file": "x.csv", "size": 12, "type": "text/csv", ...}``
 MARK = "$file"
-#: key of a description that says which of the files that have just come in is meant
+#: key in a description that selects one of the files uploaded with the request
 UPLOAD = "upload"
 
-#: characters of a name
+#: maximum length of a name, in characters
 _LONGEST = 200
-#: bytes that are read at once
+#: bytes per read
 _CHUNK = 256 * 1024
 
 _ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -35,17 +35,17 @@ Content = Path | bytes | Iterable[bytes] | AsyncIterable[bytes]
 class File:
     """A file that an action takes as an argument, or returns as its result.
 
-    As a parameter it is a choice of a file in the console, a part of a form over HTTP, a path on the command line, and
-    a ``Path``, ``bytes`` or ``File`` in Python. It is there until the run has ended. As a result it is kept as long as
-    its run, to be downloaded.
+    As a parameter it is a file input in the console, a part of a form over HTTP, a path on the command line, and a
+    ``Path``, ``bytes`` or ``File`` in Python. It is available until the run has ended. As a result it is kept as long
+    as its run, and can be downloaded.
 
     Args:
-        content: The path of a file, bytes, or what yields bytes, also asynchronously; that can be read once.
-        name: What it is called; the name of the path by default. It is never used as a path.
-        type: Its media type; by default the one that its name suggests.
+        content: The path of a file, bytes, or a sync or async iterable of bytes, which can be read once.
+        name: File name. Default: the name of the path. It is never used as a path.
+        type: Media type. Default: guessed from the name.
 
     Raises:
-        BinpError: *content* is none of these.
+        BinpError: *content* is of another type.
     """
 
     __slots__ = ("_content", "given", "name", "sha256", "size", "token", "type")
@@ -58,17 +58,17 @@ class File:
             )
         self._content = content
         given = name if name is not None else content.name if isinstance(content, PurePath) else "file"
-        #: what it is called, without folders
+        #: file name without folders
         self.name = _clean(given)
-        #: its media type, as somebody said; it is not looked into
+        #: media type as declared or guessed; the content is not inspected
         self.type = _media_type(type) or mimetypes.guess_type(self.name)[0] or "application/octet-stream"
-        #: bytes; None as long as that is not known
+        #: size in bytes; None while it is unknown
         self.size = _size_of(content)
-        #: hexadecimal digest of its content; None as long as it has not been read
+        #: SHA-256 of the content in hexadecimal; None before it was read
         self.sha256: str | None = None
-        #: names it among those that have just come in
+        #: identifies it among the files uploaded with a request
         self.token: str | None = None
-        #: the argument that it was made of, as it was given
+        #: the argument from which it was made
         self.given: object = None
 
     def __repr__(self) -> str:
@@ -77,7 +77,7 @@ class File:
 
     @property
     def path(self) -> Path:
-        """Where it is on disk.
+        """Its path on disk.
 
         Raises:
             BinpError: it is in memory.
@@ -95,8 +95,8 @@ class File:
         """Open it for reading.
 
         Raises:
-            OSError: it is not there any more, or cannot be read.
-            BinpError: it is made of what can be read once, and was not kept yet.
+            OSError: it no longer exists, or cannot be read.
+            BinpError: its content is an iterable that was not stored yet.
         """
         if isinstance(self._content, Path):
             return self._content.open("rb")
@@ -105,20 +105,20 @@ class File:
         raise BinpError(f"{self!r} is yet to be made", fix="return it, or pass it to an action that is started")
 
     def read_bytes(self) -> bytes:
-        """All that is in it, in memory. Raises like :meth:`open`."""
+        """Its whole content, in memory. Raises the same errors as :meth:`open`."""
         with self.open() as file:
             return file.read()
 
     def read_text(self, encoding: str = "utf-8") -> str:
-        """All of its text, in memory. Raises like :meth:`open`, and for what is not text in that encoding."""
+        """Its whole text, in memory. Raises the same errors as :meth:`open`, and UnicodeDecodeError."""
         return self.read_bytes().decode(encoding)
 
     def described(self) -> dict[str, Any]:
-        """What is kept of it in the history: name, size, type and digest, never its content."""
+        """Its description in the history: name, size, type and digest, never its content."""
         return {MARK: self.name, "size": self.size, "type": self.type, "sha256": self.sha256}
 
     async def chunks(self, in_thread: Callable[..., Any]) -> AsyncIterator[bytes]:
-        """Its content, bit by bit; *in_thread* awaits a function that blocks."""
+        """Its content in chunks; *in_thread* runs a blocking function in a thread and awaits it."""
         content = self._content
         if isinstance(content, AsyncIterable):
             async for chunk in content:
@@ -134,35 +134,35 @@ class File:
             yield chunk
 
     def moved(self, path: Path, *, size: int, sha256: str, token: str | None = None) -> File:
-        """The same file as it was kept at *path*."""
+        """A file with the same name and type, stored at *path*."""
         made = File(path, name=self.name, type=self.type)
         made.size, made.sha256, made.token = size, sha256, token
         return made
 
     def become(self, kept: File) -> None:
-        """Be what was kept of it."""
+        """Take over content, size, digest and token of *kept*, its stored copy."""
         self._content, self.size, self.sha256, self.token = kept._content, kept.size, kept.sha256, kept.token
 
     def note(self, kept: File) -> None:
-        """*kept* is a copy of it: say the same, and if it could be read once only, be the copy."""
+        """Take over size and digest of *kept*, a stored copy; the content too, if it can only be read once."""
         if isinstance(self._content, Path | bytes):
             self.size, self.sha256 = kept.size, kept.sha256
         else:
             self._content, self.size, self.sha256 = kept._content, kept.size, kept.sha256
 
     def relocate(self, path: Path) -> None:
-        """It was moved to *path*."""
+        """Take note that it was moved to *path*."""
         self._content = path
 
     def copied(self) -> File:
-        """Another one of the same content."""
+        """A second object with the same content."""
         made = File(self._content, name=self.name, type=self.type)
         made.size, made.sha256, made.token = self.size, self.sha256, self.token
         return made
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
-        """How a form reads it."""
+        """Validate form values with `_validate`."""
         from pydantic_core import core_schema
 
         return core_schema.with_info_plain_validator_function(
@@ -171,12 +171,12 @@ class File:
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
-        """How a form shows it."""
+        """The JSON schema of a file input."""
         return {"type": "string", "format": "binary"}
 
 
 def _serialize(value: Any) -> Any:
-    # a default that was never validated may be something else
+    # a default is not validated, and may be of another type
     return value.described() if isinstance(value, File) else None if value is None else str(value)
 
 
@@ -207,7 +207,7 @@ def _validate(value: Any, info: Any) -> File:
 
 
 def _clean(name: str) -> str:
-    """*name* without folders and without what would show as something else."""
+    """*name* without folders and control characters, and not too long."""
     last = _ODD.sub("", re.split(r"[\\/]", name)[-1]).strip()
     if len(last) > _LONGEST:
         stem, dot, end = last.rpartition(".")
