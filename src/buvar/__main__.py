@@ -20,8 +20,9 @@ _log = logging.getLogger("buvar")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run plugins until their tasks have ended or the process is asked to end.
 
-    The first task that fails begins the shutdown. HUP reads the configuration again. A variable that looks like a
-    setting, and an assignment, that no plugin has read is logged as a warning.
+    The first task that fails begins the shutdown. How to log is the section ``log``, see `buvar.log.LogConfig`. HUP
+    reads the configuration again. A variable that looks like a setting, and an assignment, that no plugin has read is
+    logged as a warning.
 
     Args:
         arguments: The command line; None for that of the process.
@@ -33,9 +34,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
-        source = config.ConfigSource.files(*options.config, env_prefix=options.env_prefix)
+        source = config.ConfigSource({"log": {"level": "INFO"}}, env_prefix=options.env_prefix)
+        for file in options.config:
+            source.add_file(file)
+        if options.log_level is not None:
+            source.override(f"log.level={options.log_level}")
         source.override(*options.set)
-        settings = log.LogConfig(level=options.log_level)
+        settings = source.load(log.LogConfig, "log")
     except BuvarError as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
     if "" not in sys.path:
@@ -72,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--env-prefix", metavar="PREFIX", help="first part of the environment variables")
     parser.add_argument("--set", action="append", default=[], metavar="A.B=C", help="a setting that wins; repeatable")
     parser.add_argument(
-        "--log-level", default="INFO", metavar="LEVEL", help="lowest level that is logged (%(default)s)"
+        "--log-level", metavar="LEVEL", help="lowest level that is logged; wins over log.level of the files (INFO)"
     )
     parser.add_argument(
         "--cancel-timeout",

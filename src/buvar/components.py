@@ -315,6 +315,10 @@ class Components:
             found.update(layer.named.get(namespace, ()))
         return found
 
+    def over(self, base: Components) -> Components:
+        """These layers on top of those of *base*; themselves, where they stand on them already."""
+        return self if self.layers[-len(base.layers) :] == base.layers else base.push(*self.stack)
+
     def push(
         self,
         namespaces: Mapping[Hashable, Mapping[Hashable, Any]] | None = None,

@@ -263,3 +263,15 @@ def test_ways_are_bounded(monkeypatch):
             stack.add(1, name=name)
             assert len(chains.starts) <= 31
         assert stack.chain is chains.of(stack.layers)
+
+
+def test_over():
+    """CTX-08: layers are put on top of others, once; what stands there already stays as it is."""
+    base = Components()
+    base.add(1)
+    own = Components()
+    own.add("own")
+    both = own.over(base)
+    assert (both.get(str), both.get(int)) == ("own", 1)
+    assert both.over(base) is both
+    assert base.over(base) is base

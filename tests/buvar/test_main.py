@@ -112,7 +112,10 @@ def test_a_plugin_that_cannot_be_loaded(command):
         (["--config", "missing.toml"], "cannot read the configuration file missing.toml: No such file or directory"),
         (["--set", "x"], "'x' is not an assignment"),
         (["--set", "app.nam=x"], "one problem in the configuration of App"),
-        (["--log-level", "DEBG"], "there is no log level 'DEBG'"),
+        (
+            ["--log-level", "DEBG"],
+            "one problem in the configuration of LogConfig",
+        ),
     ],
 )
 def test_wrong_settings(command, arguments, message):
@@ -177,6 +180,22 @@ def test_signals_end_it_well(command, number):
 def test_leaving(command):
     """PLG-08: the status of a task that leaves the process is that of the process."""
     assert command("app:leaving")[0] == 7
+
+
+def test_how_to_log(command, tmp_path):
+    """LOG-01: the section ``log`` of the files says how to log, and the option wins over its level."""
+    (tmp_path / "app.toml").write_text("[log]\nlevel = 'ERROR'\nadd_pid = false\n")
+    status, _, errors = command("app", "--config", "app.toml", "--env-prefix", "ZZ", ZZ_UNKNOWN="1")
+    assert (status, errors) == (0, "")
+    status, _, errors = command(
+        "app", "--config", "app.toml", "--env-prefix", "ZZ", "--log-level", "info", ZZ_UNKNOWN="1"
+    )
+    assert (json.loads(errors)["event"][:14], "pid" in json.loads(errors)) == ("Unused setting", False)
+    status, _, errors = command("app", "--log-level", "DEBG")
+    assert "  - log.level: there is no log level 'DEBG'; did you mean 'DEBUG'? (from --set log.level)" in errors
+    status, _, errors = command("app", "--set", "log.levl=info")
+    assert status == 2
+    assert "log.levl: unknown key, did you mean 'level'?" in errors
 
 
 def test_in_this_process(tmp_path, monkeypatch, capsys, reset_config_sections, buvar_adapters_setup_contextvars):

@@ -17,7 +17,7 @@ from buvar.config._errors import (
 )
 from buvar.config._sections import Config, skip_section
 from buvar.config._shapes import get_fields, has
-from buvar.config._source import Change, ConfigSource
+from buvar.config._source import Change, Changes, ConfigSource
 
 if TYPE_CHECKING:
     from buvar.config._legacy import relaxed_converter
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Change",
+    "Changes",
     "Config",
     "ConfigClassError",
     "ConfigError",

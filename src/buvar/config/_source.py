@@ -7,7 +7,7 @@ import logging
 import os
 import pathlib
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Self, TypeVar
 
 from buvar.config._dotenv import is_env_file, read_env_file
@@ -32,6 +32,28 @@ class Change(NamedTuple):
     old: Any
     #: what it is now
     new: Any
+
+
+class Changes(list[Change]):
+    """What a reload changed.
+
+    Args:
+        changes: Each change.
+        undo: What brings back the state before.
+        unheard: Those that nobody was told: what was loaded before keeps its values.
+    """
+
+    def __init__(self, changes: Iterable[Change], undo: Callable[[], None], unheard: Iterable[Change] = ()) -> None:
+        super().__init__(changes)
+        #: Those that nobody was told: what was loaded before keeps its values.
+        self.unheard = tuple(unheard)
+        self._undo: Callable[[], None] | None = undo
+
+    def undo(self) -> None:
+        """Bring back what the source held before; whoever follows the changes is told. A second call does nothing."""
+        undo, self._undo = self._undo, None
+        if undo is not None:
+            undo()
 
 
 class ConfigSource(dict[str, Any]):
@@ -166,13 +188,14 @@ class ConfigSource(dict[str, Any]):
         self._loaded[cls, name] = loaded
         return loaded
 
-    def reload(self) -> list[Change]:
+    def reload(self) -> Changes:
         """Read the files again and take them over, if everything that was loaded before can be loaded from them.
 
-        Objects that were loaded before stay as they are.
+        Objects that were loaded before stay as they are. One that has a method ``__superseded__`` is called with the
+        object in its place, so that it can put it into force; those who watch are told next.
 
         Returns:
-            What reads differently now.
+            What reads differently now; its `undo` goes back.
 
         Raises:
             ConfigFileError: a file cannot be read; everything stays as it was.
@@ -181,24 +204,55 @@ class ConfigSource(dict[str, Any]):
         fresh = type(self)(env_prefix=self.env_prefix, environ=self._environ)
         fresh._copy_layers(self)  # noqa: SLF001 - the same class
         fresh._assignments = self._assignments  # noqa: SLF001 - the same class
-        loaded: dict[tuple[type, str | None], Any] = {(cls, name): fresh.load(cls, name) for cls, name in self._loaded}
-        changes = [
-            Change(name, old, loaded[cls, name])
+        for cls, name in self._loaded:
+            fresh.load(cls, name)
+        before = type(self)(env_prefix=self.env_prefix, environ=self._environ)
+        before._take(self)  # noqa: SLF001 - the same class
+        changes = self._changes_to(fresh)
+
+        def undo() -> None:
+            back = self._changes_to(before)
+            self._take(before)
+            self._tell(back)
+
+        self._take(fresh)
+        return Changes(changes, undo, self._tell(changes))
+
+    def _changes_to(self, other: ConfigSource) -> list[Change]:
+        """How what was loaded from here reads there, where it differs."""
+        return [
+            Change(name, old, other._loaded[cls, name])
             for (cls, name), old in self._loaded.items()
-            if loaded[cls, name] != old
+            if (cls, name) in other._loaded and other._loaded[cls, name] != old
         ]
+
+    def _take(self, other: ConfigSource) -> None:
+        """Hold what *other* holds."""
         self.clear()
-        self.update(fresh)
-        self._origins = fresh._origins  # noqa: SLF001 - the same class
-        self._listed = fresh._listed  # noqa: SLF001 - the same class
-        self._loaded = loaded
+        self.update(other)
+        self._origins = other._origins
+        self._listed = other._listed
+        # what was loaded meanwhile stays known
+        self._loaded = self._loaded | other._loaded
+
+    def _tell(self, changes: Iterable[Change]) -> list[Change]:
+        """Tell all who follow; the changes that nobody follows."""
+        unheard = []
         for change in changes:
+            superseded = getattr(change.old, "__superseded__", None)
+            if callable(superseded):
+                self._call(superseded, change.new)
+            elif not self._watchers:
+                unheard.append(change)
             for watcher in list(self._watchers):
-                try:
-                    watcher(change)
-                except Exception:  # noqa: BLE001 - the others are told all the same
-                    _log.error("A watcher of the configuration failed", exc_info=True)
-        return changes
+                self._call(watcher, change)
+        return unheard
+
+    def _call(self, told: Callable[[Any], object], news: object) -> None:
+        try:
+            told(news)
+        except Exception:  # noqa: BLE001 - the others are told all the same
+            _log.error("A watcher of the configuration failed", exc_info=True)
 
     def watch(self, watcher: Callable[[Change], object]) -> Callable[[], None]:
         """Call *watcher* with each `Change` that a reload brings. What it raises is logged.

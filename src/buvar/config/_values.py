@@ -14,6 +14,7 @@ from buvar.config._convert import Unfit
 from buvar.config._environ import Given
 from buvar.config._errors import Problem
 from buvar.config._shapes import Shape, bare, has, is_secret
+from buvar.errors import Explained
 from buvar.secret import MASK, Secret
 
 Path = tuple[str | int, ...]
@@ -238,8 +239,8 @@ class Values:
                 shown = "" if hidden else self._masked(_convert.show(item["input"]) + " is not valid: ")
                 self.complain(where, shown + text, self._nearest(where))
             return
-        # attrs' validators pass the attribute, or quote its name
-        names = [getattr(argument, "name", None) for argument in error.args]
+        # an error may know its field; attrs' validators pass the attribute, or quote its name
+        names = [getattr(error, "field", None), *(getattr(argument, "name", None) for argument in error.args)]
         names += re.findall(r"'(\w+)'", str(error.args[0])) if error.args else []
         shape = next((by_argument[name] for name in names if name in by_argument), None)
         where = (*path, shape.key) if shape else path
@@ -268,6 +269,8 @@ class Values:
         if isinstance(error, ExceptionGroup):
             return "; ".join(self._text(inner) for inner in error.exceptions)
         first = error.args[0] if error.args and isinstance(error.args[0], str) else str(error)
+        if isinstance(error, Explained) and error.fix:
+            first = f"{first}; {error.fix}"
         return self._masked(first or type(error).__name__)
 
     def _masked(self, text: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from buvar import context
 from buvar.components import Components
 from buvar.config import ConfigError
-from buvar.plugin import Signals, Stage, TeardownError
+from buvar.plugin import ReloadSignals, Signals, Stage, TeardownError
 
 from ._fork import Fork
 from ._policy import BOOT_FAILED
@@ -107,7 +107,8 @@ class Program:
     @classmethod
     def on(cls, sockets: Mapping[str, Socket], components: Components | None, fork: Fork, **rest: Any) -> Program:
         """A program whose components are the sockets and *fork*, on top of the given ones."""
-        own = (context.current_context() if components is None else components).push()
+        base = context.current_context()
+        own = (base if components is None else components.over(base)).push()
         for name, sock in sockets.items():
             own.add(sock, name=name)
         own.add(fork)
@@ -116,7 +117,8 @@ class Program:
     def alone(self, fork: Fork) -> list[Any]:
         """Run it in this process; see `buvar.plugin.stage`."""
         notifier = Notifier()
-        stage = self._stage(self.loop)
+        # no worker can be replaced, so HUP has to do with what can be done
+        stage = self._stage(self.loop, self.signals or ReloadSignals)
         beat = fork.supervision.beat if notifier.interval is None else notifier.interval
         life = Life(stage, fork, Manager(notifier), beat)
 
@@ -134,7 +136,7 @@ class Program:
         """
         fork.take(seat)
         # a loop belongs to one process: each worker has a new one of the same kind
-        stage = self._stage(None if self.loop is None else type(self.loop)())
+        stage = self._stage(None if self.loop is None else type(self.loop)(), self.signals)
         life = Life(stage, fork, seat.report, seat.beat)
 
         async def begin() -> None:
@@ -160,5 +162,5 @@ class Program:
             seat.report(Report.DONE)
         return 0
 
-    def _stage(self, loop: asyncio.AbstractEventLoop | None) -> WorkerStage:
-        return WorkerStage(self.components, loop, self.signals, self.cancel_timeout, fail_fast=self.fail_fast)
+    def _stage(self, loop: asyncio.AbstractEventLoop | None, signals: type[Signals] | None) -> WorkerStage:
+        return WorkerStage(self.components, loop, signals, self.cancel_timeout, fail_fast=self.fail_fast)

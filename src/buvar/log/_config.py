@@ -39,6 +39,7 @@ class LogLevelError(BuvarError, ValueError):
     Attributes:
         level: What was given.
         logger: Name of the logger that was to have it; None for all.
+        field: Name of the field of `LogConfig`.
     """
 
     def __init__(self, level: object, logger: str | None = None) -> None:
@@ -50,10 +51,19 @@ class LogLevelError(BuvarError, ValueError):
         )
         self.level = level
         self.logger = logger
+        self.field = "level" if logger is None else "levels"
 
 
 class LogTargetError(BuvarError, ValueError):
-    """Nothing could be written to what is given as the stream, or held in a queue of that size."""
+    """Nothing could be written to what is given as the stream, or held in a queue of that size.
+
+    Attributes:
+        field: Name of the field of `LogConfig`.
+    """
+
+    def __init__(self, what: str, field: str, *, fix: str) -> None:
+        super().__init__(what, field, fix=fix)
+        self.field = field
 
 
 def level_number(level: str | int, logger: str | None = None) -> int:
@@ -79,11 +89,29 @@ class Setup:
     """A logging set-up in force, until `restore` or the end of a ``with`` block.
 
     Args:
+        config: What is in force.
         stack: What undoes it.
     """
 
-    def __init__(self, stack: contextlib.ExitStack) -> None:
+    def __init__(self, config: LogConfig, stack: contextlib.ExitStack) -> None:
+        #: What is in force.
+        self.config = config
         self._stack = stack
+
+    def change(self, config: LogConfig) -> None:
+        """Put other settings into force in place of these, until the same end.
+
+        Raises:
+            Exception: they cannot be put into force, because of `user_config`; those before are again.
+        """
+        former, self.config = self.config, config
+        self._stack.close()
+        try:
+            self._stack = config._installed()  # noqa: SLF001 - two halves of one
+        except BaseException:
+            self.config = former
+            self._stack = former._installed()  # noqa: SLF001 - two halves of one
+            raise
 
     def restore(self) -> None:
         """Write what waits and bring back what was there before; a second call does nothing."""
@@ -138,11 +166,13 @@ class LogConfig:
         for name, level in self.levels.items():
             level_number(level, name)
         if self.queue_size < 0:
-            raise LogTargetError(f"the queue cannot hold {self.queue_size} lines", fix="0 writes each line at once")
+            raise LogTargetError(
+                f"the queue cannot hold {self.queue_size} lines", "queue_size", fix="0 writes each line at once"
+            )
         is_text = isinstance(self.stream, str)
         if self.stream not in _STREAMS if is_text else self.stream is not None and not hasattr(self.stream, "write"):
             raise LogTargetError(
-                f"nothing can be written to {self.stream!r}", fix="give 'stdout', 'stderr' or a stream"
+                f"nothing can be written to {self.stream!r}", "stream", fix="give 'stdout', 'stderr' or a stream"
             )
 
     def setup(self) -> Setup:
@@ -154,10 +184,18 @@ class LogConfig:
         global _current  # noqa: PLW0603 - logging is global by nature
         if _current is not None:
             _current.restore()
+        _current = Setup(self, self._installed())
+        return _current
+
+    def __superseded__(self, new: LogConfig) -> None:
+        """Put *new* into force, if this is: called when the configuration that this was loaded from is read again."""
+        if _current is not None and _current.config == self:
+            _current.change(new)
+
+    def _installed(self) -> contextlib.ExitStack:
         with contextlib.ExitStack() as stack:
             self._install(stack)
-            _current = Setup(stack.pop_all())
-        return _current
+            return stack.pop_all()
 
     def _install(self, stack: contextlib.ExitStack) -> None:
         from buvar.log import _chain  # imports structlog, so only now

@@ -9,9 +9,12 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
-from typing import Any, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+
+if TYPE_CHECKING:
+    from buvar.config import Change
 
 #: Exit status of a process that left because of signal n: 128 + n.
 LEAVE: Final = 128
@@ -149,14 +152,25 @@ def _woken(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
 class ReloadSignals(Signals):
     """`Signals` for which HUP reads the configuration again: ``stage(..., signals=ReloadSignals)``.
 
-    The `ConfigSource` of the stage's context is reloaded; whoever watches it is told. When anything is wrong with the
-    new configuration, that is logged and everything stays as it was.
+    The `ConfigSource` of the stage's context is reloaded; whoever follows it is told. When anything is wrong with the
+    new configuration, that is logged and everything stays as it was. HUP from a terminal that is gone begins the
+    shutdown.
+
+    Args:
+        stage: The stage.
     """
+
+    def __init__(self, stage: Any) -> None:
+        super().__init__(stage)
+        self._on_terminal = os.isatty(0)
 
     def handle_hup(self) -> None:
         """Read the configuration again."""
         from buvar.config import ConfigError, ConfigSource  # only those need it whose signal comes
 
+        if self._on_terminal and not os.isatty(0):
+            self._stop()
+            return
         source: ConfigSource | None = self.stage.context.get(ConfigSource, default=None)
         if source is None:
             _log.warning("There is no configuration to reload")
@@ -166,5 +180,12 @@ class ReloadSignals(Signals):
         except ConfigError as error:
             _log.error("The configuration stays as it was: %s", error)
             return
-        names = ", ".join(sorted(change.section or "the root" for change in changes))
-        _log.info("The configuration was reloaded; %s", f"changed: {names}" if names else "nothing changed")
+        changed = f"changed: {_sections(changes)}" if changes else "nothing changed"
+        _log.info("The configuration was reloaded; %s", changed)
+        if changes.unheard:
+            names = _sections(changes.unheard)
+            _log.warning("Nobody follows changes of %s: what was loaded before keeps its values", names)
+
+
+def _sections(changes: Iterable[Change]) -> str:
+    return ", ".join(sorted({change.section or "the root" for change in changes}))

@@ -52,10 +52,7 @@ class Stage:
         self.cancel = Cancel()
         self.teardown = Teardown(timeout=teardown_timeout)
         base = context.current_context()
-        if components is not None and components is not base:
-            on_top = components.layers[-len(base.layers) :] == base.layers
-            base = components if on_top else base.push(*components.stack)
-        own = base.push()
+        own = (base if components is None else components.over(base)).push()
         #: The context that all plugins and tasks share.
         self.context: Components = own.push()
         self.loader = Loader(self.context, self.cancel)

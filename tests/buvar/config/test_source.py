@@ -389,6 +389,51 @@ def test_reload(tmp_path):
     assert source.load(Foo, "foo") == Foo("b")
 
 
+def test_a_reload_is_taken_back(tmp_path):
+    """CFG-01: what a reload brought can be taken back, once; whoever watches is told of both."""
+    file = tmp_path / "a.toml"
+    file.write_text("[foo]\nbar = 'a'")
+    source = config.ConfigSource.files(file, environ={})
+    source.load(Foo, "foo")
+    seen = []
+    source.watch(lambda change: seen.append((change.old.bar, change.new.bar)))
+    file.write_text("[foo]\nbar = 'b'")
+    changes = source.reload()
+    assert changes.unheard == ()
+    changes.undo()
+    changes.undo()
+
+    assert seen == [("a", "b"), ("b", "a")]
+    assert source.load(Foo, "foo") == Foo("a")
+    assert source == {"foo": {"bar": "a"}}
+
+
+def test_what_was_loaded_follows_by_itself(tmp_path, caplog):
+    """CFG-01: a reload calls `__superseded__` of what it replaces; changes that nobody is told of are named."""
+
+    @dataclasses.dataclass
+    class Follows:
+        bar: str
+
+        def __superseded__(self, new):
+            seen.append((self.bar, new.bar))
+            raise RuntimeError("no")
+
+    seen = []
+    file = tmp_path / "a.toml"
+    file.write_text("[foo]\nbar = 'a'\n[other]\nbar = 'a'")
+    source = config.ConfigSource.files(file, environ={})
+    source.load(Follows, "foo")
+    source.load(Foo, "other")
+    file.write_text("[foo]\nbar = 'b'\n[other]\nbar = 'b'")
+    changes = source.reload()
+
+    assert seen == [("a", "b")]
+    assert "A watcher of the configuration failed" in caplog.text
+    assert [change.section for change in changes] == ["foo", "other"]
+    assert changes.unheard == (config.Change("other", Foo("a"), Foo("b")),)
+
+
 def test_pydantic_speaks_for_itself(refused):
     """CFG-02: what a pydantic class refuses is mapped to paths and sources; aliases and validators work."""
 

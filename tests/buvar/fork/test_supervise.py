@@ -170,6 +170,54 @@ def test_a_reload_reads_the_configuration_again(start, tools):
     assert [line for line in program.printed.splitlines() if line[:4] == "name"] == ["name old"] * 2 + ["name new"] * 2
 
 
+def test_a_reload_changes_how_is_logged(start):
+    """HUP: a level that was changed in the file holds in the parent and in the workers that it starts."""
+    program = start(
+        """
+        import pathlib
+        from buvar import Components, log
+        file = pathlib.Path("settings.toml")
+        file.write_text('[log]\\nlevel = "INFO"')
+        source = context.add(config.ConfigSource.files(file))
+        source.load(log.LogConfig, "log").setup()
+        async def talk():
+            logging.getLogger("talk").debug("hear me")
+        # also where other components stand on top of those with the source
+        fork.stage(talk, serve, forks=2, sockets=[URI], components=Components())
+        """
+    ).ready()
+    assert "hear me" not in program.log
+    (program.err.parent / "settings.toml").write_text('[log]\nlevel = "DEBUG"')
+    program.send(signal.SIGHUP)
+    program.logged("The workers are replaced")
+
+    assert program.end() == 0
+    assert "The configuration was read again; changed: log" in program.log
+    assert program.log.count("hear me") == 2
+    assert '"level":"debug","logger":"buvar.fork"' in program.log
+
+
+def test_a_single_worker_reads_the_configuration_again(start):
+    """HUP: one worker, which nobody could replace, reads the configuration again and goes on."""
+    program = start(
+        """
+        import pathlib
+        file = pathlib.Path("settings.toml")
+        file.write_text('name = "old"')
+        source = context.add(config.ConfigSource.files(file))
+        async def said():
+            logging.getLogger("said").info("up")
+        fork.stage(serve, said, forks=1, sockets=[URI])
+        """
+    )
+    program.logged("up")
+    program.send(signal.SIGHUP)
+    program.logged("The configuration was reloaded; nothing changed")
+
+    assert program.ask()["slot"] is None
+    assert program.end() == 0
+
+
 def test_exactly_one_leads_also_during_a_reload(start, tools):
     """`is_leader` is true in worker 0 alone, and never in two at once while workers are replaced."""
     program = start(

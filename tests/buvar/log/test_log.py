@@ -479,3 +479,62 @@ def test_whose_level_is_wrong():
     with pytest.raises(log.LogLevelError, match="no log level 'LOD' for the logger 'asyncio'") as caught:
         log.LogConfig(levels={"asyncio": "LOD"})
     assert (caught.value.level, caught.value.logger) == ("LOD", "asyncio")
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """A source with a section ``log``; called with text it rewrites the file and reads it again."""
+    from buvar import config
+
+    file = tmp_path / "log.toml"
+    file.write_text("[log]\nlevel = 'INFO'")
+    source = config.ConfigSource.files(file, environ={})
+
+    def change(text):
+        file.write_text(text)
+        return source.reload()
+
+    change.load = lambda: source.load(log.LogConfig, "log")
+    return change
+
+
+def test_a_level_that_is_read_again_holds(settings, capsys):
+    """LOG-01: what is in force follows a reload of the configuration that it was loaded from, and going back."""
+    with settings.load().setup() as inforce:
+        logger = structlog.get_logger("shop")
+        logger.debug("not yet")
+        changes = settings("[log]\nlevel = 'DEBUG'\n[log.levels]\nlibrary = 'ERROR'")
+        logger.debug("now")
+        logging.getLogger("library").warning("too low")
+        assert inforce.config.level == "DEBUG"
+        changes.undo()
+        logger.debug("no more")
+        logging.getLogger("library").warning("again")
+        assert log.flush()
+    lines = [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()]
+    assert lines == ["now", "again"]
+    assert not structlog.is_configured()
+
+
+def test_other_settings_do_not_follow(settings, setup, output):
+    """LOG-01: a reload leaves alone what was not loaded from the configuration, and settings that are not in force."""
+    loaded = settings.load()
+    settings("[log]\nlevel = 'ERROR'")
+    setup(level="WARNING")
+    settings("[log]\nlevel = 'DEBUG'")
+    structlog.get_logger().info("too low")
+    structlog.get_logger().warning("high enough")
+
+    assert output.event()["event"] == "high enough"
+    assert loaded.level == "INFO"
+
+
+def test_settings_that_cannot_hold_leave_the_former(settings, capsys):
+    """LOG-01: when what was read cannot be put into force, what was there before is again, and that is logged."""
+    with settings.load().setup() as inforce:
+        settings("[log]\nlevel = 'DEBUG'\n[log.user_config]\nversion = 7")
+        structlog.get_logger().info("still here")
+        assert inforce.config.level == "INFO"
+        assert log.flush()
+    told = [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()]
+    assert told == ["A watcher of the configuration failed", "still here"]

@@ -504,8 +504,27 @@ def test_hup_reloads(settings, caplog, text, values, message):
 
     caplog.set_level("INFO", "buvar.plugin")
     assert plugin.stage(prepare, signals=plugin.ReloadSignals) == [values]
-    (only,) = [record.getMessage() for record in caplog.records if record.name == "buvar.plugin"]
-    assert only.startswith(message)
+    told, *more = [record.getMessage() for record in caplog.records if record.name == "buvar.plugin"]
+    assert told.startswith(message)
+    unheard = "Nobody follows changes of {}: what was loaded before keeps its values"
+    assert more == ([unheard.format(told.partition("changed: ")[2])] if "; changed: " in told else [])
+
+
+def test_hup_of_a_terminal_that_is_gone(settings, monkeypatch):
+    """CFG-02: with `ReloadSignals`, HUP begins the shutdown when the terminal it comes from is gone."""
+    from buvar import context
+
+    _, source = settings
+    terminal = [True]
+    monkeypatch.setattr("os.isatty", lambda _handle: terminal[0])
+
+    async def prepare(cancel: plugin.Cancel):
+        context.add(source)
+        terminal[0] = False
+        os.kill(os.getpid(), signal.SIGHUP)
+        yield cancel.wait()
+
+    assert plugin.stage(prepare, signals=plugin.ReloadSignals) == [True]
 
 
 def test_hup_without_a_configuration(caplog):
