@@ -34,6 +34,9 @@ _logger = logging.getLogger("binp.store")
 #: seconds for which a file that changes hands is tried to be claimed
 _CHANGE_OF_HANDS = 0.3
 
+#: the same where the one who holds it has not noted who it is, or took it from one that died
+_TAKING = 10.0
+
 #: seconds for which a process waits for an owner of its group to listen: it may be migrating
 _SIBLING = 60.0
 
@@ -132,8 +135,7 @@ class Engine:
                     is_told = is_told or self._tell_wait(owner)
                     heir.hold()
                     began = time.monotonic()
-                is_sibling = self._is_guest or (self._group is not None and owner.get("group") in {self._group, None})
-                if time.monotonic() - began > (_SIBLING if is_sibling else _CHANGE_OF_HANDS):
+                if time.monotonic() - began > self._patience_with(owner):
                     # it may have been let go of while it was looked who holds it, which can take long
                     if not self._is_guest and self._lock.take():
                         break
@@ -143,6 +145,12 @@ class Engine:
             self._become_owner()
         finally:
             heir.release()
+
+    def _patience_with(self, owner: dict[str, Any]) -> float:
+        """Seconds to wait for the file while somebody holds it, of whom *owner* is the note."""
+        if self._is_guest or (self._group is not None and owner.get("group") in {self._group, None}):
+            return _SIBLING
+        return _CHANGE_OF_HANDS if self._lock.is_of_holder(owner, self._node.boot) else _TAKING
 
     def give_up(self) -> None:
         """Do not wait for the file any more."""

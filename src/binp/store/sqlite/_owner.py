@@ -131,6 +131,8 @@ class OwnerLock:
         note = {
             "pid": node.pid,
             "host": node.host,
+            "boot": node.boot,
+            "started": node.started,
             "command": _command(),
             "since": self._since.isoformat(timespec="seconds"),
             "node": node.name,
@@ -161,6 +163,23 @@ class OwnerLock:
             if isinstance(note, dict):
                 return note
         return {}
+
+    @staticmethod
+    def is_of_holder(note: dict[str, Any], boot: str) -> bool:
+        """Whether *note* may be that of who holds it: who takes it notes that when it can write, which takes a moment.
+
+        Args:
+            note: What was read.
+            boot: The kernel's life, and whose processes are numbered together in it, as this process knows it.
+        """
+        try:
+            node = Node(
+                name=note["node"], host=note["host"], boot=note["boot"], pid=note["pid"], started=note["started"]
+            )
+            # of one that is numbered elsewhere nothing is known
+            return node.boot != boot or node.is_alive()
+        except (KeyError, TypeError):
+            return False
 
     def release(self) -> None:
         """Let go of it. Idempotent."""

@@ -1,6 +1,7 @@
 """One process owns the file."""
 
 import asyncio
+import dataclasses
 import json
 import os
 import stat
@@ -14,7 +15,8 @@ import pytest
 from binp.errors import UsageError
 from binp.store import open_store
 from binp.store.contract import Role, SetKeys, StoreError, StoreOwned
-from binp.store.sqlite import _engine
+from binp.store.sqlite import _engine, _nodes
+from binp.store.sqlite._nodes import this_process
 from binp.store.sqlite._owner import OwnerLock
 from binp.store.sqlite._people import People
 
@@ -193,11 +195,38 @@ async def test_a_lock_that_is_let_go_while_its_note_is_read_is_taken(path, monke
 
     def read(lock):
         held.release()
-        time.sleep(2 * _engine._CHANGE_OF_HANDS)
+        time.sleep(2 * _engine._TAKING)
         return {}
 
+    monkeypatch.setattr(_engine, "_TAKING", 0.3)
     monkeypatch.setattr(OwnerLock, "read", read)
     store = open_store(str(path))
     await store.open()
     assert store.role is Role.OWNER
     await store.close()
+
+
+@pytest.mark.parametrize("is_noted", [True, False])
+async def test_who_took_over_from_the_dead_is_waited_for(path, worker, is_noted):
+    """N-13: of who holds the file, and has not noted that yet, nobody is told that a process uses it that is gone."""
+    dead = worker(path, "-")
+    dead.read(1)
+    holder = dataclasses.replace(this_process(), pid=dead.pid, started=_nodes._started(dead.pid))
+    dead.kill()
+    held = OwnerLock(path)
+    assert held.take()
+    if is_noted:
+        held.note(holder, None, None)
+    else:
+        path.with_name("data.db.owner").write_bytes(b"")
+    store = open_store(str(path))
+    opening = asyncio.ensure_future(store.open())
+    await asyncio.sleep(3 * _engine._CHANGE_OF_HANDS)
+    assert not opening.done()
+    held.note(this_process(), None, None)
+
+    with pytest.raises(StoreOwned) as caught:
+        await opening
+
+    assert caught.value.owner["pid"] == os.getpid()
+    held.release()
