@@ -38,7 +38,7 @@ async def brief() -> None:
     pathlib.Path("begun").touch()
     await asyncio.sleep(600)
 
-@binp.action(grace=4)
+@binp.action(grace=10)
 async def relay() -> None:
     pathlib.Path("begun").touch()
     while not pathlib.Path("go").exists():

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from binp import BINP, Inject, Secret
+from binp.home import _life
 from binp.runs import RunCancelled, TooManyRuns
 from binp.store.contract import RunQuery, State, StoreError
 from buvar import context, di
@@ -211,8 +212,9 @@ async def test_a_plain_decorator_around_an_async_function(binp):
     assert calls == [1, 1, 2]
 
 
-async def test_what_is_drained_may_still_begin_children(binp):
+async def test_what_is_drained_may_still_begin_children(binp, monkeypatch):
     """While shutting down nothing new is started, but what is in flight may call journaled functions."""
+    monkeypatch.setattr(_life, "_SHORT_GRACE", 20.0)
     go = asyncio.Event()
 
     @binp.journal

@@ -98,9 +98,14 @@ async def test_one_that_is_late_is_a_failure(db, caplog, until):
     assert info(binp.service).restarts == 1
     await asyncio.sleep(0.2)
     assert len(lives) == 2
-    runs = (await binp.home.store.find_runs(RunQuery())).runs
+
+    async def ends():
+        runs = (await binp.home.store.find_runs(RunQuery())).runs
+        return [(run.state, run.error) for run in runs if run.state is not State.RUNNING]
+
+    await until(ends)
+    assert await ends() == [(State.FAILED, "not ready within 0.05 s")]
     await binp.home.close()
-    assert [(run.state, run.error) for run in runs][-1] == (State.FAILED, "not ready within 0.05 s")
 
 
 async def test_one_that_swallows_its_end_fails_all_the_same(service, caplog, until):

@@ -1093,7 +1093,7 @@ def test_a_reload_during_the_shutdown_is_ignored(start):
     assert "replaced" not in program.log
 
 
-def test_finished_workers_are_not_replaced(start, tmp_path):
+def test_finished_workers_are_not_replaced(start, tmp_path, tools):
     """HUP brings nobody back who has finished, and goes on with those who have not."""
     program = start(
         f"""
@@ -1112,6 +1112,7 @@ def test_finished_workers_are_not_replaced(start, tmp_path):
         """
     ).ready()
     program.logged("Worker 1 has finished")
+    tools.until((tmp_path / "again").exists)  # ready, the leader may not have begun
     program.send(signal.SIGHUP)
     program.logged("The workers are replaced")
 
