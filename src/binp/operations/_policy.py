@@ -37,7 +37,11 @@ class Retry:
     def wait(self, attempt: int) -> float:
         """Seconds between *attempt*, which failed, and the next one."""
         # up to a tenth more or less, so that not all that failed together come again together
-        whole = min(self.max_delay, self.delay * self.backoff ** (attempt - 1))
+        try:
+            whole = min(self.max_delay, self.delay * float(self.backoff) ** (attempt - 1))
+        except OverflowError:
+            # it was tried for days
+            whole = self.max_delay if self.delay else 0.0
         return whole * random.uniform(0.9, 1.1)  # noqa: S311 - nothing to be guessed
 
 

@@ -75,17 +75,20 @@ def carry_out(run: ActiveRun, execution: Execution, threads: Threads) -> Corouti
 
 
 async def _repeat(run: ActiveRun, execution: Execution, threads: Threads, retry: Retry) -> Outcome:
+    # a run that was started again counts on from the attempts before it, and may fail as often as any
+    first = run.attempt
     while True:
         outcome = await _attempt(run, execution, threads)
-        error = outcome.error
-        if outcome.state is not State.FAILED or run.attempt > retry.limit:
+        error, failures = outcome.error, run.attempt - first + 1
+        if outcome.state is not State.FAILED or failures > retry.limit:
             return outcome
         if isinstance(error, KeyboardInterrupt | SystemExit):
             return outcome
-        wait = retry.wait(run.attempt)
+        wait = retry.wait(failures)
+        trace = "" if error is None else traceback_of(error, run)
         run.record(
             f"attempt {run.attempt} failed, the next one comes in {wait:.1f} s: {outcome.message}",
-            {} if error is None else {"traceback": traceback_of(error, run)},
+            {"traceback": trace} if trace else {},
             level="warning",
         )
         if not run.expose():

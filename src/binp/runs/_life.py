@@ -241,13 +241,20 @@ async def _call(
         return await _call_in_thread(run, function, args, kwargs, threads, timeout)
     if timeout is None:
         return await function(*args, **kwargs)
+    started = time.monotonic()
     try:
         async with asyncio.timeout(timeout) as limit:
-            return await function(*args, **kwargs)
+            value = await function(*args, **kwargs)
     except TimeoutError:
         if limit.expired():
             raise RunTimedOut(timeout) from None
         raise
+    if limit.expired() or time.monotonic() - started > timeout:
+        # it swallowed its cancellation, or held up the loop that would have told it
+        if type(value) is CoroutineType:
+            value.close()
+        raise RunTimedOut(timeout)
+    return value
 
 
 async def _call_in_thread(

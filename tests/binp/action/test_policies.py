@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -14,6 +15,7 @@ import pytest
 
 from binp import BINP, Inject
 from binp.errors import BinpError
+from binp.operations import Retry
 from binp.runs import RunCancelled, RunSkipped, RunTimedOut
 from binp.store import open_store
 from binp.store.contract import RunQuery, State, StoreError
@@ -60,6 +62,32 @@ async def test_a_timeout_of_its_own_is_just_an_error(binp):
 
     run = await run_of(await binp.action.start(ask))
     assert run.error == "TimeoutError: the thermostat does not answer"
+
+
+async def test_what_swallows_that_its_time_is_over_has_failed(binp):
+    """A function that returns although it was cancelled for its time-out has failed, as it would have in a thread."""
+
+    @binp.action(timeout=0.05)
+    async def stubborn() -> str:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return "too late"
+
+    run = await run_of(await binp.action.start(stubborn))
+    assert (run.state, run.error) == (State.FAILED, "RunTimedOut: it took longer than 0.05 s")
+
+
+async def test_what_holds_up_the_loop_beyond_its_time_has_failed(binp):
+    """Whether the timer or the function comes first, one that took longer than it may has failed."""
+
+    @binp.action(timeout=0.05)
+    async def busy() -> str:
+        time.sleep(0.1)
+        return "too late"
+
+    run = await run_of(await binp.action.start(busy))
+    assert (run.state, run.error) == (State.FAILED, "RunTimedOut: it took longer than 0.05 s")
 
 
 async def test_a_thread_that_takes_too_long_is_waited_for(binp):
@@ -192,6 +220,24 @@ async def test_a_journaled_action_is_one_run_however_often_it_is_tried(binp):
     assert len((await binp.home.store.find_runs(RunQuery())).runs) == 1
 
 
+async def test_a_run_that_is_started_again_may_fail_as_often_as_any(binp):
+    """Attempts are counted on, but those of the run before use up none of the retries of this one."""
+    attempts = []
+
+    @binp.action(retries=1, retry_delay=0)
+    async def flaky() -> str:
+        attempts.append(1)
+        if len(attempts) < 4:
+            raise OSError("no")
+        return "done"
+
+    first = await run_of(await binp.action.start(flaky))
+    assert (first.state, first.attempt) == (State.FAILED, 2)
+    again = await binp.action.rerun(first.id)
+    assert await again.result() == "done"
+    assert (await run_of(again)).attempt == 4
+
+
 def test_waits_grow(binp):
     """Each further attempt waits longer, up to a bound, and by up to a tenth more or less."""
 
@@ -202,6 +248,8 @@ def test_waits_grow(binp):
     for attempt, whole in ((1, 2), (2, 6), (3, 10), (9, 10)):
         waits = [retry.wait(attempt) for _ in range(50)]
         assert whole * 0.9 <= min(waits) < max(waits) <= whole * 1.1
+    assert 9 <= retry.wait(1_000_000) <= 11
+    assert Retry(limit=9, delay=0).wait(1_000_000) == 0
 
 
 # --- at once

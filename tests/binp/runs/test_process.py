@@ -49,6 +49,18 @@ async def keeper():
     (HERE / "keeper").touch()
 
 
+class Early(BaseModel):
+    # it asks its process to end while it is read, before the function is called
+    def model_post_init(self, context):
+        if os.environ.get("BINP_TEST_PARENT") != str(os.getpid()):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@binp.action(process=True)
+def hasty(early: Early):
+    binp.journal.record("begun")
+
+
 @binp.action(process=True)
 def undecodable():
     raise ValueError("no such file: " + os.fsdecode(b"x\\xff"))
@@ -321,6 +333,16 @@ async def test_cancel(apart, action, is_alive):
     assert not is_alive(pid)
 
 
+async def test_cancel_before_it_begins(apart, monkeypatch):
+    """EVT-02: a synchronous function is not called where its process was asked to end just before."""
+    monkeypatch.setenv("BINP_TEST_PARENT", str(os.getpid()))
+
+    run, records, _ = await ended(apart, "hasty", early={})
+
+    assert (run.state, run.error_type) == (State.FAILED, "KeyboardInterrupt")
+    assert records == []
+
+
 async def test_cancel_while_it_talks(apart):
     """What is being said when it is asked to end arrives whole: every line is there up to the last one."""
     handle, _ = await begun(apart, "talk")
@@ -384,6 +406,8 @@ async def test_it_is_tried_again(apart):
 
     assert (run.state, run.result, run.attempt) == (State.SUCCEEDED, "2", 2)
     assert "attempt 1 failed" in records[0].message
+    # there is no traceback of a process that died
+    assert records[0].fields is None
 
 
 async def test_children_of_the_process_end_with_it(apart, until, is_alive):
