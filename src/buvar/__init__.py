@@ -25,7 +25,7 @@ __all__ = [
     "stage",
 ]
 
-# name -> module; imported when it is asked for, so that `import buvar` stays cheap
+# name -> module; imported on first access, so that `import buvar` stays cheap
 _LAZY = {
     "Cancel": "buvar.plugin",
     "ComponentLookupError": "buvar.components",

@@ -18,18 +18,18 @@ _log = logging.getLogger("buvar")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run plugins until their tasks have ended or the process is asked to end.
+    """Run plugins until their tasks have ended or a signal ends the process.
 
-    The first task that fails begins the shutdown. How to log is the section ``log``, see `buvar.log.LogConfig`. HUP
-    reads the configuration again. A variable that looks like a setting, and an assignment, that no plugin has read is
-    logged as a warning.
+    The first task that fails starts the shutdown. How to log is the section ``log``, see `buvar.log.LogConfig`. HUP
+    reads the configuration again. Environment variables that look like settings, and assignments, are logged as a
+    warning if no plugin has read them.
 
     Args:
-        arguments: The command line; None for that of the process.
+        arguments: Command line arguments; None for those of the process.
 
     Returns:
-        The exit status: 0; 1 when a task or the loading failed; 2 for a wrong command line or configuration, and for
-        names that stand for no plugin.
+        Exit status: 0 for success; 1 when a task or the loading failed; 2 for a wrong command line or configuration,
+        and for names that are not plugins.
     """
     parser = _parser()
     options = parser.parse_args(arguments)
@@ -57,14 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stage.run(config, *options.plugin, check_environment)
         except (config.ConfigError, plugin.PluginNotFoundError, plugin.PluginFunctionError) as error:
             parser.exit(2, f"{parser.prog}: {_told(error)}\n")
-        except Exception:  # noqa: BLE001 - the boundary: logged with its traceback, and told by the status
+        except Exception:  # noqa: BLE001 - top level: logged with its traceback, and reported by the exit status
             _log.critical("The plugins could not be run to their end", exc_info=True)
             return 1
     return 1 if stage.failed else 0
 
 
 def _told(error: Exception) -> str:
-    """What an error says, and in which plugins; where it was noticed helps nobody."""
+    """The message of an error and its notes, which name the plugins; without a traceback, which would not help."""
     return "\n".join([str(error), *(f"  {note}" for note in getattr(error, "__notes__", ()))])
 
 

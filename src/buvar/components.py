@@ -1,4 +1,4 @@
-"""A stack of layers in which each item is filed under its type, its base classes and a name."""
+"""A stack of layers in which each item is registered by type, base classes and name."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["MISSING", "Chain", "ComponentLookupError", "Components", "Layer", "M
 T = TypeVar("T")
 D = TypeVar("D")
 
-#: How many distinct sets of keys are remembered before the memory starts afresh.
+#: How many distinct sets of keys to remember before the cache is cleared.
 _CHAIN_LIMIT = 4096
 
 
 class Missing(enum.Enum):
-    """The type of `MISSING`, which stands where no value was given; `None` is a value."""
+    """The type of `MISSING`, which means that no value was given; `None` is a value."""
 
     MISSING = "missing"
 
@@ -28,7 +28,7 @@ class Missing(enum.Enum):
         return "MISSING"
 
 
-#: Stands where no value was given.
+#: Means that no value was given.
 MISSING: Final = Missing.MISSING
 
 
@@ -45,13 +45,13 @@ class ComponentLookupError(BuvarError, LookupError):
 
 
 class Layer(Mapping[Hashable, Mapping[Hashable, Any]]):
-    """One layer of a stack: outside a read-only mapping ``{namespace: {name: item}}``; the name `None` is "unnamed".
+    """One layer of a stack. From outside a read-only mapping ``{namespace: {name: item}}``; name `None` is "unnamed".
 
-    Items never leave a layer, so a key that was seen once stays valid.
+    Items are never removed from a layer, so a key that exists stays valid.
 
     Args:
-        items: Read once; the layer does not follow later changes of it.
-        owner: Whoever the layer belongs to, beside the items; `buvar.di` keeps its scopes there.
+        items: Copied; later changes of the mapping have no effect.
+        owner: An object that the layer belongs to; `buvar.di` stores its scopes there.
     """
 
     __slots__ = ("keyset", "named", "owner", "plain", "shared")
@@ -64,9 +64,9 @@ class Layer(Mapping[Hashable, Mapping[Hashable, Any]]):
         #: The named items: namespace to name to item.
         self.named: dict[Hashable, dict[Hashable, Any]] = {}
         self.owner = owner
-        #: Whether more than one stack may hold it, so that a new key in it concerns others too.
+        #: Whether several stacks may contain it, so that a new key affects them too.
         self.shared = False
-        #: Which keys there are; None until asked, and again after a new one.
+        #: The existing keys; None until requested, and again after a new key.
         self.keyset: frozenset[Hashable] | None = None
         if items is not None:
             self._read(items)
@@ -98,7 +98,7 @@ class Layer(Mapping[Hashable, Mapping[Hashable, Any]]):
         return f"<Layer of {len(self)} namespaces>"
 
     def keys_now(self) -> frozenset[Hashable]:
-        """Which (namespace, name) pairs exist, together with the kind of owner."""
+        """All existing pairs of (namespace, name), together with the type of the owner."""
         keys = self.keyset
         if keys is None:
             with _lock:
@@ -110,42 +110,42 @@ class Layer(Mapping[Hashable, Mapping[Hashable, Any]]):
         return keys
 
 
-#: Held while keys are added or counted, so that a chain is never taken of a layer that is half filled.
+#: Held while keys are added or counted, so that no chain is computed from a half-filled layer.
 _lock = threading.RLock()
 _acquire, _release = _lock.acquire, _lock.release
 _new = object.__new__
 
 
 class Chain:
-    """Stands for *which* keys exist in each layer of a stack, whatever their values are.
+    """Represents *which* keys exist in each layer of a stack, independent of their values.
 
-    Two stacks with the same keys in the same places have the same (identical) chain, as long as it is remembered. So
-    whatever depends on the presence of components alone can be cached under it.
+    Two stacks with the same keys in the same layers have the identical chain, as long as it is remembered. So anything
+    that only depends on the presence of components can be cached by chain.
     """
 
     __slots__ = ("grown", "grown_named", "pushed")
 
     def __init__(self) -> None:
-        #: Where a new unnamed key in the newest layer leads to.
+        #: The chain after adding an unnamed key to the newest layer.
         self.grown: dict[Hashable, Chain] = {}
-        #: Where a new named key leads to.
+        #: The chain after adding a named key.
         self.grown_named: dict[tuple[Hashable, Hashable], Chain] = {}
-        #: Where a fresh layer leads to, by the type of its owner.
+        #: The chain after pushing an empty layer, by the type of its owner.
         self.pushed: dict[type, Chain] = {}
 
 
 class _Chains:
-    """All chains, and how one leads to another; forgets everything when it has grown too large."""
+    """All chains and the transitions between them; the cache is cleared when it grows too large."""
 
     def __init__(self) -> None:
-        #: Counts the new keys in shared layers; a chain that was taken at another count is stale.
+        #: Number of new keys in shared layers; a chain computed at a different count is stale.
         self.epoch = 0
         self.known: dict[tuple[frozenset[Hashable], ...], Chain] = {}
-        #: Chains with ways to others, also those that are known no more but still in use.
+        #: Chains with transitions to others, including chains in use that are no longer in `known`.
         self.starts: list[Chain] = []
 
     def of(self, layers: tuple[Layer, ...]) -> Chain:
-        """The chain of these layers; equal keys in equal places give the identical one."""
+        """The chain of these layers; equal keys in equal layers give the identical chain."""
         with _lock:
             shape = tuple([layer.keys_now() for layer in layers])
             chain = self.known.get(shape)
@@ -156,7 +156,7 @@ class _Chains:
             return chain
 
     def lead(self, start: Chain, ways: dict[Any, Chain], step: Any, goal: Chain) -> Chain:
-        """Remember the *goal* of a step, in *ways*, which belong to *start*."""
+        """Remember *goal* as the result of *step*, in *ways*, a transition table of *start*."""
         with _lock:
             if len(self.starts) >= _CHAIN_LIMIT:
                 self._forget()
@@ -176,14 +176,14 @@ _chains = _Chains()
 
 
 class Components:
-    """Layers of items, newest first. Adding goes to the newest layer, looking goes through all of them.
+    """Layers of items, newest first. Adding writes to the newest layer; lookups search all of them.
 
-    Without a namespace an item is filed under every class of its type's MRO (``object`` included), with a class as
-    namespace under that class's MRO, with any other hashable under just that.
+    Without a namespace, an item is registered under every class in the MRO of its type, including ``object``. With a
+    class as namespace, it is registered under the MRO of that class; with any other hashable, only under that.
 
     Args:
-        stack: Layers, or mappings ``{namespace: {name: item}}`` that are read once, newest first; one fresh layer when
-            there is none.
+        stack: Layers, or mappings ``{namespace: {name: item}}`` that are copied, newest first; none means one empty
+            layer.
     """
 
     __slots__ = ("_chain", "_epoch", "_plain", "_top", "layers")
@@ -204,7 +204,7 @@ class Components:
         return self.layers
 
     def add(self, item: T, namespace: Hashable | None = None, *, name: Hashable | None = None) -> T:
-        """File an item in the newest layer; an earlier one of the same namespace and name there is replaced.
+        """Add an item to the newest layer, replacing one of the same namespace and name in that layer.
 
         Returns:
             The item.
@@ -216,7 +216,7 @@ class Components:
             raise ValueError("A component should be an instance.")  # noqa: TRY004 - the contract names the class
         key: Any = type(item) if namespace is None else namespace
         filed = key.__mro__ if namespace is None or isinstance(key, type) else (key,)
-        # spelled out, because a `with` costs more than all the rest
+        # acquire and release by hand: a `with` block costs more than everything else here
         _acquire()
         try:
             if name is None:
@@ -227,7 +227,7 @@ class Components:
                 if len(plain) != before:
                     chain, top = self._chain, self._top
                     if chain is not None and key in chain.grown and self._epoch == _chains.epoch and not top.shared:
-                        # what `_follow` would come to, without the call
+                        # what `_follow` would do, without the call
                         top.keyset = None
                         self._chain = chain.grown[key]
                     else:
@@ -239,7 +239,7 @@ class Components:
         return item
 
     def _follow(self, key: Hashable, name: Hashable | None) -> None:
-        """Go on to the chain that a new key leads to."""
+        """Move on to the chain that includes a new key."""
         top = self._top
         top.keyset = None
         chain = self._chain
@@ -254,7 +254,7 @@ class Components:
             self._chain = chain.grown_named.get(step) or self._lead(chain, chain.grown_named, step)
 
     def _file_named(self, item: Any, filed: tuple[Any, ...], name: Hashable) -> bool:
-        """File an item under a name; whether any of its keys is new."""
+        """Register an item under a name; returns whether any of its keys is new."""
         named = self._top.named
         is_new = False
         for base in filed:
@@ -267,7 +267,7 @@ class Components:
         return is_new
 
     def _lead(self, chain: Chain, ways: dict[Any, Chain], step: Hashable) -> Chain:
-        """The chain of these layers, which from now on is known to be one step away from *chain*."""
+        """The chain of these layers; remembers it as one step away from *chain*."""
         return _chains.lead(chain, ways, step, _chains.of(self.layers))
 
     @overload
@@ -280,7 +280,7 @@ class Components:
         """The item under *namespace* and *name* in the newest layer that has one. A name never falls back to unnamed.
 
         Raises:
-            ComponentLookupError: there is none and no *default* was given.
+            ComponentLookupError: there is no such item, and no *default* was given.
         """
         if name is None:
             plain = self._plain
@@ -307,7 +307,7 @@ class Components:
         raise error
 
     def find(self, namespace: Hashable) -> dict[Hashable, Any]:
-        """All items under *namespace*, name to item, those of newer layers winning; `None` is the unnamed one."""
+        """All items under *namespace*, by name; `None` is the unnamed one. Newer layers take precedence."""
         found: dict[Hashable, Any] = {}
         for layer in reversed(self.layers):
             if namespace in layer.plain:
@@ -324,9 +324,9 @@ class Components:
         namespaces: Mapping[Hashable, Mapping[Hashable, Any]] | None = None,
         *stack: Mapping[Hashable, Mapping[Hashable, Any]],
     ) -> Components:
-        """The same layers below a new one: *namespaces*, or a fresh layer when `None`, and *stack* between the two.
+        """A new stack: *namespaces* on top (an empty layer if `None`), then *stack*, then the present layers.
 
-        A `Layer` is used as it is, any other mapping ``{namespace: {name: item}}`` is read once.
+        A `Layer` is used as it is; any other mapping ``{namespace: {name: item}}`` is copied.
         """
         if namespaces is None and not stack:
             return self.push_fresh(None)
@@ -334,7 +334,7 @@ class Components:
         return Components(Layer() if namespaces is None else namespaces, *stack, *self.layers)
 
     def push_fresh(self, owner: object) -> Components:
-        """The same layers below a new one that belongs to *owner*, which may be None: the fast way to push."""
+        """A new stack with an empty layer on top, owned by *owner*, which may be None; faster than `push`."""
         top: Layer = _new(Layer)
         top.plain = {}
         top.named = {}
@@ -360,11 +360,11 @@ class Components:
         return pushed
 
     def pop(self) -> Components:
-        """The same layers without the newest; without the last one, a single fresh layer."""
+        """A new stack without the newest layer; if it was the only one, with a single empty layer."""
         return Components(*self.layers[1:])
 
     def own(self, owner: object) -> bool:
-        """Give the newest layer an owner; whether it had none."""
+        """Set the owner of the newest layer; returns False if it has one already."""
         with _lock:
             if self._top.owner is not None:
                 return False
@@ -372,7 +372,7 @@ class Components:
             return True
 
     def disown(self, owner: object) -> None:
-        """Take every layer away from *owner*."""
+        """Remove *owner* from every layer that it owns."""
         with _lock:
             for layer in self.layers:
                 if layer.owner is owner:
@@ -385,7 +385,7 @@ class Components:
 
     @property
     def chain(self) -> Chain:
-        """What stands for the presence of keys in these layers now."""
+        """The chain of the keys that exist in these layers now."""
         chain = self._chain
         if chain is None or self._epoch != _chains.epoch:
             self._epoch = _chains.epoch

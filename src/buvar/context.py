@@ -1,4 +1,4 @@
-"""The registry of components that the running code sees, kept in a context variable."""
+"""The component registry that the running code sees, in a context variable."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ D = TypeVar("D")
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: The components of the running code. The default is one registry for the whole process, seen by every thread.
+#: The components of the running code. By default one registry for the whole process, shared by all threads.
 buvar_context: contextvars.ContextVar[Components] = contextvars.ContextVar(
     "buvar.context",
     default=Components(),  # noqa: B039 - one shared registry is the point: modules fill it when they are imported
@@ -45,7 +45,7 @@ def current_context() -> Components:
 
 
 def add(item: T, namespace: Hashable | None = None, *, name: Hashable | None = None) -> T:
-    """File an item in the newest layer of the current context; see `Components.add`.
+    """Add an item to the newest layer of the current context; see `Components.add`.
 
     Returns:
         The item.
@@ -66,29 +66,29 @@ def get(namespace: Any, *, name: Hashable | None = None, default: Any = MISSING)
     """The newest item under *namespace* and *name* in the current context; see `Components.get`.
 
     Raises:
-        ComponentLookupError: there is none and no *default* was given.
+        ComponentLookupError: there is no such item, and no *default* was given.
     """
     return buvar_context.get().get(namespace, name=name, default=default)
 
 
 def find(namespace: Hashable) -> dict[Hashable, Any]:
-    """All items under *namespace* in the current context, name to item; `None` is the unnamed one."""
+    """All items under *namespace* in the current context, by name; `None` is the unnamed one."""
     return buvar_context.get().find(namespace)
 
 
 def push(*stack: Mapping[Hashable, Mapping[Hashable, Any]]) -> Components:
-    """The current context with layers (a fresh one when none is given) on top. It is not installed."""
+    """A copy of the current context with *stack* on top, or an empty layer if none is given. It is not installed."""
     return buvar_context.get().push(*stack)
 
 
 def pop() -> Components:
-    """The current context without its newest layer. It is not installed."""
+    """A copy of the current context without its newest layer. It is not installed."""
     return buvar_context.get().pop()
 
 
 @contextmanager
 def child(*stack: Mapping[Hashable, Mapping[Hashable, Any]]) -> Iterator[Components]:
-    """Inside the block the current context is a pushed one; afterwards it is the former again."""
+    """Inside the block, the current context has the given layers on top; afterwards it is the previous one again."""
     token = buvar_context.set(push(*stack))
     try:
         yield buvar_context.get()
@@ -99,7 +99,7 @@ def child(*stack: Mapping[Hashable, Mapping[Hashable, Any]]) -> Iterator[Compone
 def run(components: Components) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorate a synchronous function so that each call runs with *components* installed.
 
-    A call runs in a copy of its caller's context variables, so whatever it sets stays inside.
+    A call runs in a copy of its caller's context variables, so the caller does not see changes to them.
     """
 
     def decorate(func: Callable[P, R]) -> Callable[P, R]:
@@ -115,12 +115,12 @@ def run(components: Components) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 class StackingTaskFactory:
-    """A task factory that gives every new task a pushed layer, so that what it adds stays its own.
+    """A task factory that pushes a layer for every new task, so that the components it adds stay its own.
 
-    A task that is made with an explicit ``context=`` runs in just that one, unpushed: whoever passes it shares it.
+    A task created with an explicit ``context=`` runs in exactly that context, without a new layer.
 
     Args:
-        parent_factory: Makes the tasks; plain `asyncio.Task` when `None`.
+        parent_factory: Creates the tasks; `None` for plain `asyncio.Task`.
     """
 
     def __init__(self, parent_factory: Callable[..., asyncio.Future[Any]] | None = None) -> None:
@@ -133,7 +133,7 @@ class StackingTaskFactory:
         coro: Coroutine[Any, Any, T] | Generator[Any, None, T],
         **options: Any,
     ) -> asyncio.Future[T]:
-        """Make a task, as `asyncio.loop.set_task_factory` asks for."""
+        """Create a task, as required by `asyncio.loop.set_task_factory`."""
         if options.get("context") is None:
             variables = contextvars.copy_context()
             variables.run(buvar_context.set, push())
@@ -143,22 +143,22 @@ class StackingTaskFactory:
         return asyncio.Task(coro, loop=loop, **options)
 
     def set(self, *, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        """Install it in *loop*, or in the running one."""
+        """Install it in *loop*, or in the running loop."""
         loop = loop or asyncio.get_running_loop()
         self._previous.setdefault(loop, loop.get_task_factory())
         loop.set_task_factory(self)
 
     def reset(self, *, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        """Give *loop*, or the running one, back the factory that it had before."""
+        """Restore the previous task factory of *loop*, or of the running loop."""
         loop = loop or asyncio.get_running_loop()
         loop.set_task_factory(self._previous.pop(loop, self.parent_factory))
 
 
 def set_task_factory(loop: asyncio.AbstractEventLoop | None = None) -> StackingTaskFactory:
-    """Give every new task of *loop*, or of the running one, a layer of its own.
+    """Give every new task of *loop*, or of the running loop, a layer of its own.
 
     Returns:
-        The factory; its `StackingTaskFactory.reset` ends it.
+        The factory; its `StackingTaskFactory.reset` undoes it.
     """
     loop = loop or asyncio.get_running_loop()
     factory = StackingTaskFactory(loop.get_task_factory())

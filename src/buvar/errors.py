@@ -1,4 +1,4 @@
-"""The root of every error of the kernel, and how an error says what, where and how to mend it."""
+"""The root of all errors of the kernel, and the format of an error: what happened, where, and how to fix it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ __all__ = ["BuvarError", "Explained"]
 
 
 class Explained(Exception):
-    """An error in three parts: what went wrong, where, and how to mend it.
+    """An error in three parts: what went wrong, where, and how to fix it.
 
-    ``args`` is ``(what, *details)``, so that an error keeps the objects that it is about; `where` and `fix` are
-    attributes. ``str(error)`` is the text for people::
+    ``args`` is ``(what, *details)``, so an error keeps the objects that it is about; `where` and `fix` are attributes.
+    ``str(error)`` is the text for people::
 
         nobody provides Pool
           where: Handler -> Service -> Pool
@@ -18,7 +18,7 @@ class Explained(Exception):
     Args:
         what: One sentence, without a full stop.
         details: Further objects to keep in ``args``.
-        where: The place: a path, a file and line, a drawn tree. Several lines are indented under each other.
+        where: The place: a path, a file and line, a tree. Further lines are indented.
         fix: What the reader can do about it.
     """
 
@@ -41,4 +41,4 @@ class Explained(Exception):
 
 
 class BuvarError(Explained):
-    """Anything that the kernel refuses to do; its subclasses say what."""
+    """The root of all errors that the kernel raises on purpose; its subclasses say what went wrong."""

@@ -1,4 +1,4 @@
-"""Turn dotted names into objects, objects into names, and a misspelt name into a suggestion."""
+"""Convert dotted names to objects and back, and suggest a name for a misspelt one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["absolute_name", "did_you_mean", "fqdn", "resolve_dotted_name"]
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """The known name that is closest to *name*, or `None` when none is close.
 
-    A name that differs in case only counts as closest; an exact match is no suggestion.
+    A name that differs only in case is the closest. An exact match is not a suggestion.
     """
     candidates = sorted(set(known) - {name})
     same = [candidate for candidate in candidates if candidate.casefold() == name.casefold()]
@@ -26,9 +26,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str | None:
 
 
 def fqdn(obj: object) -> str:
-    """The dotted name of a class, function or module; of any other object, that of its class.
+    """The dotted name of a class, function or module; for any other object, that of its class.
 
-    A method keeps the name under which it was defined; a class of `builtins` has no module in front.
+    A method has the name under which it was defined. A class of `builtins` has no module prefix.
     """
     if inspect.ismodule(obj):
         return obj.__name__
@@ -39,10 +39,10 @@ def fqdn(obj: object) -> str:
 
 
 def absolute_name(name: Any, package: str | None) -> Any:
-    """A dotted name without leading dots, which count from *package*; anything else is returned as it is.
+    """Resolve the leading dots of a dotted name relative to *package*; anything else is returned unchanged.
 
     Raises:
-        ImportError: the name is relative, and there is no package, or not so many above it.
+        ImportError: the name is relative, and *package* is empty or not nested deeply enough.
     """
     if not isinstance(name, str) or not name.startswith("."):
         return name
@@ -56,19 +56,19 @@ def absolute_name(name: Any, package: str | None) -> Any:
 
 
 def resolve_dotted_name(name: Any, *, caller: int = 0) -> Any:
-    """Import what a dotted name stands for.
+    """Import the object with a dotted name.
 
     Args:
         name: ``"package.module"``, ``"package.module:attribute"`` (the attribute may be dotted), or either with leading
-            dots, which count from the package of the caller. Anything but a string is returned as it is.
-        caller: How many frames above the calling one the package is read from.
+            dots, relative to the package of the caller. Anything but a string is returned unchanged.
+        caller: Number of frames above the calling one from which to read the package.
 
     Returns:
         The module or the attribute.
 
     Raises:
         ModuleNotFoundError: there is no such module.
-        ImportError: the module has no such attribute, or the name is relative and the caller is in no package.
+        ImportError: the module has no such attribute, or the name is relative and the caller is not in a package.
         ValueError: the name is empty, has an empty part, or has more than one colon.
     """
     if not isinstance(name, str):

@@ -9,10 +9,10 @@ __all__ = ["MASK", "REDACTED", "Secret"]
 
 T = TypeVar("T")
 
-#: What is shown in place of a secret, everywhere.
+#: What is shown instead of a secret, everywhere.
 MASK: Final = "***"
 
-#: Words in a name that tell that what is called so is nobody's business: regular expressions, in any case.
+#: Regular expressions for names whose values are secret, case-insensitive.
 REDACTED: Final = (
     "password",
     "passwd",
@@ -25,21 +25,22 @@ REDACTED: Final = (
     "private_?key",
 )
 
-#: What is said of a rejected value when saying more could show it.
+#: The reason for a rejected value when the real one could reveal it.
 _NO_REASON: Final = "not a valid value"
 
 
 class Secret(Generic[T]):
     """Holds a value that must not end up in a log, a traceback, a form or a database.
 
-    ``str``, ``repr`` and ``format`` give the mask. Two secrets are equal, and hash alike, when their values do. It
-    cannot be pickled; copies are the object itself. As the type of a pydantic field, ``Secret[T]`` takes a ``T`` or a
-    ``Secret[T]``,
-    never shows a rejected value, dumps to JSON as the mask and marks its JSON schema ``format: password`` and
-    ``writeOnly``. A dump to Python objects keeps the `Secret`.
+    ``str``, ``repr`` and ``format`` return the mask. Two secrets are equal, and have the same hash, when their values
+    are. A secret cannot be pickled; copying it returns the object itself.
+
+    As a field of a pydantic model, ``Secret[T]`` accepts a ``T`` or a ``Secret[T]``, never shows a rejected value,
+    dumps to JSON as the mask, and has ``format: password`` and ``writeOnly`` in the JSON schema. A dump to Python
+    objects keeps the `Secret`.
 
     Args:
-        value: What to hide.
+        value: The value to hide.
     """
 
     __slots__ = ("_value",)
@@ -48,7 +49,7 @@ class Secret(Generic[T]):
         self._value = value
 
     def reveal(self) -> T:
-        """The hidden value; from here on keeping it secret is up to the caller."""
+        """The hidden value; the caller must keep it secret from here on."""
         return self._value
 
     def __repr__(self) -> str:
@@ -80,11 +81,11 @@ class Secret(Generic[T]):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> dict[str, Any]:
-        """How pydantic validates and dumps it, in plain dictionaries, so that pydantic is not imported here."""
+        """How pydantic validates and dumps it; as plain dictionaries, so that pydantic need not be imported here."""
         inner = handler.generate_schema(next(iter(get_args(source)), Any))
         return {
             "type": "chain",
-            # hidden first: what pydantic quotes when the second step fails is then the mask
+            # wrapped first: if the second step fails, pydantic quotes the mask
             "steps": [
                 {"type": "function-plain", "function": {"type": "no-info", "function": _hide}},
                 {"type": "function-wrap", "function": {"type": "no-info", "function": _validate}, "schema": inner},
@@ -94,7 +95,7 @@ class Secret(Generic[T]):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: dict[str, Any], handler: Any) -> dict[str, Any]:
-        """The JSON schema of the value, marked as one to be typed in and never read back."""
+        """The JSON schema of the value, marked as write-only and as a password."""
         return {**handler(schema["steps"][1]["schema"]), "format": "password", "writeOnly": True}
 
 
@@ -109,12 +110,12 @@ def _dump(value: Any, info: Any) -> Any:
 def _validate(secret: Secret[Any], handler: Callable[[Any], Any]) -> Secret[Any]:
     try:
         return Secret(handler(secret.reveal()))
-    except ValueError as error:  # pydantic's ValidationError is one, and quotes the rejected value
+    except ValueError as error:  # pydantic's ValidationError is a ValueError, and quotes the rejected value
         problems = error.errors(include_input=False) if hasattr(error, "errors") else []
     raise ValueError("; ".join(_reason(problem) for problem in problems) or _NO_REASON)
 
 
 def _reason(problem: dict[str, Any]) -> str:
-    """What pydantic says in its own words; those of other people's validators may quote the value."""
+    """Pydantic's own message; the message of a custom validator could quote the value, so it is not used."""
     is_own = "url" in problem and problem["type"] not in {"value_error", "assertion_error"}
     return str(problem["msg"]) if is_own else _NO_REASON

@@ -1,7 +1,7 @@
-"""Pytest fixtures and the marker that put a test into a plugin's context.
+"""Pytest fixtures and a marker that run a test in the context of plugins.
 
-A mark that is called with one function decorates that function, as all marks of pytest do; so a single plugin that is a
-function is marked as ``pytest.mark.buvar_plugins.with_args(prepare)``.
+Like all pytest marks, a mark called with a single function decorates that function. To mark a test with a single
+plugin that is a function, use ``pytest.mark.buvar_plugins.with_args(prepare)``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-# pytest loads this module in every project where the package is installed: the rest of it is imported when it is used
+# pytest imports this module in every project that has the package installed: import everything else on use
 if TYPE_CHECKING:
     from buvar import config as buvar_config
     from buvar import di, plugin
@@ -44,14 +44,14 @@ __all__ = [
 ]
 
 _MARKER = "buvar_plugins"
-#: passes of the loop after which something is taken to run for ever
+#: iterations of the event loop after which something is assumed to run for ever
 _PASSES = 10_000
-#: the fixtures that need the test itself to be wrapped
+#: the fixtures for which the test function has to be wrapped
 _OURS = frozenset({"buvar_stage", "buvar_load", "clock", "leak_check"})
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marker."""
+    """Register the marker."""
     config.addinivalue_line(
         "markers",
         f"{_MARKER}(plugin, ..., may_fail=False): load the plugins before the test and run it in the context that they "
@@ -60,7 +60,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Give a marked test the fixtures that its marker needs."""
+    """Give a marked test the fixtures that the marker needs."""
     if isinstance(item, pytest.Function) and item.get_closest_marker(_MARKER):
         for name in ("reset_config_sections", "buvar_stage"):
             if name not in item.fixturenames:
@@ -69,7 +69,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """Run a test with our marker or fixtures inside its stage, on the loop that its own runner gives it."""
+    """Run a test with our marker or fixtures inside its stage, on the event loop of its own runner."""
     marker = item.get_closest_marker(_MARKER)
     funcargs: Mapping[str, Any] = getattr(item, "funcargs", {})
     if not isinstance(item, pytest.Function) or (marker is None and not _OURS & set(funcargs)):
@@ -81,7 +81,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         marks = [] if marker is None else list(item.iter_markers(_MARKER))
         may_fail = any(mark.kwargs.get("may_fail", False) for mark in marks)
         wrapped = _on_stage(stage, [each for mark in reversed(marks) for each in mark.args], wrapped, may_fail=may_fail)
-    # a project may have a fixture of that name of its own
+    # a project may have another fixture of that name
     if isinstance(clock := funcargs.get("clock"), Clock):
         wrapped = clock.around(wrapped)
     item.obj = wrapped
@@ -118,7 +118,7 @@ def _on_stage(
 
 
 async def _unless_tasks_fail(stage: plugin.Stage, test: Awaitable[Any]) -> Any:
-    """Await the test; when a task of the stage fails meanwhile, end the test at once and let it fail for that."""
+    """Await the test; when a task of the stage fails meanwhile, cancel the test and make it fail with that error."""
     runner = asyncio.current_task()
     failed: list[tuple[str, BaseException]] = []
 
@@ -134,14 +134,14 @@ async def _unless_tasks_fail(stage: plugin.Stage, test: Awaitable[Any]) -> Any:
         if failed and runner is not None:
             runner.uncancel()
             name, error = failed[0]
-            # in place of the cancellation, and of whatever came of it
+            # instead of the cancellation and its consequences
             raise pytest.fail.Exception(
                 f"a task of the plugin {name} failed: {type(error).__name__}: {error}", pytrace=True
             ) from error
 
 
 def _without_leaks(func: Callable[..., Any]) -> Callable[..., Any]:
-    """Fail an asynchronous test that leaves tasks behind, after giving them three passes of the loop to end."""
+    """Fail an async test that leaves tasks behind; they get three iterations of the event loop to end."""
     if not inspect.iscoroutinefunction(func):
         return func
 
@@ -163,7 +163,7 @@ def _without_leaks(func: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def wrap_in_buvar_plugin_context(context: Components, func: Callable[..., Any]) -> Callable[..., Any]:
-    """Make *func*, synchronous or asynchronous, run with *context* installed."""
+    """Wrap a sync or async function so that it runs with *context* installed."""
     from buvar.context import buvar_context as variable
 
     @contextlib.contextmanager
@@ -189,7 +189,7 @@ def wrap_in_buvar_plugin_context(context: Components, func: Callable[..., Any]) 
 
 @pytest.fixture
 def buvar_config_source() -> buvar_config.ConfigSource:
-    """The settings of the test; empty. Override it to give some."""
+    """The settings of the test, empty by default. Override this fixture to provide some."""
     from buvar.config import ConfigSource
 
     return ConfigSource()
@@ -197,7 +197,7 @@ def buvar_config_source() -> buvar_config.ConfigSource:
 
 @pytest.fixture
 def buvar_context(buvar_config_source: buvar_config.ConfigSource) -> Components:
-    """The components that the stage stands on: those of the current context, and the settings."""
+    """The components below the stage: those of the current context, and the settings."""
     from buvar import context
 
     components = context.push()
@@ -207,7 +207,7 @@ def buvar_context(buvar_config_source: buvar_config.ConfigSource) -> Components:
 
 @pytest.fixture
 def buvar_stage_loop() -> asyncio.AbstractEventLoop | None:
-    """The loop for the blocking methods of `buvar_stage`; None lets the stage make one."""
+    """The event loop for the blocking methods of `buvar_stage`; None lets the stage create one."""
     return None
 
 
@@ -215,7 +215,7 @@ def buvar_stage_loop() -> asyncio.AbstractEventLoop | None:
 def buvar_stage(
     buvar_context: Components, buvar_stage_loop: asyncio.AbstractEventLoop | None
 ) -> Iterator[plugin.Stage]:
-    """A stage on `buvar_context`; what its blocking methods left open is torn down after the test."""
+    """A stage on `buvar_context`; after the test, everything that its blocking methods opened is torn down."""
     from buvar.plugin import Stage
 
     stage = Stage(components=buvar_context, loop=buvar_stage_loop)
@@ -226,7 +226,7 @@ def buvar_stage(
 
 @pytest.fixture
 def buvar_load(buvar_stage: plugin.Stage) -> Callable[..., Awaitable[None]]:
-    """The loader of the stage; marked plugins are loaded already, and everything is torn down after the test."""
+    """The loader of the stage. Marked plugins are loaded already; everything is torn down after the test."""
     return buvar_stage.loader
 
 
@@ -238,7 +238,7 @@ def buvar_plugin_context(buvar_stage: plugin.Stage) -> Components:
 
 @pytest.fixture
 def buvar_adapters_setup_contextvars() -> Iterator[di.Adapters]:
-    """An empty registry of adapters for the time of the test."""
+    """An empty registry of adapters for the duration of the test."""
     from buvar import di
 
     adapters = di.Adapters()
@@ -249,7 +249,7 @@ def buvar_adapters_setup_contextvars() -> Iterator[di.Adapters]:
 
 @pytest.fixture
 def reset_buvar_context() -> Iterator[Components]:
-    """An empty current context for the time of the test."""
+    """An empty current context for the duration of the test."""
     from buvar.components import Components
     from buvar.context import buvar_context as variable
 
@@ -261,7 +261,7 @@ def reset_buvar_context() -> Iterator[Components]:
 
 @pytest.fixture
 def reset_config_sections(monkeypatch: pytest.MonkeyPatch) -> dict[str | None, type]:
-    """No section is taken at the beginning of the test, and those that it takes are free again afterwards."""
+    """No section is claimed when the test starts; those that it claims are released afterwards."""
     from buvar.config import Config
 
     sections: dict[str | None, type] = {}
@@ -271,7 +271,7 @@ def reset_config_sections(monkeypatch: pytest.MonkeyPatch) -> dict[str | None, t
 
 @pytest.fixture
 def override() -> Iterator[Callable[[Any, Any], Any]]:
-    """Call it with a type and a value: until the end of the test, injection gives that value for the type."""
+    """A function of a type and a value: until the end of the test, injection supplies that value for the type."""
     from buvar import di
 
     with contextlib.ExitStack() as stack:
@@ -280,7 +280,7 @@ def override() -> Iterator[Callable[[Any, Any], Any]]:
 
 @pytest.fixture
 def config(buvar_config_source: buvar_config.ConfigSource) -> Callable[..., buvar_config.ConfigSource]:
-    """Call it with settings to merge them into `buvar_config_source`: ``config(**{"db.url": "..."})``."""
+    """A function that merges settings into `buvar_config_source`: ``config(**{"db.url": "..."})``."""
 
     def set_values(**settings: Any) -> buvar_config.ConfigSource:
         for path, value in settings.items():
@@ -295,9 +295,9 @@ def config(buvar_config_source: buvar_config.ConfigSource) -> Callable[..., buva
 
 
 class Clock:
-    """The time of the event loop of one test, which stands still until it is moved.
+    """The time of the event loop of one test, which only changes when it is advanced.
 
-    `asyncio.sleep`, time-outs and `loop.call_later` go by it; `time.time` and what threads wait for does not.
+    `asyncio.sleep`, timeouts and `loop.call_later` use it; `time.time` and blocking waits in threads do not.
     """
 
     def __init__(self) -> None:
@@ -305,11 +305,11 @@ class Clock:
         self._loop: Any = None
 
     def time(self) -> float:
-        """Seconds, as `loop.time` of the test."""
+        """The time in seconds, which `loop.time` returns in the test."""
         return self._now
 
     async def advance(self, seconds: float) -> None:
-        """Move the time on. Whatever is due on the way is run at its own time, in order, with all that follows from it.
+        """Advance the time. Callbacks that become due on the way run at their own time, in order, and whatever follows.
 
         Raises:
             ValueError: *seconds* is negative.
@@ -325,18 +325,18 @@ class Clock:
         await self._calm_down()
 
     def _next(self) -> float | None:
-        waiting = [handle.when() for handle in self._loop._scheduled if not handle.cancelled()]  # noqa: SLF001 - asyncio tells it nowhere else
+        waiting = [handle.when() for handle in self._loop._scheduled if not handle.cancelled()]  # noqa: SLF001 - asyncio has no public way
         return min(waiting, default=None)
 
     async def _calm_down(self) -> None:
-        """Let everything run that can run without the time moving on."""
+        """Run everything that can run without advancing the time."""
         for _ in range(_PASSES):
             await asyncio.sleep(0)
-            if not self._loop._ready:  # noqa: SLF001 - asyncio tells it nowhere else
+            if not self._loop._ready:  # noqa: SLF001 - asyncio has no public way
                 return
 
     def around(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Make an asynchronous *func* run by this clock."""
+        """Wrap an async *func* so that it runs with this clock."""
         if not inspect.iscoroutinefunction(func):
             return func
 
@@ -358,10 +358,10 @@ class Clock:
 
 @pytest.fixture
 def clock() -> Clock:
-    """The test's own time: ``await clock.advance(3600)`` makes an hour pass at once."""
+    """The time of the test: ``await clock.advance(3600)`` makes one hour pass at once."""
     return Clock()
 
 
 @pytest.fixture
 def leak_check() -> None:
-    """The test fails when it leaves tasks of asyncio behind."""
+    """Fail the test when it leaves asyncio tasks behind."""

@@ -1,4 +1,4 @@
-"""Small helpers that the documented surface of the kernel keeps public."""
+"""Small public helpers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ M = TypeVar("M", bound=Callable[..., Any])
 
 
 class adict(dict[str, Any]):  # noqa: N801 - named by the contract
-    """A dict whose items are attributes as well."""
+    """A dict whose items are also attributes."""
 
     def __getattr__(self, name: str) -> Any:
         """Raises: AttributeError: there is no such key."""
@@ -36,13 +36,13 @@ class adict(dict[str, Any]):  # noqa: N801 - named by the contract
 
 
 def merge_dict(*sources: Mapping[Any, Any], dest: MutableMapping[Any, Any] | None = None) -> MutableMapping[Any, Any]:
-    """Merge mappings, the later winning; mappings in the same place are merged in turn, everything else is replaced.
+    """Merge mappings deeply: nested mappings are merged, everything else is replaced; later sources take precedence.
 
-    The sources stay as they are and no mapping of theirs is shared with the result.
+    The sources are not changed, and the result shares no mapping with them.
 
     Args:
-        sources: What to merge, weakest first.
-        dest: Merged into in place, below all sources; a new dict when `None`.
+        sources: The mappings to merge, in increasing precedence.
+        dest: The mapping to merge into, with lowest precedence; None for a new dict.
 
     Returns:
         *dest*.
@@ -59,14 +59,14 @@ def merge_dict(*sources: Mapping[Any, Any], dest: MutableMapping[Any, Any] | Non
 
 
 def cached(func: Callable[P, R]) -> Callable[P, R]:
-    """Call *func* once for each set of (hashable) arguments and remember what it returned."""
+    """Cache the results of *func* for each set of (hashable) arguments."""
     return cast("Callable[P, R]", functools.cache(func))
 
 
 def methdispatch(func: M) -> M:
     """Like `functools.singledispatch`, for methods: dispatches on the first argument after ``self``.
 
-    Implementations are added with ``name.register(cls)`` inside the class body.
+    Add implementations with ``name.register(cls)`` inside the class body.
     """
     dispatcher = functools.singledispatch(func)
 

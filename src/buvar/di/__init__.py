@@ -1,4 +1,4 @@
-"""Dependency injection: register adapters, ask for a type, get it built from what the context holds."""
+"""Dependency injection: register adapters, ask for a type, and have it built from the components of the context."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def register(*implementations: Any, replace: bool = False, scope: Lifetime = "ca
     """Register adapters in the current registry; see `Adapters.register`.
 
     Raises:
-        AdapterError: something cannot serve as an adapter.
+        AdapterError: an implementation cannot be used as an adapter.
         ValueError: there is no such *scope*.
     """
     frame = sys._getframe(1)  # noqa: SLF001 - local classes are found in the caller's frame
@@ -59,21 +59,21 @@ async def nject(target: type[T], /, **dependencies: Any) -> T: ...
 @overload
 async def nject(*targets: Any, **dependencies: Any) -> Any: ...
 async def nject(*targets: Any, **dependencies: Any) -> Any:
-    """Build what is asked for with the current registry; see `Adapters.nject`.
+    """Build the *targets* with the current registry; see `Adapters.nject`.
 
     Returns:
-        One target: the object. Several: a list in their order. None: ``[]``.
+        For one target the object, for several a list in their order, for none ``[]``.
 
     Raises:
-        ResolveError: a target cannot be built; or it needs a scope or an application and none is open.
-        AdapterError: the annotations of an adapter that may serve cannot be evaluated.
+        ResolveError: a target cannot be built, or it needs a scope or an application and none is open.
+        AdapterError: the annotations of a candidate adapter cannot be evaluated.
         ValueError: a keyword is a class.
     """
     return await buvar_adapters.get()._nject_in(buvar_context.get(), targets, dependencies)  # noqa: SLF001 - saves a call
 
 
 def lookup(type_: Any) -> list[Adapter]:
-    """The adapters of the current registry that can serve *type_*, best first."""
+    """The adapters of the current registry that can provide *type_*, best first."""
     return buvar_adapters.get().lookup(type_)
 
 
@@ -88,14 +88,14 @@ def application(components: Components | None = None) -> Application:
 
 
 def override(type_: Any, value: Any) -> Override:
-    """Inside ``with`` or ``async with``, whatever asks for *type_* gets *value*; see `Adapters.override`."""
+    """Inside the ``with`` or ``async with`` block, every request for *type_* gets *value*; see `Adapters.override`."""
     return buvar_adapters.get().override(type_, value)
 
 
 def inject(func: F) -> F:
-    """Supply the ``Inject[...]`` parameters of *func*, from a scope that each call has to itself.
+    """Supply the ``Inject[...]`` parameters of *func*, from a new scope for each call.
 
-    The current registry of each call is used. See `Adapters.inject`.
+    Uses the registry that is current at the time of the call. See `Adapters.inject`.
 
     Raises:
         AdapterError: an annotation that looks like ``Inject[...]`` cannot be evaluated.
@@ -107,14 +107,14 @@ def validate(targets: Iterable[Any], provided: Iterable[Any] = ()) -> None:
     """Check that *targets* can be built, without building anything; see `Adapters.validate`.
 
     Raises:
-        ResolveError: some cannot.
+        ResolveError: at least one target cannot be built.
         AdapterError: an adapter's annotations cannot be evaluated.
     """
     buvar_adapters.get().validate(targets, provided)
 
 
 def explain(target: Any) -> str:
-    """Where *target*, and all that it needs, would come from in the current context: a tree as text.
+    """Where *target* and its dependencies would come from in the current context, drawn as a tree.
 
     Raises:
         ResolveError: it cannot be built.

@@ -1,4 +1,4 @@
-"""Adapters: callables that provide something, with what each one needs and how it is to be called."""
+"""Adapters: callables that provide an object, with their dependencies and the way to call them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from ._errors import AdapterError
 from ._signature import Names, evaluate
 from ._types import NONE_TYPE, Wanted, bases_of, canonical, strip, type_name, unwrap
 
-#: How long what an adapter makes is kept: for one call, as long as a `scope()` is open, or as the `application()` is.
+#: How long a value is kept: for one call of `nject`, while a `scope()` is open, or while the `application()` is open.
 Lifetime: TypeAlias = Literal["call", "scope", "app"]
-#: How a call of the implementation becomes a value.
+#: How to get the value from a call of the implementation.
 Style: TypeAlias = Literal["plain", "await", "maybe", "agen", "gen", "acm", "cm"]
 
 ITERATORS = frozenset(
@@ -32,21 +32,21 @@ ITERATORS = frozenset(
         collections.abc.Iterator,
     }
 )
-#: What time may mend: a name, or an attribute of a module, that does not exist yet.
+#: Errors that may disappear later: a name, or an attribute of a module, that does not exist yet.
 NOT_YET = (NameError, AttributeError)
-#: Everything that evaluating an annotation may raise.
+#: All errors that evaluating an annotation may raise.
 UNREADABLE = (*NOT_YET, SyntaxError, TypeError)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Need:
-    """One parameter of an adapter, or one target."""
+    """A dependency: one parameter of an adapter, or one target."""
 
-    #: The parameter's name; `None` for a target.
+    #: The name of the parameter; `None` for a target.
     name: str | None
     #: What the annotation asks for.
     wanted: Wanted
-    #: Used when nothing else is found; `MISSING` makes it required.
+    #: Used if nothing else is found; `MISSING` makes it required.
     default: Any = MISSING
     #: Whether it can be passed by position.
     is_positional: bool = True
@@ -60,10 +60,10 @@ class Adapter:
     """A registered callable.
 
     Args:
-        implementation: What was registered.
-        frame: Whose names the annotations may use.
+        implementation: The callable.
+        frame: The frame whose names the annotations may use.
         lifetime: How long its values are kept.
-        number: Its place in the order of registration.
+        number: Its position in the order of registration.
 
     Raises:
         AdapterError: its signature cannot be used.
@@ -72,15 +72,15 @@ class Adapter:
     def __init__(
         self, implementation: Any, frame: types.FrameType | None, lifetime: Lifetime = "call", number: int = 0
     ) -> None:
-        #: What was registered.
+        #: The registered callable.
         self.implementation = implementation
         #: How long its values are kept.
         self.lifetime = lifetime
-        #: Its place in the order of registration.
+        #: Its position in the order of registration.
         self.number = number
-        #: The class whose subclasses it serves too, for a generic classmethod.
+        #: For a generic classmethod: the class whose subclasses it can provide too.
         self.owner: type | None = None
-        #: Under what its values are kept, by the class that it is bound to and the overrides that they depend on.
+        #: The keys of its values, by the class that it is bound to and the overrides that they depend on.
         self.keys: dict[tuple[type | None, tuple[object, ...]], Key] = {}
         self._target: Any = MISSING
         self._needs: tuple[Need, ...] | None = None
@@ -89,7 +89,7 @@ class Adapter:
         self._call = implementation if _is_plain_callable(implementation) else implementation.__call__
         self.style = _style_of(self._call)
         receiver = getattr(self._call, "__self__", None)
-        #: The class it is called on, for a classmethod.
+        #: For a classmethod: the class that it is called on.
         self.receiver: type | None = receiver if inspect.ismethod(self._call) and isinstance(receiver, type) else None
         self._signature = self._read_signature()
         owner = self._call if isinstance(self._call, type) else self.receiver
@@ -106,7 +106,7 @@ class Adapter:
 
     @property
     def name(self) -> str:
-        """What the implementation is called, without its module."""
+        """The name of the implementation, without its module."""
         named = self.implementation
         while isinstance(named, functools.partial):
             named = named.func
@@ -120,12 +120,12 @@ class Adapter:
 
     @property
     def target(self) -> Any:
-        """What it provides; `MISSING` as long as its return annotation cannot be evaluated."""
+        """The type that it provides; `MISSING` as long as its return annotation cannot be evaluated."""
         return self._target
 
     @property
     def needs(self) -> tuple[Need, ...]:
-        """Its parameters.
+        """Its parameters, as dependencies.
 
         Raises:
             AdapterError: a parameter's annotation cannot be evaluated.
@@ -142,12 +142,12 @@ class Adapter:
         return self._needs
 
     def is_same(self, other: Adapter) -> bool:
-        """Whether both are the same callable, so that registering it again only makes it the newest."""
+        """Whether both have the same implementation; registering it again only makes it the newest."""
         ours, theirs = self.implementation, other.implementation
         return ours is theirs or (inspect.ismethod(ours) and inspect.ismethod(theirs) and bool(ours == theirs))
 
     def evaluate(self) -> bool:
-        """Try to evaluate what could not be evaluated yet; whether the target is known now."""
+        """Try again to evaluate the annotations; returns whether the target is known now."""
         try:
             self._target = self._read_target()
         except AdapterError:
@@ -162,7 +162,7 @@ class Adapter:
                 fix="annotate what it returns: def make(...) -> Thing",
             ) from error
         self.unreadable = None
-        with contextlib.suppress(AdapterError):  # said when the parameters are needed
+        with contextlib.suppress(AdapterError):  # raised when the parameters are needed
             self.needs  # noqa: B018 - evaluates and remembers
         return True
 
@@ -175,7 +175,7 @@ class Adapter:
         ) from self.unreadable
 
     def function_for(self, bound: type | None) -> tuple[Callable[..., Any], type | None]:
-        """What to call, and the class to pass first, when asked to make a *bound*."""
+        """The function to call, and the class to pass as its first argument, in order to make a *bound*."""
         if bound is None or bound is self.receiver:
             return self._call, None
         return self._call.__func__, bound
@@ -256,7 +256,7 @@ class Adapter:
 
 
 class Candidate(NamedTuple):
-    """An adapter for one request; a generic classmethod is bound to the class that is asked for."""
+    """An adapter that may answer a request; a generic classmethod is bound to the requested class."""
 
     adapter: Adapter
     #: The class to make, for a generic classmethod of one of its bases.
@@ -264,12 +264,12 @@ class Candidate(NamedTuple):
 
     @property
     def produces(self) -> Any:
-        """The type that is made."""
+        """The type that it makes."""
         return self.bound or self.adapter.target
 
     @property
     def stands_for(self) -> tuple[Any, ...]:
-        """Everything that the made object will do for."""
+        """All types that the made object can be used as."""
         return bases_of(self.produces)
 
     def __str__(self) -> str:
@@ -280,7 +280,7 @@ class Candidate(NamedTuple):
 
 
 class Key:
-    """Under what a scope keeps a value: the identical one each time, because that is looked up fastest."""
+    """The key of a value in a scope. There is one object per value, because identity is the fastest lookup."""
 
     __slots__ = ("candidate",)
 
@@ -290,7 +290,7 @@ class Key:
 
     @classmethod
     def of(cls, candidate: Candidate, overrides: tuple[object, ...]) -> Key:
-        """The key for what a candidate makes while those overrides hold."""
+        """The key for what *candidate* makes while these overrides are active."""
         keys = candidate.adapter.keys
         which = (candidate.bound, overrides)
         found = keys.get(which)
@@ -308,7 +308,7 @@ def _is_plain_callable(implementation: Any) -> bool:
 
 
 def _annotated_function(call: Any) -> Any:
-    """The function whose annotations are the signature's."""
+    """The function that has the annotations of the signature."""
     if not isinstance(call, type):
         return call
     initialise = inspect.getattr_static(call, "__init__")
@@ -331,5 +331,5 @@ def _style_of(call: Any) -> Style:
     inner = inspect.unwrap(call)
     if getattr(call, "__globals__", None) is vars(contextlib):
         return "acm" if inspect.isasyncgenfunction(inner) else "cm"
-    # a decorator made it synchronous to look at; only its result can tell
+    # a decorated coroutine function looks synchronous: only its result can tell
     return "maybe" if inspect.iscoroutinefunction(inner) else "plain"

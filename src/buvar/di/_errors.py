@@ -1,4 +1,4 @@
-"""What can go wrong in dependency injection."""
+"""The errors of dependency injection."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from buvar.names import fqdn
 
 
 class ResolveError(BuvarError, LookupError):
-    """Something that was asked for cannot be built.
+    """A requested object cannot be built.
 
-    ``args`` is ``(message, target, errors)``. `where` draws what was tried, `fix` says what would help.
+    ``args`` is ``(message, target, errors)``. `where` shows what was tried, `fix` what would help.
 
     Attributes:
-        target: What was asked for; a tuple when there were several.
+        target: The requested type; a tuple if there were several.
         errors: For each adapter that was tried, why it could not be used.
     """
 
@@ -34,11 +34,11 @@ class ResolveError(BuvarError, LookupError):
 
 
 class AdapterError(BuvarError, TypeError):
-    """A callable cannot serve as an adapter, or its signature cannot be read.
+    """A callable cannot be used as an adapter, or its signature cannot be read.
 
     Attributes:
         implementation: The callable.
-        problem: What is the matter with it.
+        problem: Why not.
     """
 
     def __init__(self, implementation: Any = None, problem: str = "", *, fix: str | None = None) -> None:

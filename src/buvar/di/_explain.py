@@ -1,4 +1,4 @@
-"""Draw what a resolution found, or what it tried and why that failed, as a tree."""
+"""Draw a tree of where each value comes from, or of what was tried and why it failed."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ._errors import ResolveError
 from ._resolve import Attempt, HardProblem, Made, Problem, Value
 from ._types import NONE_TYPE, type_name
 
-#: A line of a tree and what hangs below it.
+#: The text of a node and the nodes below it.
 Branch = tuple[str, list["Branch"]]
 
 LIFETIMES = {"call": "", "scope": ", kept by the scope", "app": ", kept by the application"}
 
 
 def draw(branch: Branch) -> str:
-    """A tree as text."""
+    """Draw a tree as text."""
     title, below = branch
     return "\n".join([title, *_draw_below(below, "")])
 
@@ -32,7 +32,7 @@ def _draw_below(branches: Sequence[Branch], indent: str) -> Iterator[str]:
 
 
 def branch_of(title: str, value: Value, drawn: set[int]) -> Branch:
-    """Where a value comes from."""
+    """The tree of where a value comes from."""
     if not isinstance(value, Made):
         return f"{title}: {value}", []
     text = f"{title}: by {value.candidate}{LIFETIMES[value.candidate.adapter.lifetime]}"
@@ -43,7 +43,7 @@ def branch_of(title: str, value: Value, drawn: set[int]) -> Branch:
 
 
 def branch_of_problem(problem: Problem, drawn: set[int], prefix: str = "") -> Branch:
-    """Why a need cannot be met."""
+    """The tree of why a dependency cannot be supplied."""
     title = prefix + str(problem.need)
     if problem.misfit is not None:
         title += f" (the keyword {problem.need.name!r} is a {type_name(problem.misfit)})"
@@ -63,12 +63,12 @@ def _branch_of_attempt(attempt: Attempt, drawn: set[int]) -> Branch:
 
 
 def way(candidates: Iterable[Candidate]) -> str:
-    """The types that a row of candidates makes."""
+    """The types that a chain of candidates makes."""
     return " -> ".join(type_name(candidate.produces) for candidate in candidates)
 
 
 def leaves(problem: Problem, seen: set[int]) -> Iterator[Problem | Attempt]:
-    """The needs for which there is nothing to try, and the attempts that closed a cycle."""
+    """The dependencies that nothing provides, and the attempts that closed a cycle."""
     if id(problem) in seen:
         return
     seen.add(id(problem))
@@ -87,10 +87,10 @@ def error_of(
     """The error for a problem.
 
     Args:
-        problem: What could not be resolved.
-        known: The types that something provides.
-        names: The names of components that have the type that is missing.
-        unreadable: Adapters whose return annotation cannot be evaluated, and why.
+        problem: The dependency that cannot be resolved.
+        known: The types that are provided.
+        names: The names of components that have the missing type.
+        unreadable: Adapters whose return annotation cannot be evaluated, with the reason.
     """
     ends = list(leaves(problem, set()))
     missing = [end for end in ends if isinstance(end, Problem)]
@@ -126,7 +126,7 @@ def _fix_for(need: Any, known: Sequence[Any], misfit: type | None, names: Sequen
     if twins and isinstance(wanted, type):
         return f"{fqdn(twins[0])} is provided, but {fqdn(wanted)} is asked for: two classes of one name"
     how = getattr(wanted, "__buvar_provided_by__", None)
-    if isinstance(how, str):  # a class that always comes from the same place knows it
+    if isinstance(how, str):  # a class that always has the same provider names it itself
         return how
     if names:
         listed = ", ".join(map(repr, names))
@@ -140,7 +140,7 @@ def _fix_for(need: Any, known: Sequence[Any], misfit: type | None, names: Sequen
 
 
 def _make_error(problem: Problem, what: str, fix: str | None, made: dict[int, ResolveError]) -> ResolveError:
-    """The error with, inside it, one for each attempt; shared problems give the identical error."""
+    """The error, containing one error for each attempt; a shared problem gives the identical error."""
     known = made.get(id(problem))
     if known is not None:
         return known
@@ -166,7 +166,7 @@ def _make_error(problem: Problem, what: str, fix: str | None, made: dict[int, Re
 
 
 def hard_error(target: Any, hard: HardProblem) -> ResolveError:
-    """The error for something that needs a scope where none is open."""
+    """The error for a value that needs a scope while none is open."""
     last = hard.path[-1]
     name = type_name(last.produces)
     if hard.lifetime == "app":

@@ -1,4 +1,4 @@
-"""What a resolution stands on: the layers, the keywords, the overrides, and what was asked of them."""
+"""The input of a resolution (layers, keywords, overrides), and a record of what was asked of it."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from buvar.components import Layer
 
 from ._scope import Application, Scope
 
-#: A question about presence: namespace, name, and which layers count.
+#: A question about presence: namespace, name, and the layers that count.
 Probe: TypeAlias = tuple[Any, str | None, int]
-#: A compiled resolution, called with the layers of the stack and the values of the keywords.
+#: A compiled resolution; called with the layers of the stack and the values of the keywords.
 Plan: TypeAlias = Callable[..., Coroutine[Any, Any, Any]]
 
 
 @dataclass(slots=True, eq=False)
 class Ground:
-    """Everything from outside that a resolution may depend on, and what of it has been asked."""
+    """Everything outside that a resolution may depend on, and which of it was asked for."""
 
     layers: tuple[Layer, ...]
     keyword_names: tuple[str, ...] = ()
     keyword_types: tuple[type, ...] = ()
     overrides: Mapping[Any, tuple[Any, object]] = field(default_factory=dict)
-    #: Types that count as present although they are not yet; for checks ahead of time.
+    #: Types that count as present although they are not yet, for checks in advance.
     presumed: frozenset[Any] = frozenset()
-    #: Whether the scopes that are needed count as open.
+    #: Whether needed scopes count as open.
     presumes_scopes: bool = False
     #: Each question about the presence of a component, with its answer.
     probes: dict[tuple[Any, str | None, int], int] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class Ground:
         self.scope_depth, self.application_depth = depths(self.layers)
 
     def find(self, namespace: Any, name: str | None, below: int) -> int:
-        """How deep a component lies, counting only layers up to depth *below*; 0 when there is none."""
+        """The depth of a component, counting only layers up to depth *below*; 0 if there is none."""
         question = (namespace, name, below)
         answer = self.probes.get(question)
         if answer is None:
@@ -46,7 +46,7 @@ class Ground:
 
 
 def depths(layers: tuple[Layer, ...]) -> tuple[int, int]:
-    """The depths of the innermost open scope and application; a scope around the application does not count."""
+    """The depths of the innermost open scope and application; a scope outside the application does not count."""
     scope_depth = 0
     for index, layer in enumerate(layers):
         if layer.owner is not None:
@@ -57,8 +57,8 @@ def depths(layers: tuple[Layer, ...]) -> tuple[int, int]:
     return scope_depth, 0
 
 
-#: Stands for "the whole stack" in a probe, so that a probe means the same in stacks of any height. The last one is what
-#: an application sees that a scope's value needs and that is not open: no more than that scope.
+#: Which layers count in a probe, so that a probe means the same in stacks of any height. WITHOUT_APPLICATION is what an
+#: application sees that is not open but needed by a value of a scope: no more than that scope sees.
 WHOLE, FROM_SCOPE, FROM_APPLICATION, WITHOUT_APPLICATION = 0, 1, 2, 3
 
 
@@ -66,7 +66,7 @@ def probe(layers: tuple[Layer, ...], question: tuple[Any, str | None, int]) -> i
     """Answer one question about presence: the depth of the newest layer with that component, 0 for none."""
     namespace, name, below = question
     height = len(layers)
-    # a scope that is not open yet will see what there is now
+    # a scope that is not open yet will see all present layers
     start = 0 if below == WHOLE else height - (depths(layers)[below == FROM_APPLICATION] or height)
     for index in range(start, height):
         layer = layers[index]
@@ -76,7 +76,7 @@ def probe(layers: tuple[Layer, ...], question: tuple[Any, str | None, int]) -> i
 
 
 class Family:
-    """All plans for one request, told apart by what the context answers to the questions that they depend on."""
+    """All plans for one request, by the context's answers to the questions that they depend on."""
 
     __slots__ = ("plans", "probes")
 

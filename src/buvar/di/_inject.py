@@ -1,4 +1,4 @@
-"""`Inject[T]`: parameters that are supplied, in the signature of any function."""
+"""`Inject[T]`: mark the parameters of any function that injection supplies."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class _Marker:
-    """What `Inject` leaves in an annotation."""
+    """The object that `Inject` adds to an annotation."""
 
     def __repr__(self) -> str:
         return "INJECT"
@@ -35,21 +35,21 @@ class _Marker:
 
 INJECT: Final = _Marker()
 
-#: ``name: Inject[T]`` marks a parameter that is supplied; to a type checker it is just ``T``.
+#: ``name: Inject[T]`` marks a parameter that injection supplies; for a type checker it is just ``T``.
 Inject = Annotated[T, INJECT]
 
-#: The default of a need that is left out when nothing is found, so that the function's own default applies.
+#: The default of a dependency that is left out if nothing is found, so that the function's own default applies.
 LEFT_OUT: Final = _Marker()
 
 
 class Wants:
-    """The ``Inject[...]`` parameters of one function, as needs; compared by identity."""
+    """The ``Inject[...]`` parameters of one function, as dependencies; compared by identity."""
 
     __slots__ = ("__weakref__", "needs", "rests")
 
     def __init__(self, needs: tuple[Need, ...]) -> None:
         self.needs = needs
-        #: What is left without some names; remembered, because plans are known by it.
+        #: Results of `without`; remembered, because plans are cached by identity.
         self.rests: dict[frozenset[str], Wants] = {}
 
     def is_left_out(self, value: Value) -> bool:
@@ -57,7 +57,7 @@ class Wants:
         return isinstance(value, Constant) and value.value is LEFT_OUT
 
     def without(self, names: frozenset[str]) -> Wants:
-        """The same but for those names; the identical one each time."""
+        """The same without the given names; always the identical object."""
         gone = names.intersection(need.name or "" for need in self.needs)
         if not gone:
             return self
@@ -71,10 +71,10 @@ _known: weakref.WeakKeyDictionary[Callable[..., Any], Wants] = weakref.WeakKeyDi
 
 
 def injected(func: Callable[..., Any]) -> dict[str, Any]:
-    """The ``Inject[...]`` parameters of *func*: name to type; empty when it has none.
+    """The ``Inject[...]`` parameters of *func*: name to type; empty if there are none.
 
-    Text is evaluated with what *func* closes over, with the locals of the running functions around it, and in its
-    module. Annotations that have nothing to do with `Inject` need not be evaluable.
+    String annotations are evaluated with the variables that *func* closes over, the locals of the functions around it
+    that are running, and its module. Annotations without `Inject` need not be evaluable.
 
     Raises:
         AdapterError: an annotation that looks like ``Inject[...]`` cannot be evaluated.
@@ -107,7 +107,7 @@ def _injected(func: Callable[..., Any], frame: types.FrameType | None) -> dict[s
 
 
 def _marked(annotation: Any) -> Any:
-    """The type inside of ``Inject[...]``, also where it is part of a union; `MISSING` when there is no `Inject`."""
+    """The type inside ``Inject[...]``, also as a member of a union; `MISSING` if there is no `Inject`."""
     if get_origin(annotation) is Annotated:
         inner, *metadata = get_args(annotation)
         if INJECT in metadata:
@@ -124,12 +124,12 @@ def _marked(annotation: Any) -> Any:
 
 
 def wants_of(func: Callable[..., Any], frame: types.FrameType | None = None) -> Wants:
-    """The needs of *func*, remembered as long as it lives.
+    """The dependencies of *func*, cached as long as it exists.
 
     Raises:
         AdapterError: an annotation that looks like ``Inject[...]`` cannot be evaluated.
     """
-    # a bound method is made anew at each access, what it is made of stays
+    # a bound method is a new object at each access; its function is not
     lasting = func.__func__ if isinstance(func, types.MethodType) else func
     try:
         known = _known.get(lasting)
@@ -151,7 +151,7 @@ def _read_wants(func: Callable[..., Any], frame: types.FrameType | None) -> Want
 
 
 def needs_of(targets: tuple[Any, ...] | Wants) -> Sequence[Need]:
-    """The needs behind what was asked for."""
+    """The dependencies behind a request."""
     return targets.needs if isinstance(targets, Wants) else [Need(None, unwrap(target)) for target in targets]
 
 

@@ -1,4 +1,4 @@
-"""Stand-ins for types, for as long as a block lasts."""
+"""Replace the provider of a type by a fixed value for the duration of a block."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Overrides:
-    """All overrides of one registry that are in force.
+    """All active overrides of one registry.
 
     Args:
         lock: Held while they change.
@@ -19,17 +19,17 @@ class Overrides:
         self._lock = lock
         self._on_change = on_change
         self._all: dict[object, tuple[Any, Any]] = {}
-        #: Type to value and the override that it comes from; the newest one of each type. Replaced, never changed.
+        #: Type to (value, override); the newest override per type. The dict is replaced, never changed.
         self.current: dict[Any, tuple[Any, object]] = {}
 
     def put(self, override: object, type_: Any, value: Any) -> None:
-        """Put an override in force."""
+        """Activate an override."""
         with self._lock:
             self._all[override] = (type_, value)
             self._count()
 
     def drop(self, override: object) -> None:
-        """End an override."""
+        """Deactivate an override."""
         with self._lock:
             del self._all[override]
             self._count()
@@ -40,7 +40,7 @@ class Overrides:
 
 
 class Override:
-    """Stands in for a type from entering to leaving, by ``with`` or ``async with``; see `Adapters.override`."""
+    """Overrides a type inside a ``with`` or ``async with`` block; see `Adapters.override`."""
 
     def __init__(self, overrides: Overrides, type_: Any, value: Any) -> None:
         self._overrides = overrides

@@ -1,4 +1,4 @@
-"""Turn a resolution into one straight-line async function."""
+"""Compile a resolution into one straight-line async function."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ._errors import AdapterError
 from ._ground import Plan
 from ._resolve import Component, Keyword, Made, Value
 
-#: Gives the value that a scope keeps, making it when there is none: ``await keep(owner, key)``.
+#: Returns the value that a scope keeps, making it if necessary: ``await keep(owner, key)``.
 Keep: TypeAlias = Callable[[Any, Key], Coroutine[Any, Any, Any]]
 
-#: How each style of generator gives its value; it is named g.
+#: The code that gets the value, per style of generator; the generator is the variable g.
 _STARTS = {
     "agen": "try: {variable} = await g.__anext__()\nexcept StopAsyncIteration: raise no_value({candidate}) from None",
     "gen": "try: {variable} = next(g)\nexcept StopIteration: raise no_value({candidate}) from None",
@@ -35,15 +35,15 @@ def compile_plan(
     keep: Keep,
     names: Sequence[str] | None = None,
 ) -> Plan:
-    """Write, compile and return the function that carries out *steps* and returns *results*.
+    """Generate and compile the function that carries out *steps* and returns *results*.
 
     Args:
         title: What it builds, for tracebacks.
-        results: What to return: one as it is, several as a list.
-        steps: What to make, in order.
-        keywords: How many keywords the call has.
+        results: The values to return: a single one as it is, several as a list.
+        steps: The values to make, in order.
+        keywords: Number of keywords of the call.
         keep: See `Keep`.
-        names: With names, the results are returned as a dict under them instead.
+        names: If given, the results are returned as a dict with these keys.
     """
     writer = _Writer(keep)
     for made in steps:
@@ -61,16 +61,16 @@ def compile_plan(
 
 def _compile(title: str, source: str, constants: dict[str, Any]) -> Plan:
     filename = f"<buvar.di {next(_numbers)}: {title}>"
-    exec(compile(source, filename, "exec"), constants)  # noqa: S102 - the text is made here, of names that are numbered here
+    exec(compile(source, filename, "exec"), constants)  # noqa: S102 - the source is generated here and contains only generated names
     plan: Plan = constants.pop("plan")
-    # so that a traceback shows the lines of the plan, as long as there is one
+    # lets tracebacks show the source lines of the plan, as long as the plan exists
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     weakref.finalize(plan, linecache.cache.pop, filename, None).atexit = False
     return plan
 
 
 class _Writer:
-    """Collects the lines of a plan, and the objects that they name."""
+    """Collects the source lines of a plan, and the objects that they refer to."""
 
     def __init__(self, keep: Keep) -> None:
         self.constants: dict[str, Any] = {"keep": keep, "no_value": no_value}
@@ -78,11 +78,11 @@ class _Writer:
         self.lines: list[str] = []
         self._names: dict[int, str] = {}
         self._variables: dict[Any, str] = {}
-        #: The scopes that are known to be open, as nothing was awaited since they were checked.
+        #: The scopes that are known to be open, because nothing was awaited since they were checked.
         self._checked: set[str] = set()
 
     def constant(self, value: Any) -> str:
-        """The name of a constant; `constants` keeps it alive, so its id stays its own."""
+        """The name of a constant. `constants` keeps the object alive, so its id is not reused."""
         name = self._names.get(id(value))
         if name is None:
             name = self._names[id(value)] = f"k{len(self._names)}"
@@ -90,7 +90,7 @@ class _Writer:
         return name
 
     def value(self, value: Value) -> str:
-        """The expression for a value."""
+        """The source expression for a value."""
         if isinstance(value, Keyword):
             return f"d{value.position}"
         if isinstance(value, Component):
@@ -157,7 +157,7 @@ class _Writer:
 
 
 def no_value(candidate: Candidate) -> AdapterError:
-    """The error of a generator that ends before it has yielded."""
+    """The error for a generator that ends without yielding."""
     return AdapterError(
         candidate.adapter.implementation,
         "ended without yielding anything",

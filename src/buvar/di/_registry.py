@@ -1,4 +1,4 @@
-"""The registry of adapters, and the plans that it has made of them."""
+"""The registry of adapters, and the cache of its plans."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ._types import VAGUE, bases_of, canonical, serves, shelves, type_name, unwr
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
-PLAN_LIMIT = 4096  # plans, and variants of one request, that are remembered before the memory starts afresh
+PLAN_LIMIT = 4096  # size limits: cached plans, and variants of one request, before the cache is cleared
 VARIANT_LIMIT = 256
 
 
@@ -43,7 +43,7 @@ class Adapters:
         self._forget()
 
     def _forget(self) -> None:
-        """Start afresh with everything that was worked out; readers keep what they hold."""
+        """Clear all caches; running readers keep the objects that they hold."""
         self._found: dict[Any, tuple[Candidate, ...]] = {}
         self._plans: dict[tuple[Any, ...], Plan] = {}
         self._families: dict[tuple[Any, ...], Family] = {}
@@ -57,21 +57,21 @@ class Adapters:
         scope: Lifetime = "call",
         frame: types.FrameType | None = None,
     ) -> None:
-        """Register adapters: functions, methods, classes, classmethods, generators; synchronous or not.
+        """Register adapters: functions, methods, classes, classmethods, generators; sync or async.
 
-        The return annotation says what one provides; a class without provides itself. Where several can serve, those
-        for exactly that type go first, then generic classmethods of its bases, then those for its subclasses; the
-        newest first in each.
+        The return annotation is the provided type; a class provides itself. If several adapters can provide a
+        requested type, those for exactly this type come first, then generic classmethods of its bases, then those for
+        its subclasses; within each group the newest first.
 
         Args:
             implementations: The callables.
-            replace: Drop what was registered for the same types and for their bases before.
-            scope: How long a value is kept: ``"call"`` for one call of `nject`; ``"scope"`` made once in each open
-                `scope`; ``"app"`` made once in the open `application`.
-            frame: Whose names string annotations may use; by default the caller's.
+            replace: First drop the adapters registered for the same types and their bases.
+            scope: How long a value is kept: ``"call"`` for one call of `nject`; ``"scope"``: made once per open
+                `scope`; ``"app"``: made once in the open `application`.
+            frame: The frame whose names string annotations may use. Default: that of the caller.
 
         Raises:
-            AdapterError: something cannot serve as an adapter.
+            AdapterError: an implementation cannot be used as an adapter.
             ValueError: there is no such *scope*.
         """
         if scope not in {"call", "scope", "app"}:
@@ -104,7 +104,7 @@ class Adapters:
         self._pending = [(old, replace) for old, replace in self._pending if not is_dropped(old)]
 
     def _read_pending(self) -> None:
-        """File those whose return annotation can be evaluated by now."""
+        """Register the pending adapters whose return annotation can be evaluated by now."""
         ready = [(adapter, replace) for adapter, replace in self._pending if adapter.evaluate()]
         if ready:
             self._pending = [one for one in self._pending if one not in ready]
@@ -115,7 +115,7 @@ class Adapters:
     # --- looking up
 
     def lookup(self, type_: Any) -> list[Adapter]:
-        """The adapters that can serve *type_*, best first. It never changes the registry."""
+        """The adapters that can provide *type_*, best first. Never changes the registry."""
         with self._lock:
             self._read_pending()
             wanted = unwrap(type_)
@@ -152,26 +152,27 @@ class Adapters:
     @overload
     async def nject(self, /, *targets: Any, **dependencies: Any) -> Any: ...
     async def nject(self, /, *targets: Any, **dependencies: Any) -> Any:
-        """Build what is asked for, of what the current context and the keywords hold, and of what adapters provide.
+        """Build *targets* from the components of the current context, the keywords, and the adapters.
 
-        For each parameter of an adapter, in this order: a keyword of its name and a fitting type; a component of its
-        name; a keyword of its type (never for a class of `builtins`); what was made earlier in the same call; an
-        unnamed component; another adapter; its default. Targets are looked for likewise, without a name. All that one
-        call makes is shared in that call: by every parameter of its type or of a base of the type its adapter declares.
+        Each parameter of an adapter is looked up in this order: a keyword of its name and a fitting type; a component
+        of its name; a keyword of its type (never for a class of `builtins`); an object made earlier in the same call;
+        an unnamed component; another adapter; its default. Targets are looked up likewise, without a name. An object
+        made in a call is shared within that call: by every parameter of its type, or of a base of its adapter's
+        declared type.
 
-        An adapter that lacks something is passed over, and nothing is called for it. Errors of the adapters'
-        bodies are raised as they are.
+        An adapter that lacks a dependency is skipped, and nothing is called for it. Exceptions raised by adapters are
+        propagated unchanged.
 
         Args:
             targets: Types; ``Optional``, unions and ``Annotated`` are unwrapped.
             dependencies: Further objects for this call. `None` fits a parameter that allows it.
 
         Returns:
-            One target: the object. Several: a list in their order. None: ``[]``.
+            For one target the object, for several a list in their order, for none ``[]``.
 
         Raises:
-            ResolveError: a target cannot be built; or it needs a scope or an application and none is open.
-            AdapterError: the annotations of an adapter that may serve cannot be evaluated.
+            ResolveError: a target cannot be built, or it needs a scope or an application and none is open.
+            AdapterError: the annotations of a candidate adapter cannot be evaluated.
             ValueError: a keyword is a class.
         """
         return await self._nject_in(buvar_context.get(), targets, dependencies)
@@ -207,7 +208,7 @@ class Adapters:
         targets: tuple[Any, ...] | Wants,
         dependencies: dict[str, Any],
     ) -> Plan:
-        """Find or make the plan for a request that was not seen with just these components."""
+        """Find or make the plan for a request that is not cached for these components."""
         for value in dependencies.values():
             if isinstance(value, type):
                 raise ValueError("A component should be an instance.")  # noqa: TRY004 - the contract names the class
@@ -267,7 +268,7 @@ class Adapters:
         return error_of(problem, list(known), list(names) if not problem.attempts else [], unreadable)
 
     async def _keep(self, owner: Scope | Application, key: Key) -> Any:
-        """The value that a scope keeps under a key."""
+        """The value that a scope keeps under *key*."""
 
         async def build() -> Any:
             with self._lock:
@@ -290,34 +291,33 @@ class Adapters:
     def scope(self, components: Components | None = None) -> Scope:
         """A scope on the current context, or on *components*; see `Scope`.
 
-        Inside the block its components are the current context, and what is added goes to its own layer.
+        Inside the block, its components are the current context, and what is added goes to its own layer.
         """
         return Scope(self, components)
 
     def application(self, components: Components | None = None) -> Application:
         """The application scope, on a new layer of the current context, or on the newest layer of *components*.
 
-        See `Application`. Inside the block its components are the current context.
+        See `Application`. Inside the block, its components are the current context.
         """
         return Application(self, components)
 
     def override(self, type_: Any, value: Any) -> Override:
-        """Inside ``with`` or ``async with``, whatever asks for *type_* gets *value*, in this registry, in every task.
+        """Inside the ``with`` or ``async with`` block, every request for *type_* in this registry gets *value*.
 
-        It goes before components and keywords, and it stands in for what an adapter of *type_* would make where a base
-        class is asked for. Values that a scope keeps and that depend on it are made again for the time of the
-        override; those already kept come back with its end. The newest override of a type counts.
+        It applies in all tasks, takes precedence over components and keywords, and also replaces what an adapter of
+        *type_* would make when a base class is requested. Kept values that depend on it are made again for the duration
+        of the override; the previous ones return when it ends. The newest override of a type applies.
         """
         return Override(self._overrides, canonical(type_), value)
 
     # --- around functions
 
     def inject(self, func: F) -> F:
-        """Decorate a function: each call has a scope of its own, which supplies the ``Inject[...]`` parameters.
+        """Decorate a function: each call gets a scope of its own, which supplies the ``Inject[...]`` parameters.
 
-        They are hidden from the signature, so that a framework does not ask for them; passed as keywords all the same
-        (in a test) they are taken as they are. The result is a coroutine function; a synchronous *func* is run in a
-        thread.
+        These are hidden from the signature, so that a framework does not ask for them. If they are passed as keywords
+        (in a test), the given values are used. The result is a coroutine function; a sync *func* runs in a thread.
 
         Raises:
             AdapterError: an annotation that looks like ``Inject[...]`` cannot be evaluated.
@@ -331,10 +331,10 @@ class Adapters:
 
         Args:
             targets: Types, or functions with ``Inject[...]`` parameters.
-            provided: Types of components that will be there by then.
+            provided: Types of components that will be present at run time.
 
         Raises:
-            ResolveError: some cannot; all of them are in its `where`, each with its own error in `errors`.
+            ResolveError: at least one cannot be built; `where` shows all of them, `errors` has an error for each.
             AdapterError: an adapter's annotations cannot be evaluated.
         """
         problems: list[ResolveError] = []
@@ -362,9 +362,9 @@ class Adapters:
             )
 
     def explain(self, target: Any) -> str:
-        """Where *target*, and all that it needs, would come from in the current context: a tree as text.
+        """Where *target* and its dependencies would come from in the current context, drawn as a tree.
 
-        Other adapters that could serve *target* are listed below it. Scopes that are needed count as open.
+        Other adapters that could provide *target* are listed below it. Needed scopes count as open.
 
         Raises:
             ResolveError: it cannot be built.
@@ -389,5 +389,5 @@ class Adapters:
         return Ground(layers, overrides=self._overrides.current, presumed=presumed, presumes_scopes=True)
 
 
-#: The registry that the module's functions use; one shared default, which modules fill when they are imported.
+#: The registry that the module's functions use; by default one shared registry, which modules fill at import.
 buvar_adapters: contextvars.ContextVar[Adapters] = contextvars.ContextVar("buvar.di.adapters", default=Adapters())  # noqa: B039 - shared

@@ -1,4 +1,4 @@
-"""Work out, without building anything, where each needed value will come from."""
+"""Decide where each needed value will come from, without building anything."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ._adapters import Candidate, Key, Need
 from ._ground import FROM_APPLICATION, FROM_SCOPE, WHOLE, WITHOUT_APPLICATION, Ground
 from ._types import NONE_TYPE, VAGUE, Wanted, fits, type_name
 
-#: How many outcomes for one wanted type are remembered while one plan is worked out.
+#: How many outcomes per requested type to remember while one plan is worked out.
 MEMO_LIMIT = 4
 GENERATORS = frozenset({"agen", "gen", "acm", "cm"})
 
@@ -27,7 +27,7 @@ class Keyword:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Component:
-    """A component in the context, *depth* layers above the ground; the oldest layer has depth 1."""
+    """A component in the context, at layer *depth*; the oldest layer has depth 1."""
 
     depth: int
     namespace: Any
@@ -51,13 +51,13 @@ class Constant:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Made:
-    """What an adapter makes, or made before when it is kept."""
+    """A value that an adapter makes, or has made before if it is kept."""
 
     candidate: Candidate
     arguments: tuple[tuple[Need, Value], ...]
-    #: Depth of the layer whose scope it is opened in, or kept by; 0 when it needs none.
+    #: Depth of the layer whose scope closes or keeps it; 0 if it needs none.
     depth: int = 0
-    #: Under what the scope keeps it; `None` when it is made anew in each call.
+    #: The key under which the scope keeps it; `None` if it is made anew in each call.
     key: Key | None = None
 
 
@@ -66,26 +66,26 @@ Value: TypeAlias = Keyword | Component | Constant | Made
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Attempt:
-    """A candidate that could not be completed: because of a parameter, or because it is being built already."""
+    """A candidate that failed: a parameter could not be resolved, or it is being built already (a cycle)."""
 
     candidate: Candidate
     problem: Problem | None = None
-    #: From the first time it was entered to the second, for a cycle.
+    #: For a cycle: the candidates from its first occurrence to the second.
     cycle: tuple[Candidate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Problem:
-    """A need that cannot be met."""
+    """A dependency that cannot be resolved."""
 
     need: Need
     attempts: tuple[Attempt, ...] = ()
-    #: The type of the keyword that has the right name and the wrong type.
+    #: The type of the keyword that has the right name but the wrong type.
     misfit: type | None = None
 
 
 class HardProblem(Exception):
-    """A candidate that could be completed, if only the scope it lives in were open. Older candidates are no way out."""
+    """A candidate would work if only its scope were open. Older candidates are not tried instead."""
 
     def __init__(self, path: tuple[Candidate, ...], lifetime: str) -> None:
         super().__init__(path, lifetime)
@@ -94,20 +94,20 @@ class HardProblem(Exception):
 
 
 class _Room:
-    """Where one value, and all that is made for it, is put together: what it sees and what it has so far."""
+    """The place where one value and its dependencies are put together: what it sees, and what it has so far."""
 
     __slots__ = ("created", "holder", "is_overridden", "sees", "steps")
 
     def __init__(self, sees: int, holder: int) -> None:
         #: Which layers it sees: the whole stack, or only from its scope or application down.
         self.sees = sees
-        #: The depth of the layer whose scope closes the generators that are opened here; 0 for none.
+        #: Depth of the layer whose scope closes the generators opened here; 0 for none.
         self.holder = holder
-        #: What was made so far, under each type that it will do for.
+        #: The values made so far, by each type that they can be used as.
         self.created: dict[Any, Value] = {}
-        #: What was made so far, in order.
+        #: The values made so far, in order.
         self.steps: list[Made] = []
-        #: Whether anything in it comes from an override.
+        #: Whether any of its values comes from an override.
         self.is_overridden = False
 
     def file(self, made: Made) -> None:
@@ -117,7 +117,7 @@ class _Room:
 
 
 class _Outcome:
-    """What came of a search for a type, and on what that depended."""
+    """The result of a search for a type, and what that result depended on."""
 
     __slots__ = ("building", "cut", "entered", "entry", "found", "is_overridden", "missing", "result", "room", "steps")
 
@@ -147,7 +147,7 @@ class _Outcome:
         (self.cut if is_cut else self.entered).add(produces)
 
     def absorb(self, inner: _Outcome, room: _Room) -> None:
-        """Depend on what a search inside this one depends on, as far as that was there before this one."""
+        """Depend on what an inner search depends on, as far as it existed before this search."""
         if room is self.room:
             self.missing |= inner.missing
             for key, value in inner.found.items():
@@ -168,34 +168,34 @@ class _Outcome:
 
 
 class Resolver:
-    """One resolution: goes through needs and candidates, depth first, and takes back what did not work.
+    """One resolution: goes through dependencies and candidates depth first, and backtracks.
 
     Args:
-        ground: What there is.
-        lookup: Gives the candidates for a type, best first.
+        ground: Everything that is available.
+        lookup: Returns the candidates for a type, best first.
     """
 
     def __init__(self, ground: Ground, lookup: Callable[[Any], tuple[Candidate, ...]]) -> None:
         self.ground = ground
         self.lookup = lookup
         self.path: list[Candidate] = []
-        #: What each candidate on the path makes.
+        #: The types that the candidates on the path make.
         self._building: list[Any] = []
         self.begin()
         self._memo: dict[tuple[Wanted, int], list[_Outcome]] = {}
         self._open: list[_Outcome] = []
 
     def begin(self) -> None:
-        """Begin another call: nothing is made yet. What earlier ones found out is used where it still holds."""
+        """Start another call with no values made. Earlier outcomes are reused where they still hold."""
         self.room = _Room(WHOLE, self.ground.scope_depth)
 
     def resolve(self, need: Need) -> Value | Problem:
-        """Where the value for a target comes from, or why from nowhere."""
+        """Where the value for a target comes from, or why it cannot be resolved."""
         return self._need(need, self.room)
 
     def resolve_kept(self, candidate: Candidate) -> Made | Attempt:
-        """How a value that the newest layer's scope or application keeps is made."""
-        # an application also keeps what would else live in a scope
+        """How to make a value that the newest layer's scope or application keeps."""
+        # without an open scope, an application also keeps the values of scopes
         is_application = self.ground.application_depth == len(self.ground.layers)
         self.room = self._room_of("app" if is_application else "scope", self.room)
         return self._complete(candidate, self.room, self.room.holder)
@@ -216,7 +216,7 @@ class Resolver:
         return Problem(need, result, misfit)
 
     def _present(self, need: Need, room: _Room) -> tuple[Value | None, type | None]:
-        """What meets a need without making anything, and the type of a keyword that should have and does not fit."""
+        """A value that exists already, if any, and the type of a keyword with the right name but the wrong type."""
         wanted = need.wanted
         ground = self.ground
         options = wanted.types if wanted.union is None else (*wanted.types, wanted.union)
@@ -258,7 +258,7 @@ class Resolver:
         return None
 
     def _keyword_by_type(self, option: Any) -> Keyword | None:
-        """The last keyword of that type; classes of `builtins` are too common to tell a value by its type."""
+        """The last keyword of that type; types of `builtins` are too common to identify a value."""
         if getattr(option, "__module__", None) == "builtins" or option in VAGUE:
             return None
         types = self.ground.keyword_types
@@ -270,7 +270,7 @@ class Resolver:
     # --- candidates
 
     def _search(self, wanted: Wanted, room: _Room) -> Value | tuple[Attempt, ...]:
-        """The first candidate that can be completed, or what became of all of them."""
+        """The first candidate that can be completed, or the attempts that failed."""
         memo = self._memo.setdefault((wanted, room.sees), [])
         building = set(self._building)
         for outcome in memo:
@@ -334,7 +334,7 @@ class Resolver:
         return made
 
     def _complete(self, candidate: Candidate, room: _Room, depth: int) -> Made | Attempt:
-        """Find all arguments, or take back what was made for the first ones."""
+        """Resolve all arguments; if one fails, undo what was made for the others."""
         created, steps = dict(room.created), len(room.steps)
         self.path.append(candidate)
         self._building.append(candidate.produces)

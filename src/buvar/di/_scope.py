@@ -1,4 +1,4 @@
-"""Scopes: layers that close what was opened in them, and keep what is to be made once."""
+"""Scopes: layers that close what was opened in them, and keep values that are made once."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ Build = Callable[[], Awaitable[Any]]
 
 
 class _Building:
-    """A value that is being made for keeping."""
+    """A kept value while it is being made."""
 
     __slots__ = ("awaited", "future", "title")
 
     def __init__(self, title: str) -> None:
         self.title = title
         self.future: asyncio.Future[Any]
-        #: Which others it waits for right now.
+        #: The other values that it is waiting for.
         self.awaited: set[_Building] = set()
 
     def way_to(self, goal: _Building) -> list[str]:
-        """The titles from here to *goal*, following who waits for whom; empty when there is no way."""
+        """The titles from here to *goal* along the waiting values; empty if there is no such path."""
         if self is goal:
             return [self.title]
         for other in self.awaited:
@@ -44,7 +44,7 @@ class _Building:
         return []
 
 
-#: The value that the running code is part of making.
+#: The kept value that the running code is helping to make.
 _building: contextvars.ContextVar[_Building | None] = contextvars.ContextVar("buvar.di.building", default=None)
 
 
@@ -52,11 +52,11 @@ class _Keeper:
     """What scopes and applications have in common."""
 
     title = "scope"
-    # defaults of the class, because most scopes are short and need none of it
+    # class-level defaults: most scopes are short-lived and need none of these
     _pending: dict[Key, _Building] | None = None
-    #: What is kept.
+    #: The kept values.
     values: Mapping[Key, Any] = MappingProxyType({})
-    #: What went wrong while it was closed, also where an earlier error is raised instead.
+    #: All errors during the teardown, even if an earlier error was raised instead.
     teardown_errors: tuple[BaseException, ...] = ()
     #: The components that code inside sees.
     components: Components
@@ -71,33 +71,33 @@ class _Keeper:
         self.opened: list[Opened] = []
 
     async def nject(self, /, *targets: Any, **dependencies: Any) -> Any:
-        """Like `nject`, with this as the newest scope whatever the current context is.
+        """Like `di.nject`, but always with this as the innermost scope, whatever the current context is.
 
         Raises:
             ResolveError: a target cannot be built.
         """
         components, adapters = self.components, self._adapters
         if not dependencies:
-            # what `_nject_in` looks at first; here, because one call more is felt in each request
+            # the fast path of `_nject_in`, repeated here because one more call is measurable per request
             plan = adapters._plans.get((components.chain, targets))  # noqa: SLF001 - two halves of one
             if plan is not None:
                 return await plan(components.layers)
         return await adapters._nject_in(components, targets, dependencies)  # noqa: SLF001 - two halves of one
 
     async def provide(self, func: Callable[..., Any], *, skip: Collection[str] = ()) -> dict[str, Any]:
-        """Values for the ``Inject[...]`` parameters of *func*, but those in *skip*, which share what they depend on.
+        """Values for the ``Inject[...]`` parameters of *func*, except those in *skip*; they share their dependencies.
 
-        For each, a component with the parameter's name goes before the rest. A parameter with a default for which
-        nothing is found is left out.
+        A component with the parameter's name takes precedence. A parameter with a default is left out if nothing is
+        found.
 
         Raises:
             AdapterError: an annotation cannot be evaluated.
-            ResolveError: a parameter without default cannot be built.
+            ResolveError: a parameter without a default cannot be built.
         """
         return await self._adapters._provide_in(self.components, func, skip=skip)  # noqa: SLF001 - two halves of one
 
     def _leave(self) -> None:
-        """Give back the former context, where this is still the task that entered."""
+        """Restore the previous context, if this is the task that entered."""
         token = self._token
         del self._token
         try:
@@ -117,13 +117,13 @@ class _Keeper:
         )
 
     async def too_late(self, opened: Opened) -> None:
-        """Close at once what was opened while the scope was being closed, and raise that."""
+        """Close what was opened while the scope was closing, and raise an error."""
         failed = await finish_all([opened], None)
         settle(failed, None, self.title)
         self.refuse(getattr(opened, "__qualname__", opened))
 
     def _check_wait(self, building: _Building) -> _Building | None:
-        """Who would be waiting for *building*; refuses when that one is waited for in turn."""
+        """The value that waits for *building*; raises if that would be a cycle."""
         waiter = _building.get()
         way = building.way_to(waiter) if waiter is not None else []
         if way:
@@ -146,16 +146,16 @@ class _Keeper:
 
 
 class Scope(_Keeper):
-    """A layer on the context; what generators open inside is closed, in reverse, when the block ends.
+    """A layer on the context; when the block ends, the generators opened inside are closed in reverse order.
 
-    How it ends, precisely. Each generator is resumed, the last one first. The exception that leaves the block is
-    thrown into each at its ``yield``; a generator can see it there, it can neither swallow nor replace it. When a
-    teardown fails, the rest is still finished, and
+    In detail: each generator is resumed, the last one first. The exception that leaves the block is thrown into each
+    at its ``yield``; a generator can observe it, but neither suppress nor replace it. When a teardown fails, the others
+    are still finished, and
 
-    - if an exception left the block, that one goes on; failed teardowns are logged and noted on it,
-    - else a single failure is raised as it is, several as one `ExceptionGroup`; a cancellation is raised as such.
+    - if an exception left the block, it propagates; failed teardowns are logged and added to it as notes,
+    - otherwise a single failure is raised as it is, several as one `ExceptionGroup`; a cancellation is raised as such.
 
-    `teardown_errors` has them all.
+    `teardown_errors` has all of them.
     """
 
     async def __aenter__(self) -> Self:
@@ -176,7 +176,7 @@ class Scope(_Keeper):
             if error is not None:
                 failed = await finish_all(opened, error)
             else:
-                # what that does as long as all goes well; here, because one call more is felt in each request
+                # the normal path of `finish_all`, repeated here because one more call is measurable per request
                 try:
                     while opened:
                         one = opened.pop()
@@ -194,15 +194,15 @@ class Scope(_Keeper):
                 self.teardown_errors = tuple(failed)
                 settle(failed, error, self.title)
         finally:
-            # the scope and its layer hold each other: let go here, not when the garbage collector comes by
+            # break the reference cycle of scope and layer here, instead of leaving it to the garbage collector
             self.components.layers[0].owner = CLOSED
-            try:  # noqa: SIM105 - a `with` costs more than all the rest
+            try:  # noqa: SIM105 - a `with` block costs more than everything else here
                 buvar_context.reset(self._token)
             except ValueError:  # left by another task, whose context was never changed
                 pass
 
     async def once(self, key: Key, build: Build) -> Any:
-        """The value kept under *key*, made by the first who asks; when that one is cancelled, by the next."""
+        """The value kept under *key*, made by the first caller; if that one is cancelled, by the next."""
         while key not in self.values:
             building = self._pending.get(key) if self._pending else None
             if building is None:
@@ -225,11 +225,11 @@ class Scope(_Keeper):
         try:
             value = await build()
         except asyncio.CancelledError:
-            future.set_result(None)  # there is no value yet: one of those who wait goes on
+            future.set_result(None)  # there is no value yet: one of the waiting callers continues
             raise
         except BaseException as error:
             future.set_exception(error)
-            future.exception()  # nobody else may be waiting for it
+            future.exception()  # mark it as retrieved: possibly nobody waits for it
             raise
         else:
             self._store(key, value)
@@ -242,18 +242,18 @@ class Scope(_Keeper):
             del pending[key]
 
 
-#: Stands for every scope that has ended.
+#: Takes the place of every scope that has ended.
 CLOSED: Final = Scope(cast("Adapters", None), None)  # never asked to build anything
 CLOSED.is_closed = True
 
 
 class Application(_Keeper):
-    """The scope of a whole application: what is registered with ``scope="app"`` is made once in it, and kept.
+    """The scope of a whole application: values of adapters with ``scope="app"`` are made once in it, and kept.
 
-    Each value is made by a task of its own, in the context variables that the application was opened with; nobody who
-    waits for it can cancel it. A build that fails is not remembered. When the application closes, builds that are
-    under way are cancelled, then everything is closed as in `Scope`. It may be entered in one task and left in
-    another; that task's context is then left as it is.
+    Each value is made by a task of its own, with the context variables in which the application was opened. Cancelling
+    a caller that waits for it does not cancel the task. A failed build is not remembered. When the application closes,
+    running builds are cancelled, then everything is closed as in `Scope`. It may be entered in one task and left in
+    another one; the context of that task is then not changed.
     """
 
     title = "application"
@@ -278,7 +278,7 @@ class Application(_Keeper):
             try:
                 await self._stop_building()
             except asyncio.CancelledError as cancelled:
-                error = error or cancelled  # everything is closed all the same
+                error = error or cancelled  # everything is still closed
                 raise
             finally:
                 failed = await finish_all(self.opened, error)
@@ -296,7 +296,7 @@ class Application(_Keeper):
             await asyncio.wait(tasks)
 
     async def once(self, key: Key, build: Build) -> Any:
-        """The value kept under *key*, made by a task of its own when it does not exist yet."""
+        """The value kept under *key*, made by a task of its own if it does not exist yet."""
         title = type_name(key.candidate.produces)
         if self.is_closed:
             self.refuse(title)
@@ -332,6 +332,6 @@ class Application(_Keeper):
                 del self._pending[key]
 
         task = building.future = self._loop.create_task(make(), name=f"build {title}", context=variables)
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # those who wait get it raised
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # the callers that wait get it raised
         self._pending[key] = building
         return building

@@ -1,4 +1,4 @@
-"""Read signatures: evaluate annotations wherever their names live, without keeping a frame alive."""
+"""Read signatures: evaluate annotations wherever their names are defined, without keeping frames alive."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 
 
 class Names(Mapping[str, Any]):
-    """Where the names in the annotations of one function are looked up.
+    """The namespaces in which the names in the annotations of one function are looked up.
 
-    First what the function closes over, then the locals of the functions around it that are running, its module, the
-    classes around it, and at last the locals and the module of whoever registers it. `forget_frames` keeps of the
-    locals only what annotations have asked for.
+    In this order: the variables that the function closes over, the locals of the running functions around it, its
+    module, the classes around it, and finally the locals and the module of the code that registers it. `forget_frames`
+    keeps only those locals that annotations have asked for.
     """
 
     def __init__(self, func: Callable[..., Any], owner: type | None, frame: types.FrameType | None) -> None:
@@ -60,7 +60,7 @@ class Names(Mapping[str, Any]):
         raise KeyError(name)
 
     def _places(self) -> Iterator[tuple[Mapping[str, Any], bool]]:
-        """All places, the nearest first, and whether each is the locals of a frame."""
+        """All namespaces, nearest first, and whether each is the locals of a frame."""
         yield self.parameters, False
         yield self.closure, False
         yield from ((where, True) for where in self.inner_locals)
@@ -79,7 +79,7 @@ class Names(Mapping[str, Any]):
         raise NotImplementedError
 
     def forget_frames(self, annotations: Mapping[str, Any]) -> None:
-        """Let go of all locals, except for names that *annotations* mention."""
+        """Drop all locals, except for names that *annotations* mention."""
         for name in _mentioned(annotations.values()):
             self.get(name)
         self.inner_locals = []
@@ -93,7 +93,7 @@ def _module_of(obj: Any) -> dict[str, Any]:
 def _lexical_locals(
     qualname: str, module: Mapping[str, Any], frame: types.FrameType | None
 ) -> Iterator[Mapping[str, Any]]:
-    """The locals of the running functions that the thing of this qualified name was defined in."""
+    """The locals of the running functions in which the object with this qualified name was defined."""
     if "<locals>" not in qualname:
         return
     while frame is not None:
@@ -103,7 +103,7 @@ def _lexical_locals(
 
 
 def _mentioned(annotations: Any) -> Iterator[str]:
-    """Every name in annotations that are still text."""
+    """Every name in the annotations that are still strings."""
     for annotation in annotations:
         if isinstance(annotation, str):
             try:
@@ -117,12 +117,12 @@ def _mentioned(annotations: Any) -> Iterator[str]:
 
 
 def evaluate(annotation: Any, names: Names) -> Any:
-    """The annotation with every text in it replaced by what it means.
+    """Evaluate all strings in an annotation.
 
     Raises:
-        NameError: a name in it means nothing (yet).
-        AttributeError, SyntaxError, TypeError: it is no valid annotation.
+        NameError: a name is not defined (yet).
+        AttributeError, SyntaxError, TypeError: it is not a valid annotation.
     """
     holder = types.SimpleNamespace(__annotations__={"it": annotation})
-    # from 3.12 on a subscript like Box[int] imports `typing`, for which there must be an `__import__`
+    # since Python 3.12, a subscript such as Box[int] imports `typing`, which needs `__import__`
     return typing.get_type_hints(holder, {"__builtins__": vars(builtins)}, names, include_extras=True)["it"]

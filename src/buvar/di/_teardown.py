@@ -1,4 +1,4 @@
-"""Finish what generators have opened: in reverse, each of them, with the error that ended their scope thrown in."""
+"""Close generators and context managers in reverse order, throwing in the error that ended their scope."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ Opened: TypeAlias = (
 
 logger = logging.getLogger("buvar.di")
 
-#: What a generator that has ended gives instead of a value.
+#: What `anext` returns for a generator that has ended.
 ENDED: Final = object()
 
 
 async def finish_all(opened: list[Opened], error: BaseException | None) -> list[BaseException]:
-    """Finish everything in *opened*, the last one first, and empty the list.
+    """Close everything in *opened*, the last one first, and empty the list.
 
-    What is thrown in is *error*, or the first error of another teardown when there was none before.
+    *error* is thrown into each; if there is none, the first error of an earlier teardown is.
 
     Returns:
-        What went wrong, in the order of happening; *error* is not part of it.
+        The errors of the teardowns in chronological order; *error* is not included.
     """
     failed: list[BaseException] = []
     while opened:
@@ -37,7 +37,7 @@ async def finish_all(opened: list[Opened], error: BaseException | None) -> list[
             if error is not None or failed:
                 await _throw(one, failed[0] if error is None else error)
             elif type(one) is AsyncGeneratorType:
-                # a default is several times cheaper than to catch the end of each
+                # a default is several times cheaper than catching StopAsyncIteration
                 if await anext(one, ENDED) is not ENDED:
                     failed.append(await yielded_again(one))
             elif type(one) is GeneratorType:
@@ -45,17 +45,17 @@ async def finish_all(opened: list[Opened], error: BaseException | None) -> list[
                     failed.append(await yielded_again(one))
             else:
                 await leave(one, None)
-        except BaseException as problem:  # noqa: BLE001 - the others are finished first; then it is raised
+        except BaseException as problem:  # noqa: BLE001 - raised after the others are closed
             failed.append(problem)
     return failed
 
 
 def settle(failed: list[BaseException], error: BaseException | None, title: str) -> None:
-    """Raise what has to be raised after all teardowns, so that no error hides an earlier one.
+    """Raise the errors of teardowns, so that no error hides an earlier one.
 
-    With *error*, nothing is raised here: it stays what it is, each failed teardown is logged and becomes a note on it.
-    Without, a single failure is raised as it is and several as one group; but what is no `Exception` (a cancellation,
-    an interrupt) is raised itself, the other failures logged and noted on it.
+    With *error*, nothing is raised here: each teardown error is logged and added as a note to *error*. Without it, a
+    single teardown error is raised as it is, several as one group. But if one is not an `Exception` (a cancellation or
+    an interrupt), that one is raised, and the others are logged and added to it as notes.
     """
     if not failed:
         return
@@ -74,7 +74,7 @@ def settle(failed: list[BaseException], error: BaseException | None, title: str)
 
 
 async def _throw(one: Any, error: BaseException) -> None:
-    """Throw *error* in; that it comes out again is no failure."""
+    """Throw *error* in; it is not a failure if the same error comes out again."""
     traceback = error.__traceback__
     try:
         if type(one) is AsyncGeneratorType:
@@ -90,12 +90,12 @@ async def _throw(one: Any, error: BaseException) -> None:
         if problem is not error and not _is_wrapped(problem, error):
             raise
     finally:
-        # each generator that it went through has left its frames there
+        # each generator that it passed through has added its frames
         error.__traceback__ = traceback
 
 
 async def leave(one: Any, error: BaseException | None) -> None:
-    """Leave a context manager, with *error* where there is one."""
+    """Exit a context manager, with *error* if there is one."""
     details = (None, None, None) if error is None else (type(error), error, error.__traceback__)
     if hasattr(one, "__aexit__"):
         await one.__aexit__(*details)
@@ -104,20 +104,20 @@ async def leave(one: Any, error: BaseException | None) -> None:
 
 
 async def yielded_again(generator: Any) -> BaseException:
-    """Close a generator that has yielded a second time; the error for that, or that of closing it."""
+    """Close a generator that has yielded a second time; returns the error for that, or that of closing it."""
     try:
         if type(generator) is AsyncGeneratorType:
             await generator.aclose()
         else:
             generator.close()
-    except BaseException as problem:  # noqa: BLE001 - raised by those who called
+    except BaseException as problem:  # noqa: BLE001 - raised by the caller
         return problem
     name = str(generator.__qualname__).replace("<locals>.", "")
     return RuntimeError(f"{name} yielded a second time instead of ending")
 
 
 def _is_wrapped(problem: BaseException, thrown: BaseException) -> bool:
-    """Whether Python itself turned a thrown ``StopIteration`` into a RuntimeError, as generators must not raise it."""
+    """Whether Python turned a thrown ``StopIteration`` into a RuntimeError, which it does in generators."""
     return (
         isinstance(thrown, StopIteration | StopAsyncIteration)
         and isinstance(problem, RuntimeError)

@@ -1,4 +1,4 @@
-"""What an annotation asks for, what a type can stand in for, and how both are written in a message."""
+"""What an annotation asks for, which types can substitute for another, and how types are written in messages."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from typing import Annotated, Any, Generic, Literal, NewType, Protocol, TypeVar,
 
 NONE_TYPE = type(None)
 
-#: Bases that say nothing about what an object is good for; nothing is provided by way of them.
+#: Bases that say nothing about an object; no object is provided as one of these.
 VAGUE: frozenset[Any] = frozenset({object, Generic, Protocol})
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """An annotation, unwrapped: which types will do, in the order of trying."""
+    """An unwrapped annotation: which types fit, in the order in which to try them."""
 
-    #: What may be given, canonical and without `None`.
+    #: The types that fit, canonical and without `None`.
     types: tuple[Any, ...]
-    #: The union itself when there is one, for adapters that return just that.
+    #: The union itself if there is one, for adapters that return exactly this union.
     union: Any
-    #: Whether `None` is a fitting value.
+    #: Whether `None` fits.
     takes_none: bool
-    #: Whether the annotation says nothing, so that only a name can choose.
+    #: Whether the annotation says nothing, so that only the name can select a value.
     is_vague: bool = False
 
 
 def unwrap(annotation: Any) -> Wanted:
-    """What is asked for: ``Annotated``, type aliases and unions, ``Optional`` among them, are taken apart."""
+    """What *annotation* asks for: ``Annotated``, type aliases, ``Optional`` and other unions are unwrapped."""
     if annotation is Any:
         return Wanted((object,), None, takes_none=True, is_vague=True)
     plain = strip(annotation)
@@ -42,7 +42,7 @@ def unwrap(annotation: Any) -> Wanted:
 
 
 def strip(annotation: Any) -> Any:
-    """The annotation without ``Annotated[...]`` and without the name of a type alias around it."""
+    """The annotation without ``Annotated[...]`` and type aliases around it."""
     while True:
         if get_origin(annotation) is Annotated:
             annotation = get_args(annotation)[0]
@@ -55,7 +55,7 @@ def strip(annotation: Any) -> Any:
 
 
 def canonical(tp: Any) -> Any:
-    """One spelling for all spellings of a type: ``typing.List[X]`` becomes ``list[X]``, ``X | None`` a ``Union``."""
+    """The canonical form of a type: ``typing.List[X]`` becomes ``list[X]``, ``X | None`` a ``Union``."""
     tp = strip(tp)
     if tp is None:
         return NONE_TYPE
@@ -69,19 +69,19 @@ def canonical(tp: Any) -> Any:
         return tp
     try:
         return origin[tuple(canonical(arg) for arg in args)]
-    except TypeError:  # a special form that takes its arguments in another shape
+    except TypeError:  # a special form with arguments of another shape
         return tp
 
 
 def mro_of(tp: Any) -> tuple[type, ...]:
-    """The classes that *tp*, or the origin of a generic *tp*, is made of; empty when it is no class."""
+    """The MRO of *tp*, or of the origin of a generic *tp*; empty if it is not a class."""
     cls = get_origin(tp) or tp
     return cls.__mro__ if isinstance(cls, type) else ()
 
 
 @functools.lru_cache(maxsize=4096)
 def bases_of(tp: Any) -> tuple[Any, ...]:
-    """Everything that *tp* stands in for, itself first: its classes and the generics it inherits from."""
+    """All types that *tp* can be used as, itself first: its classes and the generics it inherits from."""
     found = [tp]
     classes = mro_of(tp)
     if classes:
@@ -91,7 +91,7 @@ def bases_of(tp: Any) -> tuple[Any, ...]:
 
 
 def _generic_bases(tp: Any) -> Iterator[Any]:
-    """The parametrised bases of *tp*, type variables replaced by what *tp* fills in."""
+    """The parametrised bases of *tp*, with type variables replaced by the arguments of *tp*."""
     origin = get_origin(tp)
     cls = origin or tp
     filled = dict(zip(getattr(cls, "__parameters__", ()), get_args(tp), strict=False)) if origin else {}
@@ -116,7 +116,7 @@ def _substitute(alias: Any, filled: dict[Any, Any]) -> Any:
 
 
 def serves(have: Any, want: Any) -> bool:
-    """Whether an object of type *have* will do where *want* is asked for; generics vary with their arguments."""
+    """Whether an object of type *have* can be used as *want*; generics are covariant in their arguments."""
     if have == want:
         return True
     if get_origin(want) is Union:
@@ -128,7 +128,7 @@ def serves(have: Any, want: Any) -> bool:
 
 
 def _same_shape(have: Any, want: Any) -> bool:
-    """Whether two generics of the same origin agree argument by argument."""
+    """Whether two generics of the same origin have compatible arguments."""
     origin = get_origin(want)
     if origin is None or get_origin(have) is not origin:
         return False
@@ -140,7 +140,7 @@ def _same_shape(have: Any, want: Any) -> bool:
 
 
 def fits(given: type, wanted: Wanted) -> bool:
-    """Whether a value of type *given* may be passed under a parameter's own name."""
+    """Whether a value of type *given* may be passed to the parameter of the same name."""
     if given is NONE_TYPE:
         return wanted.takes_none
     return any(_fits_one(given, option) for option in wanted.types)
@@ -161,12 +161,12 @@ def _fits_one(given: type, option: Any) -> bool:
         return True
     try:
         return issubclass(given, cls)
-    except TypeError:  # a protocol that cannot be checked at run time: the name is all there is to go by
+    except TypeError:  # a protocol that cannot be checked at run time: accept it by its name
         return True
 
 
 def type_name(tp: Any) -> str:
-    """A type as people write it, without the modules."""
+    """The type as people write it, without modules."""
     if tp is NONE_TYPE:
         return "None"
     origin = get_origin(tp)
@@ -185,7 +185,7 @@ def type_name(tp: Any) -> str:
 
 
 def shelves(target: Any) -> tuple[Any, ...]:
-    """Where an adapter is filed so that a look-up need not go through all of them."""
+    """The types under which an adapter is indexed, so that a lookup need not search all adapters."""
     if get_origin(target) is Union:
         return (Union,)
     return tuple(base for base in mro_of(target) if base not in VAGUE) or (target,)

@@ -1,4 +1,4 @@
-"""Background jobs that a plugin starts and the stage awaits."""
+"""Background jobs that plugins start and the stage awaits."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ _log = logging.getLogger(__name__)
 
 
 class Jobs(set["asyncio.Task[Any]"]):
-    """The jobs that run in the background; ``await jobs`` waits for all of them, whatever becomes of each."""
+    """The running background jobs; ``await jobs`` waits for all of them, whether they succeed or fail."""
 
     def add(self, job: Awaitable[T], *, sync: asyncio.Semaphore | None = None) -> asyncio.Task[T]:  # type: ignore[override]  # the contract's signature: what is added is what is run
-        """Start a job. When it fails, that is logged.
+        """Start a job. If it fails, the error is logged.
 
         Args:
             job: What to run.
-            sync: Entered while it runs, to bound how many do.
+            sync: A semaphore held while the job runs, to limit how many run at once.
 
         Returns:
-            Its task.
+            The task of the job.
         """
         task = asyncio.get_running_loop().create_task(_run(job, sync), name="buvar.plugins.bg: job")
         super().add(task)
         task.add_done_callback(self._ended)
         if inspect.iscoroutine(job):
-            # closes what was cancelled before its first step; does nothing to one that has ended
+            # closes a coroutine that was cancelled before its first step; does nothing to one that has ended
             task.add_done_callback(lambda _task: job.close())
         return task
 
@@ -67,6 +67,6 @@ async def _run(job: Awaitable[T], sync: asyncio.Semaphore | None) -> T:
 
 
 async def prepare(teardown: plugin.Teardown) -> None:
-    """Be a plugin: add `Jobs`, which end with the stage."""
+    """Load as a plugin: add `Jobs`, which end with the stage."""
     jobs = context.add(Jobs())
     teardown.add(jobs.shutdown)
