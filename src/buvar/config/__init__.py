@@ -1,4 +1,4 @@
-"""Layered configuration mapped to classes, where every value knows its source."""
+"""Layered configuration mapped to classes; every value knows its source."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ __all__ = [
     "var",
 ]
 
-# these need cattrs, which is not worth importing before someone asks
+# these need cattrs, which is imported on first use only
 _LAZY = {
     "ConfigLoadError": ("buvar.config._load_error", "ConfigLoadError"),
     "converter": ("buvar.config._legacy", "relaxed_converter"),
@@ -67,5 +67,5 @@ def __getattr__(name: str) -> Any:
 
 
 async def prepare() -> None:
-    """Be a plugin: let `di.nject` load every `Config` class from the `ConfigSource` of the context."""
+    """Load as a plugin: let `di.nject` load every `Config` class from the `ConfigSource` of the context."""
     di.register(Config.from_source)

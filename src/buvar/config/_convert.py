@@ -1,4 +1,4 @@
-"""Convert one value strictly: what a scalar accepts, as a value of a file and as text."""
+"""Convert single values strictly: which values of a file and which texts each type accepts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any, Final
 
 TRUE: Final = frozenset({"1", "true", "t", "yes", "y", "on"})
 FALSE: Final = frozenset({"0", "false", "f", "no", "n", "off"})
-#: longest rendering of a value inside a message
+#: maximum length of a value inside a message
 SHOWN: Final = 60
 
 _INTEGER = re.compile(r"[+-]?[0-9](_?[0-9])*")
@@ -28,7 +28,7 @@ _SPAN = re.compile(
 
 
 class Unfit(ValueError):
-    """A value does not fit its type; whoever knows the path and the source renders it."""
+    """A value does not fit its type; the caller adds path and source."""
 
     def __init__(self, value: object, complaint: str) -> None:
         super().__init__(value, complaint)
@@ -46,10 +46,10 @@ def show(value: object) -> str:
 
 
 def to_bool(value: object) -> bool:
-    """Read a boolean: a bool, the numbers 1 and 0, or one of the twelve words in any case.
+    """Convert to a boolean: a bool, the numbers 1 and 0, or one of the twelve words in any case.
 
     Raises:
-        Unfit: it is anything else.
+        Unfit: the value is anything else.
     """
     if isinstance(value, bool):
         return value
@@ -63,19 +63,19 @@ def to_bool(value: object) -> bool:
 
 
 def to_int(value: object) -> int:
-    """Read an integer: an int that is no bool, or decimal text."""
+    """Convert to an integer: an int that is not a bool, or decimal text."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if isinstance(value, str) and _INTEGER.fullmatch(value.strip()):
         try:
             return int(value)
-        except ValueError:  # CPython refuses text of more than 4300 digits
+        except ValueError:  # CPython rejects text of more than 4300 digits
             raise Unfit(value, "is too long for an integer") from None
     raise Unfit(value, "is not an integer")
 
 
 def to_float(value: object) -> float:
-    """Read a number: an int or a float that is no bool, or text of one; never NaN."""
+    """Convert to a float: an int or a float that is not a bool, or text of one; never NaN."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         number: float | None = _float(value)
     elif isinstance(value, str):
@@ -95,14 +95,14 @@ def _float(value: float | str) -> float | None:
 
 
 def to_str(value: object) -> str:
-    """Read text; nothing else turns into text by itself."""
+    """Accept text only; nothing else is converted to text implicitly."""
     if isinstance(value, str):
         return value
     raise Unfit(value, "is not text (quote it)")
 
 
 def to_bytes(value: object) -> bytes:
-    """Read bytes, or text as UTF-8."""
+    """Convert to bytes: bytes, or text as UTF-8."""
     if isinstance(value, bytes):
         return value
     if isinstance(value, str):
@@ -111,7 +111,7 @@ def to_bytes(value: object) -> bytes:
 
 
 def to_timedelta(value: object) -> dt.timedelta:
-    """Read a span: a timedelta, a number of seconds, or text such as `90`, `1h30m` and `250ms`."""
+    """Convert to a duration: a timedelta, a number of seconds, or text such as `90`, `1h30m` and `250ms`."""
     if isinstance(value, dt.timedelta):
         return value
     number: float | None = None
@@ -160,7 +160,7 @@ def _to_decimal(value: object) -> decimal.Decimal:
     raise Unfit(value, "is not a number")
 
 
-#: exact type -> strict reader of a value or of text
+#: exact type -> strict converter of a value or of text
 SCALARS: Final[dict[Any, Callable[[Any], Any]]] = {
     bool: to_bool,
     int: to_int,
@@ -180,7 +180,7 @@ SCALARS: Final[dict[Any, Callable[[Any], Any]]] = {
 
 
 def to_enum(value: object, tp: type[enum.Enum], *, text: bool) -> enum.Enum:
-    """Read a member by its value, or by its name."""
+    """Convert to a member of an enum, by its value or by its name."""
     for member in tp:
         if type(member.value) is type(value) and member.value == value:
             return member
@@ -192,7 +192,7 @@ def to_enum(value: object, tp: type[enum.Enum], *, text: bool) -> enum.Enum:
 
 
 def to_literal(value: object, choices: tuple[object, ...], *, text: bool) -> object:
-    """Read one of the listed values; text also matches a number's or a boolean's spelling."""
+    """Convert to one of the listed values; text also matches the spelling of a number or a boolean."""
     for choice in choices:
         if type(choice) is type(value) and choice == value:
             return choice
@@ -206,13 +206,13 @@ def to_literal(value: object, choices: tuple[object, ...], *, text: bool) -> obj
 
 
 def split_list(text: str) -> tuple[list[Any], bool]:
-    """Split text into items: JSON where it starts with a bracket, else at commas.
+    """Split text into items: as JSON if it starts with a bracket, otherwise at commas.
 
     Returns:
         The items, and whether they are still text (True for commas).
 
     Raises:
-        Unfit: it starts like JSON and is none.
+        Unfit: it starts with a bracket, but is not a JSON list.
     """
     stripped = text.strip()
     if stripped.startswith("["):
@@ -221,7 +221,7 @@ def split_list(text: str) -> tuple[list[Any], bool]:
 
 
 def split_map(text: str) -> tuple[dict[str, Any], bool]:
-    """Split text into a map: JSON where it starts with a brace, else `key=value` at commas.
+    """Split text into a map: as JSON if it starts with a brace, otherwise as `key=value` separated by commas.
 
     Returns:
         The map, and whether its values are still text.
@@ -246,12 +246,12 @@ def _json(text: str, kind: type, complaint: str) -> Any:
         value = json.loads(text)
     except (ValueError, RecursionError):
         raise Unfit(text, complaint) from None
-    if not isinstance(value, kind):  # pragma: no cover - JSON that starts with a bracket is what the bracket says
+    if not isinstance(value, kind):  # pragma: no cover - JSON that starts with a bracket has the type of that bracket
         raise Unfit(text, complaint)
     return value
 
 
-#: generic origin -> what is built from the items
+#: generic origin -> constructor from the items
 SEQUENCES: Final[dict[Any, Callable[[list[Any]], Any]]] = {
     list: list,
     tuple: tuple,
@@ -265,5 +265,5 @@ SEQUENCES: Final[dict[Any, Callable[[list[Any]], Any]]] = {
     collections.abc.Set: frozenset,
     collections.abc.MutableSet: set,
 }
-#: generic origins of maps; all are built as dict
+#: generic origins of maps; all become a dict
 MAPS: Final[frozenset[Any]] = frozenset({dict, collections.abc.Mapping, collections.abc.MutableMapping})

@@ -1,4 +1,4 @@
-"""The public ways to declare a field: `var`, `bool_var` and `list_var`."""
+"""Declare fields: `var`, `bool_var` and `list_var`."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def var(
     """Declare a field of an attrs class or a dataclass.
 
     Args:
-        default: Its default; without one the field is required.
-        converter: Makes the value from what the configuration holds, in place of the field's type.
-        factory: Makes the default anew for each instance.
-        name: Key in files and environment, in place of the field's name.
-        validator: Called with (instance, field, value) like one of attrs; in a dataclass, only when loading.
+        default: The default; without one the field is required.
+        converter: Converts the configured value, instead of the field's type.
+        factory: Creates the default for each instance.
+        name: The key in files and environment, instead of the field's name.
+        validator: Called with (instance, field, value), like an attrs validator; for a dataclass only when loading.
         help: One line for the generated help.
 
     Raises:
@@ -36,17 +36,17 @@ def var(
 
 
 def bool_var(default: Any = MISSING, name: str | None = None, help: str | None = None) -> Any:  # noqa: A002 - named by the contract
-    """Declare a boolean; text is read as ``1 true t yes y on`` and ``0 false f no n off`` in any case.
+    """Declare a boolean; the texts ``1 true t yes y on`` and ``0 false f no n off`` are accepted in any case.
 
-    In an attrs class the constructor reads text as well.
+    In an attrs class, the constructor accepts text as well.
     """
     return _declare(default, _convert.to_bool, MISSING, Variable(_convert.to_bool, None, name, help))
 
 
 def list_var(default: Any = MISSING, name: str | None = None, help: str | None = None) -> Any:  # noqa: A002 - named by the contract
-    """Declare a list; text is split at commas, or read as JSON when it starts with a bracket.
+    """Declare a list; text is split at commas, or parsed as JSON if it starts with a bracket.
 
-    In an attrs class the constructor splits text as well. A default that is a list is copied for each instance.
+    In an attrs class, the constructor splits text as well. A default that is a list is copied for each instance.
     """
     if isinstance(default, list):
         return _declare(MISSING, _to_list, default.copy, Variable(_to_list, None, name, help))

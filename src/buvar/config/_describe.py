@@ -1,4 +1,4 @@
-"""Walk the fields of a class to describe them: variables, their help, and a commented file."""
+"""Describe the fields of a class: environment variables, help, and a commented file."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def traverse_attrs(
     Args:
         cls: An attrs, dataclass or pydantic class.
         target: Filled with an empty dictionary for each nested class.
-        get_type_hints: Resolves the annotations of a class; None for ours, which knows local names.
+        get_type_hints: Resolves the annotations of a class; None for the default, which knows local names.
 
     Yields:
-        The dictionary that belongs to the leaf's class, the leaf's path, its field as its own library describes it,
-        and its type.
+        The dictionary for the class of the leaf, the path of the leaf, its field as described by its own library, and
+        its type.
     """
     yield from _walk(cls, {} if target is None else target, (), get_type_hints, ())
 
@@ -59,7 +59,7 @@ def _described(cls: type) -> Iterator[tuple[str, Any]]:
 
 
 def create_env_config(cls: type, *prefix: str) -> dict[str, Any]:
-    """The environment's part of the configuration for *cls*, as nested dictionaries of text."""
+    """The configuration for *cls* from the environment, as nested dictionaries of text."""
     found: dict[str, Any] = {}
     for target, path, _field, _type in traverse_attrs(cls, found):
         for name in variable_names(prefix, path):
@@ -75,7 +75,7 @@ def _without_empty(tree: dict[str, Any]) -> dict[str, Any]:
 
 
 def generate_env_help(cls: type, env_prefix: str = "") -> str:
-    """A table of the variables that set the fields of *cls*: name, type, default and help, one line each."""
+    """A table of the variables that set the fields of *cls*, one per line: name, type, default and help."""
     prefix = (env_prefix,) if env_prefix else ()
     rows = [
         (variable_names(prefix, path)[0], _type_name(shape.type), _default_text(shape, default), shape.help or "")
@@ -86,11 +86,11 @@ def generate_env_help(cls: type, env_prefix: str = "") -> str:
 
 
 def generate_toml_help(cls: type, section: str | None = None) -> str:
-    """A commented TOML file for *cls*: required keys are to be filled in, the others show their defaults.
+    """A commented TOML file for *cls*, with required keys to fill in, and defaults of the others.
 
     Args:
         cls: An attrs, dataclass or pydantic class.
-        section: The table that it is loaded from; None for the root.
+        section: The table from which it is loaded; None for the root.
     """
     lines: list[str] = []
     table: tuple[str, ...] = ()
@@ -104,14 +104,14 @@ def generate_toml_help(cls: type, section: str | None = None) -> str:
     return "\n".join(lines) + "\n"
 
 
-#: stands where a leaf has no default to show
+#: means that a leaf has no default to show
 _NOTHING = object()
 
 
 def _leaves(
     cls: type, path: tuple[str, ...], base: Any, above: tuple[type, ...]
 ) -> Iterator[tuple[tuple[str, ...], Shape, Any]]:
-    """All leaves with their effective defaults, those of a class before those of its nested classes."""
+    """All leaves with their effective defaults; those of a class come before those of its nested classes."""
     nested = []
     for shape in shapes_of(cls):
         default = getattr(base, shape.name) if base is not None else shape.default() if shape.default else _NOTHING

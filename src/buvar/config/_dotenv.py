@@ -1,4 +1,4 @@
-"""Read a file of variables, as shells and containers use them: one `NAME=value` a line."""
+"""Read a file of environment variables: one `NAME=value` per line."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 
 
 def is_env_file(path: pathlib.Path) -> bool:
-    """Whether a file is named like one of variables: `.env`, `.env.local`, `live.env`."""
+    """Whether a file is named like a file of variables: `.env`, `.env.local`, `live.env`."""
     return path.suffix == ".env" or path.name == ".env" or path.name.startswith(".env.")
 
 
 def read_env_file(path: pathlib.Path) -> dict[str, tuple[str, str]]:
     """Read the variables of a file.
 
-    A value may stand in single quotes, where everything is literal, or in double quotes, where a backslash before n, r
-    or t stands for a control character and before anything else for that itself. Without quotes it ends at `` #`` or at
-    the end of the line. Nothing is expanded. A name that comes twice has its last value.
+    A value may be in single quotes, where everything is literal, or in double quotes, where a backslash before n, r or
+    t makes a control character, and before anything else stands for that character. An unquoted value ends at `` #`` or
+    at the end of the line. Nothing is expanded. If a name occurs twice, the last value counts.
 
     Returns:
-        Name to value and where it stands.
+        Name to (value, place in the file).
 
     Raises:
         ConfigFileError: the file is missing, unreadable, or has a line that is not an assignment.

@@ -1,4 +1,4 @@
-"""Find the values that come from outside the files: assignments, variables, secret files, credentials."""
+"""Find the values from outside the files: assignments, variables, secret files, credentials."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any, Final, NamedTuple
 
 from buvar.config._errors import Problem
 
-#: variable that systemd sets to the folder of a unit's credentials
+#: variable that systemd sets to the folder with a unit's credentials
 CREDENTIALS: Final = "CREDENTIALS_DIRECTORY"
-#: ending of a variable that names a file with the value
+#: suffix of a variable that names a file with the value
 FILE_ENDING: Final = "_FILE"
 
 Path = tuple[str, ...]
@@ -24,19 +24,19 @@ class Given(NamedTuple):
 
     value: Any
     source: str | None = None
-    #: it is text that stands for a value of another type
+    #: it is text that has to be converted to another type
     text: bool = False
 
 
 def variable_names(prefix: Sequence[str], path: Sequence[str]) -> tuple[str, ...]:
     """The variables that set the value at *path*, the usual one first.
 
-    Parts are joined by one underscore, or by two, which is exact where a part has an underscore of its own.
+    Parts are joined by one underscore, or by two, which is unambiguous if a part contains an underscore itself.
     """
     return _spellings(tuple(prefix), tuple(path))
 
 
-@functools.lru_cache(maxsize=4096)  # the same few fields are looked up with each load
+@functools.lru_cache(maxsize=4096)  # the same few fields are looked up at each load
 def _spellings(prefix: Path, path: Path) -> tuple[str, ...]:
     parts = [re.sub(r"\W", "_", part).upper() for part in path]
     above = [part.upper() for part in prefix]
@@ -46,26 +46,27 @@ def _spellings(prefix: Path, path: Path) -> tuple[str, ...]:
 
 
 def variables_of(prefix: Sequence[str], path: Sequence[str]) -> frozenset[str]:
-    """All variables that have to do with the value at *path*: those that set it, and those that name a file."""
+    """All variables for the value at *path*: those that set it, and those that name a file with it."""
     names = variable_names(prefix, path)
     return frozenset([*names, *(name + FILE_ENDING for name in names)])
 
 
-#: stands for a value that is on record as a problem
+#: stands for a value whose problem was recorded
 WRONG: Final = Given(None)
 
 
 class Outside:
-    """What one load sees outside the files.
+    """The values from outside the files, for one load.
 
-    Weakest last: `--set`, environment, the file that `NAME_FILE` names, systemd credentials, files of variables.
+    In decreasing precedence: `--set`, environment, the file named by `NAME_FILE`, systemd credentials, files of
+    variables.
 
     Args:
         prefix: First parts of every variable.
         environ: The variables.
         assignments: Path to text, from the command line.
-        claims: Variable to the path that it was read for, kept from load to load.
-        listed: Variables of files, with where they stand.
+        claims: Variable to the path for which it was read; kept across loads.
+        listed: Variables from files: name to (value, place).
     """
 
     def __init__(
@@ -82,20 +83,20 @@ class Outside:
         self.claims = claims
         self.listed = listed
         self.problems: list[Problem] = []
-        #: the path of every value that was asked for
+        #: the path of every value that was looked up
         self.asked: set[Path] = set()
-        # `os.environ` takes long to say no, so those that may matter are picked once
+        # a failed lookup in `os.environ` is slow, so the relevant variables are selected once
         start = "".join([part.upper() + "_" for part in prefix])
         self._present = frozenset([name for name in environ if name.startswith(start)])
         folder = environ.get(CREDENTIALS)
         self._credentials = _listing(pathlib.Path(folder)) if folder else {}
 
     def find(self, path: Path, siblings: Iterable[str], variables: frozenset[str]) -> Given | None:
-        """The value for the leaf at *path*, or None; what is wrong with it goes to `problems`.
+        """The value for the leaf at *path*, or None; problems are added to `problems`.
 
         Args:
             path: Section and keys.
-            siblings: Keys of the same class; `X_FILE` is no secret file where a field is named `x_file`.
+            siblings: Keys of the same class; if a field is named `x_file`, the variable `X_FILE` does not name a file.
             variables: Its `variables_of`.
         """
         self.asked.add(path)
@@ -118,7 +119,7 @@ class Outside:
         present: Collection[str],
         listed: Mapping[str, tuple[str, str]] | None,
     ) -> Given | None:
-        """What a variable says, itself or by a file that it names; a value that is not text when something is wrong."""
+        """The value of a variable, or of the file that it names; on a problem, a value that is not text."""
         names = _spellings(self.prefix, path)
         found = [name for name in names if name in present and self._claim(name, path)]
         files = self._file_variables(path, names, siblings, present)
@@ -135,7 +136,7 @@ class Outside:
         return self._read(path, pathlib.Path(text), f"named by {source}") or WRONG
 
     def has_any(self, path: Path) -> bool:
-        """Whether anything outside may set a value below *path*; cheap, and too hopeful where names are ambiguous."""
+        """Whether anything outside may set a value below *path*; cheap, with false positives for ambiguous names."""
         if any(known[: len(path)] == path for known in self.assignments):
             return True
         starts = tuple(name + "_" for name in variable_names(self.prefix, path))
@@ -147,7 +148,7 @@ class Outside:
         )
 
     def is_given(self, path: Path, siblings: Iterable[str]) -> bool:
-        """Whether `find` would find something, or find something wrong."""
+        """Whether `find` would return a value or record a problem."""
         names = variable_names(self.prefix, path)
         if path in self.assignments or any(name in self._present or name in self.listed for name in names):
             return True

@@ -1,4 +1,4 @@
-"""What can be wrong with a configuration, apart from a failed load."""
+"""The errors of configuration, except that of a failed load."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from buvar.errors import BuvarError
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong with a configuration."""
+    """One problem in a configuration."""
 
-    #: dotted path of the value, such as `db.pool_size` or `tags[2]`; empty for the whole
+    #: dotted path of the value, such as `db.pool_size` or `tags[2]`; empty for the whole configuration
     path: str
-    #: what is wrong, without the path
+    #: the problem, without the path
     message: str
-    #: where the value came from: a file, a variable, a dictionary; None where nothing was given
+    #: the source of the value: a file, a variable, a dictionary; None if no value was given
     source: str | None = None
 
     def __str__(self) -> str:
@@ -25,14 +25,14 @@ class Problem:
 
 
 class ConfigError(BuvarError):
-    """The configuration, or a class that describes it, is not usable."""
+    """The configuration, or a class that describes it, cannot be used."""
 
 
 class ConfigFileError(ConfigError):
     """A configuration file cannot be read.
 
     Attributes:
-        path: The file as it was named.
+        path: The file, as it was given.
     """
 
     def __init__(self, path: str, reason: str, *, fix: str | None = None) -> None:
@@ -45,7 +45,7 @@ class ConfigClassError(ConfigError, TypeError):
 
     Attributes:
         cls: The class.
-        field: Its field whose annotation cannot be resolved; None when the class itself has no fields.
+        field: The field whose annotation cannot be resolved; None if the class itself has no fields.
     """
 
     def __init__(
@@ -63,11 +63,11 @@ class ConfigClassError(ConfigError, TypeError):
 
 
 class DuplicateSectionError(ConfigError):
-    """Two classes claim one section.
+    """Two classes claim the same section.
 
     Attributes:
         section: The section.
-        taken_by: The class that has it.
+        taken_by: The class that has it already.
     """
 
     def __init__(self, section: str | None, cls: type, taken_by: type) -> None:

@@ -1,4 +1,4 @@
-"""The cattrs converter for types that are not known here."""
+"""The cattrs converter for types that the loader does not know."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import cattrs
 
 from buvar.config import _convert
 
-#: structures what the loader does not know by itself; register hooks on it for types of your own
+#: converts types that the loader does not know; register hooks on it for your own types
 relaxed_converter = cattrs.Converter(forbid_extra_keys=True)
 
 

@@ -1,4 +1,4 @@
-"""Fill a class from the merged tree and from outside, and gather everything that is wrong."""
+"""Fill a class from the merged tree and the outside values, and collect all problems."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from buvar.config._shapes import Shape, Shapes, is_pydantic, shapes_of
 from buvar.config._values import FAILED, Assigned, Path, Values
 from buvar.names import did_you_mean
 
-#: How many places one class may be remembered at.
+#: How many places of one class are remembered.
 _PLACES: Final = 64
 
 
 class Place(NamedTuple):
-    """A field of a class that is loaded from a certain path."""
+    """A field of a class at the path from which it is loaded."""
 
     shape: Shape
     where: Path
-    #: the path as names; None where an index is in it: nothing from outside reaches into a list
+    #: the path as names; None if it contains an index: outside values never reach into a list
     names: tuple[str, ...] | None
     variables: frozenset[str]
 
@@ -30,9 +30,9 @@ class Loading(Values):
     """One load of one class.
 
     Args:
-        outside: Where values apart from the tree come from.
-        origin: Tells where the value at a path of the tree came from.
-        foreign: Converts to a type that is not known here; raises what it likes.
+        outside: The values from outside the tree.
+        origin: Returns the source of the value at a path of the tree.
+        foreign: Converts to a type that the loader does not know; may raise anything.
     """
 
     def __init__(
@@ -43,14 +43,14 @@ class Loading(Values):
         self.origin = origin
 
     def build(self, cls: type, node: Any, path: Path, *, base: Any = None, ignore_unknown: bool = False) -> Any:
-        """Make an instance of *cls*, or record what is wrong.
+        """Create an instance of *cls*, or record the problems.
 
         Args:
             cls: An attrs, dataclass or pydantic class.
             node: The part of the tree for it.
-            path: Where that part is.
-            base: Default instance whose values stand where nothing is given; None for the class's own defaults.
-            ignore_unknown: Whether keys that are no fields pass silently.
+            path: The path of that part.
+            base: A default instance for values that are not given; None for the class's own defaults.
+            ignore_unknown: Whether to ignore keys that are not fields.
 
         Returns:
             The instance, or `FAILED`.
@@ -81,7 +81,7 @@ class Loading(Values):
             return FAILED
 
     def _places(self, shapes: Shapes, path: Path) -> Sequence[Place]:
-        """Where the fields of a class are found; the same few are loaded again and again, so that is remembered."""
+        """Where the fields of a class are found; cached, because the same few classes are loaded repeatedly."""
         prefix = self.outside.prefix
         places: tuple[Place, ...] | None = shapes.places.get((prefix, path))
         if places is None:
@@ -99,7 +99,7 @@ class Loading(Values):
     def _extra(
         self, cls: type, shapes: Shapes, node: Mapping[str, Any], path: Path, *, ignore_unknown: bool
     ) -> dict[str, Any]:
-        """Complain about keys that are no fields; return those that the class wants all the same."""
+        """Complain about keys that are not fields; return those that the class accepts anyway."""
         known = shapes.known
         if known.issuperset(node) and not self.outside.assignments:
             return {}
@@ -120,7 +120,7 @@ class Loading(Values):
     def _field(
         self, place: Place, siblings: Sequence[str], node: Mapping[str, Any], spelled: Sequence[Any], base: Any
     ) -> Any:
-        """The value for one field, given under the *spelled* keys; `FAILED` also where the default is to stand."""
+        """The value for one field, given under the *spelled* keys; `FAILED` also if the default is to be used."""
         shape, where, names, variables = place
         if len(spelled) > 1:
             twice = f"is given twice, as {' and '.join(map(repr, spelled))}"
@@ -148,7 +148,7 @@ class Loading(Values):
         self, shape: Shape, inner: type, given: Given | None, where: Path, base: Any, names: tuple[str, ...] | None
     ) -> Any:
         value = None if given is None else given.value
-        # a table is read whatever there is outside
+        # a table in the tree is read even if nothing is set outside
         is_whole = (value is None or isinstance(value, inner)) and not (
             names is not None and self._has_outside(inner, names)
         )
@@ -171,7 +171,7 @@ class Loading(Values):
         )
 
     def _has_outside(self, cls: type, path: tuple[str, ...]) -> bool:
-        """Whether a value for a field of *cls* comes from outside; ends, because longer names become rare."""
+        """Whether an outside value sets a field of *cls*. Terminates, because no variable matches ever longer names."""
         if not self.outside.has_any(path):
             return False
         shapes = shapes_of(cls)
@@ -187,7 +187,7 @@ class Loading(Values):
         return False
 
     def _assigned(self, tp: Any, given: Given | None, where: tuple[str, ...]) -> Given | None:
-        """Assignments below a field that is a map are items of it."""
+        """Assignments below a field that is a map become items of the map."""
         if not self.outside.assignments or (typing.get_origin(tp) or tp) not in _convert.MAPS:
             return None
         depth = len(where)
@@ -203,7 +203,7 @@ class Loading(Values):
 
 
 def _spellings(node: Mapping[Any, Any]) -> dict[str, Sequence[Any]]:
-    """The keys by how a field would spell them: with underscores for dashes."""
+    """The keys by the spelling of a field: dashes become underscores."""
     found: dict[str, Sequence[Any]] = {}
     for key in node:
         spelling = str(key).replace("-", "_")

@@ -1,4 +1,4 @@
-"""The error of a failed load, which is also cattrs' error; apart, so that cattrs is imported only when a load fails."""
+"""The error of a failed load; in a module of its own, so that cattrs is only imported when a load fails."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from buvar.config._errors import ConfigError, Problem
 
 
 class ConfigLoadError(ConfigError, ClassValidationError):
-    """A configuration does not fit its class; every problem at once.
+    """A configuration does not fit its class; lists every problem.
 
-    It is an exception group too: `exceptions` holds one `ValueError` for each problem.
+    It is also an exception group: `exceptions` has one `ValueError` for each problem.
 
     Attributes:
         cl: The class.
-        problems: What is wrong, in the order of the fields.
+        problems: The problems, in the order of the fields.
     """
 
     def __new__(cls, cl: type, problems: Sequence[Problem]) -> Self:
@@ -28,7 +28,7 @@ class ConfigLoadError(ConfigError, ClassValidationError):
         self.problems = tuple(problems)
 
     def derive(self, excs: Sequence[Exception]) -> ClassValidationError:  # type: ignore[override]  # a part has no problems list of its own
-        """A plain group of some of the exceptions, as `split` and `except*` make them."""
+        """A plain group of some of the exceptions, for `split` and `except*`."""
         return ClassValidationError(self.what, excs, self.cl)
 
     def __reduce__(self) -> tuple[Any, ...]:

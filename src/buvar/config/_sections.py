@@ -1,4 +1,4 @@
-"""Classes that know their section, and the registry of the sections."""
+"""Classes that know their section, and the registry of sections."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class SkipSection(enum.Enum):
     SKIP = "skip"
 
 
-#: stands where a class names no section
+#: means that a class names no section
 skip_section: Final = SkipSection.SKIP
 
 
 class Config:
-    """Base of classes that are filled from a section: ``class Db(Config, section="db")``.
+    """Base class of classes that are filled from a section: ``class Db(Config, section="db")``.
 
-    With `buvar.config` loaded as a plugin, `di.nject(Db)` loads the section from the `ConfigSource` that the context
-    holds, or from the environment alone where there is none. Without a section, or with ``section=None``, the class is
-    filled from the root; a subclass that names no section has that of its base. Sections that are named belong to one
-    class.
+    If `buvar.config` is loaded as a plugin, `di.nject(Db)` loads the section from the `ConfigSource` of the context, or
+    from the environment alone if there is none. With ``section=None``, or if neither the class nor a base names a
+    section, the class is filled from the root. A subclass inherits the section of its base. Each named section belongs
+    to one class only.
 
     Raises:
         DuplicateSectionError: another class has the section.
@@ -38,14 +38,14 @@ class Config:
     #: section name -> class
     __buvar_config_sections__: ClassVar[dict[str | None, type[Config]]] = {}
     __buvar_config_section__: ClassVar[str | SkipSection | None] = skip_section
-    #: told by dependency injection where nothing provides one
+    #: shown by dependency injection if nothing provides an instance
     __buvar_provided_by__: ClassVar[str] = "load the plugin that fills such classes first: await load(config)"
 
     def __init_subclass__(cls, *, section: str | SkipSection | None = skip_section, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         scope: Mapping[str, Any] = MappingProxyType(sys._getframe(1).f_locals)  # noqa: SLF001 - the only way to the names around a class
         remember_scope(cls, scope)
-        # attrs and dataclasses make a slotted class anew, from the dictionary of the first
+        # for slots, attrs and dataclasses create the class a second time, from the namespace of the first
         is_anew = section is skip_section and "__buvar_config_section__" in vars(cls)
         if is_anew:
             section = cls.__buvar_config_section__
@@ -59,13 +59,13 @@ class Config:
 
     @classmethod
     async def from_source(cls, source: ConfigSource | None = None) -> Self:
-        """Load the section of this class; the adapter that `prepare` registers.
+        """Load the section of this class; this is the adapter that `prepare` registers.
 
         Args:
-            source: Where from; None for an empty source without prefix.
+            source: The configuration; None for an empty one without prefix.
 
         Raises:
-            ConfigLoadError: something does not fit; it lists every problem.
+            ConfigLoadError: a value does not fit; lists every problem.
         """
         section = cls.__buvar_config_section__
         name = None if isinstance(section, SkipSection) else section
@@ -73,5 +73,5 @@ class Config:
 
 
 def _is_same_file(one: type, other: type) -> bool:
-    """Whether two classes are one: that of a file that runs as a script, and that of the same file imported."""
+    """Whether two classes come from the same file: once run as a script, and once imported."""
     return one.__qualname__ == other.__qualname__ and (one.__module__ == "__main__") != (other.__module__ == "__main__")

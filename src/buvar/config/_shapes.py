@@ -1,4 +1,4 @@
-"""Read which fields a class has, by its shape: attrs, dataclasses and pydantic without importing them."""
+"""Read the fields of attrs, dataclass and pydantic classes, without importing these libraries."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 from buvar.config._errors import ConfigClassError
 from buvar.secret import Secret
 
-#: metadata key under which `var` and its siblings keep what they know about a field
+#: metadata key under which `var` and its siblings store their options
 METADATA: Final = "buvar.config"
 
 _SECRET_NAME = re.compile(
@@ -28,13 +28,13 @@ _OWN_VALIDATORS = frozenset({"BeforeValidator", "WrapValidator", "PlainValidator
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Variable:
-    """What `var`, `bool_var` and `list_var` say about a field."""
+    """The options of `var`, `bool_var` and `list_var`."""
 
-    #: turns a raw value into the field's value; None leaves it to the field's type
+    #: converts the raw value; None leaves it to the field's type
     converter: Callable[[Any], Any] | None = None
     #: checks the converted value of a dataclass field, like an attrs validator: (instance, attribute, value)
     validator: Callable[[Any, Any, Any], Any] | None = None
-    #: key in files and environment in place of the attribute's name
+    #: key in files and environment, instead of the attribute's name
     name: str | None = None
     #: one line for the generated help
     help: str | None = None
@@ -44,31 +44,31 @@ class Variable:
 class Shape:
     """One field that a configuration can set."""
 
-    #: attribute of the instance
+    #: name of the attribute
     name: str
-    #: what the constructor takes
+    #: name of the constructor argument
     argument: str
-    #: how files and the environment spell it
+    #: key in files and environment
     key: str
     type: Any
     required: bool
-    #: makes the default; None when there is none, or none without an instance
+    #: creates the default; None if there is none, or if it needs an instance
     default: Callable[[], Any] | None = None
-    #: the class converts the raw value by itself: its type says what comes out, not what goes in
+    #: the class converts the raw value itself: its type is that of the result, not of the input
     raw: bool = False
-    #: converter that can be tried beforehand, so that its complaint knows the field
+    #: converter that is tried before the class is created, so that its error can be attributed to the field
     converter: Callable[[Any], Any] | None = None
-    #: what `converter` returns is the value; otherwise the class will convert again
+    #: the result of `converter` is the final value; otherwise the class converts again
     applies: bool = False
     variable: Variable | None = None
     help: str | None = None
     #: never shown in a message
     secret: bool = False
-    #: the class with fields of its own that the value is, or None allowed besides; None for any other type
+    #: the class with fields of its own that is the type of the value, possibly besides None; None for other types
     nested: type | None = dataclasses.field(init=False, default=None)
     #: whether None is allowed
     optional: bool = dataclasses.field(init=False, default=False)
-    #: `type` without what wraps it
+    #: `type` without its wrappers
     inner: Any = dataclasses.field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -79,18 +79,18 @@ class Shape:
             object.__setattr__(self, "nested", inner)
 
 
-class Shapes(tuple[Shape, ...]):  # noqa: SLOT001 - a tuple's subclass can have no slots that are not empty
+class Shapes(tuple[Shape, ...]):  # noqa: SLOT001 - a subclass of tuple can only have empty slots
     """The fields of a class, in order."""
 
-    #: how files and the environment spell them
+    #: the keys of the fields in files and environment
     keys: tuple[str, ...]
-    #: every key that a file may have: also what the constructor takes
+    #: every key that a file may have, including the constructor arguments
     known: frozenset[str]
-    #: kept for whoever loads: prefix and path -> where the fields are found
+    #: cache for loaders: (prefix, path) -> places of the fields
     places: dict[Any, Any]
 
     def __new__(cls, shapes: Iterable[Shape]) -> Self:
-        """Take the fields and note their keys."""
+        """Create it and index the keys."""
         made = super().__new__(cls, shapes)
         made.keys = tuple(shape.key for shape in made)
         made.known = frozenset([*made.keys, *(shape.argument for shape in made)])
@@ -98,7 +98,7 @@ class Shapes(tuple[Shape, ...]):  # noqa: SLOT001 - a tuple's subclass can have 
         return made
 
 
-#: attribute of a class: its annotations that only the scope which defined it can resolve
+#: attribute of a class: its annotations that can only be resolved in the scope that defines it
 _LOCAL_HINTS: Final = "__buvar_config_hints__"
 _SHAPES: weakref.WeakKeyDictionary[type, Shapes] = weakref.WeakKeyDictionary()
 
@@ -128,7 +128,7 @@ def bare(tp: Any) -> Any:
 
 def has(tp: object) -> bool:
     """Whether *tp* is an attrs, dataclass or pydantic class."""
-    # list[int] counts as a type, but is none
+    # list[int] passes as a type, but has no fields
     return isinstance(tp, type) and typing.get_origin(tp) is None and _reader(tp) is not None
 
 
@@ -139,7 +139,7 @@ def get_fields(cls: type) -> tuple[Any, ...]:
         ConfigClassError: *cls* is none of these.
     """
     if is_pydantic(cls):
-        return tuple(cls.__pydantic_fields__.values())  # type: ignore[attr-defined]  # its shape was just checked
+        return tuple(cls.__pydantic_fields__.values())  # type: ignore[attr-defined]  # checked by is_pydantic
     if "__attrs_attrs__" in dir(cls):
         return tuple(cls.__attrs_attrs__)  # type: ignore[attr-defined]  # the same
     if dataclasses.is_dataclass(cls):
@@ -151,7 +151,7 @@ def shapes_of(cls: type) -> Shapes:
     """The fields of *cls* that a configuration can set, in order; cached.
 
     Raises:
-        ConfigClassError: *cls* is no attrs, dataclass or pydantic class, or an annotation cannot be resolved.
+        ConfigClassError: *cls* is not an attrs, dataclass or pydantic class, or an annotation cannot be resolved.
     """
     known = _SHAPES.get(cls)
     if known is None:
@@ -163,7 +163,7 @@ def shapes_of(cls: type) -> Shapes:
 
 
 def is_secret(tp: Any, name: str) -> bool:
-    """Whether a value is never to be shown: by its type, or by how its field is named."""
+    """Whether a value must never be shown: because of its type, or of the name of its field."""
     return _is_secret_name(name) or any(part is Secret or hasattr(part, "get_secret_value") for part in _parts(tp))
 
 
@@ -173,9 +173,9 @@ def _is_secret_name(name: str) -> bool:
 
 
 def remember_scope(cls: type, names: Mapping[str, Any]) -> None:
-    """Resolve now the textual annotations of *cls* that need *names*, the local variables around its definition."""
+    """Resolve the string annotations of *cls* that need *names*, the local variables around its definition."""
     if _LOCAL_HINTS in vars(cls):
-        return  # made anew from a class that was remembered, as attrs and dataclasses do for slots
+        return  # a copy of a class that was remembered: attrs and dataclasses create one for slots
     found: dict[str, Any] = {}
     for name, annotation in inspect.get_annotations(cls).items():
         if isinstance(annotation, str):
@@ -202,7 +202,7 @@ def _reader(cls: type) -> Callable[[type], Any] | None:
 
 
 def _read_attrs(cls: type) -> Any:
-    import attr  # is imported already: the class is made by it
+    import attr  # already imported: it created the class
 
     for field in cls.__attrs_attrs__:  # type: ignore[attr-defined]  # its shape was just checked
         if not field.init:
@@ -292,7 +292,7 @@ def _pydantic_default(field: Any) -> Callable[[], Any]:
 
 
 def _hint(cls: type, name: str, written: Any) -> Any:
-    """The annotation of one field, resolved where its class was written."""
+    """The annotation of one field, resolved in the namespace of the class that defines it."""
     for base in cls.__mro__:
         annotations = inspect.get_annotations(base)
         if name in annotations:
@@ -313,7 +313,7 @@ def _evaluate(cls: type, annotation: Any, names: Mapping[str, Any]) -> Any:
 
 
 def _parts(tp: Any) -> typing.Iterator[Any]:
-    """*tp* and everything that its subscripts hold."""
+    """*tp* and, recursively, all its type arguments."""
     yield tp
     if type(tp) is type:
         return

@@ -1,4 +1,4 @@
-"""The merged tree of dictionaries and files, and the memory of where each of its values came from."""
+"""The merged tree of dictionaries and files, which remembers the source of each value."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _log = logging.getLogger("buvar.config")
 class Change(NamedTuple):
     """A section that a reload changed."""
 
-    #: name of the section as it was loaded; None for the whole
+    #: name under which the section was loaded; None for the root
     section: str | None
-    #: what it was
+    #: the instance before
     old: Any
-    #: what it is now
+    #: the instance now
     new: Any
 
 
@@ -57,21 +57,21 @@ class Changes(list[Change]):
 
 
 class ConfigSource(dict[str, Any]):
-    """A dictionary of settings, merged from dictionaries and files, that fills classes and lets outside values win.
+    """A dictionary of settings, merged from dictionaries and files, that fills classes; outside values take precedence.
 
-    Strongest first: `--set` assignments, environment, the file that `NAME_FILE` names, systemd credentials, named files
-    of variables (`.env`), then the dictionaries and files from last to first, then the defaults of the class. Maps are
-    merged in depth, lists and scalars replaced. The environment is read at each `load`; a variable is prefix, section
-    and keys, upper-cased and joined by ``_`` (or by ``__`` where a key has an underscore of its own and two would be
-    spelled alike).
+    In decreasing precedence: `--set` assignments, environment, the file named by `NAME_FILE`, systemd credentials,
+    named files of variables (`.env`), the dictionaries and files from last to first, the defaults of the class. Maps
+    are merged deeply, lists and scalars are replaced. The environment is read at each `load`. The name of a variable is
+    prefix, section and keys in upper case, joined by ``_`` (or by ``__`` if a key contains an underscore and the name
+    would be ambiguous).
 
     Args:
-        dicts: Settings, later ones winning.
+        dicts: Settings; later ones take precedence.
         env_prefix: First part, or parts, of the variables; None for none.
         environ: The variables; None for the environment of the process.
 
     Raises:
-        ConfigError: one of *dicts* is no dictionary.
+        ConfigError: one of *dicts* is not a dictionary.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class ConfigSource(dict[str, Any]):
         self._listed: dict[str, tuple[str, str]] = {}
         self._asked: set[tuple[str, ...]] = set()
         self._watchers: list[Callable[[Change], object]] = []
-        #: what was loaded, so that a reload can be checked against it
+        #: the loaded instances, so that a reload can be checked against them
         self._loaded: dict[tuple[type, str | None], Any] = {}
         self.merge(*dicts)
 
@@ -105,7 +105,7 @@ class ConfigSource(dict[str, Any]):
         env_prefix: str | Sequence[str] | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> Self:
-        """Read TOML and JSON files and files of variables (`.env`), later ones winning; see `add_file`.
+        """Read TOML and JSON files and files of variables (`.env`); later ones take precedence. See `add_file`.
 
         Raises:
             ConfigFileError: a file is missing, unreadable, malformed or of another kind.
@@ -116,12 +116,13 @@ class ConfigSource(dict[str, Any]):
         return source
 
     def add_file(self, path: str | os.PathLike[str]) -> None:
-        """Merge a TOML or JSON file in place, or add a file of variables; `reload` will read it again.
+        """Merge a TOML or JSON file in place, or add a file of variables; `reload` reads it again.
 
-        Variables, in files named `.env`, `.env.*` or `*.env`, go before all TOML and JSON and behind the environment.
+        Files of variables, named `.env`, `.env.*` or `*.env`, take precedence over TOML and JSON files, but not over
+        the environment.
 
         Raises:
-            ConfigFileError: it is missing, unreadable, malformed or of another kind.
+            ConfigFileError: the file is missing, unreadable, malformed or of another kind.
         """
         file = pathlib.Path(path)
         if is_env_file(file):
@@ -131,10 +132,10 @@ class ConfigSource(dict[str, Any]):
         self._add_layer(lambda: (_read(file), str(file)))
 
     def merge(self, *dicts: Mapping[str, Any]) -> None:
-        """Merge dictionaries in place, later ones winning; they stay as they are.
+        """Merge dictionaries in place; later ones take precedence. The arguments are not changed.
 
         Raises:
-            ConfigError: one is no dictionary.
+            ConfigError: one is not a dictionary.
         """
         for mapping in dicts:
             if not isinstance(mapping, Mapping):
@@ -145,7 +146,7 @@ class ConfigSource(dict[str, Any]):
                 self._add_layer(_constant(mapping, f"dict #{len(self._layers) + 1}"))
 
     def override(self, *assignments: str) -> None:
-        """Add assignments ``path.to.key=text``, as a command line gives them; they win over everything.
+        """Add assignments ``path.to.key=text`` from a command line; they take precedence over everything.
 
         Raises:
             ConfigError: an assignment has no ``=`` or an empty part before it.
@@ -158,17 +159,17 @@ class ConfigSource(dict[str, Any]):
             self._assignments[tuple(key.replace("-", "_") for key in keys)] = text
 
     def load(self, cls: type[T], name: str | None = None) -> T:
-        """Fill a class.
+        """Create an instance of a class from the settings.
 
-        Keys that are no fields are ignored at the root, where other sections live, and an error in a section.
+        Keys that are not fields are ignored at the root, where other sections live, but are an error in a section.
 
         Args:
             cls: An attrs, dataclass or pydantic class.
-            name: The section; dots lead into nested tables, a missing one is empty. None loads the whole.
+            name: The section; dots lead into nested tables, a missing one counts as empty. None loads the root.
 
         Raises:
             ConfigClassError: *cls* is something else.
-            ConfigLoadError: something does not fit; it lists every problem, each with its path and source.
+            ConfigLoadError: a value does not fit; lists every problem, each with its path and source.
         """
         if not has(cls):
             raise ConfigClassError(cls)
@@ -189,17 +190,17 @@ class ConfigSource(dict[str, Any]):
         return loaded
 
     def reload(self) -> Changes:
-        """Read the files again and take them over, if everything that was loaded before can be loaded from them.
+        """Read the files again, and keep the result if everything that was loaded before can be loaded from it.
 
-        Objects that were loaded before stay as they are. One that has a method ``__superseded__`` is called with the
-        object in its place, so that it can put it into force; those who watch are told next.
+        Objects that were loaded before are not changed. If one has a method ``__superseded__``, it is called with the
+        object that replaces it, so that it can apply the new settings; the watchers are called next.
 
         Returns:
-            What reads differently now; its `undo` goes back.
+            The sections that are different now; its `undo` restores the previous state.
 
         Raises:
-            ConfigFileError: a file cannot be read; everything stays as it was.
-            ConfigLoadError: a section does not fit; everything stays as it was.
+            ConfigFileError: a file cannot be read; nothing was changed.
+            ConfigLoadError: a section does not fit; nothing was changed.
         """
         fresh = type(self)(env_prefix=self.env_prefix, environ=self._environ)
         fresh._copy_layers(self)  # noqa: SLF001 - the same class
@@ -251,22 +252,22 @@ class ConfigSource(dict[str, Any]):
     def _call(self, told: Callable[[Any], object], news: object) -> None:
         try:
             told(news)
-        except Exception:  # noqa: BLE001 - the others are told all the same
+        except Exception:  # noqa: BLE001 - the other watchers are still called
             _log.error("A watcher of the configuration failed", exc_info=True)
 
     def watch(self, watcher: Callable[[Change], object]) -> Callable[[], None]:
-        """Call *watcher* with each `Change` that a reload brings. What it raises is logged.
+        """Call *watcher* with each `Change` that a reload finds. Exceptions that it raises are logged.
 
         Returns:
-            What ends it.
+            A function that removes the watcher.
         """
         self._watchers.append(watcher)
         return lambda: self._watchers.remove(watcher) if watcher in self._watchers else None
 
     def check_env(self) -> list[Problem]:
-        """Which variables look like settings and were read by no `load` so far: most likely misspelled.
+        """The variables that look like settings but were not read by any `load` so far: most likely misspelt.
 
-        These are the variables of the environment that begin with the prefix, where there is one, and all of the named
+        Checks the variables of the environment that start with the prefix, if there is one, and those of the named
         files of variables that do.
         """
         environ = os.environ if self._environ is None else self._environ
@@ -284,10 +285,10 @@ class ConfigSource(dict[str, Any]):
         return problems
 
     def check_assignments(self) -> list[Problem]:
-        """Which assignments were read by no `load` so far: most likely their section is misspelled."""
+        """The assignments that were not read by any `load` so far: most likely their section is misspelt."""
         problems = []
         for path in self._assignments:
-            # what is assigned below a field may be an item of a map
+            # an assignment below a field may be an item of a map
             if not any(path[: len(asked)] == asked for asked in self._asked):
                 name = ".".join(path)
                 near = did_you_mean(name, [".".join(asked) for asked in self._asked])
@@ -302,7 +303,7 @@ class ConfigSource(dict[str, Any]):
             self._add_layer(layer)
 
     def _origin(self, path: Path) -> str | None:
-        """Where the value at a path came from; what is inside a list came from where the list did."""
+        """The source of the value at a path; inside a list, that of the list."""
         origin = self._origins.get(path)
         if origin is not None:
             return origin

@@ -1,4 +1,4 @@
-"""Convert values by their annotations, however deep, and record what does not fit without showing secrets."""
+"""Convert nested values by their annotations, and record what does not fit without revealing secrets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from buvar.errors import Explained
 from buvar.secret import MASK, Secret
 
 Path = tuple[str | int, ...]
-#: a secret shorter than this cannot be cut out of a message without garbling it; the message is dropped instead
+#: shorter secrets cannot be cut out of a message without garbling it: the message is dropped instead
 SHORT: Final = 4
 
 
@@ -28,16 +28,16 @@ class Failed(enum.Enum):
     FAILED = "failed"
 
 
-#: stands for a value that could not be made; its problem is on record
+#: stands for a value that could not be created; its problem was recorded
 FAILED: Final = Failed.FAILED
 
 
 class Assigned(dict[str, Any]):
-    """A map of which some items were assigned as text.
+    """A map in which some items were assigned as text.
 
     Args:
-        items: The map as it was.
-        texts: Keys and texts on top of it.
+        items: The original map.
+        texts: The assigned items.
     """
 
     def __init__(self, items: Mapping[str, Any], texts: Mapping[str, str]) -> None:
@@ -46,7 +46,7 @@ class Assigned(dict[str, Any]):
 
 
 def dotted(path: Path) -> str:
-    """Render a path: `db.hosts[2].port`."""
+    """Format a path: `db.hosts[2].port`."""
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
@@ -57,25 +57,25 @@ class Values:
     """Converts values and collects problems.
 
     Args:
-        problems: Where problems are appended.
-        foreign: Converts to a type that is not known here; raises what it likes.
+        problems: The list to which problems are appended.
+        foreign: Converts to a type that the loader does not know; may raise anything.
     """
 
     def __init__(self, problems: list[Problem], foreign: Callable[[Any, Any], Any]) -> None:
         self.problems = problems
         self.foreign = foreign
-        #: whether the class at hand validates by itself, so that unknown types are left to it
+        #: whether the present class validates by itself, so that unknown types are left to it
         self.lenient = False
-        #: path of every value that was given -> its source
+        #: path -> source, of every given value
         self.sources: dict[Path, str | None] = {}
         self._secrets: set[str] = set()
 
     def build(self, cls: type, node: Any, path: Path) -> Any:
-        """Make an instance of a class with fields; `FAILED` when a problem was recorded."""
+        """Create an instance of a class with fields; `FAILED` if a problem was recorded."""
         raise NotImplementedError
 
     def leaf(self, shape: Shape, given: Given, where: Path) -> Any:
-        """The value for one field; `FAILED` when a problem was recorded."""
+        """The value for one field; `FAILED` if a problem was recorded."""
         self.sources[where] = given.source
         if shape.secret:
             self._hide(given.value)
@@ -92,7 +92,7 @@ class Values:
         """Convert one value.
 
         Raises:
-            Exception: `Unfit`, or whatever a foreign converter raises.
+            Exception: `Unfit`, or whatever a converter raises.
         """
         value = given.value
         if type(tp) is type and tp in _convert.SCALARS:
@@ -110,7 +110,7 @@ class Values:
 
     @staticmethod
     def _own(shape: Shape, value: Any) -> Any:
-        """Try the field's own converter for its complaint; an attrs class will call it again."""
+        """Try the field's own converter to get its error early; an attrs class will call it again."""
         if shape.converter is None:
             return value
         converted = shape.converter(value)
@@ -149,7 +149,7 @@ class Values:
             before = len(self.problems)
             try:
                 result = self.value(given, option, where)
-            except Exception as error:  # noqa: BLE001 - the next member may fit; all complaints are kept
+            except Exception as error:  # noqa: BLE001 - the next member may fit; all errors are kept
                 complaints.append(error.complaint if isinstance(error, Unfit) else self._text(error))
                 continue
             if len(self.problems) == before:
@@ -160,7 +160,7 @@ class Values:
 
     @staticmethod
     def _misfit(option: Any, where: Path, problems: list[Problem]) -> str:
-        """Why a value is no such member of a union."""
+        """Why a value does not fit a member of a union."""
         if not has(option):
             return f"holds what does not fit ({'; '.join(problem.message for problem in problems)})"
         depth = len(dotted(where)) + 1
@@ -226,7 +226,7 @@ class Values:
         self.complain(where, message, given.source)
 
     def reject_whole(self, path: Path, error: Exception, shapes: tuple[Shape, ...]) -> None:
-        """Record why a class refused its arguments, at the fields where the error tells them."""
+        """Record why a class rejected its arguments; with the fields, if the error tells them."""
         by_argument = {name: shape for shape in shapes for name in (shape.argument, shape.name)}
         listed = getattr(error, "errors", None)
         if callable(listed):  # pydantic's ValidationError
@@ -239,7 +239,7 @@ class Values:
                 shown = "" if hidden else self._masked(_convert.show(item["input"]) + " is not valid: ")
                 self.complain(where, shown + text, self._nearest(where))
             return
-        # an error may know its field; attrs' validators pass the attribute, or quote its name
+        # an error may name its field; validators of attrs pass the attribute, or quote its name
         names = [getattr(error, "field", None), *(getattr(argument, "name", None) for argument in error.args)]
         names += re.findall(r"'(\w+)'", str(error.args[0])) if error.args else []
         shape = next((by_argument[name] for name in names if name in by_argument), None)
@@ -254,7 +254,7 @@ class Values:
 
     @staticmethod
     def _shown(value: Any) -> str:
-        """A value in a message; of a table its keys alone, because which of its values are secrets nobody knows."""
+        """A value for a message; for a table only its keys, because any of its values may be a secret."""
         if isinstance(value, Mapping) and value:
             return f"a table of {', '.join(map(str, value))}"
         if isinstance(value, (list, tuple)) and any(isinstance(item, (Mapping, list, tuple)) for item in value):
@@ -293,7 +293,7 @@ class Values:
 
 
 def _most_exact_first(given: Given, options: tuple[Any, ...]) -> list[Any]:
-    """Members whose class the value has come first; for text, `str` comes last because it takes everything."""
+    """Members with the exact class of the value come first; for text, `str` comes last, as it accepts anything."""
     if given.text:
         return sorted(options, key=lambda option: option is str)
     return sorted(options, key=lambda option: type(given.value) not in (option, typing.get_origin(option)))

@@ -1,4 +1,4 @@
-"""Field defaults with a converter that work in attrs classes and in dataclasses alike."""
+"""Field declarations that work in attrs classes and in dataclasses alike."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _CountingAttr: Any = type(attr.ib())
 
 
 class Declared(_CountingAttr):  # type: ignore[misc]  # a class that only exists at run time
-    """What attrs takes for its own `attr.ib()`, and what a dataclass sees as a `dataclasses.field()`.
+    """Looks like `attr.ib()` to attrs, and like `dataclasses.field()` to a dataclass.
 
-    attrs reads the dictionary of the class and compares `__class__`; dataclasses use `getattr`, which a descriptor
+    attrs reads the namespace of the class and compares `__class__`; dataclasses use `getattr`, which a descriptor
     answers.
     """
 
     __slots__ = ()
 
-    @property  # type: ignore[misc]  # pretending is the point
+    @property  # type: ignore[misc]  # the pretence is intended
     def __class__(self) -> Any:
         """The class that attrs looks for."""
         return _CountingAttr
@@ -42,13 +42,13 @@ class Declared(_CountingAttr):  # type: ignore[misc]  # a class that only exists
 def declare(
     variable: Variable, *, default: Any = MISSING, factory: Any = MISSING, converter: Callable[[Any], Any] | None
 ) -> Any:
-    """Make the declaration of one field.
+    """Create the declaration of one field.
 
     Args:
-        variable: What is known about it.
-        default: Its default; `MISSING` for none.
-        factory: Makes its default; `MISSING` for none.
-        converter: What attrs runs on every value that the constructor gets; None for nothing.
+        variable: The options of the field.
+        default: The default; `MISSING` for none.
+        factory: Creates the default; `MISSING` for none.
+        converter: Called by attrs for every value that is passed to the constructor; None for none.
 
     Raises:
         TypeError: both a default and a factory are given.

@@ -58,35 +58,35 @@ def stage(
 ) -> list[Any]:
     """Run plugins like `buvar.plugin.stage`, in several processes that share sockets.
 
-    The sockets are bound and listen before anything is forked; plugins find each as a `Socket` component named by its
-    URI. This process supervises the others. A worker that dies is started again, after a pause that grows while it
-    keeps dying; one that ends because its tasks have ended is not. INT and TERM end all, a second one at once. HUP
-    replaces them one by one without refusing a connection, and with the configuration read again, unless *signals*
-    handles it; other signals that it handles are passed on. With one worker nothing is forked.
+    The sockets are bound and listening before anything is forked; plugins find each as a `Socket` component named by
+    its URI. This process supervises the workers. A worker that dies is restarted, after a delay that grows while it
+    keeps dying; a worker whose tasks have ended is not. INT and TERM end all workers, a second one immediately. HUP
+    replaces them one by one without refusing a connection, with the configuration read again, unless *signals* handles
+    it; other signals that it handles are passed on. With one worker nothing is forked.
 
     Args:
         plugins: Dotted names, modules or functions.
         components: Layers on top of the current context.
-        loop: The loop to use; several workers each make a new one of its kind.
-        forks: How many workers; 0 for one for each processor that may be used.
-        sockets: URIs, or one: ``tcp://host:port``, ``tcp://:port``, ``tcp://[::1]:port``, ``unix:///path``,
+        loop: The event loop to use; several workers each create a new one of the same type.
+        forks: Number of workers; 0 for one per usable processor.
+        sockets: One or several URIs: ``tcp://host:port``, ``tcp://:port``, ``tcp://[::1]:port``, ``unix:///path``,
             ``fd://number``.
-            What systemd passes is used besides, and in place of a new one with the same URI.
-        signals: Handles the signals of a worker, in place of `Signals`.
-        cancel_timeout: Seconds that tasks which look at `Cancel` have to end by themselves.
-        fail_fast: Whether the first task that fails ends its worker, so that it is started again.
-        reload: Called in this process before workers are replaced; when it raises, they are kept.
+            Sockets passed by systemd are used as well, and instead of a new one with the same URI.
+        signals: The class that handles the signals of a worker, instead of `Signals`.
+        cancel_timeout: Seconds for tasks that watch `Cancel` to end by themselves.
+        fail_fast: Whether the first task that fails ends its worker, which is then restarted.
+        reload: Called in this process before workers are replaced; if it raises, they are kept.
         supervision: The rules for restarts and replacements.
 
     Returns:
-        With one worker the results of the tasks; else the exit status of each worker.
+        With one worker the results of the tasks; otherwise the exit status of each worker.
 
     Raises:
-        LoopRunningError: an event loop runs in this thread.
-        ForkError: workers cannot be forked here, because other threads run, or outside of the main thread.
-        SocketUriError: a URI names no socket; a `TypeError`.
+        LoopRunningError: an event loop is running in this thread.
+        ForkError: workers cannot be forked here: other threads are running, or this is not the main thread.
+        SocketUriError: a URI is invalid; a `TypeError`.
         SocketNotUsableError: a socket cannot be bound; an `OSError`.
-        WorkersFailed: workers could not be started (status 3), or failed for good (theirs); a `SystemExit`.
+        WorkersFailed: workers could not be started (status 3), or failed for good (their status); a `SystemExit`.
         Exception: with one worker, whatever `buvar.plugin.stage` raises.
     """
     from ._program import Program
@@ -102,7 +102,7 @@ def stage(
             bound.names(),
             components,
             fork,
-            # in a worker the caller is out of sight
+            # relative names must be resolved here: in a worker, the caller's frame is not on the stack
             plugins=tuple(absolute_name(plugin, package) for plugin in plugins),
             loop=loop,
             signals=signals,
@@ -124,25 +124,24 @@ def stage(
 
 
 def rerun(enter: Callable[[Turn], int], *, meanwhile: Callable[[Turn], int] | None = None) -> int:
-    """Call a function in a child process, and again in a new one whenever a file changes that it watches.
+    """Call a function in a child process, and again in a new one whenever a watched file changes.
 
-    The child is asked to end first, and the next one starts when it is gone. What the parent has imported before is
-    there in all of them; what they import is imported anew each time. A child that ends by itself, or cannot be
+    The child is asked to end first; the next one starts when it is gone. All children inherit what the parent has
+    imported; what they import themselves is imported anew each time. A child that ends by itself, or cannot be
     started, is followed by the next one when a file changes. The first INT, TERM or HUP asks the child to end, the
-    second one hurries it, a third kills it. When the parent is killed, the child ends.
+    second one hurries it, a third kills it. If the parent is killed, the child ends.
 
     Args:
-        enter: What each runs; it gives the exit status.
-        meanwhile: What runs in a child of its own while there is no other, where sockets are kept: it may answer on
-            them. TERM ends it.
+        enter: The function that each child runs; returns the exit status.
+        meanwhile: Runs in a child of its own while there is no other one, if sockets are kept; it may answer on them.
+            TERM ends it.
 
     Returns:
-        The exit status of the last one after it was asked to end by a signal; 128 + the signal if that killed it at the
-        third.
+        The exit status of the last child after a signal asked it to end; 128 + the signal if the third one killed it.
 
     Raises:
-        LoopRunningError: an event loop runs in this thread.
-        ForkError: this system cannot fork, other threads run, or this is not the main thread.
+        LoopRunningError: an event loop is running in this thread.
+        ForkError: this system cannot fork, other threads are running, or this is not the main thread.
     """
     check("fork.rerun")
     from ._rerun import Rerun

@@ -1,4 +1,4 @@
-"""How many processors this process may use."""
+"""Find out how many processors this process may use."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ _V1 = ("sys/fs/cgroup/cpu", "sys/fs/cgroup/cpu,cpuacct")
 
 
 def usable_cpus(root: pathlib.Path = pathlib.Path("/")) -> int:
-    """The processors of the affinity mask, or fewer when the control group has a quota; at least 1.
+    """The processors of the affinity mask, or fewer if the control group has a quota; at least 1.
 
     Args:
-        root: Where the file system of the machine begins.
+        root: The root of the file system.
     """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quotas = [quota for quota in (_quota_v2(root), _quota_v1(root)) if quota is not None]
-    # a part of a processor is worth a worker: rounded up
+    # round up: a fraction of a processor is worth a worker
     return max(1, min([allowed, *map(math.ceil, quotas)]))
 
 
 def _quota_v2(root: pathlib.Path) -> float | None:
-    """The smallest quota on the way from the control group of this process up to the root."""
+    """The smallest quota of the control group of this process and its ancestors."""
     groups = [line.removeprefix("0::") for line in _read(root / "proc/self/cgroup").splitlines() if line[:3] == "0::"]
     group = pathlib.PurePosixPath(groups[0] if groups else "/")
     quotas = []

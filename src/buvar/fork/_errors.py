@@ -1,4 +1,4 @@
-"""What can be wrong with sockets and with forking, and how a program ends whose workers failed."""
+"""The errors of sockets and forking, and the exit of a program whose workers failed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class ForkError(BuvarError, RuntimeError):
 
 
 class ThreadsRunningError(ForkError):
-    """Other threads run, and a fork would copy their locks but not the threads.
+    """Other threads are running: a fork would copy their locks but not the threads.
 
     Attributes:
         threads: Names of the threads.
@@ -27,10 +27,10 @@ class ThreadsRunningError(ForkError):
 
 
 class SocketUriError(BuvarError, TypeError, ValueError):
-    """What should name a socket does not.
+    """A socket URI is invalid.
 
     Attributes:
-        uri: What was given.
+        uri: The given URI.
     """
 
     def __init__(self, uri: object, what: str) -> None:
@@ -46,7 +46,7 @@ class SocketNotUsableError(BuvarError, OSError):
 
     Attributes:
         uri: Its URI.
-        errno: The number that the system gave.
+        errno: The error number of the system.
     """
 
     def __init__(self, uri: str, error: OSError, *, fix: str | None = None) -> None:
@@ -59,8 +59,8 @@ class WorkersFailed(SystemExit):
     """Leaves the process with the status of the first worker that failed; raised by `stage`.
 
     Attributes:
-        code: The exit status: 3 when workers could not be started, 128 + n when signal n ended one.
-        statuses: The last exit status of each worker, in the order of their numbers.
+        code: The exit status: 3 if workers could not be started, 128 + n if signal n ended one.
+        statuses: The last exit status of each worker, by number.
     """
 
     def __init__(self, code: int, statuses: Sequence[int]) -> None:

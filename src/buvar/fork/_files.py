@@ -1,4 +1,4 @@
-"""Whether files have changed, told by looking at them again and again."""
+"""Detect changes of files by polling."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-#: What the system says of a file: when it was written, its size, which one it is; None where there is none.
+#: The state of a file: modification time, size and inode; None if it does not exist.
 Look = tuple[int, int, int] | None
 
-#: Equal looks in a row after which a file is quiet, and after which one that is missing is gone: editors put a new file
-#: in the place of the old one, and some of them leave that place empty for a moment.
+#: How many equal polls in a row mean that a file is quiet, and that a missing one is gone: editors replace a file by a
+#: new one, and some leave a gap for a moment.
 _QUIET: Final = 1
 _GONE: Final = 5
 
 
 class Files:
-    """Files that are looked at, and what they held when they were last told of.
+    """Polled files, and their content when they were last reported.
 
-    A file has changed when it holds something else, has come, or has gone; not when it was only touched. A folder has
-    changed when another Python file or folder is in it.
+    A file counts as changed if its content is different, it was created, or it was removed; not if it was only touched.
+    A folder counts as changed if the set of Python files and folders in it is different.
     """
 
     def __init__(self) -> None:
@@ -39,33 +39,33 @@ class Files:
 
     @property
     def is_restless(self) -> bool:
-        """Whether something is being written: it is worth looking again soon."""
+        """Whether a file is being written, so that the next poll should come soon."""
         return bool(self._moved)
 
     def replace(self, paths: Iterable[Path], *, since: float) -> None:
-        """Look at *paths* from now on, and at nothing else; see `add`."""
+        """Watch exactly *paths* from now on; see `add`."""
         paths = set(paths)
         for gone in self._looks.keys() - paths:
             del self._looks[gone], self._contents[gone]
         self.add(paths, since=since)
 
     def add(self, paths: Iterable[Path], *, since: float) -> None:
-        """Look at *paths* as well. One that is new here and was written after *since* counts as changed.
+        """Watch *paths* as well. A new one that was written after *since* counts as changed.
 
         Args:
             paths: Absolute paths of files and folders; they need not exist.
-            since: The time of the system's clock, in seconds, when whoever reads them began.
+            since: When their reader started: wall-clock time, in seconds.
         """
         for path in paths:
             if path in self._looks:
                 continue
             before, content, look = _look(path), _content(path), _look(path)
-            # what is replaced while it is read is not what was read when the reader began, however old it says it is
+            # a file replaced while it is being read is not what the reader read, whatever its timestamp
             is_new = look is not None and (look != before or look[0] > since * 1e9) and not path.is_dir()
             self._looks[path], self._contents[path] = (None, None) if is_new else (before, content)
 
     def changed(self) -> list[Path]:
-        """Look at all of them: which have changed since they were last told. One that is being written has not yet."""
+        """Poll all files; returns those changed since last reported, except files that are still being written."""
         moved = {path: look for path, before in self._looks.items() if (look := _look(path)) != before}
         if not moved:
             self._moved = {}
@@ -78,7 +78,7 @@ class Files:
         return self._take(moved)
 
     def _take(self, moved: Mapping[Path, Look]) -> list[Path]:
-        """Note how they are now; which of them hold something else."""
+        """Store their present state; returns those with different content."""
         other: list[Path] = []
         for path, look in moved.items():
             self._looks[path] = look
@@ -91,14 +91,14 @@ class Files:
 
 def _look(path: Path) -> Look:
     try:
-        found = os.stat(path)  # noqa: PTH116 - half the price of that of a path, and this is done all the time
+        found = os.stat(path)  # noqa: PTH116 - half the cost of Path.stat, and called constantly
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _content(path: Path) -> bytes | None:
-    """What tells the contents of two files apart; None where there is nothing to read."""
+    """A value that differs when the content differs; None if it cannot be read."""
     try:
         if stat.S_ISDIR(path.stat().st_mode):
             return "\0".join(sorted(each.name for each in path.iterdir() if _is_module(each))).encode()

@@ -16,7 +16,7 @@ from ._errors import ForkError, ThreadsRunningError
 from ._policy import LEADER, Supervision
 from ._seat import Report, Seat
 
-#: Names of threads that start anew in a forked child and so may run meanwhile.
+#: Names of threads that are restarted in a forked child, and so may run during the fork.
 FORK_SAFE = frozenset({"buvar.log"})
 
 #: Seconds until a worker that was asked to end is killed.
@@ -26,10 +26,10 @@ _current: Fork | None = None
 
 
 class Booting:
-    """Holds back the report that this worker is ready; made by `Fork.booting`.
+    """Holds back the report that this worker is ready; created by `Fork.booting`.
 
     Use it once, as a context manager around what must succeed before the worker counts as started. An error inside ends
-    the worker: it could not be started.
+    the worker as one that could not be started.
     """
 
     def __init__(self, fork: Fork) -> None:
@@ -53,8 +53,8 @@ class Fork:
     """The workers of a program, and the place of this process among them; a component in every worker.
 
     Args:
-        number: How many workers; 0 for one for each processor that may be used.
-        supervision: The rules for them.
+        number: Number of workers; 0 for one per usable processor.
+        supervision: The rules for restarts and replacements.
 
     Raises:
         ValueError: *number* is negative.
@@ -63,16 +63,16 @@ class Fork:
     def __init__(self, number: int = 0, supervision: Supervision | None = None) -> None:
         if number < 0:
             raise ValueError(f"{number} workers cannot be forked")
-        #: How many workers there are to be.
+        #: The intended number of workers.
         self.number = number or usable_cpus()
         self.supervision = supervision or Supervision()
         #: Number of this worker, from 0; None in the parent.
         self.slot: int | None = None
-        #: Process ids of the workers that run; empty in a worker.
+        #: Process ids of the running workers; empty in a worker.
         self.children: list[int] = []
-        #: What still has to succeed before this worker is ready.
+        #: Blocks that must still succeed before this worker is ready.
         self.holds: list[Booting] = []
-        #: Called when a hold is released, and when one failed.
+        #: Called when such a block is left, and when one failed.
         self.progress: Callable[[], None] = lambda: None
         self.abort: Callable[[BaseException], None] = lambda _error: None
         self._seat: Seat | None = None
@@ -94,31 +94,32 @@ class Fork:
 
     @property
     def is_leader(self) -> bool:
-        """Whether this process is the one for duties that only one may have; true also where nothing was forked."""
+        """Whether this process has the duties that only one worker may have; also true if nothing was forked."""
         return (self.slot or 0) == LEADER
 
     def booting(self) -> Booting:
         """Hold back the report that this worker is ready until the returned block is left.
 
-        A plugin that starts a server in a task calls this while it is loaded, and the task enters it.
+        A plugin that starts a server in a task calls this while it is being loaded; the task enters the block.
         """
         return Booting(self)
 
     def retire(self) -> None:
-        """Ask to be replaced, for example after so many requests; does nothing where nothing was forked."""
+        """Ask to be replaced, for example after a number of requests; does nothing if nothing was forked."""
         if self._seat is not None:
             self._seat.report(Report.RETIRE)
 
     def run(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call a function in every worker, and supervise them.
+        """Call a function in every worker, and supervise the workers.
 
-        With one worker nothing is forked. Else each calls *func* and leaves with what it returns as exit status.
+        With one worker nothing is forked. Otherwise the return value of *func* is the exit status of the worker.
 
         Returns:
-            With one worker what *func* returned, else the exit status of each worker.
+            With one worker the result of *func*, otherwise the exit status of each worker.
 
         Raises:
-            ForkError: it is not possible here: an event loop runs, other threads run, or this is no main thread.
+            ForkError: it is not possible here: an event loop or other threads are running, or this is not the main
+                thread.
             WorkersFailed: a worker failed for good; a `SystemExit`.
         """
         if self.number == 1:
@@ -138,8 +139,8 @@ class Fork:
         return Supervisor(self, enter, _GRACE).run()
 
     def take(self, seat: Seat) -> None:
-        """Be the worker on that seat from now on."""
-        global _current  # noqa: PLW0603 - which worker this is belongs to the process
+        """Become the worker on that seat."""
+        global _current  # noqa: PLW0603 - a process is at most one worker
         self._seat = seat
         self.slot = seat.slot
         self.children = []
@@ -147,19 +148,19 @@ class Fork:
 
 
 def is_leader() -> bool:
-    """Whether this process has the duties that only one of all workers may have; true where nothing was forked.
+    """Whether this process has the duties that only one worker may have; also true if nothing was forked.
 
-    When the worker that leads ends, its successor does not start before it is gone.
+    When the leading worker ends, its successor only starts after it is gone.
     """
     return _current is None or _current.is_leader
 
 
 def check(method: str) -> None:
-    """Refuse to fork where it would break.
+    """Raise an error if forking would be unsafe here.
 
     Raises:
-        LoopRunningError: an event loop runs in this thread.
-        ThreadsRunningError: other threads run.
+        LoopRunningError: an event loop is running in this thread.
+        ThreadsRunningError: other threads are running.
         ForkError: this is not the main thread, or the system cannot fork.
     """
     if asyncio._get_running_loop() is not None:  # noqa: SLF001 - the documented way raises

@@ -17,38 +17,38 @@ LEADER = 0
 class Supervision:
     """How workers are supervised; all times in seconds."""
 
-    #: until a worker that was asked to end is killed; None for the time that its tasks may take, and five more
+    #: until a worker that was asked to end is killed; None for the time that its tasks may take, plus five
     grace: float | None = None
-    #: until a worker that has not come up is killed
+    #: until a worker that is not ready is killed
     boot_timeout: float = 60.0
-    #: without a sign of life from its event loop, until a worker is killed; None lets it hang
+    #: without a heartbeat of its event loop until a worker is killed; None never kills it
     hang_timeout: float | None = 30.0
     #: before the first restart; doubles with each further one
     backoff: float = 0.2
-    #: before a restart at most
+    #: upper limit of the delay before a restart
     backoff_limit: float = 10.0
     #: that a worker must run for its earlier failures to be forgotten
     healthy_after: float = 5.0
-    #: failures of one worker in a row after which the whole program ends with its status; None never gives up
+    #: consecutive failures of one worker after which the whole program ends with its status; None for no limit
     max_failures: int | None = None
-    #: after which a worker is replaced, give or take a tenth; None keeps it
+    #: after which a worker is replaced, varied by up to 10 %; None never replaces it
     max_lifetime: float | None = None
-    #: bytes of memory (resident set) from which on a worker is replaced; None does not look
+    #: memory (resident set, in bytes) above which a worker is replaced; None does not check it
     max_memory: int | None = None
 
     def delay(self, failures: int) -> float:
-        """How long to wait before the next start, after that many failures in a row."""
+        """Seconds to wait before the next start, after *failures* consecutive failures."""
         delay = self.backoff * float(2 ** min(failures - 1, 30))
-        # workers that fail together must not come back together
+        # spread restarts: workers that fail together must not come back together
         return min(self.backoff_limit, delay) * random.uniform(0.8, 1.2)  # noqa: S311 - spreads restarts, guards nothing
 
     def lifetime(self) -> float | None:
-        """How long one worker is kept."""
+        """Seconds after which one worker is replaced; None for never."""
         if self.max_lifetime is None:
             return None
         return self.max_lifetime * random.uniform(0.9, 1.1)  # noqa: S311 - spreads restarts, guards nothing
 
     @property
     def beat(self) -> float:
-        """Time between two signs of life."""
+        """Seconds between two heartbeats."""
         return min(1.0, (self.hang_timeout or 4.0) / 4)

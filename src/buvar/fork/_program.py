@@ -1,4 +1,4 @@
-"""What one worker runs: a stage that reports when it is ready, that it lives, and why it ended."""
+"""The program of a worker: a stage that reports when it is ready, its heartbeat, and why it ended."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ._systemd import Notifier
 
 _log = logging.getLogger("buvar.fork")
 
-#: what the task that reports returns; it is no result of the program
+#: the result of the reporting task, which is not a result of the program
 _OURS = object()
 
 
@@ -32,7 +32,7 @@ class WorkerStage(Stage):
     on_stop: Callable[[], None] | None = None
 
     def interrupt(self) -> None:
-        """Begin the shutdown, because a signal asks for it."""
+        """Start the shutdown because of a signal."""
         self.was_asked = True
         if self.on_stop is not None:
             self.on_stop()
@@ -40,13 +40,13 @@ class WorkerStage(Stage):
 
 
 class Life:
-    """The plugins around those of the program: the first and the last to be loaded.
+    """The first and the last plugin, around those of the program: they report on it.
 
     Args:
         stage: The stage.
         fork: Knows what holds the report back.
-        report: Whoever is told.
-        beat: Seconds between two signs of life.
+        report: Receives the reports.
+        beat: Seconds between two heartbeats.
     """
 
     def __init__(self, stage: WorkerStage, fork: Fork, report: Reporter, beat: float) -> None:
@@ -54,20 +54,20 @@ class Life:
         self.fork = fork
         self.report = report
         self.interval = beat
-        #: whether it was reported that this worker is ready
+        #: whether it has reported that this worker is ready
         self.is_ready = False
-        #: why something that had to succeed did not
+        #: why a block that had to succeed did not
         self.error: BaseException | None = None
         self._started = False
         fork.progress = self._progress
         fork.abort = self._abort
 
     async def begin(self) -> None:
-        """The first plugin: the signal handlers are in place, the loop turns."""
+        """The first plugin: the signal handlers are installed, the event loop is running."""
         self._beat(asyncio.get_running_loop())
 
     async def end(self) -> AsyncIterator[Awaitable[Any]]:
-        """The last plugin: all others are loaded, and its task is the last to start."""
+        """The last plugin: all others are loaded, and its task starts last."""
         yield self._start()
 
     async def _start(self) -> object:
@@ -95,9 +95,9 @@ class Life:
 class Program:
     """What every worker runs."""
 
-    #: no relative names
+    #: without relative names
     plugins: tuple[Any, ...]
-    #: what all plugins see, sockets included
+    #: the components of all plugins, including the sockets
     components: Components
     loop: asyncio.AbstractEventLoop | None
     signals: type[Signals] | None
@@ -132,10 +132,10 @@ class Program:
         """Run it as a worker.
 
         Returns:
-            The exit status: 0; 1 when a task or the teardown failed; 3 when it could not be started.
+            Exit status: 0; 1 if a task or the teardown failed; 3 if it could not be started.
         """
         fork.take(seat)
-        # a loop belongs to one process: each worker has a new one of the same kind
+        # an event loop belongs to one process: each worker creates a new one of the same type
         stage = self._stage(None if self.loop is None else type(self.loop)(), self.signals)
         life = Life(stage, fork, seat.report, seat.beat)
 
@@ -150,7 +150,7 @@ class Program:
         except Exception as error:
             if life.is_ready:
                 raise
-            # what is wrong with the configuration is said in the message; where it was noticed helps nobody
+            # the message of a configuration error is enough; its traceback would not help
             complaint, details = (f": {error}", None) if isinstance(error, ConfigError) else ("", error)
             _log.critical("Worker %d could not be started%s", seat.slot, complaint, exc_info=details)
             return BOOT_FAILED

@@ -1,4 +1,4 @@
-"""Before workers are replaced, the configuration is read again; it is kept only if they can start with it."""
+"""Read the configuration again before workers are replaced; it is kept only if they can start with it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _log = logging.getLogger("buvar.fork")
 
 
 class Reload:
-    """Reads the configuration again in the parent, so that the workers that it forks from then on have it.
+    """Reads the configuration again in the parent, so that workers forked from then on inherit it.
 
     Args:
-        components: Where its sources are.
-        extra: Called besides.
+        components: Contains the configuration sources.
+        extra: Called as well.
     """
 
     def __init__(self, components: Components | None = None, extra: Callable[[], object] | None = None) -> None:
@@ -25,7 +25,7 @@ class Reload:
         self._changed: list[Changes] = []
 
     def begin(self) -> bool:
-        """Read everything again; whether it could be read. If not, it stays as it was."""
+        """Read everything again; returns whether that succeeded. If not, nothing is changed."""
         self.undo()
         sources = [] if self._components is None else self._components.find(ConfigSource).values()
         try:
@@ -34,7 +34,7 @@ class Reload:
             if self._extra is not None:
                 self._extra()
         except Exception as error:  # noqa: BLE001 - a broken file must not end what runs
-            # what is wrong with the configuration is said in the message; where it was noticed helps nobody
+            # the message of a configuration error is enough; its traceback would not help
             complaint, details = (f": {error}", None) if isinstance(error, ConfigError) else ("", error)
             _log.error("The configuration could not be read again; it stays as it was%s", complaint, exc_info=details)
             self.undo()
@@ -45,10 +45,10 @@ class Reload:
         return True
 
     def keep(self) -> None:
-        """All workers have started with it."""
+        """Keep it: all workers have started with it."""
         self._changed.clear()
 
     def undo(self) -> None:
-        """Go back to what was there before `begin`, unless it was kept."""
+        """Restore the state before `begin`, unless it was kept."""
         while self._changed:
             self._changed.pop().undo()

@@ -1,4 +1,4 @@
-"""Run a program in a child, and again each time a file changes: one after the other, never two at once."""
+"""Run a program in a child process, and again whenever a file changes; never two at once."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from ._workers import Origin, Worker, spawn
 
 _ENDING: Final = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 _SIGNALS: Final = {signal.SIGCHLD, *_ENDING}
-#: Wishes to end after which nobody waits any more.
+#: Requests to end after which the child is killed.
 _ENOUGH: Final = 3
-#: Seconds between two looks at the files, and while something is being written.
+#: Polling interval of the files, in seconds, and the one while a file is being written.
 _LOOK, _SOON = 0.4, 0.1
-#: Seconds after which it is said that something is waited for.
+#: Seconds after which a message says that the end of the child is being awaited.
 _SAY: Final = 1.0
-#: Seconds that whoever does not listen yet has to end, and that the parent waits longer than the others need.
+#: Seconds for a child that does not listen yet to end, and that the parent waits longer than the child's grace.
 _MARGIN: Final = 5.0
-#: Names of changed files that are told.
+#: Maximum number of changed files to name.
 _NAMES: Final = 3
 
 _log = logging.getLogger("buvar.fork")
@@ -38,29 +38,29 @@ _log = logging.getLogger("buvar.fork")
 
 @dataclasses.dataclass(slots=True, eq=False)
 class Child:
-    """A child, as its parent sees it; times are monotonic but for *began*."""
+    """A child as seen by its parent; times are monotonic, except *began*."""
 
     worker: Worker
     line: Line
-    #: runs the program, and does not only stand in for it
+    #: runs the program, and not only its stand-in
     is_turn: bool
-    #: on the system's clock, when it was forked
+    #: wall-clock time of the fork
     began: float
-    #: seconds that it takes to end at most; None while it cannot be told anything, and TERM has to do
+    #: maximum seconds it takes to end; None while it does not listen, so that only TERM can end it
     grace: float | None = None
     is_ready: bool = False
-    #: no change of a file will help
+    #: no file change will help
     is_hopeless: bool = False
-    #: wishes to end that it was told
+    #: number of requests to end that it got
     asked: int = 0
 
 
 class Rerun:
-    """The parent: it watches the files, keeps the sockets, and has one child at a time.
+    """The parent: watches the files, keeps the sockets, and has one child at a time.
 
     Args:
         enter: What each child runs.
-        meanwhile: What runs in between.
+        meanwhile: What runs while there is no other child.
     """
 
     def __init__(self, enter: Callable[[Turn], int], meanwhile: Callable[[Turn], int] | None = None) -> None:
@@ -71,18 +71,18 @@ class Rerun:
         self._kept: Kept | None = None
         self._child: Child | None = None
         self._was_ready = False
-        #: signals that asked for the end
+        #: signals that asked it to end
         self._wishes: list[int] = []
-        #: a change that no turn has begun for
+        #: a change for which no child was started yet
         self._is_due = False
-        #: when the first change was seen since something was ready, or could not be started
+        #: when the first change was seen since the last child became ready or failed to start
         self._changed_at: float | None = None
-        #: when it is said that the end of the child takes its time
+        #: when to say that the end of the child takes long
         self._say_at: float | None = None
         self._look_at = 0.0
 
     def run(self) -> int:
-        """Run it until a signal ends it; the exit status."""
+        """Run until a signal ends it; returns the exit status."""
         status: int | None = None
         with self._wake.installed(_SIGNALS):
             try:
@@ -120,7 +120,7 @@ class Rerun:
         line.there.close()
 
     def _ask(self, child: Child) -> None:
-        """Pass on what was asked for: by the signals, or by a change that the child is in the way of."""
+        """Pass on the requests to end: from signals, or from a change that needs a new child."""
         wanted = max(len(self._wishes), 1)
         worker = child.worker
         if len(self._wishes) >= _ENOUGH:
@@ -149,7 +149,7 @@ class Rerun:
         elif "begun" in message:
             child.grace = message["begun"]
             if child.asked:
-                # the signal may have come when it was about to listen, and was heard by nobody
+                # the signal may have come before it listened, and have been lost
                 child.line.wish(child.asked)
                 child.worker.kill_at = time.monotonic() + message["begun"] + _MARGIN
         elif "hopeless" in message:
@@ -165,7 +165,7 @@ class Rerun:
         self._kept = Kept(note, sockets)
 
     def _reap(self) -> int | None:
-        """See to the end of the child; the exit status if it was the last one."""
+        """Handle the end of the child; returns the exit status if it was the last one."""
         child = self._child
         if child is None:
             return 0 if self._wishes else None
@@ -192,12 +192,12 @@ class Rerun:
     def _last_status(self, child: Child, status: int) -> int:
         if len(self._wishes) >= _ENOUGH:
             return SIGNALLED + self._wishes[-1]
-        # a signal of ours is no failure, and who only stood in cannot fail
+        # TERM sent by us is not a failure, and a stand-in cannot fail
         return 0 if status == SIGNALLED + signal.SIGTERM or not child.is_turn else status
 
     def _leave(self) -> None:
         child, self._child = self._child, None
-        if child is not None:  # only an error gets here with it
+        if child is not None:  # only after an error
             child.worker.kill()
             child.worker.close()
             child.line.close()
@@ -215,7 +215,7 @@ class Rerun:
             self._ask(self._child)
 
     def _look(self) -> None:
-        """Look at the files, if it is time to."""
+        """Poll the files, if it is time to."""
         now = time.monotonic()
         if self._wishes or now < self._look_at:
             return
@@ -224,7 +224,7 @@ class Rerun:
         if not changed:
             return
         _forget_compiled(changed)
-        # of a folder and what came into it or has gone, that is what people want to know
+        # report what changed inside a folder rather than the folder itself
         told = [path for path in changed if not path.is_dir()] or changed
         names = ", ".join(path.name for path in told[:_NAMES])
         more = f" and {len(told) - _NAMES} more" if len(told) > _NAMES else ""
@@ -272,7 +272,7 @@ class Rerun:
 
 
 def _forget_compiled(paths: Sequence[Path]) -> None:
-    """Remove what Python has compiled of them: it tells old from new by size and whole seconds, which may be equal."""
+    """Remove the compiled bytecode: Python validates it by size and whole seconds, which may be equal."""
     for path in paths:
         if path.suffix == ".py":
             with contextlib.suppress(OSError, NotImplementedError):

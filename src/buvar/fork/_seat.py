@@ -1,4 +1,4 @@
-"""What a worker reports to its parent, and what it is told when it starts."""
+"""What a worker reports to its parent, and what it gets when it starts."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ from ._systemd import Notifier
 
 
 class Report(enum.Enum):
-    """One byte on the way from a worker to its parent."""
+    """One byte, sent from a worker to its parent."""
 
-    #: the plugins are loaded, the servers serve
+    #: the plugins are loaded, the servers are serving
     READY = b"R"
-    #: the event loop turns
+    #: heartbeat: the event loop is running
     BEAT = b"B"
     #: all tasks have ended by themselves
     DONE = b"D"
-    #: a replacement is wanted
+    #: it asks to be replaced
     RETIRE = b"X"
 
 
 class Reporter(Protocol):
-    """Whoever is told how a worker is doing."""
+    """Receives the reports of a worker."""
 
     def __call__(self, report: Report, /) -> bool:
-        """Tell; whether anybody listens."""
+        """Send a report; returns whether anybody receives it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Pipe:
-    """Tells the parent process.
+    """Reports to the parent process.
 
     Args:
-        handle: The writing end, which does not block.
+        handle: The writing end of the pipe, non-blocking.
     """
 
     handle: int
 
     def __call__(self, report: Report) -> bool:
-        """Tell; whether the parent is still there."""
+        """Send a report; returns whether the parent is still there."""
         try:
             os.write(self.handle, report.value)
-        except BlockingIOError:  # the parent is stopped; it lives
+        except BlockingIOError:  # the parent does not read now, but is alive
             return True
         except OSError:
             return False
@@ -55,16 +55,16 @@ class Pipe:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Manager:
-    """Tells the service manager, for a program that does not fork.
+    """Reports to the service manager, for a program that does not fork.
 
     Args:
-        notifier: The way to it.
+        notifier: The connection to it.
     """
 
     notifier: Notifier
 
     def __call__(self, report: Report) -> bool:
-        """Tell; there is nobody who could be missed."""
+        """Send a report; always returns True, because there is no parent that could be gone."""
         if report is Report.READY:
             self.notifier.ready("serving")
         elif report is Report.BEAT:
@@ -74,23 +74,23 @@ class Manager:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Seat:
-    """What one worker is told."""
+    """What one worker gets from its parent."""
 
     #: number of the worker, from 0
     slot: int
     report: Reporter
-    #: seconds between two signs of life
+    #: seconds between two heartbeats
     beat: float
-    #: lets the signals through that were held back since before the fork
+    #: unblocks the signals that were blocked before the fork
     unblock: Callable[[], None]
 
 
 def orphaned() -> None:
-    """End this worker: its parent is gone. It has a moment to do so in order; then the system ends it."""
+    """End this worker because its parent is gone. It gets a moment for an orderly shutdown, then a timer kills it."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, ORPHAN_GRACE)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-#: Seconds that a worker has to end in order when its parent was killed.
+#: Seconds for an orderly shutdown of a worker whose parent was killed.
 ORPHAN_GRACE = 0.7

@@ -1,4 +1,4 @@
-"""Sockets that are bound and listen before the fork, are named by their URI, and are left without losing anybody."""
+"""Sockets named by a URI, which are bound and listening before the fork, and are closed without losing connections."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from ._errors import SocketNotUsableError, SocketUriError
 from ._systemd import listen_fds
 from ._uri import Uri
 
-#: Connections that may wait to be accepted; the system may allow fewer.
+#: Length of the accept queue; the system may limit it.
 BACKLOG = 2048
 _PROBE = 1.0
 
 
 class Socket(socket.socket):
-    """A stream socket that is named by a URI; equal when the URIs are.
+    """A stream socket named by a URI; equal if the URIs are equal.
 
     Args:
-        uri: ``tcp://host:port`` (no host: every address of IP version 4; no port: any free one),
-            ``tcp://[address]:port``, ``unix:///path``, or ``fd://number`` for a descriptor that is open already.
+        uri: ``tcp://host:port`` (no host: every IPv4 address; no port: any free one), ``tcp://[address]:port``,
+            ``unix:///path``, or ``fd://number`` for an open descriptor.
 
     Raises:
-        SocketUriError: it names no socket; a `TypeError`.
+        SocketUriError: the URI is invalid; a `TypeError`.
         SocketNotUsableError: the host is unknown, or the descriptor is not a stream socket.
     """
 
     def __init__(self, uri: str | Uri) -> None:
         asked = Uri.parse(uri)
-        #: Connections that may wait to be accepted.
+        #: Length of the accept queue.
         self.backlog = BACKLOG
-        #: Further names: how it was asked for, the name that systemd gave it.
+        #: Other names: the requested one, and the one from systemd.
         self.aliases: set[str] = set()
         self._made: tuple[int, int, int] | None = None
         if asked.scheme == "fd":
@@ -44,7 +44,7 @@ class Socket(socket.socket):
         else:
             family, self._address = _resolve(asked)
             super().__init__(family, socket.SOCK_STREAM)
-            #: The normalised URI; with port 0, also after a port was found.
+            #: The normalised URI; a requested port 0 stays 0.
             self.uri = asked
 
     def _adopt(self, asked: Uri) -> None:
@@ -64,33 +64,33 @@ class Socket(socket.socket):
 
     @property
     def address(self) -> str:
-        """The URI of the address that it is really bound to, so with the port that was found."""
+        """The URI of the address that it is actually bound to, with the actual port."""
         return str(Uri.of_socket(self)) if self.is_listening else str(self.uri)
 
     @property
     def is_listening(self) -> bool:
-        """Whether connections are taken."""
+        """Whether it accepts connections."""
         return self.fileno() >= 0 and bool(self.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
 
     def bind(self) -> None:  # type: ignore[override]  # the address is in the URI
-        """Bind and listen; a socket that listens already is left as it is.
+        """Bind and listen; does nothing if it is listening already.
 
-        A file that a former owner of a ``unix`` socket left behind is replaced; one that somebody listens on is not.
+        A stale file of a ``unix`` socket is replaced, but not one that somebody listens on.
 
         Raises:
-            SocketNotUsableError: the address is taken, not of this machine, or may not be used.
+            SocketNotUsableError: the address is in use, not of this machine, or not permitted.
         """
         if not self.is_listening:
             try:
                 self._bind()
             except OSError as error:
                 raise SocketNotUsableError(str(self.uri), error, fix=_remedy(self.uri, error)) from None
-        # belongs to the open file, so to all processes that share it
+        # a property of the open file description, so it affects all processes that share it
         self.setblocking(False)
 
     def _bind(self) -> None:
         if self.uri.scheme == "unix" and not self.aliases:
-            with _locked(os.path.dirname(self.uri.path)):  # noqa: PTH120 - a socket's address is text
+            with _locked(os.path.dirname(self.uri.path)):  # noqa: PTH120 - the address of a socket is text
                 _remove_stale(self.uri.path)
                 super().bind(self._address)
                 made = os.stat(self.uri.path)  # noqa: PTH116 - a socket's address is text
@@ -100,27 +100,27 @@ class Socket(socket.socket):
         if not self.aliases:
             self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if self.family == socket.AF_INET6:
-                # so that tcp://:80 and tcp://[::]:80 can stand side by side on every system
+                # allows tcp://:80 and tcp://[::]:80 side by side on every system
                 self.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             super().bind(self._address)
         self.listen()
 
     def listen(self, backlog: int = 0, /) -> None:
-        """Listen; the queue that all processes share is never made shorter than `backlog`."""
+        """Listen; the accept queue, which all processes share, never becomes shorter than `backlog`."""
         super().listen(max(backlog, self.backlog))
 
     def close(self) -> None:
-        """Close it in this process; the one that made the file of a ``unix`` socket removes it."""
+        """Close it in this process; the process that created the file of a ``unix`` socket removes it."""
         if self._made is not None and self._made[0] == os.getpid():
             made, self._made = self._made, None
             with contextlib.suppress(OSError):
                 now = os.stat(self.uri.path)  # noqa: PTH116 - a socket's address is text
-                if made[1:] == (now.st_dev, now.st_ino):  # else a successor put its own there
+                if made[1:] == (now.st_dev, now.st_ino):  # otherwise a successor has put its own file there
                     os.unlink(self.uri.path)  # noqa: PTH108 - a socket's address is text
         super().close()
 
     def dup(self) -> socket.socket:  # type: ignore[override]  # a copy has a life of its own
-        """A plain socket on the same open file."""
+        """A plain socket on the same open file description."""
         return socket.socket(fileno=os.dup(self.fileno()))
 
     def __eq__(self, other: object) -> bool:
@@ -134,16 +134,16 @@ class Socket(socket.socket):
 
 
 class Sockets(dict[str, Socket]):
-    """Sockets by their normalised URI; naming one twice gives one.
+    """Sockets by their normalised URI; the same URI twice gives one socket.
 
-    Sockets that the service manager passed to this process are among them, asked for or not. One that is asked for by
-    the address of a passed one, or as ``fd://name``, is that one.
+    Sockets passed by the service manager are always included. A requested URI that is the address of a passed socket,
+    or ``fd://name``, refers to that socket.
 
     Args:
-        uris: Which sockets to make.
+        uris: The sockets to create.
 
     Raises:
-        SocketUriError: a URI names no socket; a `TypeError`.
+        SocketUriError: a URI is invalid; a `TypeError`.
         SocketNotUsableError: a host is unknown.
     """
 
@@ -151,7 +151,7 @@ class Sockets(dict[str, Socket]):
         super().__init__()
         try:
             for number, name in listen_fds().items():
-                with contextlib.suppress(SocketNotUsableError):  # of another kind, for somebody else
+                with contextlib.suppress(SocketNotUsableError):  # of another type, and not meant for us
                     passed = self._keep(Socket(f"fd://{number}"))
                     passed.aliases.update((name, f"fd://{name}") if name else ())
             for uri in uris:
@@ -166,7 +166,7 @@ class Sockets(dict[str, Socket]):
         return self.setdefault(str(sock), sock)
 
     def names(self) -> dict[str, Socket]:
-        """The sockets under every name that they have: normalised URI, real address, aliases."""
+        """The sockets under all their names: normalised URI, actual address, aliases."""
         found: dict[str, Socket] = {}
         for sock in self.values():
             found.update(dict.fromkeys((str(sock), sock.address, *sorted(sock.aliases)), sock))
@@ -174,10 +174,10 @@ class Sockets(dict[str, Socket]):
 
     @contextlib.contextmanager
     def bind(self) -> Iterator[Sockets]:
-        """Have all bound and listening inside the block; behind it they are closed, in the process that opened them.
+        """Bind all of them inside the block; afterwards they are closed, in the process that opened them.
 
         Raises:
-            SocketNotUsableError: one cannot be bound; none is then.
+            SocketNotUsableError: one cannot be bound; then none is.
         """
         owner = os.getpid()
         try:
@@ -195,17 +195,17 @@ class Sockets(dict[str, Socket]):
 
 
 async def stop_accepting(sockets: Iterable[socket.socket]) -> None:
-    """Let the running loop take no further connection from *sockets*, and make those ready that it has taken.
+    """Stop accepting connections on *sockets* in the running event loop, and finish setting up the accepted ones.
 
-    To be awaited before the servers on them are closed: on the loop of asyncio, a server that is closed right after it
-    has accepted a connection drops it, for it makes the transport a moment later. Sockets that are closed are left out.
+    Await this before closing the servers: in asyncio, a server that is closed right after it has accepted a connection
+    drops it, because it creates the transport one iteration later. Closed sockets are skipped.
     """
     loop = asyncio.get_running_loop()
     for sock in sockets:
         if sock.fileno() >= 0:
-            with contextlib.suppress(NotImplementedError):  # not on every loop; it has no such reader then
+            with contextlib.suppress(NotImplementedError):  # some event loops have no such readers
                 loop.remove_reader(sock)
-    # one turn for the task that makes the transport, one for the protocol to hear of it
+    # one iteration for the task that creates the transport, one for the protocol to be told
     await asyncio.sleep(0)
     await asyncio.sleep(0)
 
@@ -217,7 +217,7 @@ def _resolve(uri: Uri) -> tuple[socket.AddressFamily, Any]:
         found = socket.getaddrinfo(uri.host, uri.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
         raise SocketNotUsableError(str(uri), error, fix="use an address of this machine, such as 127.0.0.1") from None
-    # a name that has both kinds of address gives the older: what it gave before
+    # for a name with both kinds of address, prefer IPv4, as for an empty host
     family, _, _, _, address = min(found, key=lambda each: each[0] != socket.AF_INET)
     return family, address
 
@@ -233,7 +233,7 @@ def _remedy(uri: Uri, error: OSError) -> str:
 
 
 def _remedy_of_path(path: str, error: OSError) -> str:
-    if error.errno is None:  # it never came to the system: the path does not fit into an address
+    if error.errno is None:  # not an error of the system: the path does not fit into an address
         return "use a shorter path: an address holds about 100 bytes"
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return f"make the folder {os.path.dirname(path)} first"  # noqa: PTH120 - a socket's address is text
@@ -246,8 +246,8 @@ def _remedy_of_path(path: str, error: OSError) -> str:
 
 @contextlib.contextmanager
 def _locked(folder: str) -> Iterator[None]:
-    """Hold others off who want to replace a file in the folder at the same moment."""
-    import fcntl  # not on Windows, whose sockets have no files
+    """Lock the folder against others that replace a file in it at the same time."""
+    import fcntl  # not on Windows, which has no socket files
 
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -258,7 +258,7 @@ def _locked(folder: str) -> Iterator[None]:
 
 
 def _remove_stale(path: str) -> None:
-    """Remove the file of a socket that nobody listens on; whatever else is there makes binding fail."""
+    """Remove the file of a socket that nobody listens on; anything else there makes the bind fail."""
     try:
         if not stat.S_ISSOCK(os.stat(path).st_mode):  # noqa: PTH116 - a socket's address is text
             return
@@ -271,5 +271,5 @@ def _remove_stale(path: str) -> None:
         except ConnectionRefusedError:
             os.unlink(path)  # noqa: PTH108 - a socket's address is text
         except OSError:
-            # somebody listens who is too busy to answer
+            # somebody listens, but is too busy to answer
             return
