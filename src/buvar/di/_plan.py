@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 from ._adapters import Candidate, Key
 from ._errors import AdapterError
 from ._ground import Plan
-from ._resolve import Component, Keyword, Made, Value
+from ._resolve import GENERATORS, Component, Keyword, Made, Value
+from ._types import may_be_none, type_name
 
 #: Returns the value that a scope keeps, making it if necessary: ``await keep(owner, key)``.
 Keep: TypeAlias = Callable[[Any, Key], Coroutine[Any, Any, Any]]
@@ -73,7 +74,7 @@ class _Writer:
     """Collects the source lines of a plan, and the objects that they refer to."""
 
     def __init__(self, keep: Keep) -> None:
-        self.constants: dict[str, Any] = {"keep": keep, "no_value": no_value}
+        self.constants: dict[str, Any] = {"keep": keep, "no_value": no_value, "no_object": no_object}
         self.loads: list[str] = []
         self.lines: list[str] = []
         self._names: dict[int, str] = {}
@@ -141,6 +142,7 @@ class _Writer:
             self.lines.append(f"{variable} = {'await ' if style == 'await' else ''}{call}")
             if style == "maybe":
                 self.lines.append(f"if hasattr({variable}, '__await__'): {variable} = await {variable}")
+            self._check(made, variable)
             if style != "plain":
                 self._checked.clear()
             return
@@ -154,6 +156,13 @@ class _Writer:
             self.lines.append(f"if {owner}.is_closed: await {owner}.too_late(g)")
             self._checked = {owner}
         self.lines.append(f"{owner}.opened.append(g)")
+        self._check(made, variable)
+
+    def _check(self, made: Made, variable: str) -> None:
+        """Write the line that refuses None where something was promised; a class makes what it is."""
+        adapter = made.candidate.adapter
+        if not isinstance(adapter.implementation, type) and not may_be_none(adapter.target):
+            self.lines.append(f"if {variable} is None: raise no_object({self.constant(made.candidate)})")
 
 
 def no_value(candidate: Candidate) -> AdapterError:
@@ -162,4 +171,15 @@ def no_value(candidate: Candidate) -> AdapterError:
         candidate.adapter.implementation,
         "ended without yielding anything",
         fix="yield the value once; what comes behind the yield is the teardown",
+    )
+
+
+def no_object(candidate: Candidate) -> AdapterError:
+    """The error of an adapter that gives None although it promises something."""
+    promised = type_name(candidate.produces)
+    gave = "yielded" if candidate.adapter.style in GENERATORS else "returned"
+    return AdapterError(
+        candidate.adapter.implementation,
+        f"{gave} None, and promises {promised}",
+        fix=f"give one, or say in the annotation that there may be none: {promised} | None",
     )

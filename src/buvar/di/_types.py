@@ -73,6 +73,18 @@ def canonical(tp: Any) -> Any:
         return tp
 
 
+def may_be_none(tp: Any) -> bool:
+    """Whether an object of type *tp* may be `None`."""
+    tp = strip(tp)
+    if isinstance(tp, NewType):
+        return may_be_none(tp.__supertype__)
+    if get_origin(tp) in {Union, types.UnionType}:
+        return any(may_be_none(member) for member in get_args(tp))
+    if get_origin(tp) is Literal:
+        return None in get_args(tp)
+    return tp in {None, NONE_TYPE}
+
+
 def mro_of(tp: Any) -> tuple[type, ...]:
     """The MRO of *tp*, or of the origin of a generic *tp*; empty if it is not a class."""
     cls = get_origin(tp) or tp

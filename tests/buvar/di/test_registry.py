@@ -7,7 +7,7 @@ import functools
 import gc
 import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Annotated, Any, Generic, List, NewType, Optional, Protocol, Self, TypeVar, Union
 
 import pytest
@@ -799,7 +799,8 @@ async def test_a_deep_search_ends(adapters):
     types = [type(f"T{level}", (), {}) for level in range(21)]
 
     def adapter(level, kind):
-        def make(first, rest): ...
+        def make(first, rest):
+            return types[level]()
 
         make.__annotations__ = {
             "first": types[level + 1],
@@ -815,7 +816,57 @@ async def test_a_deep_search_ends(adapters):
         await asyncio.wait_for(di.nject(types[0]), 200)
 
     di.register(types[20])
-    assert await di.nject(types[0]) is None
+    assert type(await di.nject(types[0])) is types[0]
+
+
+def find() -> Bar:
+    return None
+
+
+async def find_later() -> Bar:
+    return None
+
+
+def find_open() -> Iterator[Bar]:
+    yield None
+
+
+async def find_open_later() -> AsyncIterator[Bar]:
+    yield None
+
+
+class Finder:
+    @classmethod
+    def find(cls) -> Bar:
+        return None
+
+
+@pytest.mark.parametrize("lifetime", ["call", "scope", "app"])
+@pytest.mark.parametrize("find", [find, find_later, find_open, find_open_later, Finder.find, functools.partial(find)])
+async def test_a_promise_that_is_not_kept(adapters, find, lifetime):
+    """DI-11: an adapter that promises an object and gives None is named in an error, however long it would be kept."""
+    di.register(Foo)
+    di.register(find, scope=lifetime)
+    async with di.application(), di.scope():
+        for _ in range(2):
+            with pytest.raises(di.AdapterError) as caught:
+                await di.nject(Foo)
+            assert caught.value.implementation == find
+            assert "None, and promises Bar\n  fix:   give one, or say" in str(caught.value)
+
+
+async def test_none_where_it_is_allowed(adapters):
+    """DI-09: an adapter that says so may give None, to those who take it."""
+
+    def find() -> Bar | None:
+        return None
+
+    def ask(bar: Bar | None, other: Bar | None = None) -> Foo:
+        return Foo()
+
+    di.register(find, ask)
+    assert await di.nject(Bar | None) is None
+    assert isinstance(await di.nject(Foo), Foo)
 
 
 async def test_many_outcomes_of_one_search(adapters, monkeypatch):

@@ -85,3 +85,12 @@ def test_type_names():
     assert [_types.type_name(tp) for tp in (Any, T, NewType("Id", int), "text", dict[str, A])] == [
         "Any", "T", "Id", "'text'", "dict[str, A]",
     ]  # fmt: skip
+
+
+def test_may_be_none():
+    """DI-09: unions with None, Literal[None] and names for them may be None; nothing else may."""
+    maybe = NewType("maybe", Optional[A])
+    for tp in (None, type(None), Optional[A], A | None, Literal["a", None], maybe, Annotated[A | None, 1]):
+        assert _types.may_be_none(tp), tp
+    for tp in (A, A | B, Literal["a"], NewType("name", A), List[A], Annotated[A, None], list[A | None]):
+        assert not _types.may_be_none(tp), tp
