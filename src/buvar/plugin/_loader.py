@@ -6,32 +6,28 @@ import asyncio
 import contextlib
 import functools
 import inspect
-import logging
 import pkgutil
 import sys
 import types
 import typing
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Final
 
 from buvar import context, di
 from buvar.components import Components
 from buvar.names import absolute_name, did_you_mean, fqdn, resolve_dotted_name
 from buvar.plugin._errors import PluginArgumentError, PluginFunctionError, PluginNotFoundError, PluginResultError
+from buvar.plugin._loading import Loading, current
 from buvar.plugin._tasks import Job, Watch, discard, watching
 
 #: Name of the function that is used when a plugin is a module.
 PLUGIN_FUNCTION_NAME: Final = "prepare"
-#: Seconds of loading after which it is told what is being loaded; then after twice as long, and so on.
-SLOW: Final = 10.0
 
 PluginFunction = Callable[..., Any]
 #: stands for an argument that nothing provides; `Components.get` takes MISSING for "no default"
 _ABSENT: Final = object()
 #: A dotted name (``"module"``, ``"module:attribute"``, relative with leading dots), a module, or a function.
 Plugin = str | types.ModuleType | PluginFunction
-
-_log = logging.getLogger("buvar.plugin")
 
 
 def resolve_plugin_func(
@@ -242,7 +238,8 @@ class Loader:
     """Loads plugins, each once, and keeps the tasks that they give until the stage starts them.
 
     ``await load("module", ".sibling", module, function)``: names that begin with dots count from the package of the
-    caller. A plugin that is being loaded counts as loaded, so plugins may load each other.
+    caller. Several loads may be under way at once: who asks for a plugin that another one is loading waits for it.
+    Plugins may load each other: where one comes back to what it is being loaded for, that counts as loaded.
 
     Args:
         components: The context in which all plugins are prepared.
@@ -254,11 +251,10 @@ class Loader:
         #: whether a plugin looked at Cancel while it was prepared
         self.watch = Watch(cancel)
         self._cancel = cancel
-        self._loaded: set[PluginFunction] = set()
+        #: what is loaded, and what is being loaded
+        self._known: dict[PluginFunction, Loading] = {}
         #: one list for each plugin, in the order in which loading began
         self._jobs: list[list[Job]] = []
-        #: names of the plugins that are being loaded, each by the one before
-        self._under_way: list[str] = []
 
     def __call__(self, *plugins: Plugin) -> Coroutine[Any, Any, None]:
         """Load plugins, one after the other.
@@ -294,51 +290,32 @@ class Loader:
         watch = watching.set(self.watch)
         try:
             for plugin in plugins:
-                with self._told(resolve_plugin_func(typing.cast("Plugin", plugin))) as func:
-                    await self._load_one(func)
+                await self._load_one(resolve_plugin_func(typing.cast("Plugin", plugin)))
         finally:
             watching.reset(watch)
             context.buvar_context.reset(token)
 
-    @contextlib.contextmanager
-    def _told(self, func: PluginFunction) -> Iterator[PluginFunction]:
-        """Inside the block, tell what is being loaded when that takes long: it may wait for ever."""
-        loop = asyncio.get_running_loop()
-        timer: asyncio.TimerHandle | None = None
-
-        def tell(seconds: float) -> None:
-            nonlocal timer
-            if self._under_way[-1:] == [name]:
-                _log.warning("Still loading plugins after %g seconds: %s", seconds, " -> ".join(self._under_way))
-            timer = loop.call_later(seconds, tell, 2 * seconds)
-
-        name = plugin_name(func)
-        self._under_way.append(name)
-        timer = loop.call_later(SLOW, tell, SLOW)
-        try:
-            yield func
-        finally:
-            timer.cancel()
-            self._under_way.remove(name)
-
     async def _load_one(self, func: PluginFunction) -> None:
-        if func in self._loaded:
-            return
-        self._loaded.add(func)
+        while (known := self._known.get(func)) is not None:
+            await known.wait()
+            if self._known.get(func) is known:
+                return
+        name = plugin_name(func)
+        loading = self._known[func] = Loading(name, current())
         jobs: list[Job] = []
         self._jobs.append(jobs)
-        name = plugin_name(func)
         try:
-            arguments = await collect_plugin_args(func)
-            result = _call(func, arguments)
-            async with contextlib.aclosing(generate_async_result(result, plugin=name)) as awaitables:  # type: ignore[type-var]  # an async generator
-                async for awaitable in awaitables:
-                    # a future ran before it was given, so only the plugin's own looking at Cancel can be known
-                    watch = self.watch if isinstance(awaitable, asyncio.Future) else Watch(self._cancel)
-                    jobs.append(Job(name, awaitable, watch))
+            with loading.under_way():
+                arguments = await collect_plugin_args(func)
+                result = _call(func, arguments)
+                async with contextlib.aclosing(generate_async_result(result, plugin=name)) as awaitables:  # type: ignore[type-var]  # an async generator
+                    async for awaitable in awaitables:
+                        # a future ran before it was given, so only the plugin's own looking at Cancel can be known
+                        watch = self.watch if isinstance(awaitable, asyncio.Future) else Watch(self._cancel)
+                        jobs.append(Job(name, awaitable, watch))
         except BaseException as error:
             # whoever catches this must not have half of it, nor may the next who needs it believe that it is there
-            self._loaded.discard(func)
+            del self._known[func]
             for job in jobs:
                 job.discard()
             jobs.clear()

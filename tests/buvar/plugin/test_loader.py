@@ -198,7 +198,7 @@ async def test_a_plugin_that_fails_leaves_nothing_behind():
 
 async def test_what_takes_long_to_load_is_told(monkeypatch, caplog):
     """PLG-04: a plugin that hangs while it is loaded is named, with those that wait for it, again and again."""
-    monkeypatch.setattr("buvar.plugin._loader.SLOW", 0.01)
+    monkeypatch.setattr("buvar.plugin._loading.SLOW", 0.01)
 
     async def slow():
         while caplog.text.count("Still loading") < 2:
@@ -216,6 +216,137 @@ async def test_what_takes_long_to_load_is_told(monkeypatch, caplog):
     assert {record.message.partition(": ")[2] for record in caplog.records} == {f"{name}.shop -> {name}.slow"}
     assert "after 0.01 seconds" in caplog.text
     assert "after 0.02 seconds" in caplog.text
+
+
+@pytest.fixture
+def shared():
+    """A plugin that takes its time, how often it began, and what lets it go on."""
+
+    async def opening():
+        opening.begun += 1
+        await opening.go.wait()
+        if opening.error is not None:
+            raise opening.error
+        context.add("open", name="shop")
+
+    opening.begun, opening.go, opening.error = 0, asyncio.Event(), None
+    return opening
+
+
+async def side_by_side(load, *plugins):
+    """Load plugins at once, and answer what each came to."""
+    return await asyncio.gather(*map(load, plugins), return_exceptions=True)
+
+
+async def test_loads_at_once_wait_for_what_they_share(shared):
+    """PLG-04: of two plugins that are loaded at once and stand on a third, none goes on before that one is loaded."""
+    found = []
+
+    async def one(load: plugin.Loader):
+        await load(shared)
+        found.append(context.get(str, name="shop", default=None))
+
+    async def other(load: plugin.Loader):
+        asyncio.get_running_loop().call_soon(shared.go.set)
+        await load(shared)
+        found.append(context.get(str, name="shop", default=None))
+
+    async def shop(load: plugin.Loader):
+        await side_by_side(load, one, other)
+
+    await plugin.Stage().arun(shop)
+    assert found == ["open", "open"]
+    assert shared.begun == 1
+
+
+async def test_loads_at_once_of_what_fails(shared):
+    """PLG-04, PLG-11: all who wait for a plugin that fails get its error, and it is not tried for each of them."""
+    shared.error = OSError("the disk is gone")
+
+    async def one(load: plugin.Loader):
+        await load(shared)
+
+    async def other(load: plugin.Loader):
+        asyncio.get_running_loop().call_soon(shared.go.set)
+        await load(shared)
+
+    async def shop(load: plugin.Loader):
+        assert await side_by_side(load, one, shared, other) == [shared.error] * 3
+
+    await plugin.Stage().arun(shop)
+    assert shared.begun == 1
+
+
+async def test_who_waits_goes_on_when_the_first_is_cancelled(shared):
+    """PLG-04: when whoever was first to load a plugin is cancelled, the next one who waits for it loads it."""
+
+    async def one(load: plugin.Loader):
+        await load(shared)
+
+    async def other(load: plugin.Loader):
+        await load(shared)
+
+    async def shop(load: plugin.Loader):
+        first = asyncio.create_task(load(one))
+        second = asyncio.create_task(load(other))
+        while not shared.begun:
+            await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.wait([first])
+        shared.go.set()
+        await second
+        assert context.get(str, name="shop") == "open"
+
+    await plugin.Stage().arun(shop)
+    assert shared.begun == 2
+
+
+async def test_loads_at_once_that_need_each_other(caplog):
+    """PLG-04: plugins that are loaded at once and need each other do not wait for ever, and the circle is told."""
+    order = []
+
+    async def one(load: plugin.Loader):
+        await asyncio.sleep(0)
+        await load(other)
+        order.append("one")
+
+    async def other(load: plugin.Loader):
+        await asyncio.sleep(0)
+        await load(third)
+        order.append("other")
+
+    async def third(load: plugin.Loader):
+        await load(one)
+        order.append("third")
+
+    async def shop(load: plugin.Loader):
+        assert await asyncio.wait_for(side_by_side(load, one, other, third), 60) == [None] * 3
+
+    await plugin.Stage().arun(shop)
+    assert sorted(order) == ["one", "other", "third"]
+    (told,) = caplog.messages
+    assert told.startswith("Plugins that are loaded at once need each other, ")
+    assert told.count("<locals>.one") + told.count("<locals>.other") + told.count("<locals>.third") == 5
+
+
+async def test_a_task_that_outlives_the_loading(shared):
+    """PLG-04: what a plugin has left running may load others when the plugin is loaded."""
+    late = []
+
+    async def one(load: plugin.Loader):
+        async def later():
+            await shared.go.wait()
+            await load(shared, one)
+
+        late.append(asyncio.create_task(later()))
+
+    async def shop(load: plugin.Loader):
+        await load(one)
+        shared.go.set()
+        await late[0]
+        assert context.get(str, name="shop") == "open"
+
+    await plugin.Stage().arun(shop)
 
 
 def test_resolve_plugin_func():
