@@ -180,7 +180,9 @@ class Reader:
         totals, span = Totals(scale), _span(query)
         if is_tallied(query):
             tally = Tally(self._ask, query, self._name)
-            if scale.width >= _HOUR and tally.count(span, query, totals, _share):
+            # a single bucket holds whatever there is, however narrow it is
+            is_wide = scale.width >= _HOUR or scale.number == 1
+            if is_wide and tally.count(span, query, totals, _share):
                 return totals.result(self._names)
         budget = _share()
         source = self._source(query, budget)

@@ -108,6 +108,18 @@ async def test_what_was_counted_beforehand_is_not_looked_at(history, monkeypatch
         await history.count_runs(RunQuery(labels=("x",)), buckets=200)
 
 
+async def test_how_many_there_are_of_an_hour_is_known_beforehand(store, past, monkeypatch):
+    """One number for a few minutes comes from the tally as well, and is exact, however many runs there are."""
+    for operation in ("a", "a", "b"):
+        await past.run(operation=operation)
+    monkeypatch.setattr(_queries.Reader, "_source", None)
+
+    counts = await store.count_runs(RunQuery(operation="a"), buckets=1)
+
+    assert counts.seconds < 3600
+    assert (counts.states, counts.stopped_at) == (((State.SUCCEEDED, 2),), None)
+
+
 @pytest.mark.parametrize("query", [RunQuery(), RunQuery(labels=("x", "y")), parse("said")])
 async def test_counting_that_takes_long_says_how_far_it_got(history, monkeypatch, query):
     """The newest are counted first; what there is up to the moment that is named is not all known, behind it it is."""

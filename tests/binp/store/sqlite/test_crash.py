@@ -185,14 +185,18 @@ async def misplaced(path):
         there = {run for text, run in rows if text == operation}
         named = RunQuery(operation=operation, limit=200)
         said = replace(named, where=(Condition(Key.TEXT, (operation,)),))
-        counted = await store.count_runs(RunQuery(operation=operation))
+        # in one bucket, so that as many as there are can be counted
+        counted = await store.count_runs(RunQuery(operation=operation), buckets=1)
+        assert counted.stopped_at is None
         if sum(number for _, number in counted.states) != len(there):
             problems.append((operation, "counted", counted.states, len(there)))
         for query in (named, said):
-            found, page = set(), await store.find_runs(query)
-            while page.runs:
+            found, has_more, before = set(), True, None
+            while has_more:
+                page = await store.find_runs(replace(query, before=before))
                 found |= {run.id for run in page.runs}
-                page = await store.find_runs(replace(query, before=page.runs[-1].id))
+                # it may have stopped before it found any
+                has_more, before = page.has_more, page.stopped or (page.runs[-1].id if page.runs else None)
             if found != there:
                 problems.append((operation, "found", len(found - there), "missing", len(there - found)))
     await store.close()
