@@ -57,6 +57,7 @@ class _Joining(Receipt):
 
     def settle(self, outcome: Any) -> Sequence[Awaited]:
         """Welcome it; the changes of this moment and before are not for it, all later ones are."""
+        self._outcome = outcome
         if not isinstance(outcome, Failure):
             self._session.start(outcome[2])
         self._server.call(self._server.welcome, self._session, outcome)

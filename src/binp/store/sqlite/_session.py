@@ -74,6 +74,8 @@ class RemoteReceipt(Receipt):
 
     def settle(self, outcome: Any) -> Sequence[Awaited]:
         """Leave the result for the next ``Server.publish``, which follows at once."""
+        # where the rest of its batch fails this one is not tried again; that nobody waits for it here is no loss
+        self._outcome = outcome
         failure = encode_failure(outcome.error) if isinstance(outcome, Failure) else None
         if failure is not None:
             self._session.fail(self.number, failure)

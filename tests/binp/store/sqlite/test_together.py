@@ -15,11 +15,13 @@ from binp.store.contract import (
     Import,
     PutKey,
     RunQuery,
+    SetKeys,
     State,
     StoreError,
     Written,
 )
 from binp.store.sqlite import _outbox
+from binp.store.sqlite._commit import FileTrouble
 
 HOUR = 3600.0
 
@@ -156,3 +158,30 @@ async def test_a_version_that_no_key_can_have(path, here, there, version):
     with pytest.raises(KeyConflict) as caught:
         await kv.remove("k", if_version=version)
     assert (caught.value.expected, caught.value.found) == (version, 1)
+
+
+async def test_a_disk_that_fills_up_within_a_batch_of_another_process(path, here, there, monkeypatch):
+    """What was committed of a batch before the file took no more is not done again with the rest."""
+    await here.open()
+    await ask(there, "open", str(path))
+    committer = here._engine._writer._committer
+    honest, refused = committer.commit, []
+
+    def commit(batch, seq):
+        if not refused and any(getattr(receipt.write, "items", ()) == (("b", "1"),) for receipt in batch):
+            refused.append(len(batch))
+            raise FileTrouble(StoreError("there is no space left for the database"), is_passing=True)
+        return honest(batch, seq)
+
+    monkeypatch.setattr(committer, "commit", commit)
+    # the one in the middle has a transaction of its own, so each of the others has one as well
+    alone = Import(lines=('{"kind":"once","key":"x","at":1}',))
+    first, last = (SetKeys(namespace="n", items=((key, "1"),), at=1) for key in "ab")
+    told = await ask(there, "write", [first, alone, last])
+
+    assert refused == [1]
+    assert (told[0], told[2]) == (True, True)
+    assert [(await here.get_key("n", key)).version for key in "ab"] == [1, 1]
+    # nor was it told twice: that would make no sense, and cut the process off
+    assert await ask(there, "write", [last]) == [True]
+    assert len(here._engine._server._sessions) == 1
