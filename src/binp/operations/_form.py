@@ -121,7 +121,10 @@ class Form:
                 warnings.simplefilter("ignore")
                 schema = self._model.model_json_schema(by_alias=True, schema_generator=FormSchema)
         except PydanticInvalidForJsonSchema as error:
-            raise self._no_form(str(error).splitlines()[0]) from error
+            raise self._no_form(
+                f"a parameter has a type that no JSON is: {str(error).splitlines()[0]}",
+                fix="take a type that JSON can carry, or Inject[...] for a dependency",
+            ) from error
         schema.pop("title", None)
         schema.setdefault("properties", {})
         return schema
@@ -195,7 +198,13 @@ class Form:
 
     @functools.cached_property
     def _signature(self) -> inspect.Signature:
-        return inspect.signature(self._function)
+        try:
+            return inspect.signature(self._function)
+        except ValueError as error:
+            # some of what is written in C does not tell
+            raise self._no_form(
+                "its parameters are not known", fix="call it in a function of yours, whose parameters have annotations"
+            ) from error
 
     @functools.cached_property
     def _hints(self) -> dict[str, Any]:
@@ -248,7 +257,6 @@ class Form:
     @functools.cached_property
     def _model(self) -> type[BaseModel]:
         from pydantic import ConfigDict, Field, create_model
-        from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
         fields: dict[str, Any] = {}
         for parameter in self._parameters:
@@ -258,14 +266,12 @@ class Form:
                 options |= _default(parameter)
             fields[parameter.field] = (parameter.annotation, Field(**options))
             try:
-                create_model(
-                    "Parameter", __config__=ConfigDict(extra="forbid"), **{parameter.field: fields[parameter.field]}
-                )
-            except (PydanticSchemaGenerationError, PydanticUserError) as error:
-                raise self._no_form(
-                    f"its parameter {parameter.name!r} is a {parameter.annotation!r}, which pydantic cannot read",
-                    fix=f"write {parameter.name}: Inject[...] for a dependency, else a type that JSON can carry",
-                ) from error
+                one = {parameter.field: fields[parameter.field]}
+                create_model("Parameter", __config__=ConfigDict(extra="forbid"), **one)
+            except (
+                Exception
+            ) as error:  # whatever stands in an annotation is asked for its schema, and may raise anything
+                raise self._unreadable(parameter, error) from error
         name = self._owner.rpartition(" ")[2].strip("'") or "Arguments"
         return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
 
@@ -277,7 +283,9 @@ class Form:
                 near = did_you_mean(str(problem["loc"][0]), names)
                 message = "there is no such parameter" + (f"; did you mean {near!r}?" if near else "")
             else:
-                message = _WORDS.get(problem["type"], message)
+                # what a validator says itself needs no name of the exception in front
+                own = message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
+                message = _WORDS.get(problem["type"], own)
             yield {"loc": list(problem["loc"]), "msg": message, "type": problem["type"]}
 
     def _record(self, values: BaseModel) -> str:
@@ -294,6 +302,16 @@ class Form:
                 p.name: MASK if p.name in self.secret_names else getattr(values, p.field) for p in self._parameters
             }
         return as_json(plain, ARGUMENTS_LIMIT)
+
+    def _unreadable(self, parameter: _Parameter, error: Exception) -> FormError:
+        from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
+
+        what = f"its parameter {parameter.name!r} is a {parameter.annotation!r}, which pydantic cannot read"
+        if isinstance(error, PydanticSchemaGenerationError):
+            fix = f"write {parameter.name}: Inject[...] for a dependency, else a type that JSON can carry"
+            return self._no_form(what, fix=fix)
+        lines = (error.message if isinstance(error, PydanticUserError) else str(error)).split("\n")
+        return self._no_form(f"{what}: {' '.join(line.strip() for line in lines)}")
 
     def _no_form(self, why: str, *, fix: str | None = None) -> FormError:
         return FormError(f"no form can be made of {self._owner}: {why}", where=self._where, fix=fix)

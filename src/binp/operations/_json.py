@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, KeysView, Mapping, ValuesView
 from decimal import Decimal
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import PurePath
@@ -93,6 +94,9 @@ def _plain(value: Any) -> Any:
             return _marked(value)
     if isinstance(value, Mapping):
         return dict(value)
+    # among the tuples those that have names for their places
+    if isinstance(value, tuple | deque | KeysView | ValuesView):
+        return list(value)
     return _marked(value)
 
 

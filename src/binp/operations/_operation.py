@@ -58,12 +58,12 @@ def place(function: Callable[..., Any]) -> str:
 
 
 def check_callable(function: Callable[..., Any], decorator: str) -> None:
-    """Refuse what cannot be one execution with an end.
+    """Refuse what cannot be one execution with an end, or, if the platform is to start it, has no object to belong to.
 
     Raises:
-        BinpError: *function* is not callable, or is a generator function.
+        BinpError: *function* is not callable, is a generator function, or a method of no object.
     """
-    if not callable(function):
+    if not callable(function) and not isinstance(function, classmethod):
         raise BinpError(
             f"{decorator} got {function!r}, which is not a function",
             fix=f"write {decorator} above a function, or give its options by keyword: {decorator}(name=...)",
@@ -75,6 +75,27 @@ def check_callable(function: Callable[..., Any], decorator: str) -> None:
             where=place(function),
             fix="return a value, and say what happens on the way with binp.journal.record(...)",
         )
+    if decorator != "@binp.journal" and _is_loose(function):
+        raise BinpError(
+            f"{decorator} got the method {default_name(function)!r}, and what calls it would not know on which object",
+            where=place(function),
+            fix=f"give it the method of an object, below the class: {decorator[1:]}(thing.{base.__name__})",
+        )
+
+
+def _is_loose(function: Callable[..., Any]) -> bool:
+    """Whether *function* is a method as it stands in its class."""
+    if isinstance(function, classmethod):
+        return True
+    base = base_of(function)
+    if "." not in str(getattr(base, "__qualname__", "")).rpartition("<locals>.")[2]:
+        return False
+    try:
+        first = next(iter(inspect.signature(function).parameters.values()), None)
+    except (TypeError, ValueError):
+        # what has no signature says nothing of its parameters
+        return False
+    return first is not None and first.name in ("self", "cls") and first.annotation is first.empty
 
 
 def check_importable(function: Callable[..., Any]) -> None:

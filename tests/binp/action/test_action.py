@@ -293,6 +293,37 @@ def test_what_is_no_function_is_refused():
     assert "binp.journal.record" in str(caught.value)
 
 
+def test_a_method_of_no_object_is_refused(binp):
+    """ACT-01: a method is an action of an object: in its class it is refused, as nobody could call it from outside."""
+
+    class Boiler:
+        def heat(self, degrees: int) -> int:
+            return degrees
+
+        @classmethod
+        def make(cls, size: int) -> int:
+            return size
+
+        @staticmethod
+        def count(of: str) -> str:
+            return of
+
+        @binp.journal
+        def vent(self) -> None: ...
+
+    for decorate in (binp.action, binp.service, binp.schedule("0 2 * * *")):
+        with pytest.raises(BinpError, match=r"got the method '\S*Boiler.heat', and .*\n.*\n.*below the class: binp"):
+            decorate(Boiler.heat)
+        with pytest.raises(BinpError, match=r"got the method '\S*Boiler.make'"):
+            decorate(Boiler.__dict__["make"])
+
+    for function in (Boiler().heat, Boiler.make, Boiler.count, Boiler.__dict__["count"], Boiler().vent):
+        binp.action(function)
+    names = [operation.name.rpartition(".")[2] for operation in binp.action.operations]
+    assert names == ["heat", "make", "count", "vent"]
+    assert list(binp.action.operations[0].form.schema["properties"]) == ["degrees"]
+
+
 def test_alone_it_needs_no_database(tmp_path, monkeypatch):
     """Decision 13: an Action built alone creates no file, also when it is invoked."""
     import asyncio

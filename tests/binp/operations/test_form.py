@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 from annotated_types import Ge, Le
-from pydantic import AwareDatetime, BaseModel, Field, NaiveDatetime, SecretStr
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, NaiveDatetime, SecretStr
 
 from binp import Inject, Secret
 from binp.operations import FormError, InvalidArguments, Operation
@@ -31,6 +31,21 @@ class Place(BaseModel):
 
 class Pool:
     pass
+
+
+class Unfinished:
+    """A type that says itself how it is read, and fails at it."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> None:
+        raise ImportError("there is no `colour` of it")
+
+
+def even(n: int) -> int:
+    if n % 2:
+        raise ValueError("must be even")
+    assert n < 10, "must be small"
+    return n
 
 
 def form_of(function: Callable[..., Any], name: str = "op"):
@@ -103,6 +118,46 @@ def test_bind_converts_and_records():
         "path": "/x",
         "when": "2026-01-02T03:04:05Z",
     }
+
+
+@pytest.mark.parametrize(
+    ("annotation", "said"),
+    [
+        (Annotated[str, Field(pattern="(")], "unclosed group"),
+        (Unfinished, "there is no `colour` of it"),
+        (Callable[[], int], "a type that no JSON is"),
+    ],
+)
+def test_why_a_type_has_no_form_is_told(annotation, said):
+    """ACT-06: what is wrong with an annotation is said in the words of whoever noticed it."""
+
+    def op(x) -> None: ...
+
+    op.__annotations__["x"] = annotation
+    with pytest.raises(FormError, match="no form can be made of action 'op'") as caught:
+        form_of(op).schema  # noqa: B018 - made when it is looked at
+    assert said in str(caught.value)
+
+
+def test_a_function_that_does_not_tell_its_parameters_has_no_form():
+    """ACT-06: some functions that are written in C have no signature."""
+    with pytest.raises(FormError, match="its parameters are not known\n.*\n  fix:   call it in a function of yours"):
+        form_of(max).schema  # noqa: B018 - made when it is looked at
+
+
+def test_what_a_validator_says_is_said_in_its_words():
+    """ACT-06: the name of the exception is left out."""
+
+    def op(n: Annotated[int, AfterValidator(even)], pin: Secret[int]) -> None: ...
+
+    with pytest.raises(InvalidArguments) as caught:
+        form_of(op).bind({"n": 3, "pin": "x"})
+    assert [error["msg"] for error in caught.value.errors] == [
+        "must be even",
+        "Input should be a valid integer, unable to parse string as an integer",
+    ]
+    with pytest.raises(InvalidArguments, match="n: must be small"):
+        form_of(op).bind({"n": 12, "pin": 1})
 
 
 def test_every_problem_is_named():

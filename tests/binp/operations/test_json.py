@@ -6,10 +6,12 @@ import dataclasses
 import enum
 import json
 import uuid
+from collections import deque
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from ipaddress import ip_address
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -27,6 +29,11 @@ class Model(BaseModel):
 
 @dataclasses.dataclass
 class Point:
+    x: int
+    y: object
+
+
+class Place(NamedTuple):
     x: int
     y: object
 
@@ -52,6 +59,8 @@ class Kind(enum.Enum):
         (ip_address("::1"), "::1"),
         ({1: {2: 3}}, {"1": {"2": 3}}),
         ((1, {2}), [1, [2]]),
+        ({"at": Place(1, Place(2, b"x"))}, {"at": [1, [2, "x"]]}),
+        ([deque([1]), {2: 3}.keys(), {2: 3}.values()], [[1], [2], [3]]),
         (b"\xffa", "\\xffa"),
         (2**100, 2**100),
         (float("nan"), None),
