@@ -153,6 +153,11 @@ class Home:
         return self._life is not None and self._life.is_serving
 
     @property
+    def is_ending(self) -> bool:
+        """Whether it shuts down: nothing new is taken."""
+        return self._life is not None and self._life.is_ending
+
+    @property
     def is_hurried(self) -> bool:
         """Whether what was in flight was told to end at once."""
         return self._life is not None and self._life.hurried.is_set()

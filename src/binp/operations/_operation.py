@@ -63,7 +63,10 @@ def check_callable(function: Callable[..., Any], decorator: str) -> None:
     Raises:
         BinpError: *function* is not callable, is a generator function, or a method of no object.
     """
-    if not callable(function) and not isinstance(function, classmethod):
+    given: object = function
+    if isinstance(given, classmethod):
+        raise _loose(decorator, given.__func__)
+    if not callable(function):
         raise BinpError(
             f"{decorator} got {function!r}, which is not a function",
             fix=f"write {decorator} above a function, or give its options by keyword: {decorator}(name=...)",
@@ -76,17 +79,20 @@ def check_callable(function: Callable[..., Any], decorator: str) -> None:
             fix="return a value, and say what happens on the way with binp.journal.record(...)",
         )
     if decorator != "@binp.journal" and _is_loose(function):
-        raise BinpError(
-            f"{decorator} got the method {default_name(function)!r}, and what calls it would not know on which object",
-            where=place(function),
-            fix=f"give it the method of an object, below the class: {decorator[1:]}(thing.{base.__name__})",
-        )
+        raise _loose(decorator, function)
+
+
+def _loose(decorator: str, method: Callable[..., Any]) -> BinpError:
+    name = default_name(method)
+    return BinpError(
+        f"{decorator} got the method {name!r}, and what calls it would not know on which object",
+        where=place(method),
+        fix=f"give it the method of an object, below the class: {decorator[1:]}(thing.{name.rpartition('.')[2]})",
+    )
 
 
 def _is_loose(function: Callable[..., Any]) -> bool:
     """Whether *function* is a method as it stands in its class."""
-    if isinstance(function, classmethod):
-        return True
     base = base_of(function)
     if "." not in str(getattr(base, "__qualname__", "")).rpartition("<locals>.")[2]:
         return False

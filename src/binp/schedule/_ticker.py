@@ -76,6 +76,8 @@ class Ticker:
         self._news = asyncio.Event()
         #: those that wait for the ends of runs of other processes
         self._following: set[asyncio.Task[None]] = set()
+        #: what was said last of those that cannot be looked after, by name
+        self._told: dict[str, str] = {}
 
     def wake(self) -> None:
         """Something has changed: look again."""
@@ -93,6 +95,9 @@ class Ticker:
 
     async def look(self) -> float:
         """Do what is to be done now; returns the seconds after which to look again."""
+        if self._home.is_ending:
+            # nothing would be started here any more: what comes is for whoever leads next
+            return _LOOK
         # before it is read who is paused: what comes after a pause is not started
         now = self._now()
         try:
@@ -104,8 +109,12 @@ class Ticker:
         for entry in tuple(self._entries.values()):
             try:
                 wait = min(wait, await self._look_after(entry, rows.get(entry.name), now))
+                self._told.pop(entry.name, None)
             except (StoreError, TooManyRuns) as error:
-                _logger.warning("schedule %r could not be looked after: %s", entry.name, error)
+                # it is tried again and again, and need not be told each time
+                if self._told.get(entry.name) != str(error):
+                    self._told[entry.name] = str(error)
+                    _logger.warning("schedule %r could not be looked after: %s", entry.name, error)
                 wait = min(wait, _AGAIN)
             except Exception:
                 # the others are not to suffer from it

@@ -284,6 +284,48 @@ async def test_a_schedule_that_cannot_be_started_does_not_stop_the_others(hand, 
     assert "level: Input should be a valid integer" in caplog.text
 
 
+async def test_what_cannot_be_started_is_said_once(hand, ran, binp, caplog):
+    """A schedule that is tried again each second says once why it is not started, and is started when that is over."""
+    binp.home.runs._limit = 0
+    for _ in range(3):
+        await hand.look(seconds=30)
+    assert caplog.text.count("could not be looked after") == 1
+    binp.home.runs._limit = 10
+    assert await hand.look(seconds=1) > 1
+    await ended(hand)
+    assert ran == ["bath"]
+    binp.home.runs._limit = 0
+    await hand.look(minutes=1)
+    assert caplog.text.count("could not be looked after") == 2
+
+
+async def test_what_comes_during_a_shutdown_is_for_the_next_process(hand, ran, binp, noon, caplog):
+    """A process that ends starts no tick, leaves none out, and does not complain: the next one starts it."""
+    release = asyncio.Event()
+
+    @binp.action
+    async def long() -> None:
+        await release.wait()
+
+    await binp.home.open(serving=True)
+    await hand.look()
+    await binp.action.start(long)
+    closing = asyncio.create_task(binp.home.close())
+    while not binp.home.is_ending:
+        await asyncio.sleep(0)
+    assert await hand.look(minutes=1) > 1
+    assert await hand.started() == [None]
+    release.set()
+    await closing
+    assert "could not be looked after" not in caplog.text
+
+    await binp.home.ensure()
+    hand.restart()
+    await hand.look(seconds=5)
+    await ended(hand)
+    assert (await hand.started(), ran) == ([None, noon + MINUTE], ["bath"])
+
+
 async def test_it_goes_on_by_itself(hand, binp):
     """With a real clock a second's schedule starts each second once, and ends with the home."""
     seen = asyncio.Queue()
