@@ -147,7 +147,7 @@ class Client:
             try:
                 encoded.append(encode_write(self._flight.sent + 1, receipt.write))
             except Exception as error:  # noqa: BLE001 - becomes the failure of the one who waits
-                failure = Failure(StoreError(f"{type(error).__name__}: {error}"))
+                failure = Failure(_told(error))
                 self._delivery.post(receipt.settle(failure), ())
                 continue
             self._flight.add(receipt)
@@ -368,7 +368,7 @@ class Client:
 
     def _give_up(self, error: Exception) -> None:
         self._disconnect()
-        failure = Failure(error if isinstance(error, StoreError) else StoreError(f"{type(error).__name__}: {error}"))
+        failure = Failure(_told(error))
         left = list(self._flight.take_back())
         self._outbox.close()
         while (batch := self._outbox.take(_BATCH)) is not None:
@@ -378,3 +378,7 @@ class Client:
         for receipt in left:
             awaited += receipt.settle(failure)
         self._delivery.post(awaited, ())
+
+
+def _told(error: Exception) -> StoreError:
+    return error if isinstance(error, StoreError) else StoreError(f"{type(error).__name__}: {error}")

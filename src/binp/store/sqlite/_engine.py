@@ -92,6 +92,7 @@ class Engine:
         self._server: Server | None = None
         self._client: Client | None = None
         self._care: Care | None = None
+        self._caring = threading.Lock()
         #: where the server listens
         self._place: str | None = None
         self._changing = threading.Lock()
@@ -184,11 +185,12 @@ class Engine:
 
     def retain(self, retention: Retention) -> None:
         """Take care of the file from here on, if this process owns it."""
-        if self._care is not None:
-            self._care.set(retention)
-        elif self._writer is not None and self.role is Role.OWNER:
-            self._care = Care(self._path, self._outbox, retention, self._writer.carry)
-            self._care.start()
+        with self._caring:
+            if self._care is not None:
+                self._care.set(retention)
+            elif self._writer is not None and self.role is Role.OWNER:
+                self._care = Care(self._path, self._outbox, retention, self._writer.carry)
+                self._care.start()
 
     @property
     def problem(self) -> str | None:
@@ -199,9 +201,10 @@ class Engine:
 
     def rest(self) -> None:
         """Take care of the file no more. Blocks until what is being done is done."""
-        if self._care is not None:
-            self._care.stop()
-            self._care = None
+        with self._caring:
+            care, self._care = self._care, None
+        if care is not None:
+            care.stop()
 
     def stop(self) -> None:
         """Wait until everything is committed after the outbox was closed, and let go of all. Blocks."""
@@ -271,16 +274,19 @@ class Engine:
         place = self.owner_socket()
         if place is None:
             return False
-        client = Client(self._node, self._outbox, self._delivery, self)
-        try:
-            client.start(place)
-        except Gone as gone:
-            if gone.nonsense is not None:
-                self._joining.complain(gone.nonsense)
-            self._refusal = gone.refusal
-            return False
+        # before it begins: it takes the role of the owner by itself if that one goes at this very moment
         self.role = Role.CLIENT
-        self._client = client
+        self._client = Client(self._node, self._outbox, self._delivery, self)
+        try:
+            self._client.start(place)
+        except BaseException as error:
+            self.role, self._client = Role.OWNER, None
+            if not isinstance(error, Gone):
+                raise
+            if error.nonsense is not None:
+                self._joining.complain(error.nonsense)
+            self._refusal = error.refusal
+            return False
         return True
 
     def _become_owner(self) -> None:
@@ -362,6 +368,8 @@ class Engine:
             finally:
                 # whatever becomes of the lock: somebody has to take what is queued
                 self._client.seek()
+        # one that was begun meanwhile: what it asks for is for an owner alone
+        self.rest()
 
     def _post(self, awaited: Sequence[Awaited], changes: Sequence[Change]) -> None:
         if self._delivery is not None:

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from binp.store import contract
-from binp.store.contract import BadLine, Change, Health, PutKey, State, StoreError, Write, Written
+from binp.store.contract import BadLine, Change, Health, PutKey, State, StoreClosed, StoreError, Write, Written
 
 from ._nodes import Node
 from ._text import clean
@@ -94,8 +94,11 @@ def encode_write(number: int, write: Write) -> bytes:
     """A numbered write.
 
     Raises:
+        StoreClosed: only the owner itself makes anything of it, and this process was one.
         TypeError: something in it is of a type that it does not say.
     """
+    if write.kind not in _KINDS:
+        raise StoreClosed(f"another process owns the database by now, and does this by itself: {write.kind}")
     try:
         return orjson.dumps([number, write.kind, write])
     except TypeError:

@@ -385,3 +385,27 @@ async def test_who_has_handed_the_role_on_takes_care_of_nothing(path, worker, st
     assert store._engine._care is None
     assert await store.write(SetKeys(namespace="n", items=(("k", "1"),), at=1)) is True
     other.kill()
+
+
+async def test_care_that_begins_as_the_role_is_handed_on(path, worker, store, monkeypatch, until):
+    """Who is told to take care at the very moment ends it, and what care asks for is never sent to another process."""
+    real = Writer.leave
+    cares = []
+
+    def leave(writer):
+        real(writer)
+        store.retain(Retention())
+        cares.append(store._engine._care)
+        # by now it waits for something that only an owner does
+        while not store._outbox:
+            time.sleep(0.001)
+
+    monkeypatch.setattr(Writer, "leave", leave)
+    store.hand_over()
+    other = await come(worker, path, "idle")
+
+    await until(lambda: cares and store._engine._care is None and not cares[0]._thread.is_alive())
+    async with asyncio.timeout(200):
+        assert await store.write(SetKeys(namespace="n", items=(("k", "1"),), at=1)) is True
+    assert store.role is Role.CLIENT
+    other.kill()

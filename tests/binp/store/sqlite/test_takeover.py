@@ -424,6 +424,25 @@ def connect_at_the_end(path, client, turns):
     server.stop()
 
 
+async def test_an_owner_that_dies_as_its_client_comes(path, worker, client, monkeypatch):
+    """Who takes the role before it has finished to become a client is the owner, and knows it."""
+    owner = worker(path, "g", "idle")
+    await asyncio.to_thread(owner.read, 1)
+    real = _client.Client.start
+
+    def start(client, place):
+        real(client, place)
+        owner.kill()
+        # it ends when this process has become the owner
+        client.join()
+
+    monkeypatch.setattr(_client.Client, "start", start)
+    await client.open()
+
+    assert client.role is Role.OWNER
+    assert await client.write(SetKeys(namespace="n", items=(("k", "1"),), at=1)) is True
+
+
 @pytest.mark.parametrize("turns", range(6))
 def test_who_comes_as_the_owner_ends_is_hung_up_on(path, turns):
     """However many turns of its loop ago a process connected, an owner that ends leaves no connection behind."""
