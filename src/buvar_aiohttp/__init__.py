@@ -20,7 +20,7 @@ __all__ = [
     "prepare_server",
 ]
 
-# name -> module; pytest loads the fixtures of this package in every project, so the rest of it waits until it is used
+# name -> module; imported on first access, because pytest imports this package's fixtures in every project
 _LAZY = {
     "AioHttpConfig": "buvar_aiohttp._config",
     "AioHttpConfigError": "buvar_aiohttp._errors",

@@ -1,4 +1,4 @@
-"""Where and how the server listens."""
+"""The settings of the server, and how it listens and ends."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
 
     from buvar.plugin import Cancel
 
-#: Seconds in which a connection that was accepted just before the end may still send its first request: a client that
-#: was let in is not turned away, be its machine ever so busy.
+#: Seconds for a connection that was accepted just before the end to send its first request, so that no accepted client
+#: is turned away, even on a very busy machine.
 _LINGER: Final = 1.0
-#: Seconds that cancelled requests have to end.
+#: Seconds for cancelled requests to end.
 _PATIENCE: Final = 2.0
 
 
 def _to_socket(value: Any) -> Any:
-    """A shared socket by its URI; a socket stays one."""
+    """A shared socket by its URI; a socket is returned unchanged."""
     if value is None or isinstance(value, socket.socket):
         return value
     return context.get(fork.Socket, name=str(fork.Uri.parse(value)))
 
 
 def _to_ssl_context(value: Any) -> Any:
-    """What a PEM file with certificate and key stands for; a context stays one."""
+    """An SSL context from a PEM file with certificate and key; a context is returned unchanged."""
     if value is None or isinstance(value, ssl.SSLContext):
         return value
     made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -51,27 +51,27 @@ def _to_ssl_context(value: Any) -> Any:
 class AioHttpConfig(config.Config, section="aiohttp"):
     """Where and how the server listens; loaded from the section ``aiohttp``.
 
-    A shared socket (see `buvar.fork.stage`) of the same address is used in place of a new one. With no address at all,
+    A shared socket (see `buvar.fork.stage`) with the same address is used instead of a new one. With no address at all,
     all shared sockets are served.
     """
 
-    #: address or name; None for all, when there is a port
+    #: address or name; None for all interfaces, if there is a port
     host: str | None = None
     port: int | None = None
-    #: file of a unix socket, in place of host and port
+    #: file of a Unix socket, instead of host and port
     path: str | None = None
-    #: a bound socket, in place of all these; in a file the URI of a shared one
-    sock: socket.socket | None = config.var(None, converter=_to_socket)  # noqa: RUF009 - makes a field, no value
-    #: seconds that requests have to end when the server ends
+    #: a bound socket, instead of all these; in a file, the URI of a shared one
+    sock: socket.socket | None = config.var(None, converter=_to_socket)  # noqa: RUF009 - declares a field, is no shared value
+    #: seconds for requests to end when the server shuts down
     shutdown_timeout: float = 60.0
-    #: serve TLS; in a file the path of a PEM file with certificate and key
-    ssl_context: ssl.SSLContext | None = config.var(None, converter=_to_ssl_context)  # noqa: RUF009 - makes a field, no value
-    #: connections that may wait to be accepted
+    #: serve TLS; in a file, the path of a PEM file with certificate and key
+    ssl_context: ssl.SSLContext | None = config.var(None, converter=_to_ssl_context)  # noqa: RUF009 - declares a field, is no shared value
+    #: length of the accept queue
     backlog: int = 128
-    #: let aiohttp handle signals, which is the stage's business
+    #: let aiohttp handle signals; normally the stage does
     handle_signals: bool = False
     #: a logger or its dotted name; False for none, None for that of aiohttp
-    access_log: str | bool | logging.Logger | None = config.var(None, converter=lambda value: value)  # noqa: RUF009 - makes a field, no value
+    access_log: str | bool | logging.Logger | None = config.var(None, converter=lambda value: value)  # noqa: RUF009 - declares a field, is no shared value
 
     def runner(self, app: aiohttp.web.Application) -> aiohttp.web.AppRunner:
         """A runner of *app* with these settings."""
@@ -90,18 +90,18 @@ class AioHttpConfig(config.Config, section="aiohttp"):
         )
 
     def site(self, runner: aiohttp.web.BaseRunner) -> aiohttp.web.BaseSite:
-        """Where *runner*, which is set up, is to listen; the first place if there are several.
+        """The site on which *runner*, which is set up, listens; the first one if there are several.
 
         Raises:
-            AioHttpConfigError: no address is given and no socket is shared; a `ValueError`.
+            AioHttpConfigError: no address is configured and no socket is shared; a `ValueError`.
         """
         return self.sites(runner)[0]
 
     def sites(self, runner: aiohttp.web.BaseRunner) -> list[aiohttp.web.BaseSite]:
-        """Everywhere where *runner*, which is set up, is to listen.
+        """All sites on which *runner*, which is set up, listens.
 
         Raises:
-            AioHttpConfigError: no address is given and no socket is shared; a `ValueError`.
+            AioHttpConfigError: no address is configured and no socket is shared; a `ValueError`.
         """
         require()
         import aiohttp.web
@@ -121,7 +121,7 @@ class AioHttpConfig(config.Config, section="aiohttp"):
         raise AioHttpConfigError
 
     def _sockets(self) -> list[socket.socket]:
-        """The sockets that exist already for what is configured."""
+        """The existing sockets for the configured address."""
         if self.sock is not None:
             return [self.sock]
         shared = {name: sock for name, sock in context.find(fork.Socket).items() if isinstance(name, str)}
@@ -146,16 +146,16 @@ class AioHttpConfig(config.Config, section="aiohttp"):
         cancel: Cancel | None = None,
         booting: contextlib.AbstractContextManager[Any] | None = None,
     ) -> None:
-        """Serve *app* until *cancel* is set or this is cancelled; then let requests end and clean up.
+        """Serve *app* until *cancel* is set or the caller is cancelled; then wait for requests and clean up.
 
         Args:
-            app: What to serve.
-            runner: Runs it; by default one is made.
+            app: The application.
+            runner: Runs it; by default one is created.
             cancel: Ends it.
             booting: Entered while the server starts.
 
         Raises:
-            AioHttpConfigError: no address is given and no socket is shared; a `ValueError`.
+            AioHttpConfigError: no address is configured and no socket is shared; a `ValueError`.
             OSError: the address cannot be used.
         """
         runner = self.runner(app) if runner is None else runner
@@ -165,7 +165,7 @@ class AioHttpConfig(config.Config, section="aiohttp"):
                 for site in self.sites(runner):
                     await _start(site)
                 for sock in self._shared():
-                    # a loop that listens anew for itself must not shorten the queue that all share
+                    # an event loop that calls listen again must not shorten the accept queue that all processes share
                     sock.listen(max(self.backlog, sock.backlog))
             await (asyncio.get_running_loop().create_future() if cancel is None else cancel.wait())
         except asyncio.CancelledError:
@@ -184,8 +184,8 @@ async def _start(site: aiohttp.web.BaseSite) -> None:
     except AttributeError as error:
         if error.name != "getsockname" or error.obj is not None:
             raise
-        # of two processes that bind an address at the same moment, one cannot listen on it; uvloop does not say so, but
-        # gives a server without a socket, on which aiohttp stumbles
+        # if two processes bind an address at the same time, only one can listen on it; uvloop does not report that, but
+        # returns a server without a socket, which aiohttp does not expect
         taken = OSError(errno.EADDRINUSE, f"{os.strerror(errno.EADDRINUSE)}: {site.name}")
         _explain(taken, site)
         raise taken from error
@@ -199,10 +199,10 @@ def _explain(error: OSError, site: aiohttp.web.BaseSite) -> None:
 
 
 async def _end(runner: aiohttp.web.AppRunner, shared: Iterable[fork.Socket]) -> None:
-    """End the server; when that is cancelled, the requests are, too."""
+    """Shut the server down; if that is cancelled, cancel the requests."""
     ending = asyncio.get_running_loop().create_task(_clean(runner, shared), name="buvar_aiohttp: shutdown")
     try:
-        # aiohttp does not survive a cancellation in the middle of it
+        # aiohttp cannot handle a cancellation during its clean-up
         await asyncio.shield(ending)
     except asyncio.CancelledError:
         hurry(runner.app)
@@ -212,7 +212,7 @@ async def _end(runner: aiohttp.web.AppRunner, shared: Iterable[fork.Socket]) -> 
 
 
 def _own(runner: aiohttp.web.AppRunner) -> list[Any]:
-    """The sockets that *runner* has made for its sites; aiohttp tells their addresses alone."""
+    """The sockets that *runner* has created for its sites; aiohttp only exposes their addresses."""
     servers = [getattr(site, "_server", None) for site in runner.sites]
     return [sock for server in servers if server is not None for sock in getattr(server, "sockets", ())]
 

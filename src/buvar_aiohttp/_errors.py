@@ -1,4 +1,4 @@
-"""What can be missing for an aiohttp server."""
+"""The errors of the aiohttp server."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from buvar.errors import BuvarError
 
 
 class AioHttpMissingError(BuvarError, ImportError):
-    """The package aiohttp, an extra, is not installed."""
+    """The package aiohttp, an optional dependency, is not installed."""
 
     def __init__(self) -> None:
         super().__init__("buvar_aiohttp needs aiohttp, which is not installed", fix="pip install binp[aiohttp]")
@@ -16,10 +16,10 @@ class AioHttpMissingError(BuvarError, ImportError):
 
 
 class AioHttpConfigError(BuvarError, ValueError):
-    """The configuration says nowhere where to listen.
+    """No address to listen on is configured.
 
     Attributes:
-        sockets: URIs of the sockets that are shared.
+        sockets: URIs of the shared sockets.
     """
 
     def __init__(self, sockets: Iterable[str] = ()) -> None:
@@ -32,13 +32,13 @@ class AioHttpConfigError(BuvarError, ValueError):
 
 
 def require() -> None:
-    """Complain when aiohttp is missing.
+    """Check that aiohttp is installed.
 
     Raises:
-        AioHttpMissingError: it is.
+        AioHttpMissingError: it is not.
     """
     try:
-        import aiohttp  # noqa: F401 - whether it can be imported is the question
+        import aiohttp  # noqa: F401 - only checks that it can be imported
     except ModuleNotFoundError as error:
         if error.name != "aiohttp":
             raise

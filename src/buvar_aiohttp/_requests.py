@@ -1,4 +1,4 @@
-"""Which requests are being answered, and which connections have asked, so that both can be ended in order."""
+"""Track requests in flight and connections without a request, for an orderly shutdown."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any, Final, cast
 if TYPE_CHECKING:
     import aiohttp.web
 
-#: Seconds between two looks at connections that have not asked yet.
+#: Polling interval for connections without a request, in seconds.
 _LOOK: Final = 0.01
-#: the tasks that answer requests, for each application
+#: the tasks that answer requests, per application
 _answering: weakref.WeakKeyDictionary[aiohttp.web.Application, set[asyncio.Task[Any]]] = weakref.WeakKeyDictionary()
-#: the tasks of connections on which a request has come, for each application; aiohttp has one for each connection
+#: the connection tasks that have received a request, per application; aiohttp has one task per connection
 _asked: weakref.WeakKeyDictionary[aiohttp.web.Application, weakref.WeakSet[asyncio.Task[Any]]] = (
     weakref.WeakKeyDictionary()
 )
 
 
 def note(request: aiohttp.web.Request) -> None:
-    """The current task answers *request*, until it ends."""
-    task = cast("asyncio.Task[Any]", asyncio.current_task())  # aiohttp answers each request in one
+    """Note that the current task answers *request*, until it ends."""
+    task = cast("asyncio.Task[Any]", asyncio.current_task())  # aiohttp answers each request in a task
     tasks = _answering.setdefault(request.app, set())
     tasks.add(task)
     task.add_done_callback(tasks.discard)
@@ -29,7 +29,7 @@ def note(request: aiohttp.web.Request) -> None:
 
 
 async def first_requests(runner: aiohttp.web.AppRunner, *, within: float) -> None:
-    """Until each connection of *runner*'s server has asked at least once, or for *within* seconds."""
+    """Wait until each connection of *runner*'s server has sent a request, at most *within* seconds."""
     loop = asyncio.get_running_loop()
     end = loop.time() + within
     while runner.server is not None and loop.time() < end:
@@ -40,6 +40,6 @@ async def first_requests(runner: aiohttp.web.AppRunner, *, within: float) -> Non
 
 
 def hurry(app: aiohttp.web.Application) -> None:
-    """Cancel all requests that *app* answers."""
+    """Cancel all requests that *app* is answering."""
     for task in list(_answering.get(app, ())):
         task.cancel()

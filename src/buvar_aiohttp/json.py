@@ -1,4 +1,4 @@
-"""JSON responses, also of objects that know how to describe themselves."""
+"""JSON responses, also for objects that can describe themselves."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ __all__ = ["Jsonify", "jsonify", "prepare", "response"]
 
 
 class Jsonify(abc.ABC):
-    """Turns objects into JSON; add one of your own to the context to replace the default."""
+    """Converts objects to JSON; add your own to the context to replace the default."""
 
     @abc.abstractmethod
     def __call__(self, data: Any) -> bytes:
         """The JSON text of *data*.
 
         Raises:
-            TypeError: something in it has no JSON.
+            TypeError: it contains something that JSON cannot express.
         """
 
 
@@ -55,13 +55,13 @@ def _describe(value: Any) -> Any:
 
 
 def jsonify(data: Any) -> bytes:
-    """The JSON text of *data*, by the `Jsonify` of the context or else the default.
+    """The JSON text of *data*, from the `Jsonify` of the context or else the default.
 
-    The default asks ``__json__()`` where an object has it, and knows dataclasses, attrs classes, sets, dates, UUIDs and
-    enumerations.
+    The default calls ``__json__()`` on objects that have it, and supports dataclasses, attrs classes, sets, dates,
+    UUIDs and enums.
 
     Raises:
-        TypeError: something in it has no JSON.
+        TypeError: it contains something that JSON cannot express.
     """
     made: Jsonify = context.get(Jsonify, default=_default)
     return made(data)
@@ -73,7 +73,7 @@ def response(
     """A response with *data* as JSON.
 
     Raises:
-        TypeError: something in it has no JSON.
+        TypeError: it contains something that JSON cannot express.
     """
     require()
     import aiohttp.web
@@ -84,6 +84,6 @@ def response(
 
 
 async def prepare() -> None:
-    """Be a plugin: add the default `Jsonify`, unless there is one."""
+    """Load as a plugin: add the default `Jsonify`, unless there is one."""
     if context.get(Jsonify, default=None) is None:
         context.add(_default)

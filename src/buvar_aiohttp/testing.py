@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import pytest
 
-# pytest loads this module in every project where the package is installed: the rest is imported when it is used
+# pytest imports this module in every project that has the package installed: import everything else on use
 if TYPE_CHECKING:
     import aiohttp.web
     from aiohttp.test_utils import TestClient
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Pending(Generic[T]):
-    """A response on its way: await it, or enter it with ``async with``."""
+    """A pending response: await it, or enter it with ``async with``."""
 
     def __init__(self, start: Callable[[], Awaitable[T]]) -> None:
         self._start = start
@@ -53,7 +53,7 @@ class Client:
         self._client: TestClient[Any, Any] | None = None
 
     async def start(self) -> TestClient[Any, Any]:
-        """Serve the application, unless it is served already; the client of aiohttp for it."""
+        """Serve the application, unless it is served already; returns aiohttp's client for it."""
         from aiohttp.test_utils import TestClient, TestServer
 
         if self._client is None:
@@ -62,13 +62,13 @@ class Client:
         return self._client
 
     async def close(self) -> None:
-        """End the server and all requests."""
+        """Shut down the server and all requests."""
         client, self._client = self._client, None
         if client is not None:
             await client.close()
 
     def request(self, method: str, path: str, **options: Any) -> Pending[aiohttp.ClientResponse]:
-        """Send a request; the options are those of `aiohttp.ClientSession.request`."""
+        """Send a request; *options* as for `aiohttp.ClientSession.request`."""
 
         async def send() -> aiohttp.ClientResponse:
             client = await self.start()
@@ -105,7 +105,7 @@ class Client:
         return self.request("DELETE", path, **options)
 
     def ws_connect(self, path: str, **options: Any) -> Pending[aiohttp.ClientWebSocketResponse[Any]]:
-        """Open a WebSocket; the options are those of `aiohttp.ClientSession.ws_connect`."""
+        """Open a WebSocket; *options* as for `aiohttp.ClientSession.ws_connect`."""
 
         async def connect() -> aiohttp.ClientWebSocketResponse[Any]:
             client = await self.start()
@@ -117,7 +117,7 @@ class Client:
 
 @pytest.fixture
 def buvar_aiohttp_app(buvar_stage: plugin.Stage, buvar_load: Callable[..., Awaitable[None]]) -> aiohttp.web.Application:
-    """The application that the plugins of the test add their routes to."""
+    """The application to which the plugins of the test add their routes."""
     from buvar_aiohttp._plugin import make_app
 
     return buvar_stage.context.add(make_app(buvar_stage.context))

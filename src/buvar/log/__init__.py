@@ -1,4 +1,4 @@
-"""Structured logging: pretty on a terminal, JSON lines elsewhere, foreign loggers alike."""
+"""Structured logging: readable lines on a terminal, JSON lines elsewhere; covers standard library loggers as well."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Put the processors together; apart from the face, so that structlog is imported by the first set-up only."""
+"""Build the chain of processors; in a module of its own, so that structlog is imported by the first set-up only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["ForeignHandler", "native", "shared"]
 def shared(
     *, tty: bool, colors: bool, redact: Sequence[str], renderer: Callable[[Any, str, Any], Any] | None
 ) -> list[Processor]:
-    """The end of the chain, which native events and foreign records have in common."""
+    """The end of the chain, shared by native events and records of the standard library."""
     processors: list[Processor] = [Redact(redact)] if redact else []
     if tty:
         console = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
@@ -43,7 +43,7 @@ def native(
         wrapper_class=filtering_logger(min([level, *levels.values()])),
         context_class=dict,
         logger_factory=logger_factory(sink),
-        # ours notice when this configuration has ended
+        # cached loggers of ours notice when this set-up has ended
         cache_logger_on_first_use=True,
     )
     try:

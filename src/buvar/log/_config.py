@@ -1,4 +1,4 @@
-"""What can be set about logging, and how a set-up is made and undone."""
+"""The settings of logging, and how they are installed and removed."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from buvar.names import did_you_mean
 from buvar.secret import REDACTED
 from buvar.util import merge_dict
 
-#: Names of the levels, the most severe first.
+#: Names of the levels, most severe first.
 LOGGING_LEVEL_NAMES: Final = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG")
-#: The level that holds when none is given.
+#: The default level.
 DEFAULT_LOGGING_LEVEL: Final = "DEBUG"
 
-#: names that stand for a stream
+#: names of streams
 _STREAMS: Final = frozenset({"stdout", "stderr"})
 
-#: the set-up that is in force; a new one undoes it first
+#: the set-up in force; a new one removes it first
 _current: Setup | None = None
 
 
@@ -37,8 +37,8 @@ class LogLevelError(BuvarError, ValueError):
     """There is no such log level.
 
     Attributes:
-        level: What was given.
-        logger: Name of the logger that was to have it; None for all.
+        level: The given level.
+        logger: Name of the logger that it was for; None for all.
         field: Name of the field of `LogConfig`.
     """
 
@@ -55,7 +55,7 @@ class LogLevelError(BuvarError, ValueError):
 
 
 class LogTargetError(BuvarError, ValueError):
-    """Nothing could be written to what is given as the stream, or held in a queue of that size.
+    """The given stream cannot be written to, or the given queue size is invalid.
 
     Attributes:
         field: Name of the field of `LogConfig`.
@@ -67,11 +67,11 @@ class LogTargetError(BuvarError, ValueError):
 
 
 def level_number(level: str | int, logger: str | None = None) -> int:
-    """The number of a level given by name, in any case, or by number.
+    """The number of a level, given by number or by name in any case.
 
     Args:
         level: The level.
-        logger: Name of the logger that is to have it, for the error.
+        logger: Name of the logger that it is for, for the error message.
 
     Raises:
         LogLevelError: there is no such level.
@@ -89,8 +89,8 @@ class Setup:
     """A logging set-up in force, until `restore` or the end of a ``with`` block.
 
     Args:
-        config: What is in force.
-        stack: What undoes it.
+        config: The settings in force.
+        stack: Undoes the set-up.
     """
 
     def __init__(self, config: LogConfig, stack: contextlib.ExitStack) -> None:
@@ -114,7 +114,7 @@ class Setup:
             raise
 
     def restore(self) -> None:
-        """Write what waits and bring back what was there before; a second call does nothing."""
+        """Write all queued lines and restore the previous state; a second call does nothing."""
         global _current  # noqa: PLW0603 - logging is global by nature
         self._stack.close()
         if _current is self:
@@ -137,28 +137,28 @@ class LogConfig:
     `LogTargetError` for a stream that is none and for a negative size.
     """
 
-    #: readable lines; None asks the stream whether it is a terminal, and NO_COLOR and FORCE_COLOR about colours
+    #: readable lines; None: if the stream is a terminal, with colours subject to NO_COLOR and FORCE_COLOR
     tty: bool | None = None
-    #: name or number of the lowest level that is logged
+    #: name or number of the lowest level to log
     level: str | int = DEFAULT_LOGGING_LEVEL
-    #: merged in depth into what `logging.config.dictConfig` gets
+    #: merged deeply into the dictionary for `logging.config.dictConfig`
     user_config: Mapping[str, Any] | None = None
-    #: log warnings by the logger ``py.warnings``
+    #: log warnings with the logger ``py.warnings``
     capture_warnings: bool = True
-    #: log what is printed
+    #: log everything that is printed
     redirect_print: bool = False
-    #: renders an event, like a structlog processor, in place of ours
+    #: renders an event, like a structlog processor, instead of the default
     json_renderer: Callable[[Any, str, Any], Any] | None = None
     _: dataclasses.KW_ONLY
-    #: levels of single loggers, and of those below them
+    #: levels of single loggers and their descendants
     levels: Mapping[str, str | int] = dataclasses.field(default_factory=dict)
-    #: lines that may wait to be written; more are dropped and counted; 0 writes at once
+    #: how many lines may be queued; further ones are dropped and counted; 0 writes synchronously
     queue_size: int = 10_000
-    #: regular expressions; the values of keys in which one is found are masked
+    #: regular expressions; values of keys that match one are masked
     redact: tuple[str, ...] = REDACTED
-    #: add the id of the process to every line
+    #: add the process id to every line
     add_pid: bool = True
-    #: where to write: a stream, ``"stdout"`` or ``"stderr"``, found at the time of the set-up; None for ``"stderr"``
+    #: where to write: a stream, or ``"stdout"`` or ``"stderr"``, looked up at set-up; None means ``"stderr"``
     stream: Any = None
 
     def __post_init__(self) -> None:
@@ -176,10 +176,10 @@ class LogConfig:
             )
 
     def setup(self) -> Setup:
-        """Put this into force, in place of any earlier set-up.
+        """Install this set-up in place of any earlier one.
 
         Returns:
-            What undoes it.
+            The set-up, whose `restore` removes it.
         """
         global _current  # noqa: PLW0603 - logging is global by nature
         if _current is not None:
@@ -223,7 +223,7 @@ class LogConfig:
 
 
 def setup_logging(**settings: Any) -> Setup:
-    """Make a `LogConfig` of the settings and put it into force."""
+    """Create a `LogConfig` from the settings and install it."""
     return LogConfig(**settings).setup()
 
 
@@ -231,10 +231,10 @@ def setup_logging(**settings: Any) -> Setup:
 def _standard_library(
     handler: logging.Handler, level: int, levels: Mapping[str, int], user_config: Mapping[str, Any] | None
 ) -> Iterator[None]:
-    """Let all loggers of the standard library reach *handler*.
+    """Route all standard library loggers to *handler*.
 
-    Handlers of the root that only write to a stream are taken away for the time; those that somebody put there with a
-    purpose (a file, a test's capture) stay.
+    Root handlers that merely write to a stream are removed meanwhile; others (for a file, or a test's capture) are
+    kept.
     """
     root = logging.getLogger()
     touched = {name: logging.getLogger(name) for name in levels}

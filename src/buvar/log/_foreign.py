@@ -1,4 +1,4 @@
-"""One handler for the loggers of the standard library, which renders their records like our own events."""
+"""A handler for standard library loggers that renders their records like native events."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asc
 
 
 class ForeignHandler(logging.Handler):
-    """Renders records with the same keys as native events, `extra=` and context variables included.
+    """Renders records with the same keys as native events, including `extra=` and context variables.
 
     Args:
-        sink: Where the lines go.
-        processors: The end of the native chain, its renderer last.
-        add_pid: Whether to add the id of the process.
+        sink: Receives the lines.
+        processors: The end of the native chain; the last one is the renderer.
+        add_pid: Whether to add the process id.
     """
 
     def __init__(self, sink: Sink, processors: Sequence[Processor], *, add_pid: bool) -> None:
@@ -31,14 +31,14 @@ class ForeignHandler(logging.Handler):
         self._add_pid = add_pid
 
     def createLock(self) -> None:  # noqa: N802 - named by the standard library
-        """The sink needs no lock, and without one a signal handler may log."""
+        """Use no lock: the sink needs none, and without one a signal handler may log."""
         self.lock = None
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Write a record unless a filter drops it; without the lock that there is not."""
+        """Emit a record unless a filter rejects it; without a lock, as there is none."""
         kept: Any = self.filter(record)
         if kept:
-            # from Python 3.12 on a filter may answer another record
+            # since Python 3.12, a filter may return another record
             self.emit(kept if isinstance(kept, logging.LogRecord) else record)
         return bool(kept)
 
@@ -50,7 +50,7 @@ class ForeignHandler(logging.Handler):
             for processor in self._processors:
                 event = processor(None, name, event)
             line = event if isinstance(event, bytes) else str(event).encode("utf-8", "replace")
-        except Exception as error:  # noqa: BLE001 - what goes wrong here is reported in the line
+        except Exception as error:  # noqa: BLE001 - the line reports the error
             line = to_json(
                 {
                     "event": str(record.msg),
@@ -66,7 +66,7 @@ class ForeignHandler(logging.Handler):
         event.update((key, value) for key, value in vars(record).items() if key not in _STANDARD)
         try:
             event["event"] = record.getMessage()
-        except Exception as error:  # noqa: BLE001 - arguments that do not fit the format
+        except Exception as error:  # noqa: BLE001 - the arguments do not fit the format
             event["event"] = str(record.msg)
             event["log_error"] = f"{record.args!r} does not fit the format: {error}"
         event["level"] = record.levelname.lower()

@@ -1,4 +1,4 @@
-"""What the interpreter reports by itself: uncaught exceptions, and what is printed."""
+"""Log uncaught exceptions and printed output."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from buvar.log._sink import flush
 
 
 def uncaught_exception(kind: type[BaseException], error: BaseException | None, traceback: TracebackType | None) -> None:
-    """Log an exception that ends the program, as `sys.excepthook`; an interrupt from the keyboard ends it quietly."""
+    """Log an exception that ends the program, as `sys.excepthook`; a KeyboardInterrupt is not logged."""
     if not issubclass(kind, KeyboardInterrupt):
         found = error if error is not None else kind()
         logging.getLogger("sys.excepthook").critical("uncaught exception", exc_info=(kind, found, traceback))
@@ -40,7 +40,7 @@ def _unraisable(details: Any) -> None:
 
 @contextlib.contextmanager
 def hooks() -> Iterator[None]:
-    """Inside the block, exceptions that nobody catches are logged."""
+    """Inside the block, uncaught exceptions are logged."""
     former = sys.excepthook, threading.excepthook, sys.unraisablehook
     sys.excepthook, threading.excepthook, sys.unraisablehook = uncaught_exception, _uncaught_in_thread, _unraisable
     try:
@@ -55,7 +55,7 @@ class StdioToLog(io.TextIOBase):
     Args:
         logger: Name of the logger.
         level: Level of the lines.
-        stream: What stands behind it, for `isatty`, `fileno` and `encoding`; None for nothing.
+        stream: The stream that it replaces, for `isatty`, `fileno` and `encoding`; None for none.
     """
 
     def __init__(self, logger: str = "stdout", level: int = logging.INFO, stream: Any = None) -> None:
@@ -67,19 +67,19 @@ class StdioToLog(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]  # io declares an attribute
-        """The encoding of the stream behind it."""
+        """The encoding of the replaced stream."""
         return getattr(self._stream, "encoding", None) or "utf-8"
 
     def writable(self) -> bool:
-        """It is."""
+        """Always True."""
         return True
 
     def isatty(self) -> bool:
-        """What is logged is read by no terminal."""
+        """Always False: the output goes to the log."""
         return False
 
     def fileno(self) -> int:
-        """The descriptor of the stream behind it.
+        """The descriptor of the replaced stream.
 
         Raises:
             io.UnsupportedOperation: there is none.
@@ -89,7 +89,7 @@ class StdioToLog(io.TextIOBase):
         return int(self._stream.fileno())
 
     def write(self, text: str) -> int:
-        """Log every line that is finished now; the rest waits for its newline, or for `flush` at the end."""
+        """Log each completed line; the rest waits for its newline, or for `close`."""
         *lines, self._line = (self._line + text).split("\n")
         for line in lines:
             if line.strip():
@@ -105,7 +105,7 @@ class StdioToLog(io.TextIOBase):
 
 @contextlib.contextmanager
 def redirected_print() -> Iterator[None]:
-    """Inside the block, what is printed is logged."""
+    """Inside the block, printed output is logged."""
     former = sys.stdout
     stream = StdioToLog(stream=former)
     sys.stdout = stream

@@ -1,4 +1,4 @@
-"""The native structlog loggers: a filtering logger that cannot raise, and where its name comes from."""
+"""The native structlog loggers: a filtering logger that never raises, and the source of its name."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _LEVELS = ((50, "critical"), (40, "error"), (30, "warning"), (20, "info"), (10, 
 
 
 class LineLogger:
-    """The innermost logger: it has a name and writes finished lines.
+    """The innermost logger: it has a name and writes rendered lines.
 
     Args:
         name: Dotted name.
-        sink: Where the lines go.
+        sink: Receives the lines.
     """
 
     def __init__(self, name: str, sink: Sink) -> None:
@@ -40,7 +40,7 @@ class LineLogger:
 
 
 def logger_factory(sink: Sink) -> Callable[..., LineLogger]:
-    """What makes innermost loggers; without a name they are called like the module that asks."""
+    """A factory of innermost loggers; without a name, they are named after the calling module."""
 
     def make(*args: Any) -> LineLogger:
         return LineLogger(str(args[0]) if args and args[0] is not None else _caller(), sink)
@@ -58,15 +58,15 @@ def _caller() -> str:
 
 
 class Describe:
-    """A processor that adds what every line has: level, name of the logger, time and, if asked for, the process.
+    """A processor that adds what every line has: level, logger name, time and, on request, the process id.
 
     Args:
-        add_pid: Whether to add the id of the process.
+        add_pid: Whether to add the process id.
     """
 
     def __init__(self, *, add_pid: bool) -> None:
         self._add_pid = add_pid
-        #: a second since the epoch, and how it is written
+        #: a second since the epoch, and its text
         self._second = (-1, "")
 
     def __call__(self, logger: Any, name: str, event: Event) -> Event:
@@ -88,10 +88,10 @@ class Describe:
 def filtering_logger(level: int) -> type[Any]:
     """The class of our loggers: calls below *level* cost next to nothing, and no call raises.
 
-    Arguments are put into the event with ``%`` as in the standard library; when they do not fit, the line says so. A
-    logger that outlives its set-up follows whatever structlog is configured to then.
+    Arguments are inserted with ``%``, as in the standard library; if they do not fit, the line says so. A logger
+    that outlives its set-up uses whatever structlog is configured to by then.
     """
-    # structlog knows the named levels only
+    # structlog only knows the named levels
     base: type[Any] = structlog.make_filtering_bound_logger(next((named for named, _ in _LEVELS if level >= named), 0))
     numbers = logging.getLevelNamesMapping()
     namespace: dict[str, Any] = {"_proxy_to_logger": _proxy, "log": _log_at(level)}
@@ -114,7 +114,7 @@ def _safe(name: str) -> Callable[..., Any]:
 
 
 def _filled(event: Any, args: tuple[Any, ...], values: dict[str, Any]) -> Any:
-    """The event with the arguments put in; where they do not fit, *values* tells it."""
+    """The event with the arguments inserted; if they do not fit, *values* says so."""
     try:
         return event % (args[0] if len(args) == 1 and isinstance(args[0], dict) and args[0] else args)
     except Exception as error:  # noqa: BLE001 - a wrong format must not break the program
@@ -148,7 +148,7 @@ def _silent(name: str) -> Callable[..., Any]:
 
 
 def _proxy(self: Any, method: str, event: Any = None, /, *_args: Any, **values: Any) -> Any:
-    """What the methods that we leave to structlog come down to."""
+    """What the methods that we leave to structlog call in the end."""
     return _log(self, method, event, values)
 
 
@@ -169,7 +169,7 @@ def _log(self: Any, method: str, event: Any, values: dict[str, Any]) -> Any:
 
 
 def _heir(self: Any) -> Any:
-    """What a logger of an earlier set-up is to be replaced with; None when there is nothing newer."""
+    """The replacement for a logger of an earlier set-up; None if there is no newer one."""
     fresh: Any = structlog.get_logger(self._logger.name).bind(**self._context)
     if not isinstance(getattr(fresh, "_logger", None), LineLogger):
         return fresh

@@ -1,4 +1,4 @@
-"""Turn an event into a line: shared by our own loggers and by those of the standard library."""
+"""Render events as lines; shared by native and standard library loggers."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ import orjson
 from buvar.secret import MASK
 
 Event = MutableMapping[str, Any]
-#: What structlog calls a processor: (logger, name of the method, event) -> event or line.
+#: A structlog processor: (logger, method name, event) -> event or line.
 Processor = Callable[[Any, str, Any], Any]
 
-#: Types of values that have nothing inside.
+#: Types of values without contents.
 _FLAT: Final = frozenset({str, int, float, bool, type(None)})
 
 _CONTROL: Final = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))} | {
@@ -28,13 +28,13 @@ _CONTROL: Final = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32)
 
 
 def add_os_pid(_logger: Any, _name: str, event: Event) -> Event:
-    """Add the id of the process under ``pid``; a processor."""
+    """A processor that adds the process id as ``pid``."""
     event["pid"] = os.getpid()
     return event
 
 
 def stringify_dict_keys(value: Any) -> Any:
-    """A copy of a nested value in which the keys of all dictionaries are text; tuples stay tuples."""
+    """A copy of a nested value in which all dictionary keys are text; tuples stay tuples."""
     if isinstance(value, Mapping):
         return {key if isinstance(key, str) else str(key): stringify_dict_keys(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)) and type(value) in (list, tuple):
@@ -43,10 +43,10 @@ def stringify_dict_keys(value: Any) -> Any:
 
 
 class ExtractLogExtra:
-    """A processor that copies attributes of the standard library's record, kept under ``_record``, into the event.
+    """A processor that copies attributes of the standard library record under ``_record`` into the event.
 
     Args:
-        attrs: Names of the attributes; one that a record lacks is skipped.
+        attrs: Names of the attributes; those that a record lacks are skipped.
     """
 
     def __init__(self, *attrs: str) -> None:
@@ -62,10 +62,10 @@ class ExtractLogExtra:
 
 
 def to_json(value: Any) -> bytes:
-    """Render a value as JSON, whatever it is: what JSON does not know is shown by its `repr`."""
+    """Render any value as JSON; what JSON cannot express is replaced by its `repr`."""
     try:
         return orjson.dumps(value, default=_repr, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_SUBCLASS)
-    except Exception:  # noqa: BLE001 - orjson refuses huge integers, odd keys, lone surrogates and cycles
+    except Exception:  # noqa: BLE001 - orjson rejects huge integers, odd keys, lone surrogates and cycles
         try:
             return json.dumps(stringify_dict_keys(value), default=_repr).encode()
         except Exception as error:  # noqa: BLE001 - a line about the failure is better than a failing log call
@@ -86,7 +86,7 @@ def _repr(value: Any) -> Any:
 
 
 class JsonRenderer:
-    """The last processor where nobody looks: one JSON object."""
+    """The last processor when output is not for a terminal: renders one JSON object."""
 
     def __call__(self, _logger: Any, _name: str, event: Event) -> bytes:
         """Render an event."""
@@ -94,16 +94,16 @@ class JsonRenderer:
 
 
 class Redact:
-    """A processor that masks the values of keys that look like secrets, however deep.
+    """A processor that masks the values of keys that look like secrets, at any depth.
 
     Args:
-        words: Regular expressions, searched for in the key.
+        words: Regular expressions to search for in the keys.
     """
 
     def __init__(self, words: Iterable[str]) -> None:
         pattern = re.compile("|".join(f"(?:{word})" for word in words) or r"(?!)", re.IGNORECASE)
         self._is_hidden = functools.lru_cache(maxsize=4096)(lambda key: pattern.search(key) is not None)
-        #: of the keys of an event, those that are hidden; most events have the keys of an earlier one
+        #: the hidden keys for a set of keys; most events have the same keys as an earlier one
         self._hidden = functools.lru_cache(maxsize=1024)(
             lambda keys: frozenset(key for key in keys if key != "event" and self._is_hidden(key))
         )
@@ -120,7 +120,7 @@ class Redact:
         return event
 
     def _inside(self, value: Any, depth: int) -> Any:
-        if depth > 8:  # nobody reads deeper, and a cycle has to end
+        if depth > 8:  # limits the depth, and ends cycles
             return value
         if isinstance(value, Mapping):
             return {
@@ -133,7 +133,7 @@ class Redact:
 
 
 def escape_controls(_logger: Any, _name: str, event: Event) -> Event:
-    """Make control characters of texts visible, so that nobody can forge lines on a terminal; a processor."""
+    """A processor that escapes control characters in texts, so that nobody can forge lines on a terminal."""
     for key, value in event.items():
         if isinstance(value, str) and not value.isprintable() and key not in ("exception", "stack"):
             event[key] = value.translate(_CONTROL)
@@ -144,7 +144,7 @@ class Levels:
     """A processor that drops events below the level of their logger.
 
     Args:
-        levels: Level of each logger by dotted name; it holds for those below it too.
+        levels: Levels of loggers and their descendants, by dotted name.
         default: Level of all others.
     """
 

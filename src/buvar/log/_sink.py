@@ -1,4 +1,4 @@
-"""Where rendered lines go: a bounded queue and a thread that writes, so that logging never waits for a terminal."""
+"""Write rendered lines through a bounded queue and a thread, so that logging never blocks on a terminal."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ import time
 import weakref
 from typing import Any, Final
 
-#: lines that are written with one call at most
+#: maximum number of lines per write call
 BATCH: Final = 512
 
-#: seconds that a thread which has ended may still be seen by the system
+#: seconds for which the system may still list a thread that has ended
 _GONE: Final = 0.1
 
 _sinks: weakref.WeakSet[Sink] = weakref.WeakSet()
 
 
 class Sink:
-    """Writes lines to a stream without making the caller wait.
+    """Writes lines to a stream without blocking the caller.
 
-    A line that finds the queue full is dropped and counted; the count is written as a line of its own once there is
-    room. A forked child starts with an empty queue and a thread of its own. After `close`, and where no thread can be
-    started, lines are written at once. Nothing here raises.
+    If the queue is full, a line is dropped and counted; the count is written as a line of its own once there is room. A
+    forked child starts with an empty queue and a thread of its own. After `close`, and if no thread can be started,
+    lines are written synchronously. Nothing here raises.
 
     Args:
-        stream: A text stream; its binary buffer is used where it has one.
-        size: Lines that may wait; 0 writes every line at once.
+        stream: A text stream; its binary buffer is used if it has one.
+        size: Maximum number of queued lines; 0 writes synchronously.
     """
 
     def __init__(self, stream: Any, *, size: int) -> None:
         self._stream = stream
         self._size = size
-        #: whether the set-up that it was made for has ended
+        #: whether its set-up has ended
         self.is_closed = False
-        #: lines that were dropped since the sink was made
+        #: number of lines dropped since the sink was created
         self.dropped = 0
         self._reported = 0
         self._reset()
@@ -49,7 +49,7 @@ class Sink:
         self._thread: threading.Thread | None = None
 
     def write(self, line: bytes) -> None:
-        """Queue a line, which ends in a newline; from any thread, and from a signal handler."""
+        """Queue a line, which must end in a newline; callable from any thread and from signal handlers."""
         if self._size == 0 or self.is_closed or (self._thread is None and not self._start()):
             self._put([line])
         elif self._queue.qsize() >= self._size:
@@ -58,13 +58,13 @@ class Sink:
             self._queue.put(line)
 
     def flush(self, timeout: float = 2.0) -> bool:
-        """Wait until everything that was queued before is written.
+        """Wait until all lines queued so far are written.
 
         Args:
-            timeout: Seconds to wait at most.
+            timeout: Maximum time to wait, in seconds.
 
         Returns:
-            Whether it is.
+            Whether they are.
         """
         thread = self._thread
         if thread is None or not thread.is_alive() or thread is threading.current_thread():
@@ -74,14 +74,14 @@ class Sink:
         return done.wait(timeout)
 
     def close(self, timeout: float = 2.0) -> None:
-        """Flush, and write everything later at once."""
+        """Flush; later lines are written synchronously."""
         self.is_closed = True
         self.flush(timeout)
 
     def pause(self, timeout: float = 1.0) -> None:
-        """Write what waits and end the thread; the next line starts another.
+        """Write all queued lines and end the thread; the next line starts a new one.
 
-        Python warns of a fork while there are threads, with good reason.
+        Python warns about a fork while other threads are running.
         """
         thread = self._thread
         if thread is None or not thread.is_alive():
@@ -89,7 +89,7 @@ class Sink:
         self._queue.put(None)
         thread.join(timeout)
         end = time.monotonic() + _GONE
-        # Python lets go of a thread a moment before the system does
+        # Python considers a thread ended slightly before the system does
         while os.path.exists(f"/proc/self/task/{thread.native_id}") and time.monotonic() < end:  # noqa: PTH110 - quicker
             time.sleep(0.0005)
 
@@ -99,7 +99,7 @@ class Sink:
                 thread = threading.Thread(target=self._run, args=(self._queue,), name="buvar.log", daemon=True)
                 try:
                     thread.start()
-                except RuntimeError:  # the interpreter is going down
+                except RuntimeError:  # the interpreter is shutting down
                     return False
                 self._thread = thread
         return True
@@ -113,7 +113,7 @@ class Sink:
                     self._put(lines)
                     with self._lock:
                         self._thread = None
-                    if not waiting.empty():  # somebody was quicker
+                    if not waiting.empty():  # a line was queued meanwhile
                         self._start()
                     return
                 if isinstance(item, threading.Event):
@@ -151,10 +151,10 @@ class Sink:
 
 
 def flush(timeout: float = 2.0) -> bool:
-    """Wait until all lines that were logged before are written.
+    """Wait until all lines logged so far are written.
 
     Args:
-        timeout: Seconds to wait at most.
+        timeout: Maximum time to wait, in seconds.
 
     Returns:
         Whether they are.
@@ -165,7 +165,7 @@ def flush(timeout: float = 2.0) -> bool:
 
 
 def dropped() -> int:
-    """How many lines were dropped because they came faster than they could be written."""
+    """Number of lines that were dropped because the queue was full."""
     return sum(sink.dropped for sink in list(_sinks))
 
 
@@ -176,7 +176,7 @@ def _before_fork() -> None:
 
 def _after_fork() -> None:
     for sink in list(_sinks):
-        sink._reset()  # noqa: SLF001 - the lines in the queue, the locks and the thread belong to the parent
+        sink._reset()  # noqa: SLF001 - the queued lines, the locks and the thread belong to the parent
 
 
 os.register_at_fork(before=_before_fork, after_in_child=_after_fork)

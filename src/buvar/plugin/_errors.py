@@ -1,4 +1,4 @@
-"""What can be wrong with a plugin, and with how a stage is used."""
+"""The errors of plugins and of the stage."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class PluginError(BuvarError):
 
 
 class PluginFunctionError(PluginError, ValueError):
-    """What should be a plugin is no coroutine function and no async generator function.
+    """A plugin is neither a coroutine function nor an async generator function.
 
     Attributes:
-        plugin: What was given.
+        plugin: The given object.
     """
 
     def __init__(self, plugin: Any, what: str, *, fix: str = "write it as `async def prepare(...)`") -> None:
@@ -28,8 +28,8 @@ class PluginNotFoundError(PluginError, ModuleNotFoundError):
     """The module of a plugin does not exist.
 
     Attributes:
-        plugin: The dotted name that was given.
-        name: The part of it that is no module.
+        plugin: The given dotted name.
+        name: The part of it that is not a module.
     """
 
     def __init__(self, plugin: str, missing: str, *, fix: str) -> None:
@@ -40,7 +40,7 @@ class PluginNotFoundError(PluginError, ModuleNotFoundError):
 
 
 class PluginArgumentError(PluginError, TypeError):
-    """An argument of a plugin cannot be provided.
+    """An argument of a plugin cannot be supplied.
 
     Attributes:
         plugin: Name of the plugin.
@@ -58,13 +58,13 @@ class PluginResultError(PluginError, TypeError):
 
     Attributes:
         plugin: Name of the plugin.
-        value: What it gave.
+        value: The value.
     """
 
     def __init__(self, plugin: str, value: object) -> None:
         fix = "yield a coroutine, a future or another awaitable, or return nothing"
         if value is None:
-            # what one writes who thinks of a context manager
+            # a typical mistake: the plugin is written like a context manager
             fix += "; to close something at the end, take `teardown: plugin.Teardown` and `await teardown.enter(...)`"
         super().__init__(f"the plugin {plugin} gave {value!r} where a task is expected", fix=fix)
         self.plugin = plugin
@@ -87,25 +87,25 @@ class LoopRunningError(BuvarError, RuntimeError):
 
 
 class StageOverError(PluginError, RuntimeError):
-    """A stage that was torn down was to load or to run something."""
+    """A stage that was torn down cannot load or run anything."""
 
     def __init__(self) -> None:
         super().__init__("this stage has ended, and a stage lives once", fix="make a new one: plugin.Stage(...)")
 
 
 class LoadInterruptedError(PluginError):
-    """The shutdown began while plugins were being loaded, so there is no stage to run a block on."""
+    """The shutdown began while plugins were being loaded, so the block cannot run."""
 
     def __init__(self) -> None:
         super().__init__("a signal ended the stage while its plugins were being loaded")
 
 
 class StuckTaskError(BuvarError, TimeoutError):
-    """A task ignored its cancellation and was left behind; it is the task's result.
+    """A task ignored its cancellation and was abandoned; this error is its result.
 
     Attributes:
-        plugin: Name of the plugin that gave the task.
-        patience: Seconds that it was waited for.
+        plugin: Name of the plugin that provided the task.
+        patience: Seconds that the stage waited for it.
     """
 
     def __init__(self, plugin: str, patience: float) -> None:
@@ -118,10 +118,10 @@ class StuckTaskError(BuvarError, TimeoutError):
 
 
 class TeardownError(BuvarError, ExceptionGroup):
-    """Entries of a teardown failed; all others ran nevertheless.
+    """Entries of a teardown failed; all others still ran.
 
     Attributes:
-        exceptions: What each raised, in the order in which they ran.
+        exceptions: The exceptions that they raised, in the order in which they ran.
     """
 
     def __new__(cls, errors: Sequence[Exception]) -> Self:
@@ -131,7 +131,7 @@ class TeardownError(BuvarError, ExceptionGroup):
         super().__init__(_text(errors))
 
     def derive(self, excs: Sequence[Exception]) -> ExceptionGroup[Exception]:  # type: ignore[override]  # it holds no BaseException
-        """A group of some of the exceptions, as `split` and `except*` make them."""
+        """A group of some of the exceptions, for `split` and `except*`."""
         return TeardownError(excs)
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""Resolve plugins, provide their arguments, and collect the tasks that they give."""
+"""Resolve plugins, supply their arguments, and collect their tasks."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from buvar.plugin._errors import PluginArgumentError, PluginFunctionError, Plugi
 from buvar.plugin._loading import Loading, current
 from buvar.plugin._tasks import Job, Watch, discard, watching
 
-#: Name of the function that is used when a plugin is a module.
+#: Name of the function to call if a plugin is a module.
 PLUGIN_FUNCTION_NAME: Final = "prepare"
 
 PluginFunction = Callable[..., Any]
-#: stands for an argument that nothing provides; `Components.get` takes MISSING for "no default"
+#: means that nothing provides an argument; `Components.get` uses MISSING for "no default"
 _ABSENT: Final = object()
 #: A dotted name (``"module"``, ``"module:attribute"``, relative with leading dots), a module, or a function.
 Plugin = str | types.ModuleType | PluginFunction
@@ -37,14 +37,14 @@ def resolve_plugin_func(
 
     Args:
         plugin: A dotted name, a module, or the function itself.
-        function_name: What is used of a module.
-        caller: How many frames above the calling one a relative name counts from.
+        function_name: Name of the function in a module.
+        caller: Number of frames above the calling one that relative names refer to.
 
     Raises:
         PluginNotFoundError: there is no such module; a `ModuleNotFoundError`.
-        ImportError: the module has no such attribute, or the name is relative and its caller is in no package.
+        ImportError: the module has no such attribute, or the name is relative and its caller is not in a package.
         ValueError: the name has more than one colon.
-        PluginFunctionError: it is no coroutine function and no async generator function.
+        PluginFunctionError: it is neither a coroutine function nor an async generator function.
     """
     try:
         found = resolve_dotted_name(plugin, caller=caller + 1)
@@ -63,7 +63,7 @@ def resolve_plugin_func(
 
 
 def _not_found(plugin: str, missing: str) -> PluginNotFoundError:
-    """Tell which part of a dotted name is no module, and what is there in place of it."""
+    """The error that says which part of a dotted name is not a module, and what exists instead."""
     if missing.endswith(".py"):
         return PluginNotFoundError(plugin, missing, fix=f"name the module, not its file: {missing.removesuffix('.py')}")
     above, _, last = missing.rpartition(".")
@@ -88,7 +88,7 @@ def _without_function(plugin: Plugin, module: types.ModuleType, name: str) -> Pl
 
 
 def _no_plugin(plugin: Plugin, found: Any) -> PluginFunctionError:
-    """Tell what stands where a plugin is expected, and close it if it is a coroutine."""
+    """The error that says what was given instead of a plugin; closes it if it is a coroutine."""
     if inspect.iscoroutine(found) or inspect.isasyncgen(found):
         if inspect.iscoroutine(found):
             found.close()
@@ -105,7 +105,7 @@ def _no_plugin(plugin: Plugin, found: Any) -> PluginFunctionError:
 
 
 def plugin_name(func: Any) -> str:
-    """How a plugin is called in logs and errors: its module, and its function unless that is `prepare`."""
+    """The name of a plugin in logs and errors: its module, and its function unless that is `prepare`."""
     while isinstance(func, functools.partial):
         func = func.func
     if not hasattr(func, "__qualname__"):
@@ -122,13 +122,13 @@ def _is_async(func: Any) -> bool:
 
 
 async def collect_plugin_args(func: PluginFunction) -> dict[str, Any]:
-    """Provide the arguments of a plugin, by name, from the current context or else by injection.
+    """Supply the arguments of a plugin from the current context, or by injection.
 
-    An argument takes the component of its type and name, else of its type, else what `di.nject` makes, else its
-    default. Without an annotation it takes the component of its name.
+    An argument gets the component of its type and name, otherwise that of its type, otherwise what `di.nject` makes,
+    otherwise its default. Without an annotation it gets the component of its name.
 
     Raises:
-        PluginArgumentError: an argument without annotation and default has no component of its name.
+        PluginArgumentError: for an argument without annotation and default, there is no component of its name.
         ComponentLookupError, ResolveError: nothing provides the type, and there is no default.
     """
     arguments: dict[str, Any] = {}
@@ -189,7 +189,7 @@ def _annotation(func: PluginFunction, parameter: inspect.Parameter) -> Any:
 
 
 def _without_none(tp: Any) -> tuple[Any, bool]:
-    """The type inside `Annotated` and `Optional`, and whether None will do."""
+    """The type inside `Annotated` and `Optional`, and whether None is allowed."""
     if typing.get_origin(tp) is typing.Annotated:
         return _without_none(typing.get_args(tp)[0])
     if typing.get_origin(tp) in (typing.Union, types.UnionType):
@@ -200,14 +200,14 @@ def _without_none(tp: Any) -> tuple[Any, bool]:
 
 
 async def generate_async_result(result: Any, *, plugin: str = "?") -> AsyncIterator[Awaitable[Any]]:
-    """Go through the awaitables that a called plugin gives.
+    """Iterate over the awaitables of a called plugin.
 
     Args:
         result: An async generator; or a coroutine that returns nothing, an awaitable, or an iterable of awaitables.
-        plugin: Its name, for the error.
+        plugin: Name of the plugin, for the error.
 
     Raises:
-        PluginResultError: it gives something else.
+        PluginResultError: it provides something else.
     """
     if hasattr(result, "__aiter__"):
         async with contextlib.aclosing(result):
@@ -235,7 +235,7 @@ async def generate_async_result(result: Any, *, plugin: str = "?") -> AsyncItera
 
 
 class Loader:
-    """Loads plugins, each once, and keeps the tasks that they give until the stage starts them.
+    """Loads plugins, each once, and keeps their tasks until the stage starts them.
 
     ``await load("module", ".sibling", module, function)``: names that begin with dots count from the package of the
     caller. Several loads may be under way at once: who asks for a plugin that another one is loading waits for it.
@@ -243,12 +243,12 @@ class Loader:
 
     Args:
         components: The context in which all plugins are prepared.
-        cancel: The event whose watchers get grace.
+        cancel: The event; tasks that watch it get time to end by themselves.
     """
 
     def __init__(self, components: Components, cancel: asyncio.Event) -> None:
         self.components = components
-        #: whether a plugin looked at Cancel while it was prepared
+        #: whether a plugin used Cancel while it was prepared
         self.watch = Watch(cancel)
         self._cancel = cancel
         #: what is loaded, and what is being loaded
@@ -265,23 +265,23 @@ class Loader:
         return self.load(plugins, caller=1)
 
     def load(self, plugins: Iterable[Plugin], *, caller: int = 0) -> Coroutine[Any, Any, None]:
-        """Like calling it, for a caller further up.
+        """Like calling it, on behalf of a caller further up the stack.
 
         Args:
             plugins: The plugins.
-            caller: How many frames above the calling one relative names count from.
+            caller: Number of frames above the calling one that relative names refer to.
         """
         package = sys._getframe(caller + 1).f_globals.get("__package__")  # noqa: SLF001 - documented in CPython
         return self._load([absolute_name(plugin, package) for plugin in plugins])
 
     def take(self) -> list[Job]:
-        """Hand over what was collected, in order."""
+        """Return the collected jobs in order, and forget them."""
         jobs = [job for jobs in self._jobs for job in jobs]
         self._jobs.clear()
         return jobs
 
     def discard(self) -> None:
-        """Close what was collected and will not run."""
+        """Close the collected jobs, which will not run."""
         for job in self.take():
             job.discard()
 

@@ -1,4 +1,4 @@
-"""The event loop that a stage makes for itself, and how it is closed with all that was left on it."""
+"""Create and close the event loop of a stage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _log = logging.getLogger("buvar.plugin")
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
-    """An event loop, of uvloop where it is installed."""
+    """A new event loop; of uvloop if it is installed."""
     try:
         import uvloop
     except ImportError:
@@ -24,9 +24,9 @@ def new_loop() -> asyncio.AbstractEventLoop:
 
 
 def close_loop(loop: asyncio.AbstractEventLoop) -> None:
-    """Cancel the tasks that were left on a loop, end its generators and threads, and close it.
+    """Cancel the remaining tasks of a loop, shut down its generators and threads, and close it.
 
-    A thread cannot be ended from outside, so this waits for them; where that takes long, it is told for which.
+    A thread cannot be stopped from outside, so this waits for all of them; if that takes long, it logs which.
     """
     try:
         left = asyncio.all_tasks(loop)
@@ -47,7 +47,7 @@ def close_loop(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def _working() -> Iterator[str]:
-    """Where each thread is that was started to work for a loop."""
+    """Name and current line of each non-daemon thread."""
     frames = sys._current_frames()  # noqa: SLF001 - documented
     for thread in threading.enumerate():
         frame = frames.get(thread.ident or 0)

@@ -1,4 +1,4 @@
-"""Signals: what a stage does when the process is asked to end, and how that is installed and restored."""
+"""Signals: how a stage reacts to them, and how the handlers are installed and restored."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 if TYPE_CHECKING:
     from buvar.config import Change
 
-#: Exit status of a process that left because of signal n: 128 + n.
+#: Exit status of a process ended by signal n: 128 + n.
 LEAVE: Final = 128
 _THIRD: Final = 3
 
@@ -24,21 +24,21 @@ _log = logging.getLogger("buvar.plugin")
 
 
 class Stoppable(Protocol):
-    """What signals need of a stage."""
+    """The part of a stage that signals need."""
 
     def interrupt(self) -> None:
-        """Begin the shutdown."""
+        """Start the shutdown."""
 
     def cancel_now(self) -> None:
-        """Cancel everything without grace."""
+        """Cancel everything immediately."""
 
 
 class Signals:
     """Handles the signals of a process for a stage.
 
     Subclass it and define any of ``handle_int, handle_term, handle_hup, handle_quit, handle_abort, handle_winch,
-    handle_usr1, handle_usr2``; they are called in the loop. By default INT and TERM begin the shutdown, the second of
-    them cancels everything at once, and a third leaves the process with status 128 + signal, even when the loop hangs.
+    handle_usr1, handle_usr2``; they are called in the event loop. By default INT and TERM start the shutdown, the
+    second one cancels everything immediately, and a third one exits with status 128 + signal, even if the loop hangs.
 
     Args:
         stage: The stage.
@@ -65,23 +65,23 @@ class Signals:
         self._received = 0
 
     def handle_int(self) -> None:
-        """Begin the shutdown; the second time, cancel everything."""
+        """Start the shutdown; the second time, cancel everything."""
         self._stop()
 
     def handle_term(self) -> None:
-        """Begin the shutdown; the second time, cancel everything."""
+        """Start the shutdown; the second time, cancel everything."""
         self._stop()
 
     @classmethod
     def handled(cls) -> dict[signal.Signals, str]:
-        """Which signals are handled, and the name of the method that does it."""
+        """The handled signals, and the names of their methods."""
         return {number: name for name, number in cls.HANDLERS.items() if callable(getattr(cls, name, None))}
 
     @contextlib.contextmanager
     def installed(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-        """Handle the signals inside the block and restore the former handlers behind it.
+        """Handle the signals inside the block, and restore the former handlers afterwards.
 
-        Outside the main thread, where Python delivers no signals, it does nothing.
+        Does nothing outside the main thread, where Python delivers no signals.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -94,11 +94,11 @@ class Signals:
                 yield
             finally:
                 for number, handler in former.items():
-                    # None stands for a handler that Python did not install and cannot bring back
+                    # None means a handler that Python did not install and cannot restore
                     signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def _receiver(self, loop: asyncio.AbstractEventLoop, name: str) -> Callable[[int, FrameType | None], None]:
-        # plain handlers rather than loop.add_signal_handler: they run while the loop hangs, and can be restored
+        # plain handlers instead of loop.add_signal_handler: they run even if the loop hangs, and can be restored
         is_default = getattr(type(self), name) in (Signals.handle_int, Signals.handle_term)
 
         def receive(number: int, _frame: FrameType | None) -> None:
@@ -106,7 +106,7 @@ class Signals:
                 self._received += 1
                 if self._received >= _THIRD:
                     os._exit(LEAVE + number)
-            with contextlib.suppress(RuntimeError):  # the loop is closed: there is nothing left to stop
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nothing left to stop
                 loop.call_soon_threadsafe(getattr(self, name))
 
         return receive
@@ -120,10 +120,10 @@ class Signals:
 
 @contextlib.contextmanager
 def _woken(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-    """Let every signal wake *loop* inside the block.
+    """Let every signal wake up *loop* inside the block.
 
-    A handler runs between two steps of the interpreter. A signal that arrives after the last step before the loop waits
-    for the system, or in another thread, would else be seen only when the loop wakes for another reason.
+    A Python signal handler runs between two bytecode instructions. Without this, a signal that arrives just before the
+    loop blocks in the system, or in another thread, would only be handled when something else wakes up the loop.
     """
     reading, writing = socket.socketpair()
     with reading, writing:
@@ -134,11 +134,11 @@ def _woken(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
         def woken() -> None:
             numbers = reading.recv(4096)
             if former != -1:
-                with contextlib.suppress(OSError):  # it has gone, or has been woken already
+                with contextlib.suppress(OSError):  # it is closed, or its buffer is full
                     os.write(former, numbers)
 
         try:
-            with contextlib.suppress(NotImplementedError):  # the loop of Windows, which does all this itself
+            with contextlib.suppress(NotImplementedError):  # the event loop on Windows, which does all this itself
                 loop.add_reader(reading, woken)
             yield
         finally:
@@ -146,15 +146,14 @@ def _woken(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
                 loop.remove_reader(reading)
             current = signal.set_wakeup_fd(former)
             if current not in (-1, writing.fileno()):
-                signal.set_wakeup_fd(current)  # somebody took over meanwhile, and goes on
+                signal.set_wakeup_fd(current)  # somebody else installed one meanwhile: keep it
 
 
 class ReloadSignals(Signals):
-    """`Signals` for which HUP reads the configuration again: ``stage(..., signals=ReloadSignals)``.
+    """`Signals` with HUP reading the configuration again: ``stage(..., signals=ReloadSignals)``.
 
-    The `ConfigSource` of the stage's context is reloaded; whoever follows it is told. When anything is wrong with the
-    new configuration, that is logged and everything stays as it was. HUP from a terminal that is gone begins the
-    shutdown.
+    Reloads the `ConfigSource` of the stage's context, which calls its watchers. If anything is wrong with the new
+    configuration, the problem is logged and nothing changes. HUP from a terminal that is gone starts the shutdown.
 
     Args:
         stage: The stage.
@@ -166,7 +165,7 @@ class ReloadSignals(Signals):
 
     def handle_hup(self) -> None:
         """Read the configuration again."""
-        from buvar.config import ConfigError, ConfigSource  # only those need it whose signal comes
+        from buvar.config import ConfigError, ConfigSource  # imported only when the signal comes
 
         if self._on_terminal and not os.isatty(0):
             self._stop()

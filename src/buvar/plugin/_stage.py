@@ -1,4 +1,4 @@
-"""The stage: load plugins, run their tasks, tear everything down; one life for every way to enter it."""
+"""The stage: load plugins, run their tasks, tear everything down; the same life cycle for every entry point."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ T = TypeVar("T")
 
 
 class Stage:
-    """Loads plugins, runs the tasks that they give, and tears everything down.
+    """Loads plugins, runs their tasks, and tears everything down.
 
-    The phases are `load`, `run_tasks` and `run_teardown`; `run` is all three. These block and own the event loop; each
-    has a twin to be awaited (`aload`, `arun_tasks`, `arun_teardown`, `arun`), and `running` is a context manager around
-    a stage whose tasks run in the background. A stage lives once.
+    The phases are `load`, `run_tasks` and `run_teardown`; `run` is all three. These block and own the event loop. Each
+    has an async counterpart (`aload`, `arun_tasks`, `arun_teardown`, `arun`), and `running` is a context manager around
+    a stage whose tasks run in the background. A stage can be used once.
 
     Args:
         components: Layers on top of the current context; they are never written to.
-        loop: The loop of the blocking methods; by default the stage makes one (of uvloop, when it is installed) at the
-            first call and closes it after `run_teardown`.
+        loop: The loop of the blocking methods. By default the stage creates one (of uvloop, if it is installed) at the
+            first call, and closes it after `run_teardown`.
         signals: The class that handles signals while a blocking method runs in the main thread.
-        cancel_timeout: Seconds that tasks which look at `Cancel` have to end by themselves.
-        fail_fast: Whether the first task that fails begins the shutdown.
-        teardown_timeout: Seconds that one entry of the teardown may take.
+        cancel_timeout: Seconds for tasks that watch `Cancel` to end by themselves.
+        fail_fast: Whether the first task that fails starts the shutdown.
+        teardown_timeout: Maximum seconds per entry of the teardown.
     """
 
     def __init__(
@@ -59,29 +59,29 @@ class Stage:
         self.signals = (signals or Signals)(self)
         for component in (self.cancel, self.teardown, self.loader, self.signals):
             own.add(component)
-        #: What the tasks returned or raised, once they have ended.
+        #: The result or exception of each task, once they have ended.
         self.results: list[Any] = []
         self._runner = TaskRunner(self.cancel, cancel_timeout=cancel_timeout, fail_fast=fail_fast)
         self._variables: contextvars.Context | None = None
         self._application = di.application(self.context)
         self._loading: asyncio.Task[Any] | None = None
-        #: whether the shutdown was asked for, and whether that ended the loading
+        #: whether the shutdown was requested, and whether that ended the loading
         self._asked = self._interrupted = False
         #: whether the teardown has begun
         self._is_over = False
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
-        """The loop of the blocking methods: the one that was given, else the stage's own while it has one."""
+        """The loop of the blocking methods: the given one, otherwise the stage's own while it exists."""
         return self._given_loop or self._own_loop
 
     @property
     def failed(self) -> list[tuple[str, BaseException]]:
-        """Name of the plugin and error of each task that failed so far."""
+        """Plugin name and error of each task that has failed so far."""
         return self._runner.failed
 
     def on_failure(self, observer: Callable[[str, BaseException], object]) -> None:
-        """Call *observer* with the name of the plugin and the error as soon as a task has failed inside `running`."""
+        """Call *observer* with plugin name and error as soon as a task fails inside `running`."""
         self._runner.observers.append(
             lambda name, error: observer(name, error) if self._runner.block is not None else None
         )
@@ -89,10 +89,10 @@ class Stage:
     # -- blocking ------------------------------------------------------------------------------------------------
 
     def load(self, *plugins: Plugin) -> None:
-        """Load plugins, blocking.
+        """Load plugins; blocking.
 
         Raises:
-            LoopRunningError: an event loop runs in this thread.
+            LoopRunningError: an event loop is running in this thread.
             Exception: whatever loading raises.
         """
         loading = self.loader.load(plugins, caller=1)
@@ -102,26 +102,26 @@ class Stage:
             loading.close()
 
     def run_tasks(self) -> list[Any]:
-        """Run the collected tasks, blocking, until all have ended or `Cancel` is set; see `arun_tasks`."""
+        """Run the collected tasks until all have ended or `Cancel` is set; blocking. See `arun_tasks`."""
         results = self._call("run_tasks", self._run_tasks)
         self._leave()
         return results
 
     def run_teardown(self) -> None:
-        """Run the teardown, blocking, and close the stage's own loop; see `arun_teardown`."""
+        """Run the teardown, and close the stage's own loop; blocking. See `arun_teardown`."""
         try:
             self._call("run_teardown", self.arun_teardown)
         finally:
             self._close()
 
     def run(self, *plugins: Plugin) -> list[Any]:
-        """Load plugins, run their tasks and tear down, blocking.
+        """Load plugins, run their tasks and tear down; blocking.
 
         Returns:
-            What each task returned or raised, in the order of plugins and of giving.
+            The result or exception of each task, in the order of the plugins and of their tasks.
 
         Raises:
-            LoopRunningError: an event loop runs in this thread.
+            LoopRunningError: an event loop is running in this thread.
             StageOverError: the stage was torn down before.
             TeardownError: entries of the teardown failed, and nothing else did.
             SystemExit, KeyboardInterrupt: a task raised it.
@@ -135,7 +135,7 @@ class Stage:
         """Load plugins.
 
         Raises:
-            Exception: whatever loading raises; nothing that was collected will run then.
+            Exception: whatever loading raises; no collected task will run then.
         """
         return self._load(self.loader.load(plugins, caller=1))
 
@@ -143,7 +143,7 @@ class Stage:
         """Run the collected tasks until all have ended or `Cancel` is set.
 
         Returns:
-            What each returned or raised, in the order of plugins and of giving.
+            The result or exception of each task, in the order of the plugins and of their tasks.
 
         Raises:
             SystemExit, KeyboardInterrupt: a task raised it.
@@ -153,32 +153,32 @@ class Stage:
         return results
 
     async def arun_teardown(self) -> None:
-        """Run the teardown: its entries, and what dependency injection made for the whole stage, newest first.
+        """Run the teardown: its entries, and the objects that injection made for the whole stage, newest first.
 
         Raises:
-            TeardownError: entries failed; all others ran.
+            TeardownError: entries failed; all others still ran.
         """
         await self._tear_down()
 
     def arun(self, *plugins: Plugin) -> Coroutine[Any, Any, list[Any]]:
-        """Load plugins, run their tasks and tear down; see `run`. Signals are left alone."""
+        """Load plugins, run their tasks and tear down; see `run`. Does not handle signals."""
         return self._arun(self.loader.load(plugins, caller=1))
 
     @contextlib.asynccontextmanager
     async def running(self, *plugins: Plugin, signals: bool = False) -> AsyncIterator[Stage]:
-        """Have plugins loaded and their tasks run in the background while the block runs.
+        """Load plugins, and run their tasks in the background while the block runs.
 
-        Leaving the block sets `Cancel`, gives grace, cancels the rest and tears down. Tasks that end before, even all
-        of them, change nothing. When a task or a signal sets `Cancel`, the tasks are ended at once, and the teardown
-        waits until the block is left. Loading and teardown belong to a task of their own, so the block may be left
-        from another task than the one that entered it.
+        Leaving the block sets `Cancel`, waits for the tasks to end by themselves, cancels the rest and tears down.
+        Tasks that end earlier, even all of them, change nothing. When a task or a signal sets `Cancel`, the tasks are
+        ended immediately, but the teardown waits until the block is left. Loading and teardown run in a task of their
+        own, so the block may be left from another task than the one that entered it.
 
         Args:
-            plugins: The plugins; no relative names.
+            plugins: The plugins; relative names are not possible.
             signals: Whether to handle signals meanwhile.
 
         Yields:
-            The stage; `failed` tells which tasks failed so far.
+            The stage; its `failed` lists the tasks that have failed so far.
 
         Raises:
             TeardownError: entries of the teardown failed, and nothing else did.
@@ -206,13 +206,13 @@ class Stage:
     # -- from signals ----------------------------------------------------------------------------------------------
 
     def interrupt(self) -> None:
-        """Begin the shutdown; plugins that are being loaded and do not look at `Cancel` are cancelled."""
+        """Start the shutdown; plugins that are being loaded and do not watch `Cancel` are cancelled."""
         self.cancel.set()
         self._asked = True
         self._end_loading()
 
     def cancel_now(self) -> None:
-        """Cancel everything at once: what is being loaded, all tasks, the entry of the teardown that runs."""
+        """Cancel everything immediately: the loading, all tasks, the current entry of the teardown."""
         self._interrupt_loading()
         self._runner.cancel_now()
         self.teardown.hurry()
@@ -253,11 +253,11 @@ class Stage:
                 ready.set_result(None)
             results = await self._run_tasks()
         except (SystemExit, KeyboardInterrupt) as error:
-            # raised by whoever called, after the teardown: inside a task it would tear the loop apart
+            # raised by the caller after the teardown: inside a task, it would stop the event loop
             self._runner.leaving = error
             results = []
         except BaseException as error:
-            with contextlib.suppress(Exception):  # is logged; it must not hide what ended the stage
+            with contextlib.suppress(Exception):  # already logged; it must not hide what ended the stage
                 await self._tear_down(error)
             raise
         await self.arun_teardown()
@@ -279,13 +279,13 @@ class Stage:
             raise
         finally:
             self._loading = None
-            loading.close()  # where it was cancelled before its first step
+            loading.close()  # if it was cancelled before its first step
 
     async def _open(self) -> contextvars.Context:
         """The context variables of all tasks, with the plugin context installed and the application scope open."""
         if self._variables is None:
             variables = contextvars.copy_context()
-            # in a task of its own, because entering installs the context in the task that does it
+            # in a task of its own, because entering installs the context in the current task
             await asyncio.get_running_loop().create_task(self._application.__aenter__(), context=variables)
             self.teardown.join(self._application)
             self._variables = variables
@@ -305,7 +305,7 @@ class Stage:
         self._check_life()
         variables = await self._open()
         if self._interrupted:
-            self._runner.block = None  # it will never be entered, so nobody would leave it
+            self._runner.block = None  # it will never be entered, so it cannot be left
         else:
             self._runner.start(self.loader.take(), variables)
         self.results = await self._runner.wait()
@@ -338,7 +338,7 @@ class Stage:
             try:
                 return loop.run_until_complete(task)
             except BaseException:
-                if not task.done():  # a signal handler of someone else raised in the loop
+                if not task.done():  # another signal handler raised inside the loop
                     task.cancel()
                     with contextlib.suppress(asyncio.CancelledError, Exception):
                         loop.run_until_complete(task)
@@ -358,23 +358,23 @@ def stage(
     cancel_timeout: float = CANCEL_TIMEOUT,
     fail_fast: bool = False,
 ) -> list[Any]:
-    """Load plugins, run their tasks until all have ended or the process is asked to end, and tear down.
+    """Load plugins, run their tasks until all have ended or a signal ends the process, and tear down.
 
-    INT and TERM begin the shutdown. A task that fails is logged at once and stops no other.
+    INT and TERM start the shutdown. A task that fails is logged at once and does not stop the others.
 
     Args:
         plugins: Dotted names, modules or functions.
         components: Layers on top of the current context.
-        loop: The loop to use; by default one is made and closed.
-        signals: Handles the signals, in place of `Signals`.
-        cancel_timeout: Seconds that tasks which look at `Cancel` have to end by themselves.
-        fail_fast: Whether the first task that fails begins the shutdown.
+        loop: The event loop to use; by default one is created and closed.
+        signals: The class that handles the signals, instead of `Signals`.
+        cancel_timeout: Seconds for tasks that watch `Cancel` to end by themselves.
+        fail_fast: Whether the first task that fails starts the shutdown.
 
     Returns:
-        What each task returned or raised, in the order of plugins and of giving.
+        The result or exception of each task, in the order of the plugins and of their tasks.
 
     Raises:
-        LoopRunningError: an event loop runs in this thread.
+        LoopRunningError: an event loop is running in this thread.
         TeardownError: entries of the teardown failed, and nothing else did.
         SystemExit, KeyboardInterrupt: a task raised it.
         Exception: whatever loading raises.

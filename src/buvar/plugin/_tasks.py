@@ -1,4 +1,4 @@
-"""Run what the plugins gave: watch for failures, give grace, cancel the rest in order."""
+"""Run the tasks of plugins: watch for failures, give them time to end, cancel the rest in order."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from buvar.plugin._errors import StuckTaskError
 
 T = TypeVar("T")
 
-#: Seconds that a task which watches `Cancel` has to end by itself.
+#: Seconds for a task that watches `Cancel` to end by itself.
 CANCEL_TIMEOUT: Final = 30.0
-#: Seconds that a cancelled task has at least to clean up before it is left behind.
+#: Minimum seconds for a cancelled task to clean up before it is abandoned.
 PATIENCE: Final = 5.0
 
 _log = logging.getLogger("buvar.plugin")
 
 
 class Watch:
-    """Whether a task, or a task that it started, looks at a `Cancel`."""
+    """Whether a task, or a task that it started, watches a `Cancel`."""
 
     __slots__ = ("cancel", "more", "seen")
 
     def __init__(self, cancel: asyncio.Event) -> None:
         self.cancel = cancel
-        #: seconds that it asked for beside those that everybody has
+        #: additional seconds that it asked for
         self.more = 0.0
-        # an event of another class tells nobody who looks at it, so everybody is trusted to
+        # an event of another class cannot tell who watches it, so every task is assumed to
         self.seen = not isinstance(cancel, Cancel)
 
 
-#: set in each task of a stage; the tasks that it starts inherit it
+#: set in each task of a stage; inherited by the tasks that it starts
 watching: contextvars.ContextVar[Watch | None] = contextvars.ContextVar("buvar.plugin.watching", default=None)
 
 
 class Cancel(asyncio.Event):
-    """Set to begin the shutdown of a stage; a task that looks at it gets time to end by itself."""
+    """Set to start the shutdown of a stage; a task that watches it gets time to end by itself."""
 
     def is_set(self) -> bool:
         """Whether the shutdown has begun."""
@@ -55,9 +55,9 @@ class Cancel(asyncio.Event):
         return await super().wait()
 
     async def within(self, seconds: float) -> bool:
-        """Wait until the shutdown begins, for *seconds* at most; returns whether it has begun.
+        """Wait until the shutdown begins, at most *seconds*; returns whether it has begun.
 
-        The pause of a task that does something now and then: ``while not await cancel.within(60): ...``
+        Use it as the pause of a periodic task: ``while not await cancel.within(60): ...``
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -65,10 +65,10 @@ class Cancel(asyncio.Event):
         return super().is_set()
 
     def extend(self, seconds: float) -> None:
-        """Give the task that calls this *seconds* more to end by itself than others have.
+        """Give the calling task *seconds* more than the others to end by itself.
 
-        It is to be called before its time is over; what counts is the longest that was asked for. A task that knows
-        what it waits for asks for as long as that may take; a second signal cancels it all the same.
+        Must be called before its time is over; the longest request counts. A task that knows what it waits for asks for
+        as long as that may take; a second signal still cancels it.
         """
         watch = self._note()
         if watch is not None:
@@ -84,29 +84,29 @@ class Cancel(asyncio.Event):
 
 @dataclasses.dataclass(slots=True, eq=False)
 class Job:
-    """One awaitable that a plugin gave."""
+    """One awaitable of a plugin."""
 
     #: name of the plugin
     plugin: str
     awaitable: Awaitable[Any]
     watch: Watch
     task: asyncio.Task[Any] | None = None
-    #: whether its cancellation was asked for
+    #: whether its cancellation was requested
     asked: bool = False
 
     def cancel(self) -> None:
-        """Cancel its task, and remember that it was asked for."""
+        """Cancel its task, and remember that."""
         if self.task is not None and not self.task.done():
             self.asked = True
             self.task.cancel()
 
     def discard(self) -> None:
-        """Close or cancel what was never run."""
+        """Close or cancel an awaitable that was never run."""
         discard(self.awaitable)
 
 
 def discard(awaitable: object) -> None:
-    """Close a coroutine that nobody will await, cancel a future that nobody will look at."""
+    """Close a coroutine that nobody will await, or cancel a future that nobody will use."""
     if inspect.iscoroutine(awaitable):
         awaitable.close()
     elif isinstance(awaitable, asyncio.Future):
@@ -114,7 +114,7 @@ def discard(awaitable: object) -> None:
 
 
 async def settle(task: asyncio.Task[T], hurry: Callable[[], None]) -> T:
-    """Await a task to its end. A cancellation of the caller calls *hurry* and is raised when the task has ended."""
+    """Await a task to its end. Cancelling the caller calls *hurry*, and is raised after the task has ended."""
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:
@@ -124,13 +124,13 @@ async def settle(task: asyncio.Task[T], hurry: Callable[[], None]) -> T:
             hurry()
     if cancelled is not None:
         if not task.cancelled():
-            task.exception()  # it counts as seen
+            task.exception()  # mark it as retrieved
         raise cancelled
     return task.result()
 
 
 async def either(ready: asyncio.Future[None], life: asyncio.Task[Any], hurry: Callable[[], None]) -> None:
-    """Wait until the stage runs; when its life ends before, raise what ended it."""
+    """Wait until the stage is running; if its life ends before, raise what ended it."""
     try:
         await asyncio.wait({ready, life}, return_when=asyncio.FIRST_COMPLETED)
     except asyncio.CancelledError:
@@ -144,8 +144,8 @@ class TaskRunner:
     """Runs jobs until all have ended or *cancel* is set, then ends the rest.
 
     Args:
-        cancel: Begins the shutdown.
-        cancel_timeout: Seconds for a task that looks at *cancel* to end by itself.
+        cancel: Starts the shutdown.
+        cancel_timeout: Seconds for a task that watches *cancel* to end by itself.
         fail_fast: Whether the first failure sets *cancel*.
     """
 
@@ -153,18 +153,18 @@ class TaskRunner:
         self.cancel = cancel
         self.cancel_timeout = cancel_timeout
         self.fail_fast = fail_fast
-        #: (name of the plugin, error) of each task that failed, in the order of failing
+        #: (plugin name, error) of each task that failed, in chronological order
         self.failed: list[tuple[str, BaseException]] = []
-        #: the first request to leave the process that a task made by SystemExit or KeyboardInterrupt
+        #: the first SystemExit or KeyboardInterrupt that a task raised
         self.leaving: BaseException | None = None
-        #: set when the block that the tasks run behind was left; without a block the end of all tasks is the end
+        #: set when the block around the running tasks was left; without a block, the runner ends with the last task
         self.block: asyncio.Event | None = None
-        #: told of each failure at once: name of the plugin, error
+        #: called at each failure: plugin name, error
         self.observers: list[Callable[[str, BaseException], object]] = []
         self._jobs: list[Job] = []
 
     def start(self, jobs: Iterable[Job], variables: contextvars.Context) -> None:
-        """Make a task of each job, each in a copy of *variables*."""
+        """Create a task for each job, each in a copy of *variables*."""
         for job in jobs:
             own = variables.copy()
             own.run(watching.set, job.watch)
@@ -178,13 +178,13 @@ class TaskRunner:
         """Wait for the end of all tasks.
 
         Returns:
-            What each returned or raised, in the order of starting.
+            The result or exception of each, in the order in which they were started.
         """
         finish = asyncio.get_running_loop().create_task(self._finish(), name="buvar.plugin: shutdown")
         return await settle(finish, self.cancel_now)
 
     def cancel_now(self) -> None:
-        """Begin the shutdown and cancel every task without grace."""
+        """Start the shutdown, and cancel every task immediately."""
         self.cancel.set()
         for job in self._jobs:
             job.cancel()
@@ -196,10 +196,10 @@ class TaskRunner:
             if not job.asked:
                 self._fail(job, error)
             return error
-        except Exception as error:  # noqa: BLE001 - it is the result, logged and kept
+        except Exception as error:  # noqa: BLE001 - it is the result: logged and kept
             self._fail(job, error)
             return error
-        except BaseException as error:  # noqa: BLE001 - SystemExit in a task would tear the loop apart; it is raised at the end
+        except BaseException as error:  # noqa: BLE001 - SystemExit in a task would stop the event loop; it is raised at the end
             self.leaving = self.leaving or error
             self.cancel.set()
             return error
@@ -212,7 +212,7 @@ class TaskRunner:
         for observer in self.observers:
             try:
                 observer(job.plugin, error)
-            except Exception:  # noqa: BLE001 - neither the task nor the others have to do with it
+            except Exception:  # noqa: BLE001 - it concerns neither the task nor the other observers
                 _log.error("An observer of failures failed", exc_info=True)
 
     async def _finish(self) -> list[Any]:
@@ -230,12 +230,12 @@ class TaskRunner:
         self.cancel.set()
         await self._shut_down()
         if self.block is not None:
-            # what plugins made is not torn down under the feet of the block
+            # nothing is torn down while the block is still using it
             await self.block.wait()
         return [self._result(job) for job in self._jobs]
 
     async def _shut_down(self) -> None:
-        await asyncio.sleep(0)  # a task that ends when it sees Cancel, or that set it last, is not cancelled
+        await asyncio.sleep(0)  # a task that ends when it sees Cancel, or that has just set it, need not be cancelled
         now = asyncio.get_running_loop().time
         deadline = now() + self.cancel_timeout
         await self._cancel_in_order([job for job in self._jobs if not job.watch.seen])
@@ -243,7 +243,7 @@ class TaskRunner:
         if tasks:
             await asyncio.wait(tasks, timeout=max(0.0, deadline - now()))
         await self._cancel_in_order([job for job in self._jobs if not job.watch.more])
-        # what asked for more time ends last, each when its own is over
+        # tasks that asked for more time end last, each when its time is over
         for job in sorted(self._jobs, key=lambda one: one.watch.more):
             if job.task is not None and not job.task.done():
                 await asyncio.wait({job.task}, timeout=max(0.0, deadline + job.watch.more - now()))
@@ -286,16 +286,16 @@ async def run(
     evt_cancel: asyncio.Event | None = None,
     cancel_timeout: float = CANCEL_TIMEOUT,
 ) -> list[Any]:
-    """Run awaitables side by side; a failing one stops none of the others.
+    """Run awaitables concurrently; a failure does not stop the others.
 
     Args:
-        tasks: What to run.
-        evt_cancel: Ends them when it is set. Tasks that look at a `Cancel` get time to end by themselves; with an event
+        tasks: The awaitables to run.
+        evt_cancel: Ends them when it is set. Tasks that watch a `Cancel` get time to end by themselves; with an event
             of another class, all do.
-        cancel_timeout: Seconds of that time; then they are cancelled one after the other.
+        cancel_timeout: That time in seconds; after it they are cancelled one after the other.
 
     Returns:
-        What each returned or raised, in order.
+        The result or exception of each, in order.
     """
     cancel = Cancel() if evt_cancel is None else evt_cancel
     runner = TaskRunner(cancel, cancel_timeout=cancel_timeout)

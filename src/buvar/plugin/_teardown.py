@@ -1,4 +1,4 @@
-"""What is closed at the end, strictly in reverse order, together with what dependency injection opened."""
+"""Close everything at the end, strictly in reverse order, together with what injection opened."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from buvar.plugin._tasks import discard
 T = TypeVar("T")
 E = TypeVar("E", bound="Awaitable[Any] | Callable[[], Any]")
 
-#: Seconds that one entry may take.
+#: Maximum seconds per entry.
 TEARDOWN_TIMEOUT: Final = 30.0
 
 _log = logging.getLogger("buvar.plugin")
@@ -27,9 +27,9 @@ class Entry(contextlib.AbstractAsyncContextManager[None]):
     """One thing to close, in the form that the list of an application holds.
 
     Args:
-        teardown: Where it was registered.
-        name: How it is called in logs.
-        entry: What to await or to call.
+        teardown: The teardown that it belongs to.
+        name: Its name in logs.
+        entry: The awaitable or the callable.
     """
 
     def __init__(self, teardown: Teardown, name: str, entry: Awaitable[Any] | Callable[[], Any]) -> None:
@@ -42,14 +42,14 @@ class Entry(contextlib.AbstractAsyncContextManager[None]):
 
 
 class Teardown:
-    """What a stage closes at its end: one thing after the other, the newest first.
+    """What a stage closes at its end: one entry after the other, the newest first.
 
-    What dependency injection made for the whole application stands in the same order, by the moment at which it was
-    made: whatever existed before an entry was added still exists when the entry runs. Each entry runs whatever the
-    others did. What fails is logged at once and raised together at the end.
+    Objects that injection made for the whole application have their place in the same order, by the time at which they
+    were made: whatever existed before an entry was added still exists when the entry runs. Each entry runs, even if
+    others fail. Failures are logged at once, and raised together at the end.
 
     Args:
-        timeout: Seconds that one entry may take before it is cancelled.
+        timeout: Maximum seconds per entry before it is cancelled.
     """
 
     def __init__(self, *, timeout: float = TEARDOWN_TIMEOUT) -> None:
@@ -65,7 +65,7 @@ class Teardown:
         """Register an awaitable, or a callable that may return one.
 
         Returns:
-            The entry, so that this can decorate a function.
+            The entry, so that this can be used as a decorator.
 
         Raises:
             TypeError: it is neither.
@@ -80,13 +80,13 @@ class Teardown:
     @overload
     async def enter(self, manager: contextlib.AbstractContextManager[T, Any], /) -> T: ...
     async def enter(self, manager: Any, /) -> Any:
-        """Enter a context manager now and leave it in the teardown.
+        """Enter a context manager now, and exit it in the teardown.
 
         Args:
-            manager: An asynchronous or a plain context manager.
+            manager: An async or sync context manager.
 
         Returns:
-            What entering it gave.
+            The result of entering it.
 
         Raises:
             TypeError: it is neither.
@@ -100,20 +100,20 @@ class Teardown:
         return entered
 
     def join(self, application: di.Application) -> None:
-        """Keep the order together with what *application* opens; `run` closes it too."""
+        """Share one order with what *application* opens; `run` closes that too."""
         application.opened[:0] = self._opened
         self._opened = application.opened
         self._application = application
 
     async def run(self, error: BaseException | None = None) -> None:
-        """Close everything, the newest first; entries that are added meanwhile run next.
+        """Close everything, the newest first; entries added meanwhile run next.
 
         Args:
-            error: What began the shutdown; generators of dependency injection see it at their ``yield``.
+            error: What started the shutdown; generators of injection see it at their ``yield``.
 
         Raises:
-            TeardownError: entries failed; it holds every error.
-            asyncio.CancelledError: the caller was cancelled; the entry at hand was cancelled with it, the others ran.
+            TeardownError: entries failed; it holds all errors.
+            asyncio.CancelledError: the caller was cancelled; the current entry was cancelled with it, the others ran.
         """
         task = self._task = asyncio.current_task()
         watchdog = asyncio.get_running_loop().create_task(self._watch(), name="buvar.plugin: teardown")
@@ -125,7 +125,7 @@ class Teardown:
         self._conclude(task)
 
     def _conclude(self, task: asyncio.Task[Any] | None) -> None:
-        """Take back the cancellations that only hurried, and raise what has to be raised."""
+        """Undo the cancellations that only hurried, and raise the errors."""
         errors, self._errors = self._errors, []
         cancelled, self._cancelled = self._cancelled, None
         while task is not None and self._hurries:
@@ -156,7 +156,7 @@ class Teardown:
             self._errors += inner
 
     async def close(self, entry: Entry) -> None:
-        """Run one entry; keep what it raises for the end."""
+        """Run one entry; store its exception for the end."""
         try:
             await self._bounded(entry.entry)
         except asyncio.CancelledError as error:
@@ -179,13 +179,13 @@ class Teardown:
             raise TimeoutError(f"took longer than {self.timeout:g} seconds") from None
 
     def hurry(self) -> None:
-        """Cancel what is closed right now; the next follows."""
+        """Cancel the entry that is being closed; the next one follows."""
         if self._task is not None:
             self._hurries += 1
             self._task.cancel()
 
     async def _watch(self) -> None:
-        """Hurry what has no limit of its own: generators of dependency injection."""
+        """Hurry what has no time limit of its own: generators of injection."""
         while True:
             left = len(self._opened)
             await asyncio.sleep(self.timeout + 1)
