@@ -1,4 +1,4 @@
-"""What the parts of one BINP share, and its life: open, attach, shut down in order."""
+"""The home that the parts of one BINP share, and its life cycle: open, attach, shut down in order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The time that a shutdown has, and the runs that asked for more of it."""
+"""The time for a shutdown, and the runs that have a longer grace of their own."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ __all__ = ["LAST", "Grace"]
 
 _logger = logging.getLogger("binp.shutdown")
 
-#: seconds that a run has to end when its own grace is over
+#: seconds for a run to end after its own grace is over
 LAST = 5.0
 #: why a run is cancelled
 _REASON = "cancelled: the process was shut down"
-#: seconds for a step where everything is cancelled at once
+#: seconds per step of the shutdown after a second signal
 _HURRIED = 0.5
 
 
 class Grace:
-    """What is left of the time for a shutdown. A second signal ends it.
+    """The remaining time of a shutdown. A second signal ends it.
 
     Args:
-        runs: Those that may have asked to be waited for.
-        hurried: Set by a second signal: everything in flight is cancelled now.
+        runs: The runs, some of which may have a grace of their own.
+        hurried: Set by a second signal: everything in flight is cancelled.
     """
 
     def __init__(self, runs: Runs, hurried: asyncio.Event) -> None:
@@ -32,59 +32,59 @@ class Grace:
         self._hurried = hurried
         self._loop = asyncio.get_running_loop()
         self._seconds = self._deadline = 0.0
-        #: whether runs with a grace of their own are waited for
+        #: whether to wait for runs with a grace of their own
         self._is_patient = False
-        #: runs that the log has been told are waited for
+        #: runs that were already logged as being waited for
         self._told: set[int] = set()
 
     def begin(self, seconds: float, *, is_patient: bool) -> None:
-        """Count from now on.
+        """Start counting now.
 
         Args:
-            seconds: For all of the shutdown.
-            is_patient: Runs that asked for it have more.
+            seconds: Time for the whole shutdown.
+            is_patient: Whether runs with a longer grace of their own get it.
         """
         self._seconds = seconds
         self._deadline = self._loop.time() + seconds
         self._is_patient = is_patient
 
     def left(self, share: float) -> float:
-        """Seconds from now until *share* of the time is used."""
+        """Seconds until the fraction *share* of the time is used up."""
         if self._hurried.is_set():
             return _HURRIED
         return max(0.0, self._deadline - self._seconds * (1 - share) - self._loop.time())
 
     @property
     def patience(self) -> float:
-        """Seconds from now until the grace of the last run that is waited for is over, and it had time to end."""
+        """Seconds until the grace of the last awaited run is over, plus the time for it to end."""
         graces = [run.grace for run in self.awaited() if run.grace is not None]
         return max(graces) - self._waited() + LAST + 1.0 if graces else 0.0
 
     def awaited(self) -> list[ActiveRun]:
-        """The runs that asked to be waited for, as long as their grace lasts; none before :meth:`begin`."""
+        """The runs with a grace of their own that is not over yet; none before :meth:`begin`."""
         if not self._is_patient or self._hurried.is_set():
             return []
         waited = self._waited()
         return [run for run in self._runs.ending if run.grace is not None and run.grace > waited and not run.is_queued]
 
     def hasty(self) -> list[ActiveRun]:
-        """The runs that are to end with everything else."""
+        """The runs that have to end within the general time."""
         awaited = self.awaited()
         return [run for run in self._runs.ending if run not in awaited]
 
     def reason(self, run: ActiveRun) -> str:
-        """Why *run* is cancelled now: without a grace of its own, with one that is over, or hurried by a signal."""
+        """The reason for cancelling *run* now, which says if its own grace is over."""
         if run.grace is None or not self._is_patient or self._hurried.is_set():
             return _REASON
         return f"{_REASON}, and its grace is over"
 
     def tell_awaited(self) -> None:
-        """Log each run that is waited for, once."""
+        """Log each awaited run, once."""
         for run in self.awaited():
             if run.id not in self._told and run.grace is not None:
                 self._told.add(run.id)
                 left = in_words(run.grace - self._waited())
-                # also said where nobody listens to what is of no importance
+                # a warning, so that it is seen even if lower levels are not logged
                 text = "shutdown: waiting up to %s for run %s of action %s; SIGTERM again to cancel it now"
                 _logger.warning(text, left, run.id, run.operation)
 

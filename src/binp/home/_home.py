@@ -1,4 +1,4 @@
-"""What the parts of one BINP share, opened when it is needed and closed with what opened it."""
+"""The home that the parts of one BINP share; opened on demand, and closed by what opened it."""
 
 from __future__ import annotations
 
@@ -33,27 +33,27 @@ class DifferentDatabases(BinpError):
 
 
 class Part(Protocol):
-    """What a feature may want to know of the life of its home. All are called on the loop, in its base context."""
+    """A feature that takes part in the life of its home. Called on the event loop, in the home's base context."""
 
     def opened(self) -> None:
-        """The store is open."""
+        """The store was opened."""
 
     def lead(self) -> None:
-        """This process leads from here on: what may run only once runs here. Only where the app is served."""
+        """This process leads from here on: start what may run only once. Only called while the app is served."""
 
     def changed(self, changes: Sequence[Change]) -> None:
         """Changes were committed."""
 
     async def shut_down(self, timeout: float) -> None:
-        """End what it runs, within *timeout* seconds."""
+        """End everything that it runs, within *timeout* seconds."""
 
 
 class Home:
     """What the parts of one BINP share: settings, store, changes, operations, runs and the base context.
 
-    It opens at the first ``await`` of a part, or when the app is served, and closes with the loop it was opened on, or
-    when the serving ends; it may be opened again. Making one opens nothing: no file, no thread, no socket, no
-    environment variable.
+    It opens at the first ``await`` of a part, or when the app is served. It closes with the event loop on which it was
+    opened, or when the app is no longer served, and can be opened again. Creating one opens nothing: no file, thread or
+    socket, and reads no environment variable.
 
     Args:
         db: URL or path of the database, a store, or None for the setting.
@@ -63,32 +63,32 @@ class Home:
     def __init__(self, *, db: str | Store | None = None, config: str | os.PathLike[str] | None = None) -> None:
         self.operations = Operations()
         self.ring: Ring[Change] = Ring()
-        #: who wants to know of its life
+        #: the features that take part in its life
         self.parts: list[Part] = []
-        #: settings that win over configuration file and environment
+        #: settings that take precedence over configuration file and environment
         self.overrides: dict[str, Any] = {}
-        #: the facade was asked for its FastAPI application: then services belong to its lifespan
+        #: the FastAPI application of the facade was requested: services belong to its lifespan
         self.has_app = False
-        #: where it is served, runs start by the clock; not while its file is being written
+        #: whether schedules run while it is served; off while its file is being edited (``--reload``)
         self.has_schedules = True
-        #: a shutdown waits for what asked for that; not while its file is being written
+        #: whether a shutdown waits for runs with a longer grace; off while its file is being edited (``--reload``)
         self.has_patience = True
-        #: name of the module that made the BINP
+        #: name of the module that created the BINP
         self.module = ""
-        #: another process has the database, and has started this one
+        #: this process was started by another one, which owns the database
         self.is_guest = False
         #: path of the configuration file
         self.config = config
-        #: the database that its parts are bound to; None for the setting
+        #: the database to which its parts are bound; None for the setting
         self.db = db
         self._settings: Settings | None = None
         self._life: Life | None = None
         self._opening: asyncio.Task[None] | None = None
-        #: all homes that are this one
+        #: all home objects that share this state
         self._names: list[Home] = [self]
 
     def attach(self, part: Part, db: str | Store | None = None) -> None:
-        """Let *part* take part in this life; *db* is the database it was bound to by its maker.
+        """Add *part* to the home; *db* is the database to which its creator has bound it.
 
         Raises:
             DifferentDatabases: another part is bound to another database.
@@ -97,7 +97,7 @@ class Home:
         self.parts.append(part)
 
     def detach(self, part: Part) -> None:
-        """Let *part* take part no more."""
+        """Remove *part* from the home."""
         self.parts.remove(part)
 
     def share_database(self, db: str | Store | None) -> None:
@@ -116,18 +116,18 @@ class Home:
         self.db = db
 
     def become(self, host: Home) -> None:
-        """Be another name for *host* from here on: whoever has this one shares what *host* is, and takes part in it.
+        """Become an alias of *host*: the parts of this home join *host*, and both share one state.
 
-        Operations are left to those who know of them.
+        Operations are moved by the parts that own them.
 
         Raises:
-            DifferentDatabases: they are bound to different databases. Nothing has been changed.
+            DifferentDatabases: they are bound to different databases. Nothing was changed.
         """
         host.share_database(self.db)
         host.parts.extend(self.parts)
         host._names.extend(self._names)
         for name in tuple(self._names):
-            # all that a home is, so that there is nothing that would have to be handed on
+            # share the whole state, so that nothing has to be forwarded
             name.__dict__ = host.__dict__
 
     # -- what is shared ------------------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ class Home:
 
     @property
     def is_used(self) -> bool:
-        """Whether it is open, or is being opened or closed."""
+        """Whether it is open, being opened or being closed."""
         return self._life is not None or (self._opening is not None and not self._opening.done())
 
     @property
@@ -149,7 +149,7 @@ class Home:
 
     @property
     def is_served(self) -> bool:
-        """Whether the app is being served, also while it shuts down."""
+        """Whether the app is being served, including its shutdown."""
         return self._life is not None and self._life.is_serving
 
     @property
@@ -159,7 +159,7 @@ class Home:
 
     @property
     def is_hurried(self) -> bool:
-        """Whether what was in flight was told to end at once."""
+        """Whether everything in flight was told to end at once."""
         return self._life is not None and self._life.hurried.is_set()
 
     def describe(self) -> dict[str, Any]:
@@ -167,7 +167,7 @@ class Home:
         module = sys.modules.get(self.module)
         spec = getattr(module, "__spec__", None)
         return {
-            # a program that was started with -m is known by another name
+            # a program started with -m has its real name in the spec
             "module": spec.name if spec is not None else self.module,
             "file": getattr(module, "__file__", None),
             "argv": sys.argv,
@@ -177,12 +177,12 @@ class Home:
 
     @property
     def patience(self) -> float:
-        """Seconds that a shutdown may go on for runs that asked for it, longer than for all others."""
+        """Seconds by which a shutdown may take longer because of runs with a grace of their own."""
         return 0.0 if self._life is None else self._life.patience
 
     @property
     def settings(self) -> Settings:
-        """The settings; read when first asked for, and anew after each closing."""
+        """The settings; read at first access, and again after each closing."""
         if self._settings is None:
             source = self.source()
             overrides = dict(self.overrides)
@@ -199,8 +199,8 @@ class Home:
 
     @property
     def database(self) -> str | Store:
-        """What is opened: a store that was given, else the URL or path of the settings."""
-        # these know of the command line, which wins over what the file says
+        """What to open: a given store, otherwise the URL or path from the settings."""
+        # the settings include the command line, which takes precedence over the argument in the file
         return self.db if self.db is not None and not isinstance(self.db, str) else self.settings.db
 
     @property
@@ -214,7 +214,7 @@ class Home:
 
     @property
     def opened(self) -> Store | None:
-        """The store if it is open on the running loop, which is found out quickly; else None."""
+        """The store if it is open on the running event loop, otherwise None; a fast check."""
         life = self._life
         if life is None or life.is_over or life.loop is not asyncio.get_running_loop():
             return None
@@ -236,11 +236,11 @@ class Home:
 
     @property
     def components(self) -> Components | None:
-        """What dependency injection finds; None while it is not open."""
+        """The components for dependency injection; None while it is not open."""
         return None if self._life is None else self._life.components
 
     def context(self) -> contextvars.Context:
-        """A context for a task that the platform owns: never that of whoever happened to start it."""
+        """A context for a task of the platform; never that of the code that happens to start it."""
         return clean_copy() if self._life is None or self._life.is_over else self._life.base.copy()
 
     def _open_life(self) -> Life:
@@ -251,11 +251,11 @@ class Home:
     # -- open ----------------------------------------------------------------------------------------------------
 
     async def ensure(self) -> Home:
-        """Open, if that was not done on this loop already. One that is being closed is opened again after that.
+        """Open it, unless it is open on this event loop already. If it is being closed, it is opened again afterwards.
 
         Raises:
             StoreError: the database cannot be opened; the message says why.
-            HomeClosed: it is open on another loop that is still running.
+            HomeClosed: it is open on another event loop that is still running.
         """
         life = self._life
         if life is None or life.is_over or life.loop is not asyncio.get_running_loop():
@@ -263,15 +263,15 @@ class Home:
         return self
 
     async def open(self, components: Components | None = None, *, serving: bool = False) -> None:
-        """Open the store and take up work. If it is open on this loop already, that stays, and may be served now.
+        """Open the store and start working. If it is open on this event loop already, only *serving* may change.
 
         Args:
-            components: What dependency injection finds; the current context by default.
-            serving: The app is served: this process may lead, and shuts down by the list.
+            components: The components for dependency injection. Default: the current context.
+            serving: The app is served: this process may become the leader, and shuts down in order.
 
         Raises:
             StoreError: the database cannot be opened; the message says why.
-            HomeClosed: it is open on another loop that is still running.
+            HomeClosed: it is open on another event loop that is still running.
         """
         life = await self._opened(components)
         if not serving:
@@ -282,11 +282,11 @@ class Home:
         life.serve(components)
 
     def lead(self) -> None:
-        """Everything is in place: from here on services and schedules run here, if this process owns the database."""
+        """Everything is set up: run services and schedules from here on, if this process owns the database."""
         self._open_life().lead()
 
     async def _opened(self, components: Components | None) -> Life:
-        """The life on this loop. It is begun by a task of its own, so that no one of those who wait can cancel it."""
+        """The life on this event loop. A task of its own starts it, so that no waiting caller can cancel it."""
         loop = asyncio.get_running_loop()
         while True:
             self._leave_other(loop)
@@ -312,7 +312,7 @@ class Home:
             part.opened()
 
     def _leave_other(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Let go of what is open on a loop that is gone, or was open when this process was forked."""
+        """Drop what is open on an event loop that is gone, or was open when this process was forked."""
         life = self._life
         if life is None or life.loop is loop:
             return
@@ -325,40 +325,40 @@ class Home:
         self.forget(life)
 
     def forget(self, life: Life) -> None:
-        """*life* has ended; what comes after it reads the settings anew."""
+        """*life* has ended; the next one reads the settings again."""
         if self._life is life:
             self._life = self._settings = None
 
     # -- close ---------------------------------------------------------------------------------------------------
 
     def begin_shutdown(self) -> None:
-        """Take nothing new, end the streams, and begin to drain. Idempotent; returns at once."""
+        """Accept nothing new, end the streams, and start draining. Idempotent; returns immediately."""
         life = self._life
         if life is not None and life.loop is asyncio.get_running_loop():
             life.begin_shutdown()
 
     def hurry(self) -> None:
-        """What is still in flight is cancelled now: a second signal came."""
+        """Cancel everything in flight: a second signal came."""
         if self._life is not None:
             self._life.hurried.set()
 
     async def wind_down(self) -> None:
-        """Drain, cancel what is left, and stop the services: nothing runs any more, the store is still open.
+        """Drain, cancel the rest, and stop the services. Afterwards nothing is running, and the store is still open.
 
-        Idempotent. It goes on when a caller is cancelled; everybody who calls waits for the end of it.
+        Idempotent. Cancelling a caller does not stop it; every caller waits for its end.
         """
         life = self._life
         if life is not None and life.loop is asyncio.get_running_loop():
             await life.wind_down()
 
     async def close(self) -> None:
-        """Shut down by the list, within the grace: wind down, commit, give back, close.
+        """Shut down in order, within the grace: wind down, commit, hand over, close.
 
-        Idempotent. It goes on when a caller is cancelled; everybody who calls waits for the end of it.
+        Idempotent. Cancelling a caller does not stop it; every caller waits for its end.
 
         Raises:
-            StoreError: what was queued could not be committed.
-            HomeClosed: it is open on another loop that is still running.
+            StoreError: queued writes could not be committed.
+            HomeClosed: it is open on another event loop that is still running.
         """
         loop = asyncio.get_running_loop()
         if self._opening is not None and self._opening.get_loop() is loop:
@@ -369,6 +369,6 @@ class Home:
 
 
 def _look_at(opening: asyncio.Task[None]) -> None:
-    """Take note of how it ended: where nobody waits any more, the next who opens gets an error of his own."""
+    """Mark the exception as retrieved: if nobody waits any more, the next one who opens gets an error of his own."""
     if not opening.cancelled():
         opening.exception()

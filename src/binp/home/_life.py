@@ -1,4 +1,4 @@
-"""One life of a home: from the moment its store is open to the moment it is closed, in order."""
+"""One life of a home, from opening its store to closing it, in order."""
 
 from __future__ import annotations
 
@@ -36,45 +36,45 @@ __all__ = ["Life", "clean_copy"]
 
 _logger = logging.getLogger("binp.shutdown")
 
-#: shares of the grace after which the drain is over, what is left is cancelled, and services have stopped
+#: fractions of the grace after which the drain ends, the cancelled runs have ended, and the services have stopped
 _DRAIN, _CANCEL, _SERVICES = 0.6, 0.75, 0.95
-#: seconds of grace where nothing is served
+#: grace in seconds if nothing is served
 _SHORT_GRACE = 2.0
-#: seconds for threads to end that have nothing left to do, and between two looks at them
+#: seconds for idle threads to end, and the polling interval
 _THREADS, _TICK = 0.2, 0.002
 
 
 class Life:
-    """What a home has while it is open, on one loop of one process. Made by :meth:`begin`; it is lived once.
+    """What a home has while it is open, on one event loop of one process. Created by :meth:`begin`; used once.
 
-    Whatever is done for its end is done by tasks of its own: those who ask for it wait, and may be cancelled, but the
-    end goes on. Only when everything on the loop is cancelled, as ``asyncio.run`` does, these tasks are as well; each
-    step can be taken again, and the next who asks goes on where it was.
+    Each step of its end runs in a task of its own: callers wait for it, and may be cancelled, but the step continues.
+    Only if everything on the loop is cancelled, as ``asyncio.run`` does, the steps are cancelled too. Each step can be
+    repeated, and the next caller continues where it was.
     """
 
     def __init__(self, home: Home, store: Store, base: contextvars.Context, components: Components) -> None:
         self.loop = asyncio.get_running_loop()
         self._pid = os.getpid()
         self.store = store
-        #: what tasks of the platform start with; the same object all along
+        #: the context of the platform's tasks; the same object all the time
         self.base = base
-        #: what dependency injection finds
+        #: the components for dependency injection
         self.components = components
         self.runs = Runs(store, home.operations, base, Tracing(home.settings.trace), home.settings.files.bytes)
         self.runs.processes = Processes(store, home.describe, self.runs.files.shelf)
-        #: the app is served: this process may lead, and the grace is that of the settings
+        #: the app is served: this process may become the leader, and the grace comes from the settings
         self.is_serving = False
-        #: nothing new is taken
+        #: nothing new is accepted
         self.is_ending = False
-        #: nothing runs any more, and the store is being closed
+        #: nothing is running any more, and the store is being closed
         self.is_over = False
-        #: what is in flight is cancelled now
+        #: set when everything in flight is to be cancelled
         self.hurried = asyncio.Event()
         self._home = home
         self._given: Components | None = None
         self._application: Any = None
         self._ready = False
-        #: says what blocks the loop, while the app is served
+        #: reports what blocks the event loop, while the app is served
         self._watchdog: Watchdog | None = None
         self._grace = Grace(self.runs, self.hurried)
         self._steps: dict[str, asyncio.Task[None]] = {}
@@ -89,18 +89,18 @@ class Life:
 
     @classmethod
     async def begin(cls, home: Home, base: contextvars.Context, components: Components | None) -> Life:
-        """Open the store of *home*. To be called by a task that runs in *base*.
+        """Open the store of *home*. Must be called by a task that runs in *base*.
 
         Args:
-            home: Whose life it is.
-            base: What tasks of the platform start with.
-            components: What dependency injection finds; None to take those of *base*, with an application of their own.
+            home: The home.
+            base: The context of the platform's tasks.
+            components: The components for dependency injection; None for those of *base*, with a new application scope.
 
         Raises:
             StoreError: the database cannot be opened.
-            HomeClosed: it is open on another loop that is still running.
+            HomeClosed: it is open on another event loop that is still running.
         """
-        _ = home.settings  # refused, if they make no sense, before anything is opened
+        _ = home.settings  # rejects invalid settings before anything is opened
         layers = _layers(home, components or context.current_context())
         context.buvar_context.set(layers)
         await config.prepare()
@@ -117,17 +117,18 @@ class Life:
         life = cls(home, store, base, layers)
         life._given, life._application = components, application
         if life._guard is not None:
-            # asyncio.run and its like close what is left of asynchronous generators before they close the loop
+            # asyncio.run and similar functions close async generators before they close the loop: that is how its end
+            # is noticed
             await life._guard.__anext__()
         return life
 
     @property
     def is_of_this_process(self) -> bool:
-        """Whether it was begun here, and not in a process that this one was forked from."""
+        """Whether it was started in this process, and not in the one from which this one was forked."""
         return self._pid == os.getpid()
 
     def serve(self, components: Components | None) -> None:
-        """The app is served from here on, with *components* if there are others; what is in flight goes on."""
+        """The app is served from here on, with *components* if given; what is in flight continues."""
         self.is_serving = True
         if self._watchdog is None:
             self._watchdog = Watchdog(self.runs, self.loop)
@@ -136,14 +137,14 @@ class Life:
         if components is None or components is self._given:
             return
         self._given = components
-        # the runs hold the base: it stays, and what is in it becomes another
+        # the runs hold the context object: keep it, and replace its variables
         for variable, value in clean_copy().items():
             self.base.run(variable.set, value)
         self.components = _layers(self._home, components)
         self.base.run(context.buvar_context.set, self.components)
 
     def lead(self) -> None:
-        """Everything is in place: start what may run only once, if this process owns the database."""
+        """Everything is set up: start what may run only once, if this process owns the database."""
         self._ready = True
         self._take_role(self.store.role)
 
@@ -157,11 +158,11 @@ class Life:
 
     def _changed(self, changes: Sequence[Change]) -> None:
         if self.is_over:
-            # the last writes of a home that is being closed: everybody who would want to know has been told of the end
+            # the last writes of a home that is being closed: all readers were told of its end
             return
         ring = self._home.ring
         if ring.feed != self.store.feed and not self.is_ending:
-            # another process has taken the database over, and counts anew: readers are told of a gap
+            # another process has taken over the database, and numbers changes anew: readers are told of a gap
             ring.open(self.store.feed)
         ring.publish(changes)
         self.runs.obey(changes)
@@ -171,7 +172,7 @@ class Life:
     def _take_role(self, role: Role) -> None:
         if role is Role.OWNER and self._ready and self.is_serving and not self.is_ending:
             self.runs.lead()
-            # only what is served knows what the operator wants to keep
+            # only a served app knows the operator's retention settings
             self.store.retain(self._home.retention)
             for part in self._home.parts:
                 self.base.run(part.lead)
@@ -179,7 +180,7 @@ class Life:
     # -- end -----------------------------------------------------------------------------------------------------
 
     def begin_shutdown(self) -> None:
-        """Take nothing new, end the streams, and begin to drain. Idempotent; returns at once."""
+        """Accept nothing new, end the streams, and start draining. Idempotent; returns immediately."""
         if self.is_ending:
             return
         self.is_ending = True
@@ -196,23 +197,23 @@ class Life:
             if run.grace is not None:
                 self.loop.call_later(run.grace, self._cancel, run)
         if self._grace.awaited():
-            # the next one may come from here on
+            # the next process may start from here on
             self.store.expect_heir()
 
     def _cancel(self, run: ActiveRun) -> None:
         run.cancel(self._grace.reason(run))
 
     async def wind_down(self) -> None:
-        """Drain, cancel what is left, and stop the services: nothing runs any more, the store is still open."""
+        """Drain, cancel the rest, and stop the services. Afterwards nothing is running, and the store is still open."""
         self.begin_shutdown()
         await self._taken("wind down", self._wind_down)
 
     async def close(self) -> None:
-        """Shut down by the list, within the grace: wind down, commit, give back, close."""
+        """Shut down in order, within the grace: wind down, commit, hand over, close."""
         await self._taken("close", self._close)
 
     def abandon(self) -> None:
-        """Let go of everything without a loop: its loop is gone, or the process was forked from that of this life."""
+        """Drop everything without an event loop: the loop is gone, or belongs to the process that forked this one."""
         self.is_over = True
         self._guard = None
         self._uncapture()
@@ -223,7 +224,7 @@ class Life:
                 unsubscribe()
             self.runs.threads.close(0)
             drop_store(self.store)
-        # else all that is the parent's, and the store refuses to be used
+        # otherwise everything belongs to the parent, and the store refuses to be used
 
     async def _drain(self) -> None:
         await self._drained(self._grace.hasty, self._grace.left(_DRAIN))
@@ -235,7 +236,7 @@ class Life:
         try:
             await self._taken("drain", self._drain)
         except Exception:
-            # what comes after it is to be done all the same
+            # the next steps must be done all the same
             _logger.exception("the runs in flight could not be ended in order")
         for part in reversed(self._home.parts):
             try:
@@ -246,7 +247,7 @@ class Life:
         await self._taken("outlast", self._outlast)
 
     async def _drained(self, pending: Callable[[], list[ActiveRun]], timeout: float) -> None:
-        """Wait until none are *pending*, or a second signal comes."""
+        """Wait until nothing is *pending*, or a second signal comes."""
         drained = asyncio.ensure_future(drain(pending, timeout))
         hurry = asyncio.ensure_future(self.hurried.wait())
         try:
@@ -256,30 +257,30 @@ class Life:
             hurry.cancel()
 
     async def _outlast(self) -> None:
-        """Everything else has ended: leave the database to the next process, and wait for what asked for it."""
+        """Everything else has ended: hand the database over to the next process, and wait for the awaited runs."""
         if not self._grace.awaited():
             return
         self.store.hand_over()
         self._say("the database is left to the next process")
         while self._grace.awaited():
             self._grace.tell_awaited()
-            # what they start meanwhile is told of as well
+            # repeated, because these runs may start further ones
             await self._drained(self._grace.awaited, 1.0)
         await cancel_all(self.runs, lambda: self.runs.ending, self._grace.reason, LAST)
         self._say("ended what was waited for")
 
     @property
     def patience(self) -> float:
-        """Seconds from now until the grace of the last run that is waited for is over, and it had time to end."""
+        """Seconds until the grace of the last awaited run is over, plus the time for it to end."""
         return self._grace.patience
 
     async def _close(self) -> None:
         await self.wind_down()
         failure: Exception | None = None
         try:
-            # what it made may still want to write
+            # objects of the application scope may still write during their teardown
             await self._taken("leave application", self._leave_application, self.base)
-        except Exception as error:  # noqa: BLE001 - raised when the store is closed, which must not be left out
+        except Exception as error:  # noqa: BLE001 - raised after the store is closed, which must not be skipped
             failure = error
         self.is_over = True
         if self._watchdog is not None:
@@ -301,7 +302,7 @@ class Life:
             await application.__aexit__(None, None, None)
 
     async def _threads_ended(self) -> bool:
-        """Whether all threads end within a moment; the loop goes on meanwhile."""
+        """Whether all threads end within a moment; does not block the event loop."""
         deadline = self.loop.time() + _THREADS
         while not self.runs.threads.close(0):
             if self.loop.time() > deadline:
@@ -328,7 +329,7 @@ class Life:
     def _step(
         self, name: str, step: Callable[[], Coroutine[Any, Any, None]], base: contextvars.Context | None = None
     ) -> asyncio.Task[None]:
-        """The task that takes a step, made if there is none, or if it was cancelled before it was done."""
+        """The task of a step; created if there is none, or if it was cancelled before its end."""
         task = self._steps.get(name)
         if task is None or task.cancelled():
             own = self.base.copy() if base is None else base
@@ -338,7 +339,7 @@ class Life:
     async def _taken(
         self, name: str, step: Callable[[], Coroutine[Any, Any, None]], base: contextvars.Context | None = None
     ) -> None:
-        """Wait until a step is taken. Whoever waits may be cancelled; the step goes on."""
+        """Wait for a step. Callers may be cancelled; the step continues."""
         while True:
             task = self._step(name, step, base)
             await asyncio.wait({task})
@@ -351,7 +352,7 @@ class Life:
 
 
 def clean_copy() -> contextvars.Context:
-    """The running context, outside of any run."""
+    """A copy of the running context, outside of any run."""
     base = contextvars.copy_context()
     base.run(current_run.set, None)
     base.run(current_journal.set, None)

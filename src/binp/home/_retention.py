@@ -1,4 +1,4 @@
-"""Put together how long runs are kept: what the operator says, and what the functions say of themselves."""
+"""Combine the retention rules of the operator and of the functions."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _KINDS = ("action", "journal", "service", "schedule")
 
 
 def retention_of(settings: RetentionSettings, operations: Operations) -> Retention:
-    """What is kept. The operator's rule for an operation wins over that of its function.
+    """The retention rules. The operator's rule for an operation takes precedence over that of its function.
 
-    A rule for a name that looks like a slip is warned of.
+    Logs a warning for a rule whose name looks like a typing error.
     """
     known = [operation for kind in _KINDS for operation in operations.all(kind)]
     names = {operation.name for operation in known}

@@ -1,4 +1,4 @@
-"""One open store for each database and process, however many homes use it."""
+"""One open store per database and process, shared by any number of homes."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class HomeClosed(BinpError):
 
 
 class _Shared:
-    """A store and how many homes use it."""
+    """A store and the number of homes that use it."""
 
     def __init__(self, store: Store, loop: asyncio.AbstractEventLoop) -> None:
         self.store = store
         self.loop = loop
         self.pid = os.getpid()
         self.users = 0
-        #: held while it is opened or closed
+        #: held while it is being opened or closed
         self.changing = asyncio.Lock()
         self.is_open = False
 
@@ -39,24 +39,24 @@ def name_of(db: str | Store) -> str:
 
 
 def worker_group() -> str | None:
-    """What the workers of one server have in common, None for a process that is alone."""
+    """An identifier that the workers of one server share; None for a single process."""
     parent = multiprocessing.parent_process()
     return None if parent is None else f"multiprocessing:{parent.pid}"
 
 
 async def take_store(db: str | Store, *, is_guest: bool = False) -> Store:
-    """The open store of that database, opened if this process has none, as a guest of another one or not.
+    """The open store of a database; opens it if this process has not, optionally as a guest of another process.
 
     Raises:
         StoreError: it cannot be opened.
-        HomeClosed: it is open on another loop that is still running.
+        HomeClosed: it is open on another event loop that is still running.
     """
     name = name_of(db)
     while True:
         shared = _found(name) or _made(name, db, is_guest)
         async with shared.changing:
             if _shared.get(name) is not shared:
-                # whoever had it could not open it, or was the last to use it: begin anew
+                # its opening failed, or its last user closed it: start over
                 continue
             if not shared.is_open:
                 try:
@@ -70,7 +70,7 @@ async def take_store(db: str | Store, *, is_guest: bool = False) -> Store:
 
 
 async def release_store(store: Store) -> None:
-    """Close *store* when its last user gives it back. When cancelled it is to be called again."""
+    """Close *store* when its last user releases it. If cancelled, it has to be called again."""
     shared = _shared.get(store.url)
     if shared is None or shared.store is not store:
         await store.close()
@@ -86,18 +86,18 @@ async def release_store(store: Store) -> None:
 
 
 def drop_store(store: Store) -> None:
-    """Close a store whose loop is gone."""
+    """Close a store whose event loop is gone."""
     _forget(store)
     store.close_sync()
 
 
 def _found(name: str) -> _Shared | None:
-    """The store of that database that this process has on the running loop."""
+    """The store of that database in this process, on the running event loop."""
     shared = _shared.get(name)
     if shared is None or shared.loop is asyncio.get_running_loop():
         return shared
     if shared.pid != os.getpid():
-        # it is that of the process from which this one was forked
+        # it belongs to the process from which this one was forked
         del _shared[name]
         return None
     if shared.loop.is_running():
@@ -116,7 +116,7 @@ def _made(name: str, db: str | Store, is_guest: bool) -> _Shared:
 
 
 def _forget(store: Store) -> None:
-    """Share *store* no more; another one of the same database stays."""
+    """Stop sharing *store*; another store of the same database is not affected."""
     shared = _shared.get(store.url)
     if shared is not None and shared.store is store:
         del _shared[store.url]

@@ -1,4 +1,4 @@
-"""The life of a run: begin, record, progress, cancel, end."""
+"""The life cycle of a run: start, record, progress, cancel, end."""
 
 from __future__ import annotations
 

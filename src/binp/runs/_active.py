@@ -1,4 +1,4 @@
-"""A run while it is alive: where its function says what happens, and who may still say so."""
+"""A run in flight: takes the records, labels and progress of its function until the run is closed."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ __all__ = [
 
 _logger = logging.getLogger("Journals")
 
-#: how many things a thread may say before it waits until they are committed, and the seconds that it waits
+#: after this many writes, a thread waits until they are committed, at most these seconds (back-pressure)
 _AHEAD, _PATIENCE = 1000, 10.0
 
-#: characters of a line without its end above which it is kept as it is
+#: longer unfinished lines of output are recorded as they are, in characters
 _LINE = 8192
 
-#: characters of a message, and of a record's fields, above which only their beginning is kept
+#: longer messages and record fields are truncated, in characters
 MESSAGE_LIMIT, FIELDS_LIMIT = 64 * 1024, 256 * 1024
 
-#: the same for a label, and the number of labels above which a run takes no more
+#: maximum length of a label, in characters, and maximum number of labels of a run
 _LABEL, _LABELS = 200, 1000
 
 #: the run that the running code belongs to
 current_run: contextvars.ContextVar[ActiveRun | None] = contextvars.ContextVar("binp.run", default=None)
 
-#: its id, under the original's name; set together with it
+#: its id, for compatibility; set together with it
 current_journal: contextvars.ContextVar[int | None] = contextvars.ContextVar("binp.journal", default=None)
 
-#: set while the platform itself writes a log line, whose output is not the function's own
+#: set while the platform itself writes a log line, which is not output of the function
 quiet: contextvars.ContextVar[bool] = contextvars.ContextVar("binp.quiet", default=False)
 
 
@@ -64,12 +64,12 @@ def now() -> int:
 
 @contextlib.contextmanager
 def entered(run: ActiveRun) -> Iterator[None]:
-    """The code inside belongs to *run*."""
+    """Run the block as part of *run*."""
     token, token_id = current_run.set(run), current_journal.set(run.id)
     try:
         yield
     finally:
-        # a coroutine that is thrown away is closed in another context, where there is nothing to reset
+        # an abandoned coroutine is closed in another context, where there is nothing to reset
         with contextlib.suppress(ValueError):
             current_run.reset(token)
             current_journal.reset(token_id)
@@ -77,7 +77,7 @@ def entered(run: ActiveRun) -> Iterator[None]:
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """What the code inside prints is not the run's own."""
+    """Do not record what the block prints or logs."""
     token = quiet.set(True)
     try:
         yield
@@ -86,7 +86,7 @@ def quietly() -> Iterator[None]:
 
 
 class Acknowledged:
-    """The acknowledgement of something that needed no write: await it, or leave it."""
+    """The acknowledgement of something that needed no write; may be awaited or ignored."""
 
     __slots__ = ("_value",)
 
@@ -98,15 +98,14 @@ class Acknowledged:
         return self._value
 
     def wait(self, timeout: float | None = None) -> Any:
-        """The value at once."""
+        """The value, immediately."""
         return self._value
 
 
 class Kept:
-    """The acknowledgement of something that a run said: await it, or leave it. It never raises.
+    """The acknowledgement of a write of a run; may be awaited or ignored. It never raises.
 
-    History that cannot be written must not break the function that it is about: then this is False, and a warning says
-    why.
+    A failure to write history must not break the function: the result is then False, and a warning gives the reason.
     """
 
     __slots__ = ("_ack",)
@@ -121,7 +120,7 @@ class Kept:
             return self._lost(error)
 
     def wait(self, timeout: float | None = None) -> bool:
-        """The same for a thread; *timeout* in seconds, then False."""
+        """Like awaiting it, from a thread; False after *timeout* seconds."""
         try:
             return bool(self._ack.wait(timeout))
         except (StoreError, TimeoutError) as error:
@@ -134,27 +133,27 @@ class Kept:
 
 
 class ActiveRun:
-    """One run that has begun and not ended.
+    """One run that has started and not ended.
 
-    Its methods may be called from any thread; what they queue keeps its order. After :meth:`close` nothing is written
-    any more: the first late call warns, all are ignored. In a forked child nothing is written at all.
+    Its methods may be called from any thread; writes keep their order. After :meth:`close` nothing is written: the
+    first late call logs a warning, and all are ignored. In a forked child nothing is written at all.
     """
 
-    # of the class: what few runs change takes no room in each, of which there may be ten thousand
+    # class-level defaults: there may be ten thousand runs, and few of them change these
 
     #: the innermost function that the platform started this run for; its own journal adopts the run once
     adoptable: Callable[..., Any] | None = None
     cancel_requested = False
-    #: its task was cancelled for it, which that task has to be relieved of
+    #: its task was cancelled on its behalf, and must be uncancelled
     cancel_delivered = False
-    #: who or what asked for it to be cancelled
+    #: why it was cancelled
     cancel_reason = "cancelled"
     task: asyncio.Task[Any] | None = None
-    #: it waits, and has not been taken
+    #: it is queued and was not taken yet
     is_queued = False
-    #: there are files among its arguments
+    #: its arguments contain files
     has_files = False
-    #: its end, when that is queued
+    #: its end, once that is queued
     end: EndRun | None = None
     _interruptible = True
     _line = ""
@@ -187,46 +186,46 @@ class ActiveRun:
         self.journal = journal
         self.epoch = epoch
         self.actor = actor
-        #: it is the life of a service, or belongs to one: it ends when that is stopped, not by itself
+        #: it is the run of a service, or was started in one: it ends when the service is stopped
         self.in_service = in_service
-        #: seconds that a shutdown waits for it; None for as long as for all others
+        #: seconds that a shutdown waits for it; None for the general setting
         self.grace = grace
         self.started = time.monotonic_ns()
-        #: 1 for the first
+        #: number of the attempt, from 1
         self.attempt = 1 if again is None else again.attempt + 1
-        #: the first run of which it is a further attempt
+        #: id of the first run of which this is a further attempt
         self.origin = None if again is None else again.origin or again.id
-        #: what is kept besides what it says
+        #: what is recorded automatically
         self.tracing = tracing or Tracing()
-        #: what is masked in all that is kept of it; None for nothing
+        #: what is masked in all its records; None for nothing
         self.masks = masks
         self._store = store
-        # re-entrant: a finaliser or a signal handler that prints may come in between
+        # re-entrant: a finaliser or a signal handler that prints may run in between
         self._order = threading.RLock()
         self._seq = itertools.count(seq + 1)
         self._loop_thread = threading.get_ident()
         self._process = os.getpid()
 
     def grace_with(self, grace: float | None) -> float | None:
-        """Seconds that a shutdown waits for what it started, which would have *grace* alone."""
+        """Seconds that a shutdown waits for a run that this one has started, and whose own grace is *grace*."""
         return max((one for one in (grace, self.grace) if one is not None), default=None)
 
     def conceal(self, values: Iterable[Any]) -> None:
-        """From here on the secrets in *values* are masked as well."""
+        """Mask the secrets in *values* as well from here on."""
         self.masks = Masks.of(tuple(values), self.masks)
 
     def hide(self, text: str) -> str:
-        """*text* without the secrets that it was given."""
+        """*text* with the run's secrets masked."""
         return text if self.masks is None else self.masks.text(text)
 
     def json_of(self, value: object, limit: int) -> str:
-        """JSON of *value* without the secrets that it was given; its beginning where that has more than *limit*."""
+        """*value* as JSON with the run's secrets masked; truncated to *limit* characters."""
         return as_json(value, limit) if self.masks is None else cut_json(self.masks.json(as_json(value)), limit)
 
     def record(
         self, message: object, fields: dict[str, Any], *, level: str = "info", source: str = "record"
     ) -> Kept | Acknowledged:
-        """Keep a line. What *fields* hold that is not JSON is kept as its marked representation."""
+        """Add a record. Values in *fields* that are not JSON are stored as their marked ``repr``."""
         text = self.hide(message if isinstance(message, str) else "" if message is None else as_text(message))
         encoded = self.json_of(fields, FIELDS_LIMIT) if fields else None
         return self._send(
@@ -246,7 +245,7 @@ class ActiveRun:
         )
 
     def label(self, labels: tuple[str, ...]) -> Kept | Acknowledged:
-        """Add labels; those it has already are left alone, and so are new ones behind the thousandth."""
+        """Add labels. Existing ones are ignored, and so are new ones above the limit of a thousand."""
         given = [shorten(self.hide(as_text(label)), _LABEL) for label in labels]
         with self._order:
             kept = self._labels = self._labels or set()
@@ -262,10 +261,10 @@ class ActiveRun:
         )
 
     def progress(self, value: object, total: object, message: object) -> Kept | Acknowledged:
-        """Say how far it is. What is not a number is left out, with a warning."""
+        """Report the progress. Values that are not numbers are ignored with a warning."""
         try:
             done, whole = float(value), None if total is None else float(total)  # type: ignore[arg-type]  # tried out here
-        except Exception:  # noqa: BLE001 - a user's object may raise anything; history must not break on it
+        except Exception:  # noqa: BLE001 - a user's object may raise anything; recording must not fail on it
             with quietly():
                 _logger.warning("progress %.100r of %.100r is not kept: these are not numbers", value, total)
             return Acknowledged()
@@ -279,7 +278,7 @@ class ActiveRun:
         )
 
     def output(self, text: str) -> None:
-        """Keep what the function prints, a record for each full line; of one that is written over, its last state."""
+        """Record printed text, one record per complete line; of a line that overwrites itself, its last state."""
         with self._order:
             if self._closed or os.getpid() != self._process:
                 return
@@ -292,7 +291,7 @@ class ActiveRun:
             self.said(_last_state(line), {}, source="print")
 
     def said(self, message: str, fields: dict[str, Any], *, level: str = "info", source: str) -> None:
-        """Keep a line of output or logging, if there were not too many before: then it is counted."""
+        """Record a line of output or logging; above the limit, lines are only counted."""
         with self._order:
             self._lines += 1
             number = self._lines
@@ -303,7 +302,7 @@ class ActiveRun:
             self.record(f"further lines of output and logging are left out: there were {most}", {}, level="warning")
 
     def close(self) -> None:
-        """The function and what was injected into it are done: nothing more is taken from here on."""
+        """Stop recording: the function has ended, and its injected objects are torn down."""
         with self._order:
             rest, self._line = self._line, ""
         if rest:
@@ -317,11 +316,11 @@ class ActiveRun:
 
     @property
     def duration(self) -> int:
-        """Microseconds since it began."""
+        """Microseconds since it started."""
         return (time.monotonic_ns() - self.started) // 1000
 
     def cancel(self, reason: str = "cancelled") -> None:
-        """Cancel its task, once; one that has not begun, or is tearing down, sees the request by itself."""
+        """Cancel its task, once; a run that has not started, or is tearing down, checks the request itself."""
         with self._order:
             if self.cancel_requested:
                 return
@@ -333,19 +332,19 @@ class ActiveRun:
             task.cancel()
 
     def taken(self) -> None:
-        """It waited, and has its turn: it begins now, in a new epoch."""
+        """It is no longer queued: it starts now, in a new epoch."""
         self.is_queued = False
         self.epoch += 1
         self.started = time.monotonic_ns()
 
     def expose(self) -> bool:
-        """A request to cancel is delivered again. False if there was one in the meantime."""
+        """Deliver cancellations again. False if one was requested meanwhile."""
         with self._order:
             self._interruptible = not self.cancel_requested
             return self._interruptible
 
     def shield(self) -> bool:
-        """From here on a request to cancel is remembered, not delivered. False if one was delivered before."""
+        """Remember cancellations from here on instead of delivering them. False if one was delivered before."""
         with self._order:
             delivered = self.cancel_requested and self._interruptible and self.task is not None
             self._interruptible = False
@@ -353,7 +352,7 @@ class ActiveRun:
 
     def _send(self, what: str, subject: object, make: Callable[[], Write]) -> Kept | Acknowledged:
         if os.getpid() != self._process:
-            # a forked child: what it prints is its own, and the connection is its parent's
+            # a forked child: its output is its own, and the connection belongs to its parent
             return Acknowledged()
         with self._order:
             ack = None if self._closed else self._write(make())
@@ -363,7 +362,8 @@ class ActiveRun:
             return self._late(what, subject)
         kept = Kept(ack)
         if is_ahead:
-            # a thread that says much goes no faster than the disk; the loop must not wait, so there one awaits
+            # back-pressure: a thread writes no faster than the disk. The event loop must not block; async code awaits
+            # instead
             kept.wait(_PATIENCE)
         return kept
 
@@ -371,11 +371,11 @@ class ActiveRun:
         try:
             return self._store.write(write)
         except StoreError:
-            # a thread that could not be stopped goes on behind the end of everything
+            # a thread that could not be stopped is still running after the shutdown
             return None
 
     def _late(self, what: str, subject: object) -> Acknowledged:
-        # outside of the lock: a log handler may print, and so come back here
+        # without the lock: a log handler may print, and so call this again
         if not self._warned:
             self._warned = True
             with quietly():
@@ -390,5 +390,5 @@ class ActiveRun:
 
 
 def _last_state(line: str) -> str:
-    """What a terminal would show of a line that writes over itself."""
+    """What a terminal would show of a line that overwrites itself."""
     return line.rstrip("\r").rpartition("\r")[2]

@@ -1,4 +1,4 @@
-"""Execute what processes that are gone have left queued."""
+"""Execute runs that were left queued by processes that are gone."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ __all__ = ["Dispatch"]
 
 _logger = logging.getLogger("binp.runs")
 
-#: seconds between two attempts to read what is queued: at first, and at most
+#: seconds between two attempts to read the queued runs: the first delay, and the maximum
 _SOON, _RARELY = 0.1, 60.0
 
-#: the kinds of operations whose runs may wait
+#: the kinds of operations whose runs can be queued
 _KINDS = ("action", "schedule")
 
 
 class Executor(Protocol):
-    """What holds the runs of this process, and takes further ones."""
+    """Holds the runs of this process, and accepts further ones."""
 
     store: Store
     files: RunFiles
@@ -42,17 +42,17 @@ class Executor(Protocol):
         """A context for a task that belongs to no run."""
 
     def resume(self, row: Run, operation: Operation, call: BoundCall) -> None:
-        """Take *row*, which is queued and nobody's, and execute it when it is its turn."""
+        """Adopt *row*, which is queued and has no process, and execute it when it is its turn."""
 
 
 class Dispatch:
-    """Looks for runs without a process, in the process that leads.
+    """Looks for queued runs without a process; active in the process that leads.
 
-    A run of which nothing here knows how to execute it is ended as interrupted, and says why.
+    A run that cannot be executed here is ended as interrupted, with the reason.
 
     Args:
-        runs: Where they are executed.
-        operations: What is known here.
+        runs: Executes them.
+        operations: The operations of this process.
     """
 
     def __init__(self, runs: Executor, operations: Operations) -> None:
@@ -63,7 +63,7 @@ class Dispatch:
         self._again = False
 
     def wake(self) -> None:
-        """This process leads: look, now and whenever a process has gone."""
+        """This process leads: look now, and whenever another process is gone."""
         self._leads = True
         self._again = True
         if self._task is None:
@@ -71,12 +71,12 @@ class Dispatch:
             self._task = loop.create_task(self._look(), name="binp dispatch", context=self._runs.context())
 
     def obey(self) -> None:
-        """A process has gone and left something queued: look, if this one leads."""
+        """Another process is gone and left queued runs: look, if this process leads."""
         if self._leads:
             self.wake()
 
     def close(self) -> None:
-        """Take nothing any more."""
+        """Stop adopting runs."""
         self._leads = False
         if self._task is not None:
             self._task.cancel()
@@ -90,11 +90,11 @@ class Dispatch:
                     for run in await self._runs.store.get_orphans():
                         await self._adopt(run)
                 except StoreError as error:
-                    # nobody else looks: what waits would wait for another process to go
+                    # try again: otherwise the queued runs would wait until another process is gone
                     self._again = True
                     if str(error) != told:
                         told = str(error)
-                        _logger.error("what is queued could not be read: %s", error)  # noqa: TRY400 - the reason is the message
+                        _logger.error("what is queued could not be read: %s", error)  # noqa: TRY400 - the message has the reason
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, _RARELY)
         finally:
@@ -107,7 +107,7 @@ class Dispatch:
             return
         try:
             operation, call = self._call_of(row)
-        except Exception as error:  # noqa: BLE001 - the others that wait are not to wait for what is wrong with this one
+        except Exception as error:  # noqa: BLE001 - a problem with one run must not hold up the others
             if await store.write(TakeRun(id=run, node=store.node, orphaned=True, at=now())):
                 why = error.what if isinstance(error, BinpError) else f"{type(error).__name__}: {error}"
                 what = f"interrupted: it waited when its process ended, and cannot be executed here: {why}"

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 __all__ = ["cancel_all", "drain", "in_words"]
 
-#: the runs that are to end now
+#: returns the runs that have to end now
 Pending = Callable[[], list[ActiveRun]]
 
 
 async def drain(pending: Pending, timeout: float) -> bool:
-    """Wait up to *timeout* seconds until there are none that are *pending*. False if there are some."""
+    """Wait until no runs are *pending*, at most *timeout* seconds. False if some still are."""
     deadline = asyncio.get_running_loop().time() + timeout
     while pending():
         left = deadline - asyncio.get_running_loop().time()
@@ -34,15 +34,15 @@ async def drain(pending: Pending, timeout: float) -> bool:
 async def cancel_all(
     runs: Runs, pending: Pending, reason: Callable[[ActiveRun], str], timeout: float
 ) -> list[ActiveRun]:
-    """Cancel every run that is *pending*, for its *reason*, and wait for their ends.
+    """Cancel every *pending* run, for its *reason*, and wait for their ends.
 
-    What does not end in time is recorded as cancelled.
+    Runs that do not end in time are recorded as cancelled.
 
     Returns:
-        The runs that did not end when they were asked to: their functions swallow it, or are in threads.
+        The runs that did not end: their functions suppress the cancellation, or run in threads.
     """
     for run in pending():
-        # what waits is let go by its queue, and goes on in the next process
+        # a queued run is released by its queue, and continues in the next process
         if not run.is_queued:
             run.cancel(reason(run))
     await drain(pending, timeout)
@@ -57,7 +57,7 @@ async def cancel_all(
 
 
 def in_words(seconds: float) -> str:
-    """A time as one says it: ``2 h 59 min``, ``4 min``, ``30 s``."""
+    """A duration in words: ``2 h 59 min``, ``4 min``, ``30 s``."""
     whole = max(1, round(seconds))
     if whole < 60:
         return f"{whole} s"

@@ -1,4 +1,4 @@
-"""Why a run is not started, or has failed outside of this process."""
+"""Errors about runs that were not started, or that failed in another process."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ __all__ = ["AlreadyStarted", "CallFailed", "ProcessDied", "TooManyRuns", "admit"
 
 
 class TooManyRuns(BinpError):
-    """So many runs are in flight that no further one is taken."""
+    """Too many runs are in flight, or the process is shutting down."""
 
 
 class AlreadyStarted(BinpError):
-    """A run was started for the same key before, so no further one was.
+    """A run was already started with the same idempotency key, so no further one was started.
 
     Attributes:
-        operation: Name of what was to be started.
+        operation: Name of the operation.
         key: The key.
-        run: The run that was started for it, None if that is not known.
-        at: When that was, in microseconds since the epoch, None if that is not known.
-        arguments: What it would have been called with this time, as it is recorded; None if that is not known.
+        run: The run that was started with it; None if unknown.
+        at: When it was started, in microseconds since the epoch; None if unknown.
+        arguments: The arguments of the rejected start, as they would be recorded; None if unknown.
     """
 
     def __init__(self, operation: str, key: str, first: OnceRow | None, arguments: str | None = None) -> None:
@@ -36,10 +36,10 @@ class AlreadyStarted(BinpError):
 
 
 class CallFailed(BinpError):
-    """A function that was called in a process of its own raised.
+    """A function that was called in a process of its own raised an exception.
 
     Attributes:
-        kind: Name of the type of what it raised.
+        kind: Name of the type of the exception.
         trace: The traceback.
     """
 
@@ -50,10 +50,10 @@ class CallFailed(BinpError):
 
 
 class ProcessDied(CallFailed):
-    """The process that a function was called in ended before that returned.
+    """The process of a function ended before the function returned.
 
     Attributes:
-        status: Its exit status; negative for the signal that killed it, None where it is not known.
+        status: The exit status; negative for the signal that killed it, None if unknown.
     """
 
     def __init__(self, status: int | None) -> None:
@@ -78,10 +78,10 @@ def _died(status: int | None) -> str:
 
 
 def admit(name: str, *, accepting: bool, active: int, limit: int) -> None:
-    """Refuse to start *name* where nothing is taken any more, or *active* runs are as many as there may be.
+    """Check that *name* may be started: the process accepts runs, and fewer than *limit* are in flight.
 
     Raises:
-        TooManyRuns: it was not started.
+        TooManyRuns: it may not.
     """
     if not accepting:
         raise TooManyRuns(f"{name!r} was not started: this process is shutting down", fix="try again in a moment")

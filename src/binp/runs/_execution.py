@@ -1,4 +1,4 @@
-"""Call a function as its policy says: within its time, and again when it failed."""
+"""Call a function by its policy: with its timeout and its retries."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ __all__ = ["Execution", "carry_out"]
 
 @value(frozen=True, slots=True)
 class Execution:
-    """What is to be called, as what."""
+    """What to call, and how."""
 
     operation: Operation
     function: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
-    #: without its row in the history it is not to be executed
+    #: do not execute it if its row cannot be written
     must_begin: bool
-    #: what it needs a place in
+    #: the concurrency slot that it needs
     slot: str | None = None
-    #: another process queued it, which is gone
+    #: it was queued by another process, which is gone
     orphaned: bool = False
-    #: the arguments as they were given for the form
+    #: the arguments as given to the form
     given: Mapping[str, Any] = field(default_factory=dict)
-    #: the files among them
+    #: the files among the arguments
     files: Sequence[File] = ()
-    #: where it is executed if it is to have a process of its own
+    #: executes it in a process of its own; None for this process
     processes: Processes | None = None
 
     @classmethod
     def of(
         cls, operation: Operation, call: BoundCall, processes: Processes | None, *, orphaned: bool = False
     ) -> Execution:
-        """What is to be called where *operation* was started with *call*."""
+        """The execution for *operation*, started with *call*."""
         return cls(
             operation,
             operation.function,
@@ -61,21 +61,21 @@ class Execution:
 
     @property
     def policy(self) -> Policy:
-        """By which rules: a call that somebody makes himself is just that call."""
+        """The rules of the operation; for a direct call only its labels apply."""
         return self.operation.policy if self.must_begin else Policy(labels=self.operation.policy.labels)
 
 
 def carry_out(run: ActiveRun, execution: Execution, threads: Threads) -> Coroutine[Any, Any, Outcome]:
-    """Call the function until it succeeds, is cancelled, or has failed as often as it may.
+    """Call the function until it succeeds, is cancelled, or has no retries left.
 
-    Each failed attempt but the last leaves a record with its traceback.
+    Each failed attempt except the last leaves a record with its traceback.
     """
     retry = execution.policy.retry
     return _attempt(run, execution, threads) if retry is None else _repeat(run, execution, threads, retry)
 
 
 async def _repeat(run: ActiveRun, execution: Execution, threads: Threads, retry: Retry) -> Outcome:
-    # a run that was started again counts on from the attempts before it, and may fail as often as any
+    # a rerun continues the numbering of attempts, but has all its retries
     first = run.attempt
     while True:
         outcome = await _attempt(run, execution, threads)
@@ -112,7 +112,7 @@ async def _attempt(run: ActiveRun, execution: Execution, threads: Threads) -> Ou
 
         return await execute(run, apart, (), {}, injected=(), threads=threads, timeout=policy.timeout)
     if execution.must_begin and journal_of(execution.function) is not None:
-        # the function keeps history by itself: this is the run that it would begin
+        # the function journals itself: let its journal adopt this run instead of starting another one
         run.adoptable = execution.operation.base
     outcome = await execute(
         run,
@@ -123,5 +123,5 @@ async def _attempt(run: ActiveRun, execution: Execution, threads: Threads) -> Ou
         threads=threads,
         timeout=policy.timeout,
     )
-    # a call that somebody makes himself gives back what he expects of it
+    # a direct call returns what its caller expects, including a coroutine
     return awaited(outcome) if execution.must_begin else outcome

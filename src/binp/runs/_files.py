@@ -20,20 +20,20 @@ __all__ = ["RunFiles", "shelf_of"]
 
 _logger = logging.getLogger("binp.runs")
 
-#: seconds between two looks for files whose runs are over or gone
+#: seconds between two sweeps for files of runs that have ended or were erased
 _SWEEP = 600.0
 
 
 def shelf_of(store: Store, limits: tuple[int, int]) -> Shelf:
-    """The files beside the database of *store*; *limits* are the bytes of one, and of all."""
+    """The files beside the database of *store*; *limits* are the maximum bytes of one file and of all."""
     return Shelf(Path(store.url.removeprefix("sqlite:///") + ".files"), Limits(*limits))
 
 
 class RunFiles:
-    """What is done about files when a run begins, ends, and is erased.
+    """Stores and removes files when a run starts, ends, and is erased.
 
     Args:
-        shelf: Where they are kept.
+        shelf: Stores the files.
         store: Knows the runs.
     """
 
@@ -41,16 +41,16 @@ class RunFiles:
         self.shelf = shelf
         self._store = store
         self._sweeping: asyncio.Task[None] | None = None
-        #: runs in flight here that have files: their rows may not be there yet
+        #: runs in flight here that have files: their rows may not be committed yet
         self._held: set[int] = set()
 
     async def keep(self, call: BoundCall) -> BoundCall:
-        """*call* with all of its files on the shelf, so that they are there until its run has ended.
+        """*call* with all its files on the shelf, so that they exist until its run has ended.
 
         Raises:
-            FileTooLarge: one has more bytes than the settings say.
+            FileTooLarge: a file is larger than the settings allow.
             FilesFull: there is no room for them.
-            BinpError: one cannot be read or kept.
+            BinpError: a file cannot be read or stored.
         """
         kept: list[File] = []
         try:
@@ -68,22 +68,22 @@ class RunFiles:
         return call if call.describe is None else replace(call, recorded=call.describe())
 
     def claim(self, call: BoundCall, run: ActiveRun) -> None:
-        """The files of *call*, which has some, are those of *run*."""
+        """Assign the files of *call*, which has some, to *run*."""
         run.has_files = True
         self._held.add(run.id)
         for file in call.files:
             self.shelf.claim(file, run.id)
 
     def release(self, run: ActiveRun, outcome: Outcome) -> None:
-        """*run* has ended, or never came into being; the files of one that stays queued are the next process's."""
-        # to look costs a system call, and most runs have none
+        """*run* has ended or was never created; the files of a run that stays queued are kept for the next process."""
+        # checking the disk costs a system call, and most runs have no files
         if run.has_files:
             if outcome.state is not State.QUEUED:
                 self.shelf.release(run.id)
             self._held.discard(run.id)
 
     async def keep_result(self, run: ActiveRun, outcome: Outcome) -> Outcome:
-        """*outcome* with the files that were returned, alone or in something, where they stay as long as the run."""
+        """*outcome* with the returned files (also nested ones) on the shelf, where they stay as long as the run."""
         if type(outcome.value) in PLAIN:
             return outcome
         try:
@@ -91,25 +91,25 @@ class RunFiles:
                 return replace(outcome, value=await self.shelf.keep_result(outcome.value, run.id))
             for file in files_in(outcome.value):
                 file.note(await self.shelf.keep_result(file, run.id, is_part=True))
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - becomes the outcome, which is where it is reported
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - becomes the outcome, where it is reported
             self.shelf.release(run.id, result=True)
             return outcome_of(run, error)
         return outcome
 
     def lead(self, context: contextvars.Context) -> None:
-        """Look after what is left behind, from here on, in a task that runs in *context*."""
+        """Start a task that sweeps leftover files regularly, in *context*."""
         if self._sweeping is None:
             loop = asyncio.get_running_loop()
             self._sweeping = loop.create_task(self._sweep(), name="binp files", context=context)
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop sweeping."""
         if self._sweeping is not None:
             self._sweeping.cancel()
             self._sweeping = None
 
     async def sweep(self) -> None:
-        """Take away the files of runs that have ended, and those that erased runs returned."""
+        """Remove the files of runs that have ended, and the returned files of runs that were erased."""
         given, returned = await asyncio.to_thread(self.shelf.owners)
         for run in (given | returned) - self._held:
             row = await self._store.get_run(run)
@@ -122,5 +122,5 @@ class RunFiles:
             try:
                 await self.sweep()
             except (StoreError, OSError) as error:
-                _logger.error("files of runs that have ended could not be taken away: %s", error)  # noqa: TRY400 - the reason is the message
+                _logger.error("files of runs that have ended could not be taken away: %s", error)  # noqa: TRY400 - the message has the reason
             await asyncio.sleep(_SWEEP)

@@ -1,4 +1,4 @@
-"""What one holds of a run that was started: its id, its result, and a way to cancel it."""
+"""A handle on a started run: its id, its result, and a way to cancel it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class RunCancelled(BinpError):
 
 
 class RunSkipped(BinpError):
-    """The run was left out by a rule, so it has no result.
+    """The run was skipped by a rule, so it has no result.
 
     Attributes:
         run: Its id.
@@ -40,7 +40,7 @@ class RunSkipped(BinpError):
 
 
 class RunLost(BinpError):
-    """The row of a run is gone, so nothing can be said of it."""
+    """The row of a run no longer exists."""
 
 
 class RunHandle:
@@ -57,7 +57,7 @@ class RunHandle:
         self._store = store
         self._end: EndRun | None = None
         self._outcome: Outcome | None = None
-        #: who waits for it: each has a future of its own, so that one who gives up leaves the others alone
+        #: one future per waiting caller, so that one who is cancelled does not affect the others
         self._waiters: set[asyncio.Future[None]] = set()
         self._callbacks: list[Callable[[], None]] = []
 
@@ -71,12 +71,12 @@ class RunHandle:
         return self._outcome is not None
 
     async def result(self) -> Any:
-        """Wait for the end and give what the function returned. Cancelling the wait does not cancel the run.
+        """Wait for the end and return the result of the function. Cancelling the wait does not cancel the run.
 
         Raises:
             RunCancelled: the run was cancelled.
-            RunSkipped: a rule left it out, or it waits on for the next process.
-            Exception: what the function raised.
+            RunSkipped: a rule skipped it, or it stays queued for the next process.
+            Exception: whatever the function raised.
         """
         outcome = await self._wait()
         if outcome.state is State.SUCCEEDED:
@@ -90,15 +90,15 @@ class RunHandle:
         raise BinpError(f"run {self.id} of {self.operation!r} failed: {outcome.message}") from outcome.error
 
     async def ended(self) -> EndRun | None:
-        """Wait for the end and give it as it was written; None if the run never came into being, or waits on.
+        """Wait for the end and return it as written; None if the run was never created, or stays queued.
 
-        That is quicker than :meth:`wait`, which reads the run.
+        Faster than :meth:`wait`, which reads the run.
         """
         await self._wait()
         return self._end
 
     async def wait(self) -> Run:
-        """Wait for the end and give the run as it is in the history, however it ended."""
+        """Wait for the end and return the run from the history, whatever its state."""
         await self._wait()
         run = await self._store.get_run(self.id)
         if run is None:
@@ -106,14 +106,14 @@ class RunHandle:
         return run
 
     async def cancel(self, *, actor: str | None = None) -> bool:
-        """Ask for it to be cancelled. Returns at once; False if it had ended.
+        """Request its cancellation. Returns immediately; False if it has already ended.
 
-        A function in a thread cannot be stopped: its run ends when it returns.
+        A function in a thread cannot be stopped: its run ends when the function returns.
         """
         return await ask_to_cancel(self._store, self.id, actor=actor)
 
     def on_done(self, callback: Callable[[], None]) -> None:
-        """Call *callback* on the loop when it has ended."""
+        """Call *callback* on the event loop when it has ended."""
         if self._outcome is None:
             self._callbacks.append(callback)
         else:
@@ -143,5 +143,5 @@ class RunHandle:
 
 
 async def ask_to_cancel(store: Store, run: int, *, actor: str | None = None) -> bool:
-    """Write that somebody wants *run* to be cancelled; False if it is unknown or has ended."""
+    """Store a request to cancel *run*; False if it is unknown or has ended."""
     return bool(await store.write(RequestCancel(id=run, actor=actor, at=now())))

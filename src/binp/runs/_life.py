@@ -1,4 +1,4 @@
-"""How a function is executed as a run, and what comes of it."""
+"""Execute a function as a run, and determine its outcome."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ __all__ = [
     "text_of",
 ]
 
-#: seconds that the teardown of injected dependencies may take
+#: maximum seconds for the teardown of injected dependencies
 TEARDOWN_LIMIT = 30.0
 
-#: characters of a result above which only the beginning is kept
+#: longer results are truncated, in characters
 RESULT_LIMIT = 1024 * 1024
 
 _logger = logging.getLogger("binp.runs")
 
 
 class RunTimedOut(BinpError, TimeoutError):
-    """A function took longer than its action allows.
+    """A function took longer than the timeout of its action.
 
     Attributes:
-        seconds: How long it might have taken.
+        seconds: The timeout.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -61,33 +61,33 @@ class Trigger:
 
     #: ``console``, ``api``, ``cli``, ``call``, ``schedule`` or ``service``
     kind: str
-    #: as far as is known
+    #: who, if known
     actor: str | None = None
 
 
 @value(frozen=True, slots=True)
 class Outcome:
-    """What came of a run."""
+    """The outcome of a run."""
 
     state: State
     value: Any = None
     error: BaseException | None = None
-    #: text for the history; never empty unless it succeeded
+    #: message for the history; never empty unless the run succeeded
     message: str | None = None
 
 
 def text_of(error: BaseException) -> str:
-    """Type and text of an exception, for the history. Never raises."""
+    """Type and message of an exception, for the history. Never raises."""
     if isinstance(error, CallFailed):
         return error.what
     kind = type(error).__name__
-    # where it was and how it is mended stands in the traceback
+    # the place and the fix are in the traceback
     text = error.what if isinstance(error, Explained) else as_text(error)
     return f"{kind}: {text}" if text else kind
 
 
 def outcome_of(run: ActiveRun, error: BaseException) -> Outcome:
-    """What an exception that left the function means: a cancellation that nobody asked for is a failure."""
+    """The outcome for an exception that the function raised: a cancellation that nobody requested is a failure."""
     if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
         if run.cancel_requested or (task is not None and task.cancelling()):
@@ -97,7 +97,7 @@ def outcome_of(run: ActiveRun, error: BaseException) -> Outcome:
 
 
 def awaited(outcome: Outcome) -> Outcome:
-    """*outcome*; a failure where a coroutine was given back, which somebody forgot to await: it was not executed."""
+    """*outcome*, or a failure if the result is a coroutine that was never awaited and so not executed."""
     if type(outcome.value) is not CoroutineType:
         return outcome
     name = outcome.value.__qualname__
@@ -134,13 +134,13 @@ def kind_of(error: BaseException) -> str:
 
 
 def missing(run: ActiveRun, error: StoreError) -> None:
-    """Say that the row of *run* could not be written."""
+    """Log that the row of *run* could not be written."""
     text = "the run of %r is missing in the history; it is executed all the same"
     _logger.error(text, run.operation, exc_info=error)
 
 
 async def settle(ack: Ack[Any] | Acknowledged) -> Any:
-    """Await *ack* to its end even when cancelled meanwhile; the cancellation is raised afterwards."""
+    """Await *ack* to its end, even if cancelled meanwhile; the cancellation is raised afterwards."""
     try:
         return await ack
     except asyncio.CancelledError:
@@ -149,7 +149,7 @@ async def settle(ack: Ack[Any] | Acknowledged) -> Any:
             try:
                 await asyncio.wait([waiting])
             except asyncio.CancelledError:
-                # the first one is raised below; the end of a run is not given up for more of them
+                # only the first cancellation is raised, below; the end of a run must be written
                 continue
         if (error := waiting.exception()) is not None:
             _logger.log(logging.ERROR, "what was to be written before a cancellation was not", exc_info=error)
@@ -166,19 +166,19 @@ async def execute(
     threads: Threads,
     timeout: float | None = None,
 ) -> Outcome:
-    """Call *function* in a scope of dependency injection, and tear that down whatever happened.
+    """Call *function* in a scope of dependency injection, and tear the scope down in any case.
 
-    The exception that left the function is thrown into the generators of the scope. A teardown that fails turns success
-    into failure and never replaces an earlier error. Cancellation is not delivered while tearing down.
+    An exception of the function is thrown into the generators of the scope. A failing teardown turns success into
+    failure, but never replaces an earlier error. Cancellation is not delivered during the teardown.
 
     Args:
-        run: The run that it is.
-        function: What to call.
-        args: Its positional arguments.
-        kwargs: Its arguments by name; what is to be injected may be among them.
-        injected: Names of the parameters to be injected.
-        threads: Where a synchronous function is called.
-        timeout: Seconds that the function may take, its dependencies aside.
+        run: The run.
+        function: The function to call.
+        args: Positional arguments.
+        kwargs: Keyword arguments; may include injected parameters.
+        injected: Names of the parameters to inject.
+        threads: Calls a sync function.
+        timeout: Maximum seconds for the function, without its dependencies.
     """
     if not injected or all(name in kwargs for name in injected):
         try:
@@ -186,9 +186,9 @@ async def execute(
                 return Outcome(State.SUCCEEDED, await function(*args, **kwargs))
             return Outcome(State.SUCCEEDED, await _call(run, function, args, kwargs, threads, timeout))
         except GeneratorExit:
-            # the coroutine is thrown away: nothing can be awaited any more, not even an end
+            # the coroutine is being closed: nothing can be awaited any more, not even the write of an end
             raise
-        except BaseException as error:  # noqa: BLE001 - becomes the outcome, which is where it is reported
+        except BaseException as error:  # noqa: BLE001 - becomes the outcome, where it is reported
             return outcome_of(run, error)
         finally:
             run.shield()
@@ -202,7 +202,7 @@ async def execute(
         outcome = Outcome(State.SUCCEEDED, value)
     except GeneratorExit:
         raise
-    except BaseException as error:  # noqa: BLE001 - becomes the outcome, which is where it is reported
+    except BaseException as error:  # noqa: BLE001 - becomes the outcome, where it is reported
         outcome = outcome_of(run, error)
     run.shield()
     return await _tear_down(run, scope, outcome)
@@ -214,7 +214,7 @@ async def _tear_down(run: ActiveRun, scope: di.Scope, outcome: Outcome) -> Outco
     try:
         async with asyncio.timeout(TEARDOWN_LIMIT):
             await scope.__aexit__(type(error) if error else None, error, error.__traceback__ if error else None)
-    except BaseException as raised:  # noqa: BLE001 - becomes the outcome or a record, which is where it is reported
+    except BaseException as raised:  # noqa: BLE001 - becomes the outcome or a record, where it is reported
         if error is None:
             failed = outcome_of(run, raised)
             return Outcome(State.FAILED, None, raised, f"while closing what was injected: {failed.message}")
@@ -250,7 +250,7 @@ async def _call(
             raise RunTimedOut(timeout) from None
         raise
     if limit.expired() or time.monotonic() - started > timeout:
-        # it swallowed its cancellation, or held up the loop that would have told it
+        # it suppressed its cancellation, or blocked the event loop that would have delivered it
         if type(value) is CoroutineType:
             value.close()
         raise RunTimedOut(timeout)
@@ -266,7 +266,7 @@ async def _call_in_thread(
     timeout: float | None,
 ) -> Any:
     def begin(*given: Any, **named: Any) -> Any:
-        # a thread cannot be stopped: from its first step on a request to cancel is remembered until it comes back
+        # a thread cannot be stopped: once it has started, a request to cancel is remembered until it returns
         return function(*given, **named) if run.shield() else None
 
     if timeout is None:

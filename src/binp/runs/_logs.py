@@ -1,4 +1,4 @@
-"""What a run logs becomes records, by ``logging`` and by structlog, and still appears where it did before."""
+"""Record what a run logs with ``logging`` or structlog; the log output itself is unchanged."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ._traceback import PLATFORM, traceback_of
 
 __all__ = ["LogCapture", "is_logging", "refresh"]
 
-#: what a log record of the standard library has of its own; the rest was given by ``extra``
+#: attributes of every standard log record; all others come from ``extra``
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
-#: keys of an event of structlog that stand somewhere else in a record, or for the machinery
+#: keys of a structlog event that have another place in a record, or are internal
 _KNOWN = frozenset(
     {"event", "level", "level_number", "timestamp", "exc_info", "stack_info", "pid", "_record", "_from_structlog"}
 )
@@ -26,28 +26,28 @@ _WRITERS = frozenset({"logging", "structlog._output"})
 
 
 def is_logging(module: object) -> bool:
-    """Whether what the module named *module* writes to a stream are lines of a log, which are recorded as such."""
+    """Whether the module writes log lines to a stream, which are recorded as such and not as output."""
     return module in _WRITERS and _Hooks.users > 0
 
 
 class LogCapture:
-    """Hears what is logged while it is installed; several in one process share the hooks.
+    """Records log lines while it is installed; several captures in one process share the hooks.
 
-    Heard is what the set-up of logging lets through, in the context of a run, from its level on; never what the
-    platform itself logs.
+    Lines are recorded in the context of a run, from its level on, if the logging configuration lets them through. The
+    platform's own log lines are never recorded.
     """
 
     def __init__(self) -> None:
         self._is_installed = False
 
     def install(self) -> None:
-        """Begin. Idempotent."""
+        """Start recording. Idempotent."""
         if not self._is_installed:
             self._is_installed = True
             _Hooks.add()
 
     def remove(self) -> None:
-        """End. Idempotent."""
+        """Stop recording. Idempotent."""
         if self._is_installed:
             self._is_installed = False
             _Hooks.drop()
@@ -56,8 +56,8 @@ class LogCapture:
 class _Hooks:
     """The hooks of this process.
 
-    Not a handler: one at the root would keep ``basicConfig`` from doing anything, and warnings from standard error
-    where nobody has set logging up; and loggers that do not propagate would not be heard.
+    Not a handler: a root handler would turn ``basicConfig`` into a no-op, and would keep warnings from standard error
+    if logging was not configured; and it would miss loggers that do not propagate.
     """
 
     users = 0
@@ -94,12 +94,12 @@ class _Hooks:
 
     @classmethod
     def refresh(cls) -> None:
-        """Hear structlog as it is configured now."""
+        """Hook into structlog as it is configured now."""
         structlog = sys.modules.get("structlog")
         if structlog is None or not cls.users:
             return
         processors = structlog.get_config()["processors"]
-        # exchanged in the list itself, which loggers share that were bound before
+        # changed in place: loggers that are bound already share the list
         if isinstance(processors, list) and processors and not isinstance(processors[-1], _Tap):
             with cls._lock:
                 tap = _Tap(processors[-1])
@@ -107,7 +107,7 @@ class _Hooks:
                 cls._taps.append((processors, tap))
 
 
-#: for each new run: whoever configures structlog may do it at any time
+#: called for each new run, because structlog may be configured at any time
 refresh = _Hooks.refresh
 
 
@@ -119,10 +119,10 @@ def _call_handlers(logger: logging.Logger, record: logging.LogRecord) -> None:
 
 
 class _Tap:
-    """A processor of structlog in place of the last one, which it calls: that is the first to lose what an event was.
+    """A structlog processor that wraps the last one, the first to lose the structure of the event.
 
     Args:
-        renderer: The last one.
+        renderer: The wrapped processor.
     """
 
     def __init__(self, renderer: Callable[[Any, str, Any], Any]) -> None:
@@ -133,7 +133,7 @@ class _Tap:
 
     def __call__(self, logger: Any, name: str, event: Any) -> Any:
         run = current_run.get()
-        # what goes on to the standard library is heard there
+        # what is passed on to the standard library is recorded there
         if run is not None and not isinstance(logger, logging.Logger) and not quiet.get():
             _hear(run, _keep_event, name, event)
         return self.renderer(logger, name, event)
@@ -141,10 +141,10 @@ class _Tap:
 
 def _hear(run: ActiveRun, keep: Callable[..., None], *what: Any) -> None:
     try:
-        # the representation of a value may log
+        # the repr of a value may log
         with quietly():
             keep(run, *what)
-    except Exception:  # noqa: BLE001, S110 - a line may hold anything; it is written where it belongs all the same
+    except Exception:  # noqa: BLE001, S110 - a line may contain anything; it still goes to the log
         pass
 
 
@@ -153,14 +153,14 @@ def _keep_record(run: ActiveRun, record: logging.LogRecord) -> None:
         return
     fields = {key: value for key, value in vars(record).items() if key not in _STANDARD and key not in _KNOWN}
     if isinstance(record.msg, Mapping) and "event" in record.msg:
-        # structlog, which leaves the rendering to a formatter
+        # an event of structlog whose rendering is left to a formatter
         fields.pop("_logger", None)
         fields.pop("_name", None)
         _keep_mapping(run, record.levelno, record.msg, {"logger": record.name} | fields)
         return
     try:
         message = record.getMessage()
-    except Exception:  # noqa: BLE001 - arguments that do not fit the format; logging itself tells so
+    except Exception:  # noqa: BLE001 - the arguments do not fit the format; logging itself reports that
         message = f"{record.msg} {record.args!r}"
     if record.exc_info and record.exc_info[1] is not None:
         fields["traceback"] = traceback_of(record.exc_info[1], run)

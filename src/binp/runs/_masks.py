@@ -1,4 +1,4 @@
-"""Take the values of secrets that a run was given out of whatever is written down about it."""
+"""Mask the secrets that a run was given in everything that is stored about it."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from buvar.secret import MASK, Secret
 
 __all__ = ["MASKED", "Masks", "field_names"]
 
-#: stands in recorded arguments for the value of a secret that was found in one which is none: with these the run cannot
+#: replaces the value of a secret in recorded arguments, where it was found in one that is not secret: such a run cannot
 #: be executed again
 MASKED = "<masked>"
 
-#: characters below which a value is not looked for: it would be found everywhere
+#: shorter values are not masked, because they would match everywhere; in characters
 _SHORTEST = 4
 
-#: the same for a line of a value that has several
+#: the same for the single lines of a value with several lines
 _SHORTEST_LINE = 8
 
-#: levels of what is looked into for secrets, and things that are looked at in all
+#: maximum depth of the search for secrets, and maximum number of visited objects
 _DEPTH, _MOST = 5, 1000
 
 
 class Masks:
-    """What one run must not reveal: the values of the secrets that it was given.
+    """The values of the secrets that one run must not reveal.
 
     Args:
-        above: What the run inside which it was started must not reveal.
+        above: The masks of the run in which it was started.
     """
 
     __slots__ = ("_pattern", "_texts")
@@ -46,7 +46,7 @@ class Masks:
 
     @classmethod
     def of(cls, values: Collection[Any], above: Masks | None = None) -> Masks | None:
-        """What is masked of *values*, and of what *above* masks; None if that is nothing."""
+        """The masks for *values* in addition to *above*; None if there is nothing to mask."""
         if not values:
             return above
         made = cls(above)
@@ -54,35 +54,35 @@ class Masks:
         return made if made._texts else None
 
     def add(self, values: Iterable[Any]) -> None:
-        """Mask each :class:`~buvar.secret.Secret` that is found in *values*, in containers and fields as well.
+        """Mask each :class:`~buvar.secret.Secret` in *values*, also inside containers and fields.
 
-        Texts of less than four characters are left alone.
+        Texts of less than four characters are not masked.
         """
         left = [_MOST]
         found = {form for value in values for text in _texts(value, _DEPTH, left) for form in _forms(text)}
         if found - self._texts:
             texts = self._texts | found
-            # the longest first, so that nothing is left of one that begins with another
+            # longest first, so that a secret that starts with another one is replaced completely
             ordered = sorted(texts, key=len, reverse=True)
             self._pattern = re.compile("|".join(map(re.escape, ordered)))
             self._texts = texts
 
     def text(self, text: str) -> str:
-        """*text* without the secrets."""
+        """*text* with the secrets masked."""
         return text if self._pattern is None else self._pattern.sub(MASK, text)
 
     def json(self, text: str, mask: str = MASK) -> str:
-        """The JSON *text* without the secrets, as JSON; *mask* stands where they were."""
+        """The JSON *text* with the secrets replaced by *mask*, as JSON."""
         if self._pattern is None:
             return text
         try:
             return orjson.dumps(self._tree(orjson.loads(text), mask)).decode()
         except (ValueError, TypeError, RecursionError):
-            # integers of more than 64 bits: the slow way
+            # integers of more than 64 bits need the slower json module
             return json.dumps(self._tree(json.loads(text), mask))
 
     def fields(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """*fields*; what JSON makes of them, without the secrets, where there are any."""
+        """*fields*; if there is anything to mask, as JSON values with the secrets masked."""
         return fields if self._pattern is None else dict(orjson.loads(self.json(as_json(fields))))
 
     def _tree(self, value: Any, mask: str) -> Any:
@@ -98,12 +98,12 @@ class Masks:
 
 
 def _texts(value: Any, depth: int, left: list[int]) -> Iterator[str]:
-    """The texts that are secret in *value*."""
+    """The secret texts in *value*."""
     left[0] -= 1
     if depth < 0 or left[0] < 0:
         return
     kind = type(value)
-    # pydantic has secrets of its own
+    # pydantic has secret types of its own
     reveal = Secret.reveal if issubclass(kind, Secret) else getattr(kind, "get_secret_value", None)
     if reveal is not None:
         yield from _leaves(reveal(value), depth, left)
@@ -129,19 +129,19 @@ def _leaves(value: Any, depth: int, left: list[int]) -> Iterator[str]:
 
 
 def _inside(value: Any) -> Iterable[Any]:
-    """What *value* holds: a container, a dataclass, an attrs class or a pydantic model. Never raises."""
+    """The contents of *value*: a container, a dataclass, an attrs class or a pydantic model. Never raises."""
     try:
         if isinstance(value, Mapping):
             return list(value.values())
         if isinstance(value, list | tuple | set | frozenset):
             return list(value)
         return [getattr(value, name, None) for name in field_names(type(value))]
-    except Exception:  # noqa: BLE001 - a user's object may raise anything while it is looked at; history must not break on it
+    except Exception:  # noqa: BLE001 - a user's object may raise anything when accessed; recording must not fail on it
         return ()
 
 
 def field_names(kind: type) -> list[str]:
-    """Names of the fields that the class *kind* declares; none if it declares no fields."""
+    """Names of the declared fields of the class *kind*; empty if it declares none."""
     declared: Any = getattr(kind, "__dataclass_fields__", None) or getattr(kind, "model_fields", None)
     if isinstance(declared, Mapping):
         return list(declared)
@@ -149,7 +149,7 @@ def field_names(kind: type) -> list[str]:
 
 
 def _forms(text: str) -> Iterator[str]:
-    """How *text* may stand in another one: as it is, escaped by ``repr`` or JSON, in a URL, and line by line."""
+    """The forms in which *text* may occur: as it is, escaped by ``repr`` or JSON, in a URL, and line by line."""
     lines = [line for line in text.splitlines() if len(line.strip()) >= _SHORTEST_LINE] if "\n" in text else []
     for form in dict.fromkeys((text, text.strip(), *lines)):
         if len(form) >= _SHORTEST:

@@ -1,4 +1,4 @@
-"""What a run prints becomes records, and still appears where it did before."""
+"""Record what a run prints; the output itself is unchanged."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ __all__ = ["OutputCapture"]
 
 
 class _Tee:
-    """A text stream that passes everything on and tells the current run what went through."""
+    """A text stream that forwards everything, and reports it to the current run."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
-        #: how many captures hold it
+        #: number of captures that use it
         self.users = 0
 
     def write(self, text: str) -> int:
         written = self.stream.write(text)
         run = current_run.get()
-        # a handler of logging that writes here: its line is heard as it was logged
+        # lines of a logging handler that writes to this stream are recorded as log lines
         if run is not None and not quiet.get() and not is_logging(sys._getframe(1).f_globals.get("__name__")):  # noqa: SLF001 - documented in CPython
             run.output(text)
         return written
@@ -45,13 +45,13 @@ class _Tee:
 
 
 class OutputCapture:
-    """Puts itself in front of ``sys.stdout`` while it is installed; several in one process share one stream."""
+    """Wraps ``sys.stdout`` while it is installed; several captures in one process share one wrapper."""
 
     def __init__(self) -> None:
         self._tee: _Tee | None = None
 
     def install(self) -> None:
-        """Begin; a process without standard output has nothing to capture."""
+        """Start capturing; does nothing in a process without standard output."""
         tee: Any = sys.stdout
         if tee is None:
             return
@@ -61,7 +61,7 @@ class OutputCapture:
         self._tee = tee
 
     def remove(self) -> None:
-        """End; with the last one the stream of before comes back, unless somebody else has replaced it since."""
+        """Stop capturing; the last capture restores the previous stream, unless somebody has replaced it since."""
         tee, self._tee = self._tee, None
         if tee is None:
             return

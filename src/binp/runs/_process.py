@@ -23,22 +23,22 @@ from ._wire import HEAD, frame
 
 __all__ = ["Processes"]
 
-#: seconds that a process has to end when it was asked to
+#: seconds for a process to end after it was asked to
 _STOP = 10.0
-#: seconds that it has to end when it has told what became of its call
+#: seconds for a process to end after it has reported the outcome
 _LEAVE = 5.0
 
-#: what a process executes: it looks for modules where this one does
+#: the program of a process; it uses the module search path of this one
 _PROGRAM = "import sys; sys.path[:] = {path!r}; from binp.app._call import main; main({handle}, {parent})"
 
 
 class Processes:
-    """Starts a fresh interpreter for each call, and keeps what its run says.
+    """Starts a fresh interpreter for each call, and stores what its run reports.
 
     Args:
-        store: Lets the processes in, for what they look up and keep themselves.
-        describe: Tells what a process needs to know of the program that it is to load.
-        shelf: Where the processes leave the files that functions return.
+        store: Admits the processes, which read and write the database themselves.
+        describe: Returns what a process needs to know to load the program.
+        shelf: Where the processes leave returned files.
     """
 
     def __init__(self, store: Store, describe: Callable[[], dict[str, Any]], shelf: Shelf) -> None:
@@ -49,17 +49,17 @@ class Processes:
     async def call(
         self, run: ActiveRun, operation: Operation, given: Mapping[str, Any], files: Sequence[File] = ()
     ) -> Any:
-        """Execute *operation* as *run*, with the arguments that were *given* for its form, and the *files* among them.
+        """Execute *operation* as *run*, with the *given* arguments of its form, and the *files* among them.
 
-        When it is cancelled the process is asked to end, and killed after ten seconds. It never outlives this call, nor
-        this process; neither do those of its children that stay in its process group.
+        If the caller is cancelled, the process is asked to end, and killed after ten seconds. The process, and children
+        that stay in its process group, never outlive this call or this process.
 
         Returns:
-            What JSON makes of what the function returned, with the files in it; they are there as long as the run.
+            The result after a round trip through JSON, with its files, which exist as long as the run.
 
         Raises:
             CallFailed: the function raised, or its process ended before it returned.
-            InvalidArguments: JSON cannot carry the arguments.
+            InvalidArguments: the arguments cannot be expressed as JSON.
         """
         self._store.admit()
         order = frame(
@@ -84,7 +84,7 @@ class Processes:
                 "limit": self._shelf.limits.size,
             }
         )
-        # what it returns is put away with what it was given
+        # returned files are released together with the arguments' files
         run.has_files = True
         ours, theirs = socket.socketpair()
         try:
@@ -95,7 +95,7 @@ class Processes:
                 program,
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
-                # Ctrl-C is for the one who serves; and what it starts ends with it
+                # a session of its own: Ctrl-C only reaches the server, and children can be killed as a group
                 start_new_session=True,
             )
         except BaseException:
@@ -114,7 +114,7 @@ class Processes:
             return await _Apart(run, process, reader, writer).end()
         finally:
             _kill(process)
-            # not only closed, which would wait for what is left to be read: nobody reads it any more
+            # abort instead of close, which would wait until the unread data is flushed
             writer.transport.abort()
 
 
@@ -135,11 +135,11 @@ class _Apart:
         self._last: Kept | Acknowledged = Acknowledged(True)
 
     async def end(self) -> Any:
-        """What the function returned."""
+        """The result of the function."""
         listening, leaving = asyncio.ensure_future(self._listen()), asyncio.ensure_future(self._process.wait())
         try:
             await asyncio.wait({listening, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            # the one comes shortly after the other; where a child of the process holds the line, nothing comes
+            # one event follows shortly after the other, unless a child of the process keeps the connection open
             await asyncio.wait({listening, leaving}, timeout=_LEAVE)
             end = listening.result() if listening.done() else None
             await self._gone(_LEAVE)
@@ -156,7 +156,7 @@ class _Apart:
         return take_back(orjson.loads(end["value"]), end["files"])
 
     async def _listen(self) -> dict[str, Any] | None:
-        """Keep what is said; what became of the call, None if its process ended without saying so."""
+        """Store what the process reports; returns the outcome, or None if the process ended without one."""
         try:
             while True:
                 (size,) = HEAD.unpack(await self._reader.readexactly(HEAD.size))
@@ -166,7 +166,7 @@ class _Apart:
                 if "say" in message:
                     self._keep(*message["say"][1:])
                 else:
-                    # what was said before it is kept before
+                    # everything reported before is stored first
                     self._writer.write(frame({"known": message["wait"], "kept": bool(await self._last)}))
         except (asyncio.IncompleteReadError, OSError):
             return None
@@ -183,13 +183,13 @@ class _Apart:
             self._last = run.progress(*said)
 
     async def _stop(self, listening: asyncio.Future[Any]) -> None:
-        """Ask it to end, hear what it says until then, and kill it if it does not. Asked again, kill it at once."""
+        """Ask it to end, store its reports until then, and kill it if it does not, or if cancelled again."""
         with contextlib.suppress(ProcessLookupError):
             self._process.terminate()
         try:
             async with asyncio.timeout(_STOP):
                 await self._process.wait()
-            # what it said before is still on its way
+            # its last reports are still in the pipe
             await asyncio.wait({listening}, timeout=_LEAVE)
         except TimeoutError:
             _kill(self._process)
@@ -208,7 +208,7 @@ class _Apart:
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:
-    """End it, and what it left behind."""
+    """Kill the process, and those that it left behind."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     if process.returncode is None:

@@ -1,4 +1,4 @@
-"""Wait for a place: runs of which there may be only so many at once."""
+"""Queue runs whose concurrency is limited."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from ._life import Outcome, outcome_of, settle
 
 __all__ = ["Queue"]
 
-#: seconds after which somebody who waits looks by himself: nobody may wait for ever because a change was not told
+#: seconds after which a waiting run polls by itself, in case a change was not reported
 _LOOK = 15.0
 
 
 class Queue:
-    """Those who wait in this process, in a line for each slot.
+    """The waiting runs of this process, in one line per concurrency slot.
 
-    The store has the say who gets a place; those of one process come one after the other, and the processes compete.
+    The store decides which run gets a place. Runs of one process are taken in order; the processes compete.
 
     Args:
-        store: Where runs are taken.
+        store: Takes the runs.
     """
 
     def __init__(self, store: Store) -> None:
@@ -36,7 +36,7 @@ class Queue:
         self._closed = asyncio.Event()
 
     async def slot_of(self, operation: Operation, call: BoundCall) -> str | None:
-        """What *call* needs a place in; a run that is begun now is newer than those that it is to replace."""
+        """The slot that *call* needs; with ``replace``, makes sure that the new run is newer than those it replaces."""
         slot, concurrency = operation.slot(call), operation.policy.concurrency
         if slot is not None and concurrency is not None and concurrency.when_full is WhenFull.REPLACE:
             for newest in (await self._store.get_slot(slot))[-1:]:
@@ -44,7 +44,7 @@ class Queue:
         return slot
 
     async def turn_of(self, run: ActiveRun, execution: Execution) -> Outcome | None:
-        """Wait until it is the turn of *run*, which is queued; what became of it if it does not come to that."""
+        """Wait for the turn of *run*, which is queued; returns the outcome if its turn never comes, otherwise None."""
         try:
             left_out = await self._enter(run, execution.slot, execution.policy.concurrency, orphaned=execution.orphaned)
         except asyncio.CancelledError as error:
@@ -58,16 +58,16 @@ class Queue:
     async def _enter(
         self, run: ActiveRun, slot: str | None, concurrency: Concurrency | None, *, orphaned: bool = False
     ) -> Outcome | None:
-        """Take *run*, which is queued, when there is a place for it.
+        """Take *run*, which is queued, as soon as there is a place for it.
 
         Args:
-            run: It counts as begun from the moment it is taken.
-            slot: What it needs a place in; None if it needs none.
-            concurrency: How many places there are, and what is done if all are taken.
-            orphaned: Another process queued it, which is gone.
+            run: The run; it counts as started from the moment it is taken.
+            slot: The slot that it needs; None if it needs none.
+            concurrency: How many places the slot has, and what happens if all are taken.
+            orphaned: It was queued by another process, which is gone.
 
         Returns:
-            None when it was taken, else what became of it: skipped, or interrupted because this process shuts down.
+            None when it was taken; otherwise the outcome: skipped, or left queued because this process shuts down.
         """
         places = None if concurrency is None else concurrency.places
         line = self._lines.setdefault(slot or "", deque())
@@ -90,13 +90,13 @@ class Queue:
         finally:
             line.remove(mine)
             if line:
-                # the next one looks for another place
+                # the next one checks for another place
                 line[0].set()
             elif self._lines.get(slot or "") is line:
                 del self._lines[slot or ""]
 
     def obey(self, changes: Sequence[Change]) -> None:
-        """Wake those for whom there may be a place; all of them where it is not known what has changed."""
+        """Wake the runs for which there may be a place; all of them if it is unknown what has changed."""
         slots = {str(change.id) for change in changes if change.topic == "slot"} if changes else set(self._lines)
         for slot in slots:
             line = self._lines.get(slot)
@@ -104,14 +104,14 @@ class Queue:
                 line[0].set()
 
     def close(self) -> None:
-        """Whoever waits, waits no longer: what is queued is left to the next process."""
+        """Stop waiting: queued runs are left to the next process."""
         self._closed.set()
         for line in self._lines.values():
             for one in line:
                 one.set()
 
     async def _turn(self, mine: asyncio.Event) -> bool:
-        """Wait until it is worth looking; False if nobody is to wait any more."""
+        """Wait until it is worth checking; False if nobody may wait any more."""
         await wait_within(mine, _LOOK)
         mine.clear()
         return not self._closed.is_set()
@@ -122,7 +122,7 @@ class Queue:
         try:
             is_taken = bool(await settle(ack))
         except asyncio.CancelledError:
-            # it may have been taken all the same, which is known by now: its end is that of a run that was
+            # it may have been taken all the same, as the acknowledgement tells; then it ends like a started run
             with contextlib.suppress(StoreError):
                 if await ack:
                     run.taken()
@@ -132,7 +132,7 @@ class Queue:
         return is_taken
 
     async def _displace(self, slot: str | None, places: int) -> None:
-        """Cancel all in the slot but the newest, for whom there are places; one of the others may be who asks."""
+        """Cancel all runs in the slot except the newest *places*; the caller's own run may be among the cancelled."""
         others = await self._store.get_slot(slot or "")
         for other in others[:-places]:
             await self._store.write(RequestCancel(id=other, actor=f"run {others[-1]}", at=now()))

@@ -1,4 +1,4 @@
-"""All runs that this process holds: starts, traces, cancels and drains them."""
+"""All runs that this process holds: start, trace, cancel and drain them."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Runs:
     """The runs of one BINP in this process.
 
     Args:
-        store: Where they are kept.
-        operations: Tells which functions are journaled.
-        base: Context variables that runs start with; never those of whoever happened to start one.
-        tracing: What is kept of them besides what they say themselves.
-        files: Bytes of one file that they take or return, and of all.
+        store: Stores the runs.
+        operations: Knows which functions are journaled.
+        base: Context variables for new runs; those of the caller are not used.
+        tracing: What is recorded automatically.
+        files: Maximum bytes of one file that runs take or return, and of all.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Runs:
         self.store = store
         self.files = RunFiles(shelf_of(store, files), store)
         self.threads = Threads()
-        #: where runs are executed that are to have a process of their own
+        #: executes runs in processes of their own
         self.processes: Processes | None = None
         self._operations = operations
         self._base = base
@@ -57,7 +57,7 @@ class Runs:
         self._tracing = tracing
         self._versions = Versions(operations)
         self._active: dict[int, ActiveRun] = {}
-        #: the loop alone would let them be collected
+        #: strong references: the event loop only keeps weak ones
         self._tasks: set[asyncio.Task[Any] | None] = set()
         self._accepting = True
         self.watch = Watch(store)
@@ -71,11 +71,11 @@ class Runs:
 
     @property
     def ending(self) -> list[ActiveRun]:
-        """Those that end by themselves: a service ends when it is stopped."""
+        """The runs that end by themselves; those of services end when the service is stopped."""
         return [run for run in self._active.values() if not run.in_service]
 
     def context(self) -> contextvars.Context:
-        """A context for a task that the platform owns, which belongs to no run."""
+        """A context for a task of the platform, which belongs to no run."""
         context = self._base.copy()
         context.run(current_run.set, None)
         context.run(current_journal.set, None)
@@ -95,15 +95,15 @@ class Runs:
         again: Run | None = None,
         secrets: Collection[Any] = (),
     ) -> tuple[ActiveRun, Ack[Any]]:
-        """Queue the row of a new run and hold it; the values of *secrets* are masked in all that is kept of it.
+        """Queue the row of a new run and hold the run; the values of *secrets* are masked in all that is stored.
 
         Returns:
-            The run, and the acknowledgement of its row: with False if there is a run with the key *once* already.
+            The run, and the acknowledgement of its row: False if a run with the key *once* exists already.
         """
         journal = operation if operation.kind == "journal" else self._operations.find("journal", operation.function)
         refresh()
         masks = Masks.of(secrets, parent.masks if parent else None)
-        # whoever waits for a run waits for what it needs
+        # whoever waits for a run also waits for the runs that it started
         grace = operation.policy.grace if parent is None else parent.grace_with(operation.policy.grace)
         run = ActiveRun(
             store=self.store,
@@ -146,7 +146,7 @@ class Runs:
         return run, ack
 
     def finish(self, run: ActiveRun, outcome: Outcome) -> Ack[Any]:
-        """Take nothing more for *run*, and queue its end behind everything it said."""
+        """Stop recording for *run*, and queue its end after all its records."""
         run.close()
         run.end = end_of(run, outcome)
         try:
@@ -165,22 +165,22 @@ class Runs:
         due: int | None = None,
         again: Run | None = None,
     ) -> RunHandle:
-        """Start *operation* in a task of its own; returns when the row of the run is committed.
+        """Start *operation* in a task of its own. Returns when the row of the run is committed.
 
         Cancelling the caller does not cancel the run.
 
         Args:
-            operation: What to run.
+            operation: The operation.
             call: Its arguments.
             trigger: What started it, and who.
-            labels: Beside those of the operation.
-            once: Key for which only one run is started, ever.
+            labels: Labels in addition to those of the operation.
+            once: Idempotency key: at most one run is started per key.
             due: When it was due, in microseconds since the epoch.
             again: The run of which it is a further attempt.
 
         Raises:
-            AlreadyStarted: a run was started for the key *once* before.
-            TooManyRuns: more runs are in flight than there may be, or the process is shutting down.
+            AlreadyStarted: a run was already started with this key.
+            TooManyRuns: too many runs are in flight, or the process is shutting down.
             StoreError: the row could not be written; the function was not called.
         """
         parent = current_run.get()
@@ -203,16 +203,16 @@ class Runs:
         )
         if call.files:
             self.files.claim(call, run)
-        # it goes on by itself, whoever started it
+        # it runs independently of the run that started it
         run.in_service = False
         handle = RunHandle(self.store, run.id, operation.name)
         execution = Execution.of(operation, call, self.processes)
-        # what it starts with is what there is now
+        # the context as it is now, not later when the task starts
         context = self._base.copy()
         try:
             is_new = await settle(ack)
         except (asyncio.CancelledError, StoreError):
-            # the run goes on without whoever started it, or finds out by itself that it has no row
+            # the run continues without its caller, or finds out itself that it has no row
             self._spawn(run, handle, ack, execution, context)
             raise
         self._spawn(run, handle, None if is_new else ack, execution, context)
@@ -221,7 +221,7 @@ class Runs:
         return handle
 
     def resume(self, row: Run, operation: Operation, call: BoundCall) -> None:
-        """Take *row*, which a process that is gone has left queued, and execute it when it is its turn."""
+        """Adopt *row*, which was left queued by a process that is gone, and execute it when it is its turn."""
         run = ActiveRun(
             store=self.store,
             id=row.id,
@@ -240,17 +240,17 @@ class Runs:
         self._spawn(run, RunHandle(self.store, run.id, operation.name), None, execution, self._base.copy())
 
     def lead(self) -> None:
-        """What processes that are gone have left queued is executed here from now on."""
+        """Execute from now on what processes that are gone have left queued."""
         self._dispatch.wake()
         self.files.lead(self.context())
 
     async def trace(
         self, operation: Operation, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
-        """Call *function* as a run, in the caller's task; what it returns or raises passes through.
+        """Call *function* as a run, in the caller's task; its result or exception is passed through.
 
-        A function with parameters to inject runs in a task of its own, so that its dependencies are torn down in peace.
-        History that cannot be written is logged and does not keep the function from being called.
+        A function with injected parameters runs in a task of its own, so that the teardown of its dependencies cannot
+        be interrupted. A failure to write history is logged, and does not prevent the call.
         """
         parent = current_run.get()
         given = operation.form.record_direct(args, kwargs)
@@ -264,7 +264,7 @@ class Runs:
         with entered(run):
             outcome = await self._trace_here(run, ack, execution)
             await self._write_end(run, outcome)
-        # it was this run that somebody cancelled, not the task it is called in
+        # the run was cancelled, not the task that it runs in
         is_relieved = run.cancel_delivered and run.task is not None and run.task.uncancel() == 0
         if outcome.error is None:
             return outcome.value
@@ -273,17 +273,17 @@ class Runs:
         raise outcome.error
 
     async def cancel(self, run: int, *, actor: str | None = None) -> bool:
-        """Write that somebody wants *run* to be cancelled; False if it is unknown or has ended."""
+        """Store a request to cancel *run*; False if it is unknown or has ended."""
         return await ask_to_cancel(self.store, run, actor=actor)
 
     def obey(self, changes: Sequence[Change]) -> None:
-        """Cancel what somebody asked for: a listener of the store."""
-        # most are of runs that go on and end, and are nobody's business here
+        """Cancel the runs for which a request was stored; a listener of the store."""
+        # most changes are about other things: check the topics first
         topics = topics_in(changes)
         if "cancel" in topics:
             cancel_told(self._active, changes)
         if not changes and self._active:
-            # what was asked for in between was not told
+            # changes were lost: read the requests from the rows
             asking = self._task(cancel_asked(self.store, self.active), "binp cancel", self.context())
             asking.add_done_callback(self._tasks.discard)
         self.watch.obey(changes)
@@ -293,7 +293,7 @@ class Runs:
             self._dispatch.obey()
 
     def stop_accepting(self) -> None:
-        """From here on :meth:`start` refuses, and what waits for its turn is left to the next process."""
+        """Make :meth:`start` refuse from here on; queued runs are left to the next process."""
         self._accepting = False
         self._queue.close()
         self._dispatch.close()
@@ -315,21 +315,21 @@ class Runs:
         return task
 
     async def _live(self, run: ActiveRun, handle: RunHandle, ack: Ack[Any] | None, execution: Execution) -> None:
-        # without *ack* its row is there. The task is known only from here on: one that is cancelled before its first
-        # step would leave the run without an end
+        # without *ack*, the row exists already. The task is set only here: if it were cancelled before its first step,
+        # the run would have no end
         run.task = asyncio.current_task()
         current_run.set(run)
         current_journal.set(run.id)
         try:
             if ack is not None and not await settle(ack):
-                # whoever started it is told of the run that was there before
+                # the caller is told about the existing run
                 self._forget(run, handle, Outcome(State.SKIPPED, message="it was started before"))
                 return
         except asyncio.CancelledError as error:
             outcome = outcome_of(run, error)
         except StoreError as error:
             if execution.must_begin:
-                # whoever started it gets the error from the same acknowledgement
+                # the caller gets the error from the same acknowledgement
                 self._forget(run, handle, Outcome(State.FAILED, error=error, message=error.what))
                 return
             missing(run, error)
@@ -354,7 +354,7 @@ class Runs:
             raise outcome.error
 
     def _forget(self, run: ActiveRun, handle: RunHandle, outcome: Outcome) -> None:
-        """*run* never came into being."""
+        """*run* was never created."""
         self._active.pop(run.id, None)
         run.close()
         self.files.release(run, outcome)
@@ -362,7 +362,7 @@ class Runs:
         self._let_go(run)
 
     def _let_go(self, run: ActiveRun) -> None:
-        """The task of *run* is about to end. Its context leads to the run, so that is not to lead to it any more."""
+        """Drop the task of *run*, which is about to end: its context and the run would be a reference cycle."""
         self._tasks.discard(run.task)
         run.task = None
 
@@ -377,7 +377,7 @@ class Runs:
 
     async def _trace_apart(self, run: ActiveRun, ack: Ack[Any], execution: Execution) -> Any:
         handle = RunHandle(self.store, run.id, execution.operation.name)
-        # it is the caller's call: what he has in his context is found
+        # it is the caller's call: the caller's context variables are visible in it
         task = self._spawn(run, handle, ack, execution, contextvars.copy_context())
         try:
             return await handle.result()
@@ -392,9 +392,9 @@ class Runs:
             written = await settle(self.finish(run, outcome))
         except StoreError as error:
             text = "the end of run %s of %r is missing in the history: it %s; %s"
-            _logger.error(text, run.id, run.operation, outcome.state, error)  # noqa: TRY400 - the reason is the message
+            _logger.error(text, run.id, run.operation, outcome.state, error)  # noqa: TRY400 - the message has the reason
             return
-        # one that was cancelled while it waited had its end written with that
+        # the end of a run that was cancelled while queued was written with the cancellation
         if not written and not run.is_queued:
             text = "run %s of %r had been ended by somebody else before it %s"
             _logger.warning(text, run.id, run.operation, outcome.state)

@@ -1,4 +1,4 @@
-"""Show values in a traceback: short, without secrets, and without running anybody's code."""
+"""Represent values in a traceback: short, without secrets, and without calling user code."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from ._masks import field_names
 
 __all__ = ["show", "show_locals"]
 
-#: characters of one value, and of a text in it; items of a container; levels of containers
+#: maximum length of one value, and of a text in it; maximum number of items of a container; maximum depth
 _LONGEST, _TEXT, _ITEMS, _DEPTH = 400, 120, 10, 3
 
-#: variables of one frame
+#: maximum number of variables of one frame
 _VARIABLES = 25
 
-#: bits of an integer above which its digits are not written down: that may take long, or be refused
+#: larger integers are not converted to decimal, which may be slow or refused; in bits
 _BITS = 512
 
-#: what has a short representation that is made by Python itself
+#: types whose repr is short and implemented by Python itself
 _PLAIN = (bool, float, complex, dt.date, dt.time, dt.timedelta, dt.tzinfo, Decimal, uuid.UUID, PurePath, range, slice)
 
-#: what a variable usually holds that says nothing about this one failure
+#: types of variables that usually say nothing about a failure
 _DULL = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType, type)
 
 
 def show_locals(variables: Iterable[tuple[str, Any]], secret: re.Pattern[str]) -> dict[str, str]:
-    """Variables of a frame as they are shown; functions, classes and modules are left out. Never raises.
+    """The variables of a frame as text; functions, classes and modules are left out. Never raises.
 
     Args:
         variables: Names and values.
-        secret: Found in the names of those whose values are masked, also inside of others.
+        secret: Values whose name matches this are masked, also nested ones.
     """
     shown: dict[str, str] = {}
     left = 0
     for name, value in variables:
-        # names with a double underscore or a dot are those of the interpreter
+        # names with a double underscore or a dot belong to the interpreter
         if name.startswith(("__", ".")) or issubclass(type(value), _DULL):
             continue
         if len(shown) >= _VARIABLES:
@@ -58,20 +58,20 @@ def show_locals(variables: Iterable[tuple[str, Any]], secret: re.Pattern[str]) -
 
 
 def show(value: Any, secret: re.Pattern[str], *, name: str = "") -> str:
-    """A short representation of *value*, which is called *name*. Never raises.
+    """A short representation of *value*, a variable called *name*. Never raises.
 
-    No method of it is called: a representation may be slow, fail, ask a database or tell a secret. What is no plain
-    value, container, or class with declared fields is shown as its type.
+    Calls none of its methods: a ``repr`` may be slow, fail, query a database or reveal a secret. A value that is not a
+    plain one, a container, or of a class with declared fields is represented by its type.
     """
     try:
         text = _named(name, value, secret, _DEPTH)
-    except Exception as error:  # noqa: BLE001 - an object may be as odd as it likes; history must not break on it
+    except Exception as error:  # noqa: BLE001 - an object may do anything when accessed; recording must not fail on it
         text = f"<{type(value).__qualname__}: {type(error).__name__} while looking at it>"
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _named(name: Any, value: Any, secret: re.Pattern[str], depth: int) -> str:
-    # that there is none, or that there shall be one, is no secret
+    # None and booleans reveal no secret
     if type(name) is str and value is not None and type(value) is not bool and secret.search(name):
         return MASK
     return _show(value, secret, depth)
@@ -84,7 +84,7 @@ def _show(value: Any, secret: re.Pattern[str], depth: int) -> str:
     if value is None or value is ...:
         return repr(value)
     if issubclass(kind, enum.Enum):
-        # kept as an attribute of the instance, so asking for it calls nothing
+        # an attribute of the instance, so reading it calls nothing
         return f"{kind.__qualname__}.{object.__getattribute__(value, '_name_')}"
     if issubclass(kind, str):
         return _shown_text(str.__getitem__(value, slice(_TEXT)), str.__len__(value))
@@ -101,7 +101,7 @@ def _show(value: Any, secret: re.Pattern[str], depth: int) -> str:
     return _shown_container(kind, value, secret, depth)
 
 
-#: modules of the classes behind the plain ones
+#: modules of the plain classes
 _STANDARD = frozenset({"builtins", "datetime", "decimal", "uuid", "pathlib", "pathlib._local", "zoneinfo"})
 
 

@@ -1,4 +1,4 @@
-"""Steps of a run that are remembered, so that a further attempt need not do them again."""
+"""Steps of a run whose results are stored, so that a further attempt can skip them."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ __all__ = ["BadStep", "Steps"]
 
 
 class BadStep(BinpError):
-    """A step cannot be remembered."""
+    """The result of a step cannot be stored."""
 
 
 class Steps:
     """The steps of one run.
 
     Args:
-        store: Where they are kept.
-        threads: Where a synchronous function is called.
+        store: Stores the results.
+        threads: Calls sync functions.
     """
 
     def __init__(self, store: Store, threads: Threads) -> None:
         self._store = store
         self._threads = threads
-        #: the attempt of the run in which it was asked last
+        #: the attempt in which a step was last requested
         self._attempt = 0
         self._done: dict[str, StepRow] | None = None
         self._seen: Counter[str] = Counter()
@@ -47,21 +47,21 @@ class Steps:
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
     ) -> Any:
-        """Call *function*, unless an attempt before has done the step *name*; either way its result as JSON gives it.
+        """Call *function*, unless an earlier attempt has done the step *name*; returns the result, through JSON.
 
         Args:
-            run: Whose step it is; the same one each time.
-            name: What it is called.
-            function: Async, or sync: that is called in a thread.
-            args: For the function.
-            kwargs: For the function.
+            run: The run; the same one in each call.
+            name: Name of the step.
+            function: An async function, or a sync one, which is called in a thread.
+            args: Positional arguments of the function.
+            kwargs: Keyword arguments of the function.
 
         Raises:
-            BadStep: it returned what JSON cannot carry, or the run was ended by somebody else.
-            Exception: what the function raised; then the step is not done.
+            BadStep: the result cannot be expressed as JSON, or something else has ended the run.
+            Exception: whatever the function raised; the step is then not done.
         """
         if self._attempt != run.attempt:
-            # its function is called anew: what it does is counted from the beginning, what is done is read again
+            # the function starts again: count its steps from the beginning, and read again what is done
             self._attempt, self._done = run.attempt, None
             self._seen.clear()
         self._seen[name] += 1

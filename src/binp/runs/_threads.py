@@ -1,4 +1,4 @@
-"""Daemon threads for synchronous functions: bounded, reused, and never in the way of a process that wants to end."""
+"""A pool of daemon threads for sync functions: bounded, reused, and never blocking the exit of the process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from binp.operations import is_async
 
 __all__ = ["Threads", "call_function"]
 
-#: seconds after which a thread without work ends
+#: seconds after which an idle thread ends
 _IDLE = 5.0
 
 
@@ -30,13 +30,13 @@ class _Job:
 
 
 class Threads:
-    """Runs calls in threads of its own, at most *limit* at a time; what comes beyond waits in order.
+    """Runs calls in threads, at most *limit* at a time; further calls are queued.
 
-    The threads are daemons: Python cannot stop a thread, so a process must be able to end although one is stuck.
-    Whoever waits for a call may be cancelled; the call itself then goes on to its end.
+    The threads are daemons: Python cannot stop a thread, so the process must be able to exit although one hangs. If the
+    caller is cancelled, the call itself still runs to its end.
 
     Args:
-        limit: Largest number of threads.
+        limit: Maximum number of threads.
     """
 
     def __init__(self, limit: int = 64) -> None:
@@ -48,7 +48,7 @@ class Threads:
         self._closed = False
 
     async def run(self, call: Callable[[], Any]) -> Any:
-        """Await *call* in a thread that sees the context variables of the caller."""
+        """Await *call* in a thread, with the context variables of the caller."""
         job = _Job(call)
         with self._lock:
             if self._closed:
@@ -61,7 +61,7 @@ class Threads:
         return await job.future
 
     def close(self, timeout: float = 1.0) -> bool:
-        """Let idle threads end and wait *timeout* seconds, in all, for the others. True if none is left."""
+        """End idle threads, and wait up to *timeout* seconds in all for the others. True if none is left."""
         with self._lock:
             self._closed = True
             self._lock.notify_all()
@@ -76,7 +76,7 @@ class Threads:
         try:
             thread.start()
         except RuntimeError:
-            # the system has no thread left: one that is there will come to it, else nobody can
+            # no thread can be started: an existing one will take the job; without any, the call fails
             if not self._threads:
                 self._jobs.remove(job)
                 raise
@@ -95,7 +95,7 @@ class Threads:
             try:
                 while not self._jobs:
                     if self._closed or not self._lock.wait(_IDLE):
-                        # a job may have come in the moment in which the wait ended
+                        # a job may have been added just when the wait ended
                         if self._jobs:
                             break
                         self._threads.discard(threading.current_thread())
@@ -108,16 +108,16 @@ class Threads:
 def _call(job: _Job) -> tuple[Any, BaseException | None]:
     try:
         return job.context.run(job.call), None
-    except BaseException as error:  # noqa: BLE001 - whatever it raised belongs to whoever awaits the call
+    except BaseException as error:  # noqa: BLE001 - everything it raises is passed to whoever awaits the call
         return None, error
 
 
 async def call_function(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], threads: Threads
 ) -> Any:
-    """Call *function* as what it is: await it, or run it in a thread; what that returns is awaited where it can be.
+    """Call *function*: await it, or run it in a thread and await its result if that is awaitable.
 
-    The latter is for a plain function around an asynchronous one: decorators are often written so.
+    The latter supports a sync wrapper around an async function, as many decorators create.
     """
     if is_async(function):
         return await function(*args, **kwargs)
@@ -127,12 +127,12 @@ async def call_function(
 
 def _hand_over(job: _Job, result: Any, error: BaseException | None) -> None:
     if isinstance(error, StopIteration):
-        # a future refuses it, as a coroutine does
+        # a future rejects StopIteration, like a coroutine
         error = RuntimeError("the function raised StopIteration")
     try:
         job.loop.call_soon_threadsafe(_settle, job.future, result, error)
     except RuntimeError:
-        # the loop is closed: nobody is left who could want to know
+        # the event loop is closed: nobody is left to be told
         return
 
 

@@ -1,4 +1,4 @@
-"""Write down the traceback of an error: without the platform's frames, with the variables of the user's."""
+"""Format the traceback of an error, without the platform's frames and with the variables of the user's."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["PLATFORM", "traceback_of"]
 
-#: characters of a traceback above which only its end is kept
+#: longer tracebacks are truncated to their end, in characters
 TRACEBACK_LIMIT = 64 * 1024
 
-#: frames of an error whose variables are shown, the innermost ones; errors of which they are
+#: variables are shown for this many innermost frames of an error, and for this many errors of a chain
 _FRAMES, _ERRORS = 10, 10
 
 #: folders of the platform itself
@@ -32,7 +32,7 @@ PLATFORM = tuple(str(Path(__file__).parents[2] / package) + os.sep for package i
 
 _OWN = PLATFORM[0]
 
-#: in front of the name of an error of ours: the files in which it lies, which nobody imports it from
+#: matches the private modules in the qualified name of one of our errors; users import it from the public one
 _PRIVATE = re.compile(r"^([ |+-]*(?:binp|buvar)(?:\.[a-z]\w*)*)(?:\._\w+)+(?=\.[A-Z]\w*(?::|$))", re.MULTILINE)
 
 
@@ -46,14 +46,14 @@ _OTHERS = (*_folders_of_others(), *PLATFORM, "<frozen ")
 
 
 def traceback_of(error: BaseException, run: ActiveRun | None = None) -> str:
-    """The traceback without the platform's own frames: how it got there helps nobody. Never raises.
+    """The traceback without the platform's own frames, which would not help. Never raises.
 
     Args:
-        error: What was raised; those that caused it, and those in a group, are part of it.
-        run: In which it was: says whether variables are shown, and what must not be.
+        error: The exception; its causes and group members are included.
+        run: The run that raised it: decides whether variables are shown, and what is masked.
     """
     if isinstance(error, CallFailed):
-        # it was written down where it was raised
+        # its traceback was formatted in the process that raised it
         return error.trace if run is None else run.hide(error.trace)
     try:
         if _says_all(error):
@@ -64,7 +64,7 @@ def traceback_of(error: BaseException, run: ActiveRun | None = None) -> str:
             _add_locals(shown, error, run)
         _strip(shown)
         text = _PRIVATE.sub(r"\1", "".join(shown.format()))
-    except Exception as broken:  # noqa: BLE001 - an exception may be as odd as it likes; history must not break on it
+    except Exception as broken:  # noqa: BLE001 - an exception may do anything when accessed; recording must not fail on it
         return f"(its traceback raised {type(broken).__name__})"
     if run is not None:
         text = run.hide(text)
@@ -72,7 +72,7 @@ def traceback_of(error: BaseException, run: ActiveRun | None = None) -> str:
 
 
 def _says_all(error: BaseException) -> bool:
-    """Whether it is told without any frame: it explains itself, and nothing of the user's was called."""
+    """Whether it needs no frames: it explains itself, and no user code was called."""
     is_root = error.__cause__ is None and (error.__context__ is None or error.__suppress_context__)
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     return (
@@ -93,7 +93,7 @@ def _strip(shown: traceback.TracebackException) -> None:
 
 
 def _add_locals(shown: traceback.TracebackException, error: BaseException, run: ActiveRun) -> None:
-    """Fill in the variables of the user's own frames: of the error, and of those that it came from."""
+    """Add the variables of the user's frames, for the error and its causes."""
     left: deque[tuple[traceback.TracebackException, BaseException]] = deque([(shown, error)])
     for _ in range(_ERRORS):
         if not left:

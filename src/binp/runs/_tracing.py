@@ -1,4 +1,4 @@
-"""What is kept of runs besides what their functions say by themselves."""
+"""What is recorded of runs automatically."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["Tracing"]
 
 @dataclass(frozen=True)
 class Tracing:
-    """The settings of one BINP, made ready to be asked for each line and each variable."""
+    """The trace settings of one BINP, prepared for fast checks of each line and variable."""
 
     settings: TraceSettings = field(default_factory=TraceSettings)
 
     @cached_property
     def names(self) -> re.Pattern[str]:
-        """Found in the names of variables and fields whose values are masked."""
-        # a pattern that is found nowhere, where nothing is to be masked
+        """Matches the names of variables and fields whose values are masked."""
+        # with nothing to mask, a pattern that never matches
         return re.compile("|".join(f"(?:{each})" for each in self.settings.redact) or r"(?!)", re.IGNORECASE)
 
     @cached_property
@@ -30,5 +30,5 @@ class Tracing:
 
     @cached_property
     def lines(self) -> int:
-        """Lines of output and logging that are kept of one run."""
+        """Maximum number of recorded lines of output and logging per run."""
         return self.settings.lines

@@ -1,4 +1,4 @@
-"""Find out which version of the user's code runs are made of, once for each file and without running git."""
+"""Determine the version of the user's code behind each run, once per file and without running git."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from binp.operations import Operation, Operations
 
 __all__ = ["Versions"]
 
-#: hexadecimal digits that are kept of a commit, and of a file
+#: number of hexadecimal digits of a commit, and of a file's hash
 _COMMIT, _FILE = 12, 8
 
-#: bytes above which the index of a tree is not read: that would take long
+#: a larger git index is not read, because that would take long; in bytes
 _LARGEST_INDEX = 16 * 1024 * 1024
 
-#: bytes of the head of an index, and of an entry up to its hash
+#: size of the header of an index, and of an entry up to its hash, in bytes
 _HEAD, _BEFORE_HASH = 12, 40
 
 
 @dataclass(frozen=True)
 class _Tree:
-    """A git tree as it was when it was first looked at."""
+    """A git tree at the time it was first read."""
 
     folder: Path
     commit: str
-    #: hashes of the files that git knows, by their paths in it
+    #: hashes of the files in the index, by path
     files: dict[bytes, str]
 
 
 class Versions:
-    """The version of the code behind each operation, as its file was when that was first asked for.
+    """The version of the code behind each operation, as its file was when first requested.
 
     A version is one of
 
-    - ``3f2a9c1d02ab``: the file is as in the index of the git tree around it, which is at that commit;
-    - ``3f2a9c1d02ab+5e6f7a8b``: it is not, and that is the hash of what it holds;
-    - ``file 5e6f7a8b``: there is no tree around it.
+    - ``3f2a9c1d02ab``: the file is as in the index of its git tree, which is at that commit;
+    - ``3f2a9c1d02ab+5e6f7a8b``: the file is different; the second part is the hash of its content;
+    - ``file 5e6f7a8b``: it is not in a git tree.
 
     Args:
-        operations: Those whose files are looked at now, before anybody changes them.
+        operations: Their files are read now, before anybody changes them.
     """
 
     def __init__(self, operations: Operations) -> None:
@@ -54,7 +54,7 @@ class Versions:
                 self.of(operation)
 
     def of(self, operation: Operation) -> str | None:
-        """The version of the file in which *operation* is defined; None for what is in no file."""
+        """The version of the file in which *operation* is defined; None if it is not defined in a file."""
         file = operation.file
         if file is None:
             return None
@@ -84,20 +84,20 @@ class Versions:
             try:
                 found = _tree_around(folder)
             except (OSError, ValueError, struct.error):
-                # whatever it is, it tells no version
+                # an unreadable tree gives no version
                 found = None
             self._by_folder[folder] = found
         return self._by_folder[folder]
 
 
 def _tree_around(folder: Path) -> _Tree | None:
-    """The git tree that *folder* is in, None if it is in none; libraries belong to none."""
+    """The git tree that contains *folder*; None if there is none, and for installed libraries."""
     if {"site-packages", "dist-packages"} & set(folder.parts) or folder.is_relative_to(sysconfig.get_path("stdlib")):
         return None
     for each in (folder, *folder.parents):
         git = each / ".git"
         if git.is_file():
-            # a further tree of a repository, or a submodule
+            # a linked worktree, or a submodule
             git = (each / git.read_text(encoding="utf-8").removeprefix("gitdir:").strip()).resolve()
         if (git / "HEAD").is_file():
             commit = _commit(git)
@@ -106,7 +106,7 @@ def _tree_around(folder: Path) -> _Tree | None:
 
 
 def _commit(git: Path) -> str | None:
-    """The commit that the tree is at; None before the first one."""
+    """The commit of the tree; None before the first commit."""
     head = (git / "HEAD").read_text(encoding="utf-8").strip()
     if not head.startswith("ref:"):
         return head
@@ -125,7 +125,7 @@ def _commit(git: Path) -> str | None:
 
 
 def _files(place: Path, size: int) -> dict[bytes, str]:
-    """The files in the index at *place*, whose hashes have *size* bytes; none if it cannot be read."""
+    """The files in the index at *place*, with hashes of *size* bytes; empty if it cannot be read."""
     if not place.is_file() or place.stat().st_size > _LARGEST_INDEX:
         return {}
     index = place.read_bytes()
@@ -137,10 +137,10 @@ def _files(place: Path, size: int) -> dict[bytes, str]:
     for _ in range(count):
         after = position + _BEFORE_HASH + size
         (flags,) = struct.unpack_from(">H", index, after)
-        # version 3 has two more bytes where a flag says so
+        # in index version 3, a flag marks entries that have two more bytes
         begin = after + (4 if flags & 0x4000 else 2)
         end = index.index(b"\0", begin)
         found[index[begin:end]] = index[position + _BEFORE_HASH : after].hex()
-        # each entry ends with one to eight zeros, so that its length is a multiple of eight
+        # each entry is padded with one to eight zeros to a multiple of eight bytes
         position += (end - position) // 8 * 8 + 8
     return found

@@ -1,4 +1,4 @@
-"""Look after runs by what the history says: wait for their ends, and see who asked for them to be cancelled."""
+"""Follow runs through the history: wait for their ends, and find requests to cancel them."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from ._handle import RunLost
 
 __all__ = ["Watch", "cancel_asked", "cancel_told", "topics_in"]
 
-#: seconds after which it is looked again, although no change was told
+#: polling interval in seconds, in case a change was not reported
 _LOOK = 5.0
 
 _topic_of = operator.attrgetter("topic")
 
 
 class Watch:
-    """Those who wait for the end of a run.
+    """Waits for the ends of runs.
 
     Args:
-        store: Where the runs are.
+        store: Has the runs.
     """
 
     def __init__(self, store: Store) -> None:
@@ -32,7 +32,7 @@ class Watch:
         self._waiting: dict[int, set[asyncio.Event]] = {}
 
     async def ended(self, run: int) -> Run:
-        """Wait for the end of *run*, wherever it is executed, and give it as it is in the history.
+        """Wait for the end of *run*, in whatever process it is executed, and return it from the history.
 
         Raises:
             RunLost: there is no such run, or it was deleted meanwhile.
@@ -55,7 +55,7 @@ class Watch:
                 self._waiting.pop(run, None)
 
     def obey(self, changes: Sequence[Change]) -> None:
-        """Look again at what has changed; at all of it where that is not known."""
+        """Check the changed runs again; all of them if it is unknown what has changed."""
         if not self._waiting:
             return
         runs = {change.id for change in changes if change.topic == "run"} if changes else set(self._waiting)
@@ -65,12 +65,12 @@ class Watch:
 
 
 def topics_in(changes: Sequence[Change]) -> set[str]:
-    """The topics of *changes*: most of them are nobody's business here, and there are very many."""
+    """The topics of *changes*; a fast check, because there are very many changes, most of them irrelevant."""
     return set(map(_topic_of, changes))
 
 
 def cancel_told(active: Mapping[int, ActiveRun], changes: Sequence[Change]) -> None:
-    """Cancel those of the *active* runs of which *changes* tell that somebody asked for it."""
+    """Cancel those of the *active* runs for which *changes* contain a request."""
     for change in changes:
         run = active.get(change.id) if change.topic == "cancel" and isinstance(change.id, int) else None
         if run is not None:
@@ -78,12 +78,12 @@ def cancel_told(active: Mapping[int, ActiveRun], changes: Sequence[Change]) -> N
 
 
 async def cancel_asked(store: Store, active: Sequence[ActiveRun]) -> None:
-    """Cancel those of the *active* runs that somebody asked for, by what their rows say."""
+    """Cancel those of the *active* runs for which their rows contain a request."""
     for run in active:
         try:
             row = await store.get_run(run.id)
         except StoreError:
-            # it is closed: nothing is in flight any more
+            # the store is closed: nothing is in flight any more
             return
         if row is not None and row.cancel_requested:
             run.cancel("cancelled")

@@ -1,4 +1,4 @@
-"""Say which line blocks the event loop, while it does."""
+"""Report which line blocks the event loop, while it does."""
 
 from __future__ import annotations
 
@@ -22,54 +22,54 @@ __all__ = ["Watchdog"]
 
 _logger = logging.getLogger("binp.loop")
 
-#: seconds that the loop may be late before it is said to be blocked
+#: seconds without a response after which the event loop counts as blocked
 _LIMIT = 0.5
-#: seconds between two looks at the loop, and when it owes a sign of life
+#: polling interval in seconds, and the shorter one while a response is pending
 _LOOK, _CLOSE_LOOK = 0.25, 0.1
 
-#: whose lines are not to blame: what called the user's code, and what that called in turn
+#: folder of code that is never to blame: it calls the user's code, or is called by it
 _PLATFORM = str(Path(__file__).parent.parent)
-#: who calls it: what is inside of that is the user's
+#: folders of the code that calls the user's functions: everything further in is the user's
 _CALLERS = tuple(str(Path(_PLATFORM) / name) for name in ("runs", "service"))
 _ASYNCIO = str(Path(asyncio.__file__).parent)
-#: what a loop is in while it waits for something to happen
+#: the code object in which an event loop waits for events
 _WAITING = getattr(getattr(asyncio.BaseEventLoop, "_run_once", None), "__code__", None)
 _SELECTORS = selectors.__file__
 
 
 class Watchdog:
-    """A thread that looks whether the loop goes on.
+    """A thread that checks whether the event loop makes progress.
 
-    While it is blocked, everything that it serves waits: requests, streams, services and runs. So the line that blocks
-    it is told while it does, in the log and in the run to which it belongs, and once for each time.
+    While the loop is blocked, everything that it serves waits: requests, streams, services and runs. So the blocking
+    line is reported while it blocks, in the log and in the run that it belongs to, once per blockage.
 
-    A loop that waits is seen to do so from outside, and left alone: a server that has nothing to do is not woken. Only
-    one that is found at work is asked for a sign of life.
+    A waiting loop is recognised from outside and not disturbed: an idle server is not woken up. Only a loop that is
+    busy is asked for a response.
 
     Args:
-        runs: Those that may block it.
-        loop: Whose signs of life are looked at.
+        runs: The runs that may block it.
+        loop: The event loop to watch.
     """
 
     def __init__(self, runs: Runs, loop: asyncio.AbstractEventLoop) -> None:
         self._runs = runs
         self._loop = loop
         self._loop_thread = threading.get_ident()
-        #: when it was asked for a sign of life that it has not given, in monotonic seconds
+        #: when it was asked for a response that is still pending, in monotonic seconds
         self._asked: float | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="binp-watchdog", daemon=True)
 
     def start(self) -> None:
-        """Begin to look. To be called on the loop."""
+        """Start watching. Must be called on the event loop."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Look no more. Returns at once."""
+        """Stop watching. Returns immediately."""
         self._ended.set()
 
     def join(self) -> None:
-        """Wait until the thread has ended, which it does at once."""
+        """Wait for the thread, which ends immediately after :meth:`stop`."""
         if self._thread.is_alive():
             self._thread.join()
 
@@ -78,10 +78,10 @@ class Watchdog:
         pause, looked = _LOOK, time.monotonic()
         while not self._ended.wait(pause):
             now, asked = time.monotonic(), self._asked
-            # a machine that slept, or a process that was stopped, held up this thread as well
+            # when the machine was suspended, or the process stopped, this thread was delayed as well
             was_here = now - looked < pause + _LIMIT / 2
             looked = now
-            # one that goes on has answered by the next look; one that has not is looked at closely
+            # a healthy loop has answered by the next check; if not, check more often
             pause = _LOOK if asked is None else _CLOSE_LOOK
             if asked is None:
                 if not self._ask(now):
@@ -91,14 +91,14 @@ class Watchdog:
                 self._tell(now - asked)
 
     def _ask(self, now: float) -> bool:
-        """Ask the loop for a sign of life, unless it waits; returns whether there is still one to look at."""
+        """Ask the loop for a response, unless it is waiting; returns False if the loop is closed."""
         if self._is_waiting():
             return True
         self._asked = now
         try:
             self._loop.call_soon_threadsafe(self._answer)
         except RuntimeError:
-            # it was closed
+            # the loop was closed
             return False
         return True
 
@@ -106,9 +106,9 @@ class Watchdog:
         self._asked = None
 
     def _is_waiting(self) -> bool:
-        """Whether the loop waits for something to happen. A loop that is not asyncio's own is never seen to."""
+        """Whether the loop is waiting for events. This is never recognised for other loops than asyncio's."""
         frame = sys._current_frames().get(self._loop_thread)  # noqa: SLF001 - as below
-        # what the user's code waits for by a selector of its own blocks the loop
+        # waiting with a selector of its own inside user code does block the loop
         return (
             frame is not None
             and frame.f_code.co_filename == _SELECTORS
@@ -130,13 +130,13 @@ class Watchdog:
             _logger.warning("%s%s", text, "" if run is None else f", in run {run.id} of {run.operation!r}")
 
     def _run(self) -> ActiveRun | None:
-        """The run whose task is being executed, as far as that can be told from outside."""
+        """The run whose task is being executed, as far as that can be seen from another thread."""
         task = asyncio.current_task(self._loop)
         return next((run for run in self._runs.active if run.task is task), None) if task is not None else None
 
 
 def _inside(frame: FrameType) -> traceback.StackSummary:
-    """The calls inside of the function that is executed; all calls where that cannot be told."""
+    """The calls inside the executed function; all calls if its frame cannot be found."""
     stack = traceback.extract_stack(frame)
     ours = [index for index, one in enumerate(stack) if one.filename.startswith(_CALLERS)]
     inside = stack[ours[-1] + 1 :] if ours else []
@@ -144,7 +144,7 @@ def _inside(frame: FrameType) -> traceback.StackSummary:
 
 
 def _guilty(frame: FrameType) -> str:
-    """``function at file:line`` of the user's innermost line, or of what was called last if there is none."""
+    """``function at file:line`` of the innermost line of user code; of the innermost call if there is none."""
     stack = traceback.extract_stack(frame)
     own = [one for one in stack if not one.filename.startswith((_PLATFORM, _ASYNCIO, sys.base_prefix, sys.prefix))]
     last = own[-1] if own else stack[-1]

@@ -1,4 +1,4 @@
-"""What a run and the process that its function is executed in say to each other."""
+"""The protocol between a run and the process that executes its function."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from binp.store.contract import AddLabels, AddRecord, SetProgress, Write
 
 __all__ = ["HEAD", "Far", "frame", "leave_with"]
 
-#: length of what follows
+#: length of the following message
 HEAD = struct.Struct(">I")
 
 
 def frame(message: dict[str, Any]) -> bytes:
-    """*message* as it goes over the line."""
+    """*message* encoded for the connection."""
     try:
         content = orjson.dumps(message)
     except TypeError:
-        # half of a surrogate pair cannot be encoded: a file name that is not text, in what an error says
+        # lone surrogates cannot be encoded: for example, a file name that is not valid text in an error message
         content = orjson.dumps(_clean(message))
     return HEAD.pack(len(content)) + content
 
@@ -40,7 +40,7 @@ def _clean(value: Any) -> Any:
 
 
 class _Answer:
-    """The acknowledgement of what was said: asked for when somebody wants to know."""
+    """The acknowledgement of a report; requested only when somebody waits for it."""
 
     __slots__ = ("_ask",)
 
@@ -53,16 +53,16 @@ class _Answer:
         return (yield from asyncio.wrap_future(self._ask()).__await__())
 
     def wait(self, timeout: float | None = None) -> bool:
-        """The same for a thread; *timeout* in seconds, then TimeoutError."""
+        """Like awaiting it, from a thread; raises TimeoutError after *timeout* seconds."""
         return self._ask().result(timeout)
 
 
 class Far:
-    """The side of the process that executes: takes the place of a store for what its run says.
+    """The executing side: stands in for the store of its run.
 
     Args:
-        connection: To the process that keeps the run.
-        gone: Called in a thread when that process has gone.
+        connection: The connection to the process that holds the run.
+        gone: Called in a thread when that process is gone.
     """
 
     def __init__(self, connection: socket.socket, gone: Callable[[], None]) -> None:
@@ -72,12 +72,12 @@ class Far:
         self._numbers = itertools.count(1)
         self._asked: dict[int, Future[bool]] = {}
         self._main = threading.get_ident()
-        #: the main thread is in the middle of a message, and is to be interrupted behind it
+        #: the main thread is sending a message, and has to be interrupted after it
         self._is_busy = self._is_interrupted = False
         connection.set_inheritable(False)
 
     def order(self) -> dict[str, Any]:
-        """What is to be done; from here on it is listened to what else is said."""
+        """Receive the call to execute; afterwards a thread listens for further messages."""
         order = self._receive()
         if order is None:
             self._gone()
@@ -86,7 +86,7 @@ class Far:
         return order
 
     def write(self, write: Write) -> _Answer:
-        """Say what a run says."""
+        """Send a write of the run."""
         said: list[Any]
         match write:
             case AddRecord():
@@ -103,7 +103,7 @@ class Far:
         return _Answer(lambda: self._ask(number))
 
     def send(self, message: dict[str, Any]) -> None:
-        """Say something else."""
+        """Send another message."""
         with self._sending:
             self._transmit(message)
 
@@ -115,10 +115,10 @@ class Far:
         return answer
 
     def interrupt(self) -> None:
-        """Called by a handler of signals: raise KeyboardInterrupt, behind the message that is being sent.
+        """Raise KeyboardInterrupt; called by a signal handler. A message that is being sent is completed first.
 
         Raises:
-            KeyboardInterrupt: at once, or where the message is sent.
+            KeyboardInterrupt: immediately, or at the end of the message in the code that sends it.
         """
         if not self._is_busy:
             raise KeyboardInterrupt
@@ -166,14 +166,14 @@ class Far:
 
 
 def leave_with(parent: int) -> None:
-    """Let the system end this process as soon as the process *parent* has ended, where it can."""
+    """Have the system end this process as soon as the process *parent* has ended, where that is supported."""
     try:
         import ctypes
         import signal
 
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
     except (ImportError, OSError, AttributeError):
-        # elsewhere the end of the connection tells
+        # on other systems, the end of the connection is noticed instead
         return
     if os.getppid() != parent:
         os._exit(1)
