@@ -1,4 +1,4 @@
-"""Hand files over to another process on the same machine, and take those that it returns."""
+"""Hand files over to another process on the same machine, and take back the ones that it returns."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CHUNK = 256 * 1024
 
 
 def hand_over(files: Sequence[File]) -> list[dict[str, Any]]:
-    """What another process needs to be told of *files*, which are on disk as long as it needs them."""
+    """What another process needs to know about *files*, which stay on disk as long as it needs them."""
     return [
         {
             "path": str(file.path.absolute()),
@@ -37,12 +37,12 @@ def hand_over(files: Sequence[File]) -> list[dict[str, Any]]:
 
 
 def place_of(number: int) -> dict[str, Any]:
-    """What stands for the file of that *number* among those that are handed over, where no JSON stood for it."""
+    """A placeholder for the handed-over file with that *number*, if its argument was not JSON."""
     return {MARK: "", UPLOAD: _key(number)}
 
 
 def finder(told: Sequence[Mapping[str, Any]]) -> Callable[[Mapping[str, Any]], File | None]:
-    """Finds the files of which :func:`hand_over` told, by what stands for them in JSON."""
+    """Finds the files described by :func:`hand_over`, by their placeholders in JSON."""
     known: dict[str, File] = {}
     for number, each in enumerate(told):
         file = File(Path(each["path"]), name=each["name"], type=each["type"])
@@ -54,7 +54,7 @@ def finder(told: Sequence[Mapping[str, Any]]) -> Callable[[Mapping[str, Any]], F
         if found is None:
             return None
         made = found.copied()
-        # two may have the same content
+        # two files may have the same content
         made.name, made.type = str(described[MARK] or made.name), str(described.get("type") or made.type)
         return made
 
@@ -62,20 +62,20 @@ def finder(told: Sequence[Mapping[str, Any]]) -> Callable[[Mapping[str, Any]], F
 
 
 async def give_back(value: Any, place: str, limit: int) -> dict[str, Any]:
-    """Write the files in *value* where the other process finds them.
+    """Write the files in *value* to where the other process finds them.
 
     Args:
-        value: What was returned.
-        place: How the paths begin.
-        limit: The most bytes of one.
+        value: The result of the function.
+        place: Prefix of their paths.
+        limit: Maximum size of one file, in bytes.
 
     Returns:
-        What the other process needs to be told of them, by their digests.
+        The paths of the files, by digest.
 
     Raises:
-        FileTooLarge: one has more bytes.
-        BinpError: one yields something else than bytes.
-        OSError: one cannot be read or written.
+        FileTooLarge: a file is larger.
+        BinpError: a file yields something else than bytes.
+        OSError: a file cannot be read or written.
     """
     told: dict[str, Any] = {}
     for number, file in enumerate(files_in(value)):
@@ -100,11 +100,11 @@ async def give_back(value: Any, place: str, limit: int) -> dict[str, Any]:
 
 
 def take_back(value: Any, told: Mapping[str, str]) -> Any:
-    """*value*, which came as JSON, with files in the places of the descriptions of those that were given back."""
+    """*value*, received as JSON, with the descriptions of returned files replaced by these files."""
     if isinstance(value, Mapping):
         path = told.get(str(value.get("sha256"))) if MARK in value else None
         if path is not None:
-            # it is there until its run has ended: what is kept of it takes its place
+            # the file exists until its run has ended; by then it is replaced by its stored copy
             return File(_chunks(Path(path)), name=str(value[MARK]), type=str(value.get("type")))
         return {key: take_back(inner, told) for key, inner in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Find the files inside of what a function returned, and their descriptions inside of what is kept of it."""
+"""Find files in the result of a function, and descriptions of files in stored JSON."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from ._file import MARK, File
 
 __all__ = ["PLAIN", "described_in", "files_in"]
 
-#: what has nothing inside; most of what is returned is one of these, or holds nothing else
+#: types without contents; most results are one of these
 PLAIN = frozenset({str, int, float, bool, bytes, type(None)})
 
 
 def files_in(value: Any) -> list[File]:
     """The files in *value*, at any depth: in lists, dictionaries, sets, dataclasses and pydantic models.
 
-    Never raises: what cannot be looked into has none.
+    Never raises: a value that cannot be inspected contains none.
     """
     if type(value) in PLAIN:
         return []
     found: dict[int, File] = {}
-    # held, so that no other object gets the same identity meanwhile
+    # keeps the objects alive, so that no id is reused
     seen: dict[int, Any] = {}
     left = deque([value])
     while left:
@@ -34,13 +34,13 @@ def files_in(value: Any) -> list[File]:
             seen[id(each)] = each
             try:
                 left.extend(one for one in _inside(each) if type(one) not in PLAIN)
-            except Exception:  # noqa: BLE001, S112 - a user's object may raise anything while it is looked at
+            except Exception:  # noqa: BLE001, S112 - a user's object may raise anything when accessed
                 continue
     return list(found.values())
 
 
 def described_in(value: Any) -> Iterator[Mapping[str, Any]]:
-    """The descriptions of files in *value*, which is JSON."""
+    """The descriptions of files in the JSON *value*."""
     if isinstance(value, Mapping):
         if MARK in value and isinstance(value.get("sha256"), str):
             yield value

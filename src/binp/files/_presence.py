@@ -1,4 +1,4 @@
-"""Whether the process that took a file in is still there."""
+"""Find out whether the process that received a file still exists."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _ENDING = ".here"
 
 
 class Presence:
-    """A lock in a folder that the system lets go of when this process ends, and those of others.
+    """A lock file in a folder, which the system releases when this process ends, and those of other processes.
 
     Args:
-        folder: Is there when :meth:`name` is called.
+        folder: Must exist when :meth:`name` is called.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -25,16 +25,16 @@ class Presence:
         self._file: int | None = None
 
     def name(self) -> str:
-        """What others know this process by; it is present from here on, to :meth:`leave`.
+        """The name of this process for others; it counts as present from here on, until :meth:`leave`.
 
         Raises:
-            OSError: the lock cannot be made.
+            OSError: the lock cannot be created.
         """
         while self._file is None:
             name = secrets.token_hex(8)
             place = self._folder / f"{name}{_ENDING}"
             file = os.open(place, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-            # somebody who looks at this very moment takes it for that of one who died
+            # until it is locked, another process may take it for that of a dead one and remove it
             if _lock(file) and _is_at(file, place):
                 self._name, self._file = name, file
             else:
@@ -42,11 +42,11 @@ class Presence:
         return self._name
 
     def is_own(self, name: str) -> bool:
-        """Whether *name* is that of this process."""
+        """Whether *name* belongs to this process."""
         return self._file is not None and name == self._name
 
     def is_there(self, name: str) -> bool:
-        """Whether the process *name* is there. What one has left behind that died is taken away."""
+        """Whether the process *name* exists. The lock file of a dead one is removed."""
         if self.is_own(name):
             return True
         place = self._folder / f"{name}{_ENDING}"
@@ -64,7 +64,7 @@ class Presence:
 
     @staticmethod
     def owner_of(file: str) -> str:
-        """The name of the process that *file* is of: they begin with it."""
+        """The name of the process that *file* belongs to: file names start with it."""
         return file.partition(".")[0]
 
     @staticmethod
@@ -73,7 +73,7 @@ class Presence:
         return file.endswith(_ENDING)
 
     def leave(self) -> None:
-        """Be gone. Idempotent."""
+        """Release the lock. Idempotent."""
         if self._file is not None:
             with contextlib.suppress(OSError):
                 (self._folder / f"{self._name}{_ENDING}").unlink(missing_ok=True)
@@ -82,7 +82,7 @@ class Presence:
 
 
 def _lock(file: int) -> bool:
-    # not on all systems; where it is missing no database can be opened either
+    # not available on all systems; without it, no database can be opened either
     import fcntl
 
     try:

@@ -1,4 +1,4 @@
-"""How many bytes there are in folders, with those that are about to be there."""
+"""Count the bytes in folders, including files that are being written."""
 
 from __future__ import annotations
 
@@ -10,49 +10,49 @@ from pathlib import Path
 
 __all__ = ["Room", "look", "make_folder"]
 
-#: bytes that are had in advance at most, and the share of what is free
+#: maximum number of bytes to reserve in advance, and the maximum fraction of the free bytes
 _AHEAD = 4 * 1024 * 1024
 _SHARE = 16
 
-#: free bytes below which none are had in advance: they might be missing elsewhere
+#: nothing is reserved in advance if fewer bytes are free, because others may need them
 _SCARCE = 16 * 1024 * 1024
 
-#: seconds that another process is waited for which looks at the same folders; one that is stopped may hold them long
+#: seconds to wait for another process that counts the same folders; a stopped one may hold the lock for long
 _PATIENCE = 2.0
 _TICK = 0.005
 
 
 class Room:
-    """What takes up room: what is there, and what is being written, by all who write at the same time.
+    """Limits the total size of files, including those that several processes are writing at the same time.
 
-    A file that is being written is made as long as it may get before it is: so all who look see how much is taken, and
-    they look one after the other.
+    A file is extended to its reserved size before it is written. So every process sees how much is taken; only one
+    counts at a time.
 
     Args:
-        folders: Where the files are; they are written in the first one, and moved on from there.
+        folders: The folders with the files. They are written in the first one, and then moved.
     """
 
     def __init__(self, *folders: Path) -> None:
         self._folders = folders
 
     def grow(self, file: Path, size: int, most: int, total: int) -> int:
-        """Let a file that is being written become longer. Blocks.
+        """Extend a file that is being written. Blocks.
 
         Args:
-            file: Where it is; by its path, because it may be given up, and closed, by another thread meanwhile.
-            size: Bytes that it is to have.
-            most: Bytes that it may have at all.
-            total: Bytes that all may have together.
+            file: Its path; not its descriptor, because another thread may give it up and close it meanwhile.
+            size: Required bytes.
+            most: Maximum bytes of this file.
+            total: Maximum bytes of all files together.
 
         Returns:
-            The bytes that it may have from here on, at least *size*; 0 if there is no room for these.
+            The bytes that it may have from now on, at least *size*; 0 if there is no room.
 
         Raises:
-            OSError: it cannot be made longer, or is no more.
+            OSError: it cannot be extended, or no longer exists.
         """
         with _alone(self._folders[0]):
             before = file.stat().st_size
-            # one that is moved on while it is looked is seen twice: then it is looked again
+            # a file that is moved meanwhile may be counted twice: in doubt count again
             for _ in range(2):
                 free = total - self._taken() + before - size
                 if free >= 0:
@@ -67,8 +67,8 @@ class Room:
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Nobody else is inside of this with the same folder; unless one stays there for long, or there are no locks."""
-    # not on all systems; where it is missing no database can be opened either
+    """Hold the lock of the folder; without it if another process holds it for long, or there are no locks."""
+    # not available on all systems; without it, no database can be opened either
     import fcntl
 
     until = time.monotonic() + _PATIENCE
@@ -88,24 +88,24 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make *folder*, and the one around it, for this user alone.
+    """Create *folder* and its parent, accessible to this user only.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: it cannot be created.
     """
     folder.parent.mkdir(mode=0o700, exist_ok=True)
     folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def look(folder: Path) -> Iterator[tuple[str, int, float]]:
-    """Name, bytes and time of each file in *folder*."""
+    """Name, size and modification time of each file in *folder*."""
     try:
         with os.scandir(folder) as found:
             entries = list(found)
     except OSError:
         return
     for entry in entries:
-        # somebody may have taken it away meanwhile
+        # it may have been removed meanwhile
         with contextlib.suppress(OSError):
             status = entry.stat(follow_symlinks=False)
             yield entry.name, status.st_size, status.st_mtime

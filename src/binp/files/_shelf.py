@@ -1,4 +1,4 @@
-"""Where files are kept: a folder beside the database, within limits."""
+"""Store files in a folder beside the database, within limits."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ __all__ = ["Draft", "FileGone", "FileTooLarge", "FilesFull", "Limits", "Shelf"]
 _logger = logging.getLogger("binp.files")
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-#: seconds after which nobody comes any more for a file that came in
+#: seconds after which an unused upload is removed
 _FORGOTTEN = 3600.0
-#: bytes that are collected before a thread writes them
+#: bytes to collect before a thread writes them
 _BATCH = 512 * 1024
 
 
 class FileTooLarge(BinpError):
-    """A file has more bytes than are taken.
+    """A file is larger than allowed.
 
     Attributes:
-        name: What it is called.
-        limit: The most bytes.
+        name: Its name.
+        limit: The maximum size, in bytes.
     """
 
     def __init__(self, name: str, limit: int, *, where: str) -> None:
@@ -51,10 +51,10 @@ class FileTooLarge(BinpError):
 
 
 class FilesFull(BinpError):
-    """There is no room for a further file.
+    """There is no room for another file.
 
     Attributes:
-        limit: The most bytes of all files that wait, or are used by runs.
+        limit: The maximum bytes of all files that are uploaded or used by runs.
     """
 
     def __init__(self, limit: int) -> None:
@@ -67,7 +67,7 @@ class FilesFull(BinpError):
 
 
 class FileGone(BinpError):
-    """A run returned a file that is not kept any more.
+    """A file that a run returned is no longer stored.
 
     Attributes:
         run: Its id.
@@ -84,11 +84,11 @@ class FileGone(BinpError):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much is kept."""
+    """The size limits."""
 
-    #: bytes of one file
+    #: maximum bytes of one file
     size: int
-    #: bytes of all that come in, and of all that are returned
+    #: maximum bytes of all uploads and arguments, and of all results
     total: int
 
 
@@ -111,7 +111,7 @@ class Draft:
         self._where = where
         self._ended = ended
         self._size = 0
-        #: bytes that it may have without asking again
+        #: bytes that it may have without asking for more room
         self._allowed = 0
         self._digest = hashlib.sha256()
         self._waiting = bytearray()
@@ -119,7 +119,7 @@ class Draft:
         self._out = os.fdopen(descriptor, "wb", buffering=0)
 
     async def write(self, chunk: bytes) -> None:
-        """Take *chunk*.
+        """Append *chunk*.
 
         Raises:
             FileTooLarge: it has become too large.
@@ -134,20 +134,20 @@ class Draft:
         if self._size > self._most:
             raise FileTooLarge(self._file.name, self._most, where=self._where)
         if self._size > self._allowed:
-            # it is looked what there is, and others who look are waited for
+            # in a thread: counting the files takes time, and may wait for other processes
             self._allowed = await asyncio.to_thread(self._allow, self._size)
         self._waiting += chunk
         if len(self._waiting) >= _BATCH:
             await self._flush()
 
     async def finish(self, token: str | None = None) -> File:
-        """The file, safely on disk."""
+        """Complete the file, safely on disk."""
         await self._flush()
         await asyncio.to_thread(self._close)
         return self._file.moved(self.path, size=self._size, sha256=self._digest.hexdigest(), token=token)
 
     def discard(self) -> None:
-        """Take it away. Idempotent."""
+        """Remove it. Idempotent."""
         self._out.close()
         self.path.unlink(missing_ok=True)
         self._ended(self.path.name)
@@ -164,20 +164,20 @@ class Draft:
         self._digest.update(content)
 
     def _close(self) -> None:
-        # what was had in advance is given back
+        # release the bytes that were reserved in advance
         self._out.truncate(self._size)
         os.fsync(self._out.fileno())
         self._out.close()
 
 
 class Shelf:
-    """The files of one database: those that have just come in, those of runs, and those that runs returned.
+    """The files of one database: uploads, arguments of runs, and results of runs.
 
-    Making one opens nothing; folders are made when the first file comes.
+    Creating one opens nothing; folders are created with the first file.
 
     Args:
         place: The folder.
-        limits: How much is kept.
+        limits: The size limits.
     """
 
     def __init__(self, place: Path, limits: Limits) -> None:
@@ -186,32 +186,32 @@ class Shelf:
         self._room = Room(self._new, self._in)
         self._presence = Presence(self._new)
         self._lock = threading.Lock()
-        # what this process has among those that have just come in, which is why it is present:
+        # uploads of this process, for which it holds its presence lock:
         # names of those that are being written,
         self._drafts: set[str] = set()
-        # those that no run has taken yet,
+        # those that no run has claimed yet,
         self._uploads: dict[str, File] = {}
-        # and those of runs that could not be moved to where those are
+        # and those of runs that could not be moved to the folder for arguments
         self._left: dict[int, list[Path]] = {}
 
     # -- what comes in -------------------------------------------------------------------------------------------
 
     def receive(self, name: str | None, kind: str | None, most: int | None = None, where: str | None = None) -> Draft:
-        """Begin to take a file in.
+        """Start receiving an upload.
 
         Args:
-            name: What it is called.
-            kind: Its media type, as whoever sends it says.
-            most: Bytes that are taken, if that is less than the settings say.
-            where: What says so.
+            name: File name.
+            kind: Media type, as given by the sender.
+            most: Maximum size in bytes, if less than the settings allow.
+            where: What sets this maximum.
 
         Raises:
-            OSError: no file can be made.
+            OSError: no file can be created.
         """
         return self._draft(File(b"", name=name, type=kind), most, where)
 
     async def take(self, draft: Draft) -> File:
-        """Have *draft* as an upload, which a form may be given by its token."""
+        """Complete *draft* as an upload, which the arguments of a form can refer to by its token."""
         token = draft.path.name
         file = await draft.finish(token)
         self._uploads[token] = file
@@ -219,10 +219,10 @@ class Shelf:
         return file
 
     async def keep(self, file: File) -> File:
-        """A copy of *file* that came from Python.
+        """Store a copy of *file* from Python.
 
         Raises:
-            FileTooLarge: it has more bytes than the settings say.
+            FileTooLarge: it is larger than the settings allow.
             FilesFull: there is no room for it.
         """
         draft = self._draft(file, None, None)
@@ -235,12 +235,12 @@ class Shelf:
             raise
 
     def find(self, described: Mapping[str, Any]) -> File | None:
-        """The upload that is meant, if it has not been taken yet."""
+        """The upload for a description, unless it was claimed already."""
         found = self._uploads.get(str(described.get(UPLOAD)))
         return None if found is None else found.copied()
 
     def found_in(self, run: int) -> Callable[[Mapping[str, Any]], File | None]:
-        """Finds what was given to *run*, by what is kept of it in the history."""
+        """Finds the files given to *run*, by their descriptions in the history."""
 
         def find(described: Mapping[str, Any]) -> File | None:
             digest = str(described.get("sha256"))
@@ -254,14 +254,14 @@ class Shelf:
         return find
 
     def claim(self, file: File, run: int) -> None:
-        """*file*, an upload, belongs to *run* from here on."""
+        """Assign *file*, an upload, to *run*."""
         path = self._in / f"{run}.{file.sha256}"
         if file.token in self._uploads:
             try:
                 make_folder(self._in)
                 file.path.replace(path)
             except OSError as error:
-                # as long as its run: it is only lost for one that survives a restart
+                # it still exists as long as its run, unless the run survives a restart
                 self._left.setdefault(run, []).append(file.path)
                 _logger.warning("%s stays at %s, where a restart takes it away: %s", file.name, file.path, error)
             del self._uploads[file.token]
@@ -270,7 +270,7 @@ class Shelf:
             file.relocate(path)
 
     def forget(self, token: str) -> None:
-        """Take an upload away that nobody has taken. Idempotent."""
+        """Remove an upload that was not claimed. Idempotent."""
         if (file := self._uploads.pop(token, None)) is not None:
             file.path.unlink(missing_ok=True)
             self._leave_if_done()
@@ -278,30 +278,30 @@ class Shelf:
     # -- what is returned ----------------------------------------------------------------------------------------
 
     async def keep_result(self, file: File, run: int, *, is_part: bool = False) -> File:
-        """A copy of what *run* returned, or of a part of it; the oldest results go where there is no room.
+        """Store a copy of what *run* returned, or of a part of it; the oldest results are removed if there is no room.
 
         Raises:
-            FileTooLarge: it has more bytes than the settings say.
-            FilesFull: the run has returned more than there may be of all.
+            FileTooLarge: it is larger than the settings allow.
+            FilesFull: the run has returned more than all results together may have.
         """
         kept = await self.keep(file)
         path = self._out / (f"{run}.{kept.sha256}" if is_part else str(run))
         try:
             await asyncio.to_thread(self._settle, kept.path, path)
         finally:
-            # it was moved, or is of no use
+            # it was moved, or is not needed
             self.forget(kept.token or "")
         return kept.moved(path, size=kept.size or 0, sha256=kept.sha256 or "")
 
     def lend(self, run: int) -> str:
-        """How the paths begin at which another process may leave what *run* returns; they go with what it was given."""
+        """The path prefix for what another process returns for *run*; removed with the run's arguments."""
         return str((self._in / f"{run}.returned-").absolute())
 
     def result_of(self, run: int, part: str | None = None) -> Path:
-        """Where the file is that *run* returned; or one inside of what it returned, by the digest *part*.
+        """The path of the file that *run* returned; with *part*, of the nested file with that digest.
 
         Raises:
-            FileGone: it is not kept any more.
+            FileGone: it is no longer stored.
         """
         path = self._out / (str(run) if part is None else f"{run}.{part}")
         if (part is not None and not _DIGEST.fullmatch(part)) or not path.is_file():
@@ -326,14 +326,14 @@ class Shelf:
     # -- care ----------------------------------------------------------------------------------------------------
 
     def owners(self) -> tuple[set[int], set[int]]:
-        """The runs to which files belong that were given to them, and that they returned."""
+        """The runs that have files as arguments, and those that have files as results."""
         given, returned = (
             {run for name, _, _ in look(folder) if (run := _run_of(name))} for folder in (self._in, self._out)
         )
         return given, returned
 
     def release(self, run: int, *, result: bool = False) -> None:
-        """Take away what was given to *run*, and with *result* what it returned."""
+        """Remove the argument files of *run*, and with *result* also the files that it returned."""
         for folder in (self._in, self._out) if result else (self._in,):
             for name, _, _ in look(folder):
                 if _run_of(name) == run:
@@ -343,7 +343,7 @@ class Shelf:
         self._leave_if_done()
 
     def sweep_new(self) -> None:
-        """Take away what came in and was never used: of processes that are gone, and what was forgotten by this one."""
+        """Remove unused uploads: those of dead processes, and those that were forgotten by this one."""
         used = {*self._drafts, *self._uploads, *(path.name for paths in list(self._left.values()) for path in paths)}
         there: dict[str, bool] = {}
         for name, _, at in look(self._new):
@@ -381,13 +381,13 @@ class Shelf:
         self._leave_if_done()
 
     def _leave_if_done(self) -> None:
-        """Be present only as long as there is something for it: nothing is left behind."""
+        """Release the presence lock if this process has no uploads, so that nothing is left behind."""
         with self._lock:
             if not (self._drafts or self._uploads or self._left):
                 self._presence.leave()
 
 
 def _run_of(name: str) -> int | None:
-    """The run to which the file of this name belongs."""
+    """The run that the file of this name belongs to."""
     head = name.partition(".")[0]
     return int(head) if head.isdecimal() else None

@@ -1,4 +1,4 @@
-"""An operation: its name, its function, the form of its parameters and its policy."""
+"""Operations: a name, a function, the form of its parameters, and its policy."""
 
 from __future__ import annotations
 

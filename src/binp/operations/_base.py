@@ -1,4 +1,4 @@
-"""Look through decorators and partials to the function that is meant."""
+"""Find the function below its decorators and partials."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 __all__ = ["JOURNALED", "base_of", "journal_of"]
 
-#: attribute of a function that keeps history by itself; it passes through other decorators with ``functools.wraps``
+#: attribute of a function that journals itself; ``functools.wraps`` copies it to other decorators' wrappers
 JOURNALED = "__binp_journal__"
 
 
 def base_of(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The innermost function, below decorators and partials: what identifies it whatever is around it."""
+    """The innermost function, below decorators and partials; it identifies an operation in any order of decorators."""
     while True:
         inner: Callable[..., Any] = inspect.unwrap(function)
         if isinstance(inner, functools.partial):
@@ -25,7 +25,7 @@ def base_of(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def journal_of(function: Callable[..., Any]) -> Any:
-    """The operation under which *function* keeps history by itself; None if it does not."""
+    """The operation under which *function* journals itself; None if it does not."""
     while isinstance(function, functools.partial):
         function = function.func
     return getattr(function, JOURNALED, None)

@@ -24,7 +24,7 @@ from ._secrets import is_foreign, mentions_secret
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
-#: what is said of problems, by their types, for which pydantic has words of its own kind
+#: our messages for problem types, where pydantic's own are hard to understand
 _WORDS = {
     "extra_forbidden": "there is no such field",
     "missing": "is required",
@@ -34,21 +34,21 @@ _WORDS = {
     "time_delta_parsing": "must be a duration, as PT1H30M or 01:30:00 is",
 }
 
-#: characters of recorded arguments above which only their beginning is kept
+#: longer recorded arguments are truncated, in characters
 ARGUMENTS_LIMIT = 1024 * 1024
 
 __all__ = ["BoundCall", "Form", "FormError", "InvalidArguments"]
 
 
 class FormError(BinpError, TypeError):
-    """No form can be made of a function's parameters."""
+    """The parameters of a function do not make a form."""
 
 
 class InvalidArguments(BinpError, ValueError):
     """Arguments do not fit the form.
 
     Attributes:
-        errors: One ``{"loc": [...], "msg": text, "type": code}`` for each problem; never echoes a value.
+        errors: One ``{"loc": [...], "msg": text, "type": code}`` per problem; never contains a value.
     """
 
     def __init__(self, owner: str, errors: list[dict[str, Any]]) -> None:
@@ -63,24 +63,24 @@ def _dotted(loc: list[Any]) -> str:
 
 @value(frozen=True, slots=True)
 class BoundCall:
-    """Arguments that fit, ready to be passed."""
+    """Validated arguments, ready to be passed."""
 
     args: tuple[Any, ...] = field(repr=False)
     kwargs: dict[str, Any] = field(repr=False)
-    #: JSON object of all arguments, defaults included, secrets masked
+    #: JSON object of all arguments, including defaults, with secrets masked
     recorded: str
-    #: what was given, by name, as it came
+    #: the arguments as given, by name
     given: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    #: the files among them, at any depth
+    #: the files among them, also nested ones
     files: tuple[File, ...] = field(default=(), repr=False)
-    #: writes them down anew, for what is known of a file only when it was kept
+    #: makes `recorded` again, because some properties of a file are only known once it is stored
     describe: Callable[[], str] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class _Parameter:
     name: str
-    #: name of the model's field: a parameter may be called ``schema`` or ``_x``, a field may not
+    #: name of the model's field: a field cannot be called ``schema`` or ``_x``, but a parameter can
     field: str
     annotation: Any
     default: Any
@@ -88,10 +88,10 @@ class _Parameter:
 
 
 class Form:
-    """What a function may be called with from outside.
+    """The arguments that a function accepts from outside.
 
-    ``Inject[...]`` parameters are no part of it; neither are ``*args`` and ``**kwargs``, which get nothing. A parameter
-    without an annotation takes any JSON.
+    ``Inject[...]`` parameters are not included, nor are ``*args`` and ``**kwargs``, which stay empty. A parameter
+    without an annotation accepts any JSON.
     """
 
     def __init__(self, function: Callable[..., Any], owner: str, where: str) -> None:
@@ -109,7 +109,7 @@ class Form:
         """JSON Schema of the arguments.
 
         Raises:
-            FormError: a parameter's type has no form.
+            FormError: a parameter's type is not supported.
         """
         from pydantic.errors import PydanticInvalidForJsonSchema
 
@@ -117,7 +117,7 @@ class Form:
 
         try:
             with warnings.catch_warnings():
-                # a default that is not JSON is left out of the schema, which is all that can be done about it
+                # a default that is not JSON is left out of the schema: there is no alternative
                 warnings.simplefilter("ignore")
                 schema = self._model.model_json_schema(by_alias=True, schema_generator=FormSchema)
         except PydanticInvalidForJsonSchema as error:
@@ -132,15 +132,15 @@ class Form:
     def bind(
         self, arguments: Mapping[str, Any], find: Callable[[Mapping[str, Any]], File | None] | None = None
     ) -> BoundCall:
-        """Validate *arguments* and make the call of them.
+        """Validate *arguments* and prepare the call.
 
         Args:
-            arguments: By name.
-            find: Gives the file that a description in JSON means.
+            arguments: The arguments by name.
+            find: Returns the file for a description of a file in JSON.
 
         Raises:
-            InvalidArguments: they do not fit; every problem is named.
-            FormError: a parameter's type has no form.
+            InvalidArguments: they do not fit; every problem is listed.
+            FormError: a parameter's type is not supported.
         """
         model = self._model
         files: list[File] = []
@@ -160,11 +160,11 @@ class Form:
         return replace(bound, files=tuple(files), describe=lambda: self._record(values)) if files else bound
 
     def record_direct(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
-        """JSON object of the arguments of a direct, unvalidated Python call; secrets masked. Never raises."""
+        """JSON object of the arguments of a direct, unvalidated Python call, with secrets masked. Never raises."""
         try:
             bound = self._signature.bind_partial(*args, **kwargs)
         except (TypeError, ValueError):
-            # it has no signature, or the call will fail with the same message in a moment, inside its run
+            # there is no signature, or the call will fail for the same reason in a moment, inside its run
             return as_json({"args": [MASK] * len(args), "kwargs": sorted(kwargs)})
         bound.apply_defaults()
         plain = {}
@@ -175,22 +175,22 @@ class Form:
         return as_json(plain, ARGUMENTS_LIMIT)
 
     def secrets(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
-        """The values of a call that are secrets, or have some inside. Never raises."""
+        """The arguments of a call that are secrets or contain some. Never raises."""
         if not self.secret_names:
             return []
         try:
             given = self._signature.bind_partial(*args, **kwargs)
         except (TypeError, ValueError):
-            # the call will fail, but what it was given stays secret
+            # the call will fail, but its arguments must stay secret
             return [*args, *kwargs.values()]
         given.apply_defaults()
         found = [value for name, value in given.arguments.items() if name in self.secret_names]
-        # a direct call may give the value itself where a Secret is expected
+        # a direct call may pass the plain value instead of a Secret
         return [Secret(value) if isinstance(value, str | bytes | int | float) else value for value in found]
 
     @functools.cached_property
     def _own_names(self) -> frozenset[str]:
-        """The object that a method belongs to: it is not an argument, and may hold anything."""
+        """The name of a method's first parameter: the object is not an argument, and may be anything."""
         base = base_of(self._function)
         first = next(iter(self._signature.parameters), "")
         is_method = "." in str(getattr(base, "__qualname__", "")).rpartition("<locals>.")[2]
@@ -217,16 +217,16 @@ class Form:
                 f"the name {error.name!r} in its annotations is not defined",
                 fix=f"import {error.name!r}, or define it at the top of the module, not under TYPE_CHECKING",
             ) from error
-        except Exception as error:  # an annotation is any expression, and may raise anything
+        except Exception as error:  # an annotation is an arbitrary expression, and may raise anything
             raise self._no_form(f"its annotations cannot be read: {type(error).__name__}: {error}") from error
 
     @functools.cached_property
     def secret_names(self) -> frozenset[str]:
-        """The parameters whose values are not kept."""
+        """Names of the parameters whose values are not recorded."""
         try:
             hints = self._hints
         except FormError:
-            # nothing is known of the types: then nothing is shown
+            # the types are unknown: record nothing
             return frozenset(self._signature.parameters)
         return frozenset(name for name, hint in hints.items() if mentions_secret(hint))
 
@@ -249,7 +249,7 @@ class Form:
 
     @functools.cached_property
     def _misfit(self) -> type[ValidationError]:
-        # not at the top: importing it takes longer than everything else that a command needs
+        # imported late: it takes longer than everything else that a command needs
         from pydantic import ValidationError
 
         return ValidationError
@@ -289,15 +289,15 @@ class Form:
             yield {"loc": list(problem["loc"]), "msg": message, "type": problem["type"]}
 
     def _record(self, values: BaseModel) -> str:
-        # a default that was never validated may not fit its type, which does not matter here
+        # defaults are not validated and may not fit their types, which does not matter here
         try:
             text = values.model_dump_json(by_alias=True, fallback=as_json_value, warnings=False)
             return cut_json(text, ARGUMENTS_LIMIT)
-        except Exception:  # noqa: BLE001, S110 - half a character, bytes that are no text, a user's serializer: the slower way
+        except Exception:  # noqa: BLE001, S110 - lone surrogates, bytes that are not text, or a user's serializer: use the slower way
             pass
         try:
             plain = values.model_dump(mode="json", by_alias=True, fallback=as_json_value, warnings=False)
-        except Exception:  # noqa: BLE001 - a user's serializer may raise anything; history must not break on it
+        except Exception:  # noqa: BLE001 - a user's serializer may raise anything; recording must not fail on it
             plain = {
                 p.name: MASK if p.name in self.secret_names else getattr(values, p.field) for p in self._parameters
             }
@@ -325,12 +325,12 @@ def _default(parameter: _Parameter) -> dict[str, Any]:
     is_plain = isinstance(default, str | bytes | int | float) and not isinstance(default, bool)
     if is_plain and not any(is_foreign(hint) for hint in hints):
         default = Secret(default)
-    # made by a function it stays out of the schema, which everybody may read who may see the form
+    # a default factory, so that the value is not part of the schema, which is shown to everybody who sees the form
     return {"default_factory": lambda: default}
 
 
 def as_json_value(value: Any) -> Any:
-    """What JSON can carry of *value*: for serializers that ask about types they do not know."""
+    """The JSON value of *value*, for serializers that ask about unknown types."""
     import orjson
 
     return orjson.loads(as_json(value))

@@ -1,4 +1,4 @@
-"""Make JSON of arguments, secrets included, from which a form makes the same call again."""
+"""Serialise arguments, including secrets, so that a form can make the same call from them in another process."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ __all__ = ["encode_given"]
 
 
 def encode_given(operation: Operation, given: Mapping[str, Any], files: Sequence[File] = ()) -> str:
-    """The JSON of what was *given* for the form of *operation*. It holds secrets, and is for no other eyes.
+    """The JSON of the arguments *given* to the form of *operation*. It contains secrets and must not be stored.
 
     Args:
-        operation: What it was given for.
-        given: The arguments by name, as they came.
-        files: Those among them, which are handed over beside it; what stands for them tells which is meant.
+        operation: The operation.
+        given: The arguments as given, by name.
+        files: The files among them, which are handed over separately; placeholders in the JSON refer to them.
 
     Raises:
-        InvalidArguments: JSON cannot carry one of them.
+        InvalidArguments: an argument cannot be expressed as JSON.
     """
     numbers = {id(file.given): number for number, file in enumerate(files)}
 

@@ -1,4 +1,4 @@
-"""Make JSON of any value, so that keeping history can never break what it keeps."""
+"""Convert any value to JSON, so that recording never fails because of a value."""
 
 from __future__ import annotations
 
@@ -18,49 +18,49 @@ from buvar.secret import MASK, Secret
 
 __all__ = ["CUT_KEY", "REPR_KEY", "as_json", "as_text", "cut_json", "shorten"]
 
-#: key that marks a value which was no JSON: ``{"$repr": "<Foo object>", "$type": "shop.Foo"}``
+#: key that marks a value that is not JSON: ``{"$repr": "<Foo object>", "$type": "shop.Foo"}``
 REPR_KEY = "$repr"
 
-#: key that marks a text of which only the beginning is kept: ``{"$cut": 30000000, "$repr": "[1, 2..."}``
+#: key that marks a truncated text: ``{"$cut": 30000000, "$repr": "[1, 2..."}``
 CUT_KEY = "$cut"
 
 _BEGINNING = 10_000
 
-#: types that are written down as their text
+#: types that are converted with ``str``
 _TEXTS = (PurePath, Decimal, dt.timedelta, IPv4Address, IPv4Network, IPv6Address, IPv6Network)
 
 
 def as_json(value: Any, limit: int | None = None) -> str:
-    """JSON text of *value*; what is not JSON stands there as its marked representation.
+    """The JSON text of *value*; a value that is not JSON is replaced by its marked ``repr``.
 
-    Dataclasses, pydantic models, enums, dates, UUIDs, sets and tuples become what one expects; paths, decimals, time
-    spans, addresses and bytes become text; a :class:`~buvar.secret.Secret` becomes its mask, NaN becomes null. Never
+    Dataclasses, pydantic models, enums, dates, UUIDs, sets and tuples are converted to their usual JSON; paths,
+    decimals, time spans, addresses and bytes to text; a :class:`~buvar.secret.Secret` to its mask, NaN to null. Never
     raises for any value.
 
     Args:
-        value: What to write down.
-        limit: Characters above which the beginning stands for the whole, marked with its size.
+        value: The value.
+        limit: A longer text is truncated and marked with its size, in characters.
     """
     text = _encode(value)
     return text if limit is None else cut_json(text, limit)
 
 
 def cut_json(text: str, limit: int) -> str:
-    """The JSON *text*; its beginning, marked with its size, if it has more than *limit* characters."""
+    """The JSON *text*; truncated and marked with its size if it has more than *limit* characters."""
     return text if len(text) <= limit else json.dumps({CUT_KEY: len(text), REPR_KEY: text[:_BEGINNING]})
 
 
 def shorten(text: str, limit: int) -> str:
-    """*text*; its beginning, and how long it is, if it has more than *limit* characters."""
+    """*text*; truncated and followed by its length if it has more than *limit* characters."""
     return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"
 
 
 def _encode(value: Any) -> str:
     try:
         return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS).decode()
-    except Exception:  # noqa: BLE001, S110 - a user's object may raise anything while it is looked at; there are slower ways
+    except Exception:  # noqa: BLE001, S110 - a user's object may raise anything when accessed; there are slower ways
         pass
-    # integers beyond 64 bits, lone surrogates, odd keys, cycles: the slow way, then the last resort
+    # integers beyond 64 bits, lone surrogates, odd keys, cycles: the slower way, then the last resort
     try:
         return json.dumps(_tree(value, 0), allow_nan=False)
     except Exception:  # noqa: BLE001 - the same
@@ -68,10 +68,10 @@ def _encode(value: Any) -> str:
 
 
 def as_text(value: object) -> str:
-    """The text of *value*, its representation where it has none. Never raises."""
+    """The text of *value*, or its ``repr`` if ``str`` fails. Never raises."""
     try:
         return str(value)
-    except Exception:  # noqa: BLE001 - a user's __str__ may raise anything; history must not break on it
+    except Exception:  # noqa: BLE001 - a user's __str__ may raise anything; recording must not fail on it
         return _safe_repr(value)
 
 
@@ -90,7 +90,7 @@ def _plain(value: Any) -> Any:
     if dump is not None:
         try:
             return dump(value, mode="json", fallback=_marked)
-        except Exception:  # noqa: BLE001 - a user's serializer may raise anything; history must not break on it
+        except Exception:  # noqa: BLE001 - a user's serializer may raise anything; recording must not fail on it
             return _marked(value)
     if isinstance(value, Mapping):
         return dict(value)
@@ -125,6 +125,6 @@ def _marked(value: Any) -> dict[str, str]:
 def _safe_repr(value: Any) -> str:
     try:
         text = repr(value)
-    except Exception as error:  # noqa: BLE001 - a user's __repr__ may raise anything; history must not break on it
+    except Exception as error:  # noqa: BLE001 - a user's __repr__ may raise anything; recording must not fail on it
         text = f"<{type(value).__qualname__} whose repr raised {type(error).__name__}>"
     return text.encode("utf-8", "backslashreplace").decode()[:10_000]

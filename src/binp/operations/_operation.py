@@ -1,4 +1,4 @@
-"""What an operation is, and what a function says of itself."""
+"""An operation, and the properties that are derived from its function."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ __all__ = [
 
 
 def default_name(function: Callable[..., Any]) -> str:
-    """Qualified name without the module, so that a file run as a script and imported means the same (decision 12)."""
+    """The qualified name without the module: the same if the file is run as a script or imported (decision 12)."""
     base = base_of(function)
     return str(getattr(base, "__qualname__", type(base).__qualname__))
 
 
 def default_description(function: Callable[..., Any]) -> str:
-    """The docstring, its lines stripped and outer blank lines removed; empty if there is none."""
+    """The docstring, with stripped lines and without outer blank lines; empty if there is none."""
     lines = [line.strip() for line in (getattr(function, "__doc__", None) or "").splitlines()]
     return "\n".join(lines).strip("\n")
 
 
 def is_async(function: Callable[..., Any]) -> bool:
-    """Whether calling *function* gives a coroutine; the others run in a thread."""
+    """Whether *function* is async; others run in a thread."""
     if type(function) is FunctionType and function.__code__.co_flags & inspect.CO_COROUTINE:
-        # nearly all of them, and it is asked for each call
+        # the common case first: this is called for each run
         return True
     while isinstance(function, functools.partial):
         function = function.func
@@ -49,7 +49,7 @@ def is_async(function: Callable[..., Any]) -> bool:
 
 
 def place(function: Callable[..., Any]) -> str:
-    """``file:line`` of the definition, as far as it is known."""
+    """``file:line`` of the definition, if known."""
     base = base_of(function)
     code = getattr(base, "__code__", None)
     if code is None:
@@ -105,10 +105,10 @@ def _is_loose(function: Callable[..., Any]) -> bool:
 
 
 def check_importable(function: Callable[..., Any]) -> None:
-    """Refuse what another process would not find when it imports the module.
+    """Check that another process can find *function* by importing its module.
 
     Raises:
-        BinpError: *function* is defined inside another one.
+        BinpError: *function* is defined inside another function.
     """
     if "<locals>" in default_name(function):
         raise BinpError(
@@ -126,14 +126,14 @@ class Operation:
     #: ``action``, ``journal``, ``service`` or ``schedule``
     kind: str
     name: str
-    #: as it was decorated; other decorators may be around the function inside
+    #: the decorated function, possibly with other decorators below
     function: Callable[..., Any]
     description: str = ""
     policy: Policy = field(default_factory=Policy)
 
     @functools.cached_property
     def base(self) -> Callable[..., Any]:
-        """The innermost function: what identifies it whatever the order of its decorators."""
+        """The innermost function; it identifies the operation in any order of decorators."""
         return base_of(self.function)
 
     @functools.cached_property
@@ -143,30 +143,30 @@ class Operation:
 
     @functools.cached_property
     def file(self) -> str | None:
-        """The file of its definition, None if it is in none."""
+        """The file of its definition; None if it is not defined in a file."""
         code = getattr(self.base, "__code__", None)
         found = None if code is None else str(code.co_filename)
         return None if found is None or found.startswith("<") else found
 
     @functools.cached_property
     def form(self) -> Form:
-        """The form of its parameters; made at first use.
+        """The form of its parameters; created at first use.
 
         Raises:
-            FormError: a parameter has a type of which no form can be made.
+            FormError: a parameter's type is not supported.
         """
         return Form(self.function, f"{self.kind} {self.name!r}", self.where)
 
     def slot(self, call: BoundCall) -> str | None:
-        """Name of what *call* needs a place in; None if there may be any number of its runs."""
+        """The concurrency slot that *call* needs; None if its runs are not limited."""
         concurrency = self.policy.concurrency
         return None if concurrency is None else concurrency.slot(self.kind, self.name, call.recorded)
 
     def question(self, call: BoundCall) -> str | None:
-        """What is to be asked before *call* is made by hand; None for nothing.
+        """The confirmation to ask for before *call* is started by hand; None for none.
 
         Raises:
-            BinpError: the function that says it failed.
+            BinpError: the function that returns it failed.
         """
         confirm = self.policy.confirm
         if not callable(confirm):

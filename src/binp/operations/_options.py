@@ -1,4 +1,4 @@
-"""Refuse options of decorators that there are none of, or that are of another type, and say what was meant."""
+"""Check the options of decorators, and suggest what was meant."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from buvar.names import did_you_mean
 
 __all__ = ["UnknownOption", "check_numbers", "labels_of", "with_known_options"]
 
-#: options that are texts in all decorators
+#: options that must be text in all decorators
 _TEXTS = frozenset({"name", "operation", "description"})
 
 Call = TypeVar("Call", bound=Callable[..., Any])
 
 
 class UnknownOption(BinpError, TypeError):
-    """A decorator was given an option that it does not have.
+    """A decorator was given an unknown option.
 
     Attributes:
-        decorator: Which one, as it is written: ``@binp.action``.
-        option: The name that it was given.
+        decorator: The decorator as it is written: ``@binp.action``.
+        option: The name of the option.
     """
 
     def __init__(self, decorator: str, option: str, known: Sequence[str], where: str) -> None:
@@ -36,13 +36,13 @@ class UnknownOption(BinpError, TypeError):
 
 
 def with_known_options(decorator: str) -> Callable[[Call], Call]:
-    """Have the decorator that is written as *decorator* refuse, in words, what it does not know by keyword.
+    """Let a decorator, written as *decorator*, reject unknown keywords with a helpful message.
 
-    The signature stays, for people and for type checkers.
+    The signature is kept, for people and for type checkers.
 
     Raises:
-        UnknownOption: when it is called with an option that it does not have.
-        BinpError: when a name or a description is not text.
+        UnknownOption: on a call with an unknown option.
+        BinpError: on a call with a name or a description that is not text.
     """
 
     def decorate(call: Call) -> Call:
@@ -67,10 +67,10 @@ def with_known_options(decorator: str) -> Callable[[Call], Call]:
 
 
 def check_numbers(**options: object) -> None:
-    """Refuse what is to be a number, and is something else.
+    """Check that all options are numbers.
 
     Raises:
-        BinpError: one is.
+        BinpError: one is not.
     """
     for option, value in options.items():
         if not isinstance(value, int | float) or isinstance(value, bool):
@@ -80,10 +80,10 @@ def check_numbers(**options: object) -> None:
 
 
 def labels_of(given: Iterable[str]) -> tuple[str, ...]:
-    """The labels that ``labels=`` says; one alone may be written as it is.
+    """The labels in the option ``labels``; a single text is one label.
 
     Raises:
-        BinpError: one is not text.
+        BinpError: a label is not text.
     """
     labels = (given,) if isinstance(given, str) else tuple(given)
     for label in labels:

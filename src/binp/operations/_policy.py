@@ -1,4 +1,4 @@
-"""How an operation is run: its labels, and what is done when it takes long, fails, or runs already."""
+"""How an operation is run: labels, timeout, retries, concurrency, retention."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["Concurrency", "Policy", "Retry", "WhenFull"]
 
 
 class WhenFull(enum.StrEnum):
-    """What becomes of a run for which there is no place."""
+    """What happens to a run if its concurrency slot is full."""
 
-    #: it waits for its turn
+    #: it is queued
     QUEUE = "queue"
-    #: it is not started, and kept as skipped
+    #: it is not started, and recorded as skipped
     SKIP = "skip"
-    #: what runs is cancelled, and it takes that place
+    #: the current run is cancelled, and it takes its place
     REPLACE = "replace"
 
 
@@ -29,33 +29,33 @@ class Retry:
 
     #: further attempts after the first
     limit: int
-    #: seconds before the second attempt; each further one waits *backoff* times as long, up to *max_delay*
+    #: seconds before the second attempt; the delay grows by the factor *backoff*, up to *max_delay*
     delay: float = 1.0
     backoff: float = 2.0
     max_delay: float = 60.0
 
     def wait(self, attempt: int) -> float:
-        """Seconds between *attempt*, which failed, and the next one."""
-        # up to a tenth more or less, so that not all that failed together come again together
+        """Seconds between the failed *attempt* and the next one."""
+        # varied by up to 10 %, so that runs that failed together are not retried together
         try:
             whole = min(self.max_delay, self.delay * float(self.backoff) ** (attempt - 1))
         except OverflowError:
-            # it was tried for days
+            # after very many attempts
             whole = self.max_delay if self.delay else 0.0
-        return whole * random.uniform(0.9, 1.1)  # noqa: S311 - nothing to be guessed
+        return whole * random.uniform(0.9, 1.1)  # noqa: S311 - not used for security
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Concurrency:
-    """How many runs of an operation there may be at once, in all processes together."""
+    """How many runs of an operation may run at once, in all processes together."""
 
     places: int
-    #: parameters whose values have places of their own
+    #: parameters for whose values the limit applies separately
     per: tuple[str, ...] = ()
     when_full: WhenFull = WhenFull.QUEUE
 
     def slot(self, kind: str, name: str, arguments: str) -> str:
-        """Name of what a call with *arguments*, as they are recorded, needs a place in."""
+        """The name of the slot for a call with the recorded *arguments*."""
         if not self.per:
             return f"{kind} {name}"
         given = json.loads(arguments)
@@ -69,15 +69,15 @@ class Policy:
 
     #: labels of every run
     labels: tuple[str, ...] = ()
-    #: seconds that one attempt may take
+    #: maximum seconds of one attempt
     timeout: float | None = None
     retry: Retry | None = None
     concurrency: Concurrency | None = None
-    #: what is asked before it is started by hand: a text, or a function of its arguments that gives one
+    #: what to ask before it is started by hand: a text, or a function of its arguments that returns one
     confirm: str | Callable[..., str] | None = None
-    #: seconds that a shutdown waits for its runs; None for as long as for all others
+    #: seconds that a shutdown waits for its runs; None for the general setting
     grace: float | None = None
-    #: each attempt runs in a process of its own
+    #: run each attempt in a process of its own
     process: bool = False
-    #: for how long its runs are kept after their end, or how many; None for what the settings say
+    #: how long to keep its runs after they end, or how many; None for the settings
     keep: timedelta | int | None = None

@@ -16,11 +16,11 @@ __all__ = ["Operations", "UnknownOperation"]
 
 
 class UnknownOperation(BinpError, LookupError):
-    """Nothing is registered under this name.
+    """No operation is registered under this name.
 
     Attributes:
-        kind: The kind that was looked for.
-        name: The name that was looked for.
+        kind: The requested kind.
+        name: The requested name.
     """
 
     def __init__(self, kind: str, name: str, known: list[str]) -> None:
@@ -32,15 +32,15 @@ class UnknownOperation(BinpError, LookupError):
 
 
 class Operations:
-    """Operations in the order of their definition; the latest of a name wins and keeps the place of the first."""
+    """Operations in the order of their definition; a redefinition replaces the earlier one in its place."""
 
     def __init__(self) -> None:
         self._by_kind: dict[str, dict[str, Operation]] = {}
-        # by the identity of the base, which the operation keeps alive: it need not be hashable
+        # by identity of the base function, which the operation keeps alive: functions need not be hashable
         self._journals: dict[int, Operation] = {}
 
     def add(self, operation: Operation, *, logger: logging.Logger) -> None:
-        """Register *operation*; a name that was defined elsewhere is taken over with a warning on *logger*."""
+        """Register *operation*; a name that was defined elsewhere is replaced, with a warning on *logger*."""
         kind = self._by_kind.setdefault(operation.kind, {})
         old = kind.get(operation.name)
         if old is not None and old.where != operation.where:
@@ -54,7 +54,7 @@ class Operations:
             self._journals[id(operation.base)] = operation
 
     def get(self, kind: str, name: str) -> Operation:
-        """The operation of that name.
+        """The operation with that name.
 
         Raises:
             UnknownOperation: there is none.
@@ -65,18 +65,18 @@ class Operations:
             raise UnknownOperation(kind, name, list(self._by_kind.get(kind, ()))) from None
 
     def find(self, kind: str, function: Callable[..., Any]) -> Operation | None:
-        """The newest operation of that kind made of *function*, whatever decorators are around either."""
+        """The newest operation of that kind with the same innermost function as *function*."""
         journal = journal_of(function) if kind == "journal" else None
         if isinstance(journal, Operation):
             return journal
         base = base_of(function)
         if kind == "journal":
             return self._journals.get(id(base))
-        # a bound method is made anew at each access, so equality decides
+        # a bound method is a new object at each access, so compare with ==
         return next((found for found in reversed(self.all(kind)) if found.base is base or found.base == base), None)
 
     def all(self, kind: str) -> list[Operation]:
-        """All of one kind in the order of their first definition."""
+        """All operations of one kind, in the order of their first definition."""
         return list(self._by_kind.get(kind, {}).values())
 
 

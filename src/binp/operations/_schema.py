@@ -1,4 +1,4 @@
-"""The JSON Schema of a form, with what JSON Schema has no words for and a form needs to know."""
+"""The JSON Schema of a form, with extensions for what JSON Schema cannot express."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ __all__ = ["FormSchema"]
 
 
 class FormSchema(GenerateJsonSchema):
-    """Writes the schema of the arguments."""
+    """Generates the schema of the arguments."""
 
     def datetime_schema(self, schema: Any) -> dict[str, Any]:
-        """A moment; one that must have an offset says so, for whoever asks for it in a field without one."""
+        """Mark datetimes that require a time zone, because HTML inputs for them have none."""
         written = super().datetime_schema(schema)
         return {**written, "x-has-zone": True} if schema.get("tz_constraint") == "aware" else written

@@ -1,4 +1,4 @@
-"""Find out whether a type holds a secret somewhere, so that its values are masked or refused as a whole."""
+"""Detect types that contain a secret, so that their values are masked or rejected as a whole."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ __all__ = ["is_foreign", "mentions_secret"]
 
 
 def mentions_secret(hint: Any) -> bool:
-    """Whether *hint* is a ``Secret``, or a type that has one inside: in its arguments, or in its fields.
+    """Whether *hint* is a ``Secret``, or a type that contains one in its type arguments or fields.
 
-    Pydantic's ``SecretStr``, ``SecretBytes`` and ``Secret`` are some as well. Looks into dataclasses, attrs classes,
+    Pydantic's ``SecretStr``, ``SecretBytes`` and ``Secret`` count as well. Searches dataclasses, attrs classes,
     pydantic models, typed dictionaries and named tuples, at any depth.
     """
     try:
         return _cached(hint)
-    except TypeError:  # no part of it needs to be hashable
+    except TypeError:  # not every type hint is hashable
         return _mentions(hint, set())
 
 
 def is_foreign(kind: type) -> bool:
-    """Whether *kind* is one of pydantic's secrets."""
+    """Whether *kind* is one of pydantic's secret types."""
     return hasattr(kind, "get_secret_value")
 
 
@@ -51,7 +51,7 @@ def _parts(hint: Any, origin: Any) -> Iterator[Any]:
     if isinstance(klass, type) and _has_fields(klass):
         try:
             yield from typing.get_type_hints(klass).values()
-        except Exception:  # noqa: BLE001 - annotations that cannot be evaluated tell nothing
+        except Exception:  # noqa: BLE001 - annotations that cannot be evaluated contain no known secret
             return
 
 

@@ -1,9 +1,9 @@
-"""Cron expressions in a time zone: what they mean when clocks are changed.
+"""Cron expressions in a time zone, and their meaning around clock changes.
 
-Parsing and the calendar are cronsim's, on times of the wall clock without a zone. What becomes of a time that does not
-exist, or comes twice, is decided here, in the way of Debian's cron: a job with a fixed minute and hour is started once
-for each match of the calendar; a job that begins its minute or its hour with ``*`` is started at every matching minute
-that really comes.
+Parsing and calendar are cronsim's, applied to wall-clock times without a zone. What happens to a time that does not
+exist, or exists twice, is decided here, as in Debian's cron: a job with a fixed minute and hour is started once for
+each match of the calendar; a job whose minute or hour starts with ``*`` is started at every matching minute that
+actually occurs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ._timing import BadSchedule
 
 __all__ = ["Cron"]
 
-#: a longer jump of the clock is no daylight saving: what it skips is not made up for
+#: longer clock jumps are not daylight saving: ticks inside them are not made up for
 _LONGEST_JUMP = timedelta(hours=3)
 
 _SECOND, _DAY = timedelta(seconds=1), timedelta(days=1)
@@ -47,7 +47,7 @@ class Cron:
         zone: Name in the IANA database, such as ``Europe/Berlin``.
 
     Raises:
-        BadSchedule: the expression means nothing, never matches, or there is no such zone.
+        BadSchedule: the expression is invalid, never matches, or there is no such zone.
     """
 
     def __init__(self, expression: str, zone: str = "UTC") -> None:
@@ -57,12 +57,12 @@ class Cron:
         self._fields = _SHORT.get(self.expression.lower(), self.expression)
         self._check()
         minute, hour = self._fields.split()[-5:-3]
-        #: every matching minute that really comes, instead of once for each match of the calendar
+        #: use every matching minute that actually occurs, instead of one instant per match of the calendar
         self._is_wild = len(self._fields.split()) == 6 or minute.startswith("*") or hour.startswith("*")
 
     def _check(self) -> None:
         try:
-            CronSim(self._fields, datetime(2024, 1, 1))  # noqa: DTZ001 - times of the wall clock have no zone here
+            CronSim(self._fields, datetime(2024, 1, 1))  # noqa: DTZ001 - wall-clock times have no zone here
         except CronSimError as error:
             if self.expression.startswith("@"):
                 near = did_you_mean(self.expression, _SHORT)
@@ -77,7 +77,7 @@ class Cron:
         return f"{self.expression} {self.zone}"
 
     def words(self) -> str:
-        """The same for people."""
+        """The timing in words."""
         text = CronSim(self._fields, datetime(2024, 1, 1)).explain()  # noqa: DTZ001 - see above
         return f"{text} ({self.zone})"
 
@@ -87,7 +87,7 @@ class Cron:
         return self._next_wild(after) if self._is_wild else self._next_fixed(after)
 
     def note(self, due: datetime) -> str | None:
-        """What is odd about the instant *due*, because clocks are changed around it."""
+        """What is unusual about the instant *due* because of a clock change; None if nothing."""
         if self._is_wild:
             return None
         wall = self._wall(due)
@@ -105,7 +105,7 @@ class Cron:
         return None
 
     def _next_fixed(self, after: datetime) -> datetime | None:
-        # what comes twice has its instant in the first pass, which a start in the second must not take for new
+        # a time that occurs twice stands for its first instant; the second must not count as a new match
         for wall in self._walls(self._wall(after) - _LONGEST_JUMP):
             instant = self._instant(wall)
             if instant is not None and instant > after:
@@ -124,20 +124,20 @@ class Cron:
             jump = self._first_jump(here, instant)
             if jump is None:
                 return instant
-            # the clock is changed before it comes to that: go on from there, by what it shows then
+            # the clock changes before that: continue from there with the new wall-clock time
             here, is_included = jump, True
 
     def _walls(self, after: datetime) -> Iterator[datetime]:
-        """The matches of the calendar after *after*, on the wall clock."""
+        """The matches of the calendar after *after*, as wall-clock times."""
         return iter(CronSim(self._fields, after))
 
     def _instant(self, wall: datetime) -> datetime | None:
-        """The instant that stands for a time on the wall clock; None if a whole day or so is skipped there."""
+        """The instant for a wall-clock time; None if that falls into a longer jump."""
         local = wall.replace(tzinfo=self._tz)
         instant = local.astimezone(UTC)
         if self._wall(instant) == wall:
             return instant
-        # it does not exist: the instant of the jump, which lies within a day of what was computed
+        # it does not exist: use the instant of the jump, which is within a day of the computed one
         jump = self._first_jump(instant - _DAY, instant + _DAY)
         if jump is None or self._offset(jump) - self._offset(jump - _SECOND) > _LONGEST_JUMP:
             return None
@@ -150,7 +150,7 @@ class Cron:
         return instant.astimezone(self._tz).utcoffset() or timedelta()
 
     def _first_jump(self, start: datetime, end: datetime) -> datetime | None:
-        """The first instant after *start*, and not after *end*, at which the clock is changed."""
+        """The first clock change after *start* and not after *end*."""
         offset = self._offset(start)
         while start < end:
             stop = min(start + _DAY, end)

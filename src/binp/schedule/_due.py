@@ -1,4 +1,4 @@
-"""What becomes of the ticks that have come: which are started, and which are left out and why."""
+"""Decide which of the past ticks are started, and which are skipped and why."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from ._timing import Timing
 
 __all__ = ["PUNCTUAL", "LeftOut", "Missed", "Plan", "jitter_of", "leave_out", "plan"]
 
-#: a tick that is started within this time of its own is not late
+#: a tick started within this time is on time
 PUNCTUAL = timedelta(minutes=1)
 
-#: the most missed ticks that are made up for at once
+#: maximum number of missed ticks that are started at once
 MOST_MADE_UP = 100
 
-#: ticks that are left out are counted up to here; above that there are "more than"
+#: skipped ticks are counted up to this number; beyond it, there are "more than" that
 MOST_COUNTED = 1000
 
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Missed(enum.StrEnum):
-    """What is done about ticks that came while nothing could start them."""
+    """What to do about ticks that came while no process could start them."""
 
-    #: one start makes up for all of them, unless the newest is older than the grace
+    #: start once for all of them, unless the newest is older than the grace
     LATEST = "latest"
-    #: each is made up for, up to a hundred, unless it is older than the grace
+    #: start once for each, up to a hundred, unless it is older than the grace
     ALL = "all"
-    #: they are left out
+    #: skip them
     SKIP = "skip"
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Ticks one after the other that are not started."""
+    """Consecutive ticks that are skipped."""
 
     first: datetime
     last: datetime
@@ -48,7 +48,7 @@ class LeftOut:
     is_more: bool
 
     def because(self, reason: str) -> str:
-        """*reason*, with how many there were of which times."""
+        """*reason*, followed by the number and the times of the ticks."""
         if self.count == 1:
             return f"{reason}: {self.first:%Y-%m-%d %H:%M:%S} UTC"
         count = f"more than {self.count}" if self.is_more else str(self.count)
@@ -57,7 +57,7 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What becomes of the ticks up to now; what is left out comes before what is started."""
+    """What to do about the ticks up to now; the skipped ones come before the started ones."""
 
     left_out: LeftOut | None
     starts: tuple[datetime, ...]
@@ -72,22 +72,22 @@ def plan(
     grace: timedelta = timedelta(hours=1),
     late: Callable[[datetime], timedelta] = lambda due: timedelta(),
 ) -> Plan:
-    """Decide what becomes of the ticks after *until* that have come by *now*.
+    """Decide about the ticks after *until* that have come by *now*.
 
     Args:
-        timing: When it is due.
-        until: Ticks up to here are dealt with.
+        timing: The timing of the schedule.
+        until: Ticks up to this one are done.
         now: The present moment.
-        missed: What is done about those that were missed.
-        grace: How old one may be that is made up for.
-        late: By how much a tick is put off.
+        missed: What to do about missed ticks.
+        grace: Maximum age of a missed tick that is still started.
+        late: Returns the delay of a tick.
     """
     count = MOST_MADE_UP if missed is Missed.ALL else 1
     oldest = max(PUNCTUAL, timedelta() if missed is Missed.SKIP else grace)
     asked = count + 1
     while True:
         found = _newest(timing, until, now, asked)
-        # one that is put off beyond now has not come yet, and neither has any after it
+        # a tick that is delayed beyond now has not come yet, and neither have later ones
         come = list(takewhile(lambda due: due + late(due) <= now, found))
         if len(come) >= count or len(found) < asked:
             break
@@ -100,7 +100,7 @@ def plan(
 
 
 def leave_out(timing: Timing, until: datetime, last: datetime, *, before: datetime | None = None) -> LeftOut | None:
-    """The ticks after *until* up to *last*, and before *before*; None if there is none."""
+    """The ticks after *until* up to *last*, and before *before*; None if there are none."""
     first = due = timing.next(until)
     end, count = None, 0
     while due is not None and due <= last and (before is None or due < before):
@@ -116,7 +116,7 @@ def leave_out(timing: Timing, until: datetime, last: datetime, *, before: dateti
 
 
 def jitter_of(name: str, due: datetime, most: timedelta) -> timedelta:
-    """By how much the tick *due* of the schedule *name* is put off: the same in every process."""
+    """The delay of the tick *due* of the schedule *name*; the same in every process."""
     if not most:
         return most
     digest = hashlib.sha256(f"{name} {due.isoformat()}".encode()).digest()
@@ -124,7 +124,7 @@ def jitter_of(name: str, due: datetime, most: timedelta) -> timedelta:
 
 
 def _newest(timing: Timing, after: datetime, now: datetime, count: int) -> list[datetime]:
-    """The newest *count* ticks after *after* and not after *now*, without walking through all of them."""
+    """The newest *count* ticks after *after* up to *now*, without iterating over all of them."""
     span = timedelta(minutes=1)
     while True:
         start = max(after, now - span) if now - _BEGINNING > span else after

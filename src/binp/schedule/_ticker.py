@@ -1,4 +1,4 @@
-"""Start what is due: the task of the one process that leads."""
+"""Start the due ticks, in a task of the one process that leads."""
 
 from __future__ import annotations
 
@@ -36,30 +36,30 @@ __all__ = ["Ticker"]
 
 _logger = logging.getLogger("Schedule")
 
-#: seconds after which the clock is looked at again: it may have been set, or the machine may have slept
+#: maximum seconds between two checks of the clock, in case it was set or the machine was suspended
 _LOOK = 30.0
 
-#: seconds after which what could not be done is tried again
+#: seconds until a failed step is retried
 _AGAIN = 1.0
 
-#: by how much a clock may be set back before a schedule does not wait for it to come there again
+#: how far the clock may be set back before schedules stop waiting for it to catch up
 _CLOCK_WAS_AHEAD = timedelta(hours=1)
 
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Ticker:
-    """Looks after the schedules of one home, for as long as it leads.
+    """Runs the schedules of one home, as long as its process leads.
 
-    Each tick is started once, or kept as a run that was left out, with the reason; which ticks are dealt with is
-    written down after that. So a process that takes over goes on where the other one ended: what was started is not
-    started again, because a run is begun only once for a tick.
+    Each tick is started once, or recorded as a skipped run with the reason. After that, the progress of the schedule is
+    stored, and a process that takes over continues from there. A tick that was started but not yet stored as done is
+    not started again, because the tick is the idempotency key of its run.
 
     Args:
-        home: Whose schedules they are.
-        entries: The schedules by name; others may come while it runs.
-        operation_of: What an entry starts.
-        clock: Seconds since the epoch.
+        home: The home.
+        entries: The schedules by name; may grow while it runs.
+        operation_of: Returns the operation that an entry starts.
+        clock: Returns seconds since the epoch.
     """
 
     def __init__(
@@ -74,17 +74,17 @@ class Ticker:
         self._operation_of = operation_of
         self._clock = clock
         self._news = asyncio.Event()
-        #: those that wait for the ends of runs of other processes
+        #: tasks that wait for the ends of runs of other processes
         self._following: set[asyncio.Task[None]] = set()
         #: what was said last of those that cannot be looked after, by name
         self._told: dict[str, str] = {}
 
     def wake(self) -> None:
-        """Something has changed: look again."""
+        """Something has changed: check again."""
         self._news.set()
 
     async def run(self) -> None:
-        """Go on until cancelled."""
+        """Run until cancelled."""
         try:
             while True:
                 self._news.clear()
@@ -103,7 +103,7 @@ class Ticker:
         try:
             rows = {row.name: row for row in await self._home.store.get_schedules()}
         except StoreError as error:
-            _logger.error("how far the schedules are could not be read: %s", error)  # noqa: TRY400 - the reason is the message
+            _logger.error("how far the schedules are could not be read: %s", error)  # noqa: TRY400 - the message has the reason
             return _AGAIN
         wait = _LOOK
         for entry in tuple(self._entries.values()):
@@ -117,7 +117,7 @@ class Ticker:
                     _logger.warning("schedule %r could not be looked after: %s", entry.name, error)
                 wait = min(wait, _AGAIN)
             except Exception:
-                # the others are not to suffer from it
+                # a failure must not affect the other schedules
                 _logger.exception("schedule %r could not be looked after", entry.name)
         return max(0.0, wait)
 
@@ -137,13 +137,13 @@ class Ticker:
         return _LOOK if following is None else (following - self._now()).total_seconds()
 
     async def _begin(self, entry: Entry, row: ScheduleRow | None, now: datetime) -> datetime:
-        """Where *entry* goes on; a schedule that was never seen, or says something else now, begins at this moment."""
+        """Where *entry* continues; a schedule that is new, or has another timing now, begins at this moment."""
         if entry.until is None:
             await self._follow(entry)
             if row is not None and row.spec == entry.timing.spec and row.until is not None:
                 entry.until = as_datetime(row.until)
             else:
-                # a single moment that has just passed is not to be lost because the process took its time to start
+                # a single moment that has just passed must not be lost because the process took time to start
                 await self._move(entry, _BEGINNING if isinstance(entry.timing, At) else now)
         assert entry.until is not None  # noqa: S101 - set just before
         if entry.until - now > _CLOCK_WAS_AHEAD:
@@ -156,7 +156,7 @@ class Ticker:
         return entry.until
 
     async def _follow(self, entry: Entry) -> None:
-        """What it has started in a process that looked after it before goes on there, and counts as what runs."""
+        """Find the runs that it has started in another process, which may still be running."""
         if entry.overlap is Overlap.PARALLEL:
             return
         by = (Condition(Key.TRIGGER, ("schedule",)), Condition(Key.BY, (entry.name,)))
@@ -171,14 +171,14 @@ class Ticker:
             waiting.add_done_callback(self._following.discard)
 
     async def _await_end(self, run: int, following: Following) -> None:
-        # one that was erased has ended as well, and behind the end of the store nobody asks
+        # an erased run has ended too, and after the store is closed nobody needs to know
         with contextlib.suppress(RunLost, StoreError):
             await self._home.runs.watch.ended(run)
         following.done = True
         self.wake()
 
     async def _leave_out_pause(self, entry: Entry, row: ScheduleRow, until: datetime) -> datetime:
-        """What came while it was paused is left out."""
+        """Skip the ticks that came while it was paused."""
         end = as_datetime(row.paused_at or 0)
         if end <= until:
             return until
@@ -191,7 +191,7 @@ class Ticker:
     async def _tick(self, entry: Entry, due: datetime) -> None:
         if entry.overlap is not Overlap.PARALLEL and (entry.is_running or entry.waiting is not None):
             if entry.overlap is Overlap.QUEUE and entry.waiting is None:
-                # not written down before it is started: whoever takes over finds it again
+                # not stored as done before it is started: a process that takes over finds it again
                 entry.waiting = entry.until = due
                 return
             reason = "the one before it still waits" if entry.waiting else "the run of the one before had not ended"
@@ -221,13 +221,13 @@ class Ticker:
                 due=micros(due),
             )
         except AlreadyStarted:
-            # by a process that did not come to write it down
+            # started by a process that died before it stored the progress
             return
         entry.running.append(handle)
         handle.on_done(self.wake)
 
     async def _leave_out(self, entry: Entry, left_out: LeftOut, reason: str) -> None:
-        """Keep a run that says that ticks were left out, and that they are dealt with."""
+        """Record a skipped run for the ticks, and store that they are done."""
         operation = self._operation_of(entry)
         store = self._home.store
         first: datetime | None = left_out.first
@@ -247,20 +247,20 @@ class Ticker:
                 reason=rest.because(reason),
                 at=micros(self._now()),
             )
-            # one after the other without a pause: they are committed together
+            # queued without an await in between, so that both are committed together
             kept, moved = store.write(skipped), self._move(entry, left_out.last)
             is_kept = await kept
             await moved
             if is_kept:
                 return
-            # by a process that did not come to write it down: the rest of them is left
+            # skipped by a process that died before it stored the progress: the rest remains
             first = entry.timing.next(first)
             left_out = replace(left_out, count=max(1, left_out.count - 1))
 
     def _move(self, entry: Entry, until: datetime, *, durable: bool = True) -> Ack[Any]:
-        """Ticks up to *until* are dealt with; where a run on the disk says so too, this need not be there at once."""
+        """Store that ticks up to *until* are done; not durably, if a run on disk proves it."""
         entry.until = until
-        # one that waits has not been
+        # a waiting tick is not done
         written = until if entry.waiting is None else entry.waiting - timedelta(microseconds=1)
         at = micros(self._now())
         return self._home.store.write(

@@ -1,4 +1,4 @@
-"""Wait until a command that was given in another process is obeyed where the services run."""
+"""Wait until the process that runs the services has obeyed a command given in another process."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["Hearing"]
 
 
 class Hearing:
-    """Those who wait.
+    """Waits for commands to be obeyed.
 
     Args:
-        read: What is wanted and seen of services, by name, not older than what was commanded here.
+        read: Returns the desired and the reported state of services, by name, including the commands given here.
     """
 
     def __init__(self, read: Callable[[], Coroutine[Any, Any, Mapping[str, ServiceRow]]]) -> None:
@@ -23,7 +23,7 @@ class Hearing:
         self._waiting: set[asyncio.Event] = set()
 
     async def obeyed(self, name: str, timeout: float) -> bool:
-        """Wait until whatever was commanded of *name* is obeyed; False if that takes longer than *timeout* seconds."""
+        """Wait until the last command for *name* is obeyed; False after *timeout* seconds."""
         mine = asyncio.Event()
         self._waiting.add(mine)
         try:
@@ -40,7 +40,7 @@ class Hearing:
             self._waiting.discard(mine)
 
     def tell(self, changes: Sequence[Change]) -> None:
-        """Look again if a service was seen, or if it is not known what has changed."""
+        """Check again if a service reported its state, or if it is unknown what has changed."""
         if self._waiting and (not changes or any(change.topic == "service" for change in changes)):
             for one in self._waiting:
                 one.set()

@@ -1,4 +1,4 @@
-"""What the function of a service says of itself, and asks, while it runs."""
+"""What the function of a service can report and ask while it runs."""
 
 from __future__ import annotations
 
@@ -13,33 +13,34 @@ from ._vigil import current_vigil
 
 __all__ = ["Inside", "current_end"]
 
-#: of the life that is going on: set when it is told to end, or has ended
+#: set when the current execution of the service was told to end, or has ended
 current_end: contextvars.ContextVar[threading.Event | None] = contextvars.ContextVar("binp_service_end", default=None)
 
 
 class Inside:
-    """The part of :class:`Service` that is meant for the functions of services."""
+    """The methods of :class:`Service` that are meant for the functions of services."""
 
     def ready(self) -> None:
-        """Say that the service in which this is called is ready: with ``ready=True`` it is ``running`` from here on.
+        """Report that the calling service is ready: with ``ready=True``, it is ``running`` from here on.
 
-        From its function, what that calls, or a thread of it. Nothing happens anywhere else, and the second time.
+        May be called from its function, from functions that this calls, and from its threads. Elsewhere, and the second
+        time, it does nothing.
         """
         vigil = current_vigil.get()
         if vigil is not None:
             vigil.ready()
 
     def stopping(self, *, within: float = 0) -> bool:
-        """Whether the service in which this is called has been told to stop: a thread cannot be cancelled, and asks.
+        """Whether the calling service has been told to stop. Threads cannot be cancelled, so they have to ask.
 
         ``while not binp.service.stopping(within=5): ...`` does something every five seconds, and ends at once when the
-        service is stopped, its life is cancelled, or the server shuts down. Outside of a service the answer is no.
+        service is stopped, its run is cancelled, or the server shuts down. Outside of a service it returns False.
 
         Args:
-            within: Seconds to wait for it, in a thread.
+            within: Maximum seconds to wait for it; only in a thread.
 
         Raises:
-            BinpError: *within* was given on an event loop, which would be blocked.
+            BinpError: *within* was given on an event loop, which it would block.
         """
         end = current_end.get()
         if within > 0:

@@ -1,4 +1,4 @@
-"""One execution of a service: with a run in the history where there is one, without where there is none."""
+"""One execution of a service, with a run in the history if there is a home."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class _Life:
         self._run = run
         self._ended = self._shielded = False
         self._end = threading.Event()
-        #: why the task was cancelled for the sake of this life alone; None while nobody asked for it
+        #: why only this execution was cancelled; None if it was not
         self.cancelled: str | None = None
 
     @property
     def run(self) -> int | None:
-        """The id of its run; None where there is no history."""
+        """The id of its run; None without a home."""
         return None if self._run is None else self._run.id
 
     async def body(self) -> Any:
@@ -56,7 +56,7 @@ class _Life:
             current_journal.set(None)
 
     def ended(self, outcome: Outcome) -> None:
-        """Queue the end of the run, once; nobody waits for it."""
+        """Queue the end of the run, once, without waiting for it."""
         if self._ended or self._run is None or self._home is None:
             return
         self._ended = True
@@ -66,7 +66,7 @@ class _Life:
             _logger.warning("the end of service %r is missing in the history: %s", self._operation.name, error.what)
 
     def _shield(self) -> None:
-        """The function is done: who asks to cancel this life from here on does not reach the task any more."""
+        """The function has ended: a request to cancel this execution no longer reaches the task."""
         if self._run is None or self._shielded:
             return
         self._shielded = True
@@ -80,10 +80,10 @@ class _Life:
             if is_async(function):
                 return await function(**provided)
             value = await self._in_thread(lambda: function(**provided))
-            # a plain function around an asynchronous one: decorators are often written so
+            # a sync wrapper around an async function, as many decorators create
             return await value if inspect.isawaitable(value) else value
         finally:
-            # threads that it has started itself may go on
+            # threads that the function has started itself may still be running
             self._end.set()
             current_end.set(None)
             self._shield()
@@ -99,22 +99,22 @@ class _Life:
 
 
 async def begin_life(operation: Operation, home: Home | None) -> _Life:
-    """Begin a life in the running task: its run, if there is a home, can be cancelled from here on."""
+    """Start an execution in the running task: if there is a home, its run can be cancelled from here on."""
     if home is None:
         return _Life(operation, None, None)
     await home.ensure()
     run, _ = home.runs.begin(operation, trigger=Trigger("service"))
     if journal_of(operation.function) is not None:
-        # the function keeps history by itself: this is the run that it would begin
+        # the function journals itself: let its journal adopt this run instead of starting another one
         run.adoptable = operation.base
     run.task = asyncio.current_task()
     return _Life(operation, home, run)
 
 
 def _without_journal(function: Callable[..., Any]) -> Callable[..., Any]:
-    """What is below the journal, where that is the outermost decorator: the run that it would begin is there already.
+    """The function below the journal, if that is the outermost decorator: its run exists already.
 
-    A journal would not wait for a thread that cannot be stopped.
+    The journal would not wait for a thread that cannot be stopped.
     """
     journal = journal_of(function)
     inner: Callable[..., Any] | None = getattr(function, "__wrapped__", None)
@@ -122,7 +122,7 @@ def _without_journal(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _Once:
-    """A call that a thread begins, or that is given up before: one of the two."""
+    """A call that is either started by a thread, or given up before; never both."""
 
     def __init__(self, call: Callable[[], Any]) -> None:
         self._call = call
@@ -133,18 +133,18 @@ class _Once:
             return None, None
         try:
             return self._call(), None
-        except BaseException as error:  # noqa: BLE001 - raised again in the task of the service, which answers it
+        except BaseException as error:  # noqa: BLE001 - raised again in the task of the service, which handles it
             return None, error
 
     def give_up(self) -> bool:
-        """Whether it has not begun; then it never will."""
+        """Prevent the call if it has not started; returns whether it was prevented."""
         return self._claim.acquire(blocking=False)
 
 
 async def _in_thread(threads: Threads, call: Callable[[], Any], end: threading.Event) -> Any:
-    """Await *call* in a thread. When cancelled, tell it by *end* and wait until it is done: it cannot be stopped.
+    """Await *call* in a thread. If cancelled, set *end* and wait until the call ends: it cannot be stopped.
 
-    The wait is a task of its own, that only a loop which is being closed cancels; so that is not held up.
+    The waiting task is only cancelled when the event loop is being closed, so it does not block that.
     """
     once = _Once(call)
     waiting = asyncio.ensure_future(threads.run(once))

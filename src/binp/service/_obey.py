@@ -1,4 +1,4 @@
-"""Obey the commands for services that were given to other processes, or before this one led."""
+"""Obey commands for services that were given to other processes, or before this process led."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ __all__ = ["Obeying"]
 
 _logger = logging.getLogger("Service")
 
-#: seconds between two attempts to read what is wanted: at first, and at most
+#: seconds between two attempts to read the commands: the first delay, and the maximum
 _SOON, _RARELY = 0.1, 5.0
-#: attempts after which those that start by themselves do so: better these than none
+#: attempts after which only the automatic services are started, because these are better than none
 _PATIENCE = 5
 
 
 class Obeying:
-    """A task, as long as there is something to obey. An error ends neither it nor what else is to be obeyed.
+    """Runs a task while there are commands to obey. An error stops neither the task nor the other commands.
 
     Args:
-        read: What is wanted of services, by name.
-        names: The services that there are, in their order.
-        heed: Does what is wanted of one, after a takeover whatever that is.
+        read: Returns the stored state of services, by name.
+        names: Returns the existing services, in order.
+        heed: Obeys the command for one service; after a takeover, whatever is stored.
     """
 
     def __init__(
@@ -39,22 +39,22 @@ class Obeying:
         self._names = names
         self._heed = heed
         self._told: set[str] = set()
-        #: what ran in another process is about to be started here
+        #: services that ran in another process are about to be started here
         self._is_takeover = False
         self._task: asyncio.Task[None] | None = None
 
     def tell(self, names: Iterable[str], context: contextvars.Context) -> None:
-        """Something was commanded of *names*: see what, in a task that runs in *context*."""
+        """There are commands for *names*: obey them, in a task that runs in *context*."""
         self._told.update(names)
         self._begin(context)
 
     def take_over(self, context: contextvars.Context) -> None:
-        """See to all services, in a task that runs in *context*: what ran elsewhere, or was wanted meanwhile, runs."""
+        """Check all services, in a task that runs in *context*: start what ran elsewhere or was commanded meanwhile."""
         self._is_takeover = True
         self._begin(context)
 
     async def end(self) -> None:
-        """Obey no more."""
+        """Stop obeying."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
@@ -70,7 +70,7 @@ class Obeying:
     async def _obey(self) -> None:
         try:
             while self._told or self._is_takeover:
-                # what is told from here on is seen after it is read anew
+                # commands that come from here on need another read
                 told, self._told = self._told, set()
                 is_takeover, self._is_takeover = self._is_takeover, False
                 rows = await self._rows(is_takeover)
@@ -88,12 +88,12 @@ class Obeying:
                 return await self._read()
             except Exception as error:
                 if attempts == 1:
-                    # what the store says needs no traceback
+                    # an error of the store needs no traceback
                     trace = None if isinstance(error, StoreError) else error
                     text = "what is wanted of services cannot be read yet: %s"
-                    _logger.error(text, error, exc_info=trace)  # noqa: TRY400 - a traceback is not always wanted
+                    _logger.error(text, error, exc_info=trace)  # noqa: TRY400 - a traceback is not always useful
                 if is_takeover and attempts == _PATIENCE:
-                    _logger.error("those services are started that start by themselves, whatever was wanted")  # noqa: TRY400 - the reason was told above
+                    _logger.error("those services are started that start by themselves, whatever was wanted")  # noqa: TRY400 - the reason was logged above
                     return {}
             await asyncio.sleep(pause)
             pause = min(2 * pause, _RARELY)

@@ -1,4 +1,4 @@
-"""Which services come after which others."""
+"""The order of services that come after others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["check_circle", "check_known", "in_order"]
 
 
 def in_order(after: Mapping[str, Sequence[str]]) -> list[str]:
-    """The names so that each stands behind all that it comes after; else in the order given."""
+    """The names in an order in which each follows all that it comes after; otherwise the given order is kept."""
     placed: dict[str, None] = {}
     for name in after:
         _place(name, after, placed, set())
@@ -28,7 +28,7 @@ def _place(name: str, after: Mapping[str, Sequence[str]], placed: dict[str, None
 
 
 def check_circle(name: str, after: Mapping[str, Sequence[str]]) -> None:
-    """Look whether *name* comes after itself.
+    """Check that *name* does not come after itself.
 
     Raises:
         BinpError: it does.
@@ -53,10 +53,10 @@ def _path(start: str, end: str, after: Mapping[str, Sequence[str]], seen: set[st
 
 
 def check_known(names: Iterable[str], after: Mapping[str, Sequence[str]]) -> None:
-    """Look whether all are defined that *names* come after.
+    """Check that all services exist that *names* come after.
 
     Raises:
-        BinpError: one is not.
+        BinpError: one does not.
     """
     for name in names:
         for other in after[name]:

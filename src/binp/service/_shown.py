@@ -1,4 +1,4 @@
-"""What is shown of a service that runs here."""
+"""Build the public description of a service of this process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["info_of"]
 
 
 def info_of(supervisor: Supervisor) -> Info:
-    """What is shown of the service at this moment."""
+    """The present description of the service."""
     from ._models import Info
 
     return Info(

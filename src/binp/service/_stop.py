@@ -1,4 +1,4 @@
-"""Stop many services within one time, so that one that does not stop leaves some of it to the others."""
+"""Stop several services within a common time, so that one that hangs leaves some time to the others."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from ._supervisor import Supervisor
 
 __all__ = ["stop_all"]
 
-#: seconds that those have who are told last, however little is left
+#: minimum seconds per service, however little time is left
 _LEAST = 0.1
 
 
 async def stop_all(supervisors: Sequence[Supervisor], timeout: float) -> None:
-    """Stop *supervisors* in their order and wait *timeout* seconds for their ends; what is left then is given up.
+    """Stop *supervisors* in their order and wait at most *timeout* seconds for their ends; then give up the rest.
 
-    Each has an equal part of the time that is left before the next one is told. What remains when all have been told is
-    for all of them.
+    Each gets an equal share of the remaining time before the next one is told to stop. The time that is left when all
+    have been told is shared by all.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout

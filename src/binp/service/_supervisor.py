@@ -20,7 +20,7 @@ from ._vigil import Vigil, current_vigil, failure_text
 
 __all__ = ["Handler", "Life", "Supervisor"]
 
-#: what a service is made of
+#: the function of a service
 Handler = Callable[..., Any]
 
 _logger = logging.getLogger("Service")
@@ -29,36 +29,36 @@ _STOPPED = "cancelled: the service was stopped"
 
 
 class Life(Protocol):
-    """One execution of a service, as the history sees it. None of its methods delays a state."""
+    """One execution of a service. None of its methods delays a change of state."""
 
     @property
     def run(self) -> int | None:
-        """The id of its run; None where there is no history."""
+        """The id of its run; None without a home."""
 
     @property
     def cancelled(self) -> str | None:
-        """Why this life alone was cancelled, which has cancelled the task once; None if it was not."""
+        """Why only this execution was cancelled, which has cancelled the task once; None if it was not."""
 
     async def body(self) -> Any:
-        """Execute the function; raises what it raises."""
+        """Execute the function; raises what the function raises."""
 
     def ended(self, outcome: Outcome) -> None:
-        """Say how it ended; only the first time counts."""
+        """Record the end; only the first call counts."""
 
 
 class Supervisor:
-    """Keeps at most one copy of the service of one name alive, whatever its definition is at the moment.
+    """Keeps at most one copy of the service with one name alive, whatever its present definition is.
 
-    Commands only say what is wanted and wake the one task that owns the state. The function is awaited in that task,
-    with nothing awaited between its end and the change of state.
+    Commands only set the desired state and wake the one task that owns the state. The function is awaited in that task,
+    with no other await between its end and the change of state.
 
     Args:
-        operation: What to run.
-        policy: When to run it again.
-        live: Begins a life, just before the function is called; may wait for what the service needs.
-        context: Makes the context of the task.
+        operation: The operation to run.
+        policy: When to restart it.
+        live: Starts an execution, just before the function is called; may wait for what the service needs.
+        context: Creates the context of the task.
         changed: Called with each new state; does not raise.
-        ahead: Which of some services are not ready, so that they are waited for.
+        ahead: Returns which of the given services are not ready and have to be waited for.
     """
 
     def __init__(
@@ -74,22 +74,22 @@ class Supervisor:
         self.operation = operation
         self.policy = policy
         self.status = Status.STOPPED
-        #: its last failure since it was started: what it was, when, and in which run
+        #: its last failure since it was started: message, time and run
         self.error: str | None = None
         self.failed_at: datetime | None = None
         self.failed_run: int | None = None
         self.restarts = 0
-        #: when it is called again, if it is ``restarting``; and how many seconds before that it ended
+        #: when it is called again while it is ``restarting``, and the delay since its end, in seconds
         self.next_start: datetime | None = None
         self._delay = 0.0
-        #: whether it is started without being asked, as far as that is decided
+        #: whether it is started automatically, as far as decided
         self.is_enabled = policy.enabled is not False
-        #: those that it comes after and that are not ready, while it waits for them
+        #: services that it comes after and that are not ready, while it waits for them
         self.waits_for: tuple[str, ...] = ()
-        #: what the last check of this life has found
+        #: result of the last health check of this execution
         self.healthy: bool | None = None
         self.health_error: str | None = None
-        #: those of the same service elsewhere, whose ends are awaited before it runs here
+        #: other supervisors of the same service whose ends have to be awaited before it runs here
         self.formers: list[Supervisor] = []
         self._live = live
         self._context = context
@@ -97,18 +97,19 @@ class Supervisor:
         self._ahead = ahead
         self._met = asyncio.Event()
         self._vigil: Vigil | None = None
-        #: why this life shall end as a failure
+        #: why this execution has to end as a failure
         self._verdict: str | None = None
         self._task: asyncio.Task[None] | None = None
         self._life: Life | None = None
         self._failures = 0
-        #: when it was restarted lately
+        #: times of its recent restarts
         self._restarts: deque[float] = deque()
-        #: what it is when its task has ended
+        #: its status after its task has ended
         self._final = Status.STOPPED
-        #: it was told to stop and has not ended; and whether it was told to start after that
+        #: it was told to stop and has not ended; and whether it was told to start again since
         self._stopping = self._again = False
-        #: how often the task was cancelled from here; anything beyond comes from a loop that is being closed
+        #: how often the task was cancelled from here; further cancellations come from an event loop that is being
+        #: closed
         self._cancels = 0
         self._overdue: asyncio.TimerHandle | None = None
 
@@ -119,26 +120,26 @@ class Supervisor:
 
     @property
     def is_ready(self) -> bool:
-        """Whether those that come after it may start."""
+        """Whether services that come after it may start."""
         return self.status in (Status.RUNNING, Status.COMPLETED)
 
     @property
     def is_passed_over(self) -> bool:
-        """Whether it is disabled and nobody has started it: then those that come after it do not wait for it."""
+        """Whether it is disabled and was not started: services that come after it do not wait for it."""
         return not self.is_enabled and self._task is None
 
     def start(self) -> None:
-        """Want it to run. Needs a running loop; returns at once, in state ``starting`` unless a copy has not ended."""
+        """Start it. Needs a running event loop; returns at once. It is ``starting`` unless an old copy is alive."""
         if self._task is None:
             self._spawn()
         elif self._stopping:
             self._again = True
 
     def stop(self, *, insist: bool = False) -> None:
-        """Want it to be stopped. Returns at once; it is ``stopped`` when its task has really ended.
+        """Stop it. Returns at once; it is ``stopped`` when its task has really ended.
 
         Args:
-            insist: Cancel it once more if it was told to stop before, and has not.
+            insist: Cancel it again if it was told to stop before, and has not ended.
         """
         is_repeated = self._stopping and not self._again
         self._again = False
@@ -154,18 +155,18 @@ class Supervisor:
             self._cancels += 1
 
     def redefine(self, operation: Operation, policy: Policy) -> None:
-        """Be another service from the next start on; what runs is told to stop."""
+        """Use another definition from the next start on; a running copy is told to stop."""
         self.operation, self.policy = operation, policy
         self.is_enabled = policy.enabled is not False
         self.stop()
 
     def decide(self) -> bool:
-        """Decide whether it is started without being asked."""
+        """Decide whether it is started automatically."""
         enabled = self.policy.enabled
         try:
             self.is_enabled = bool(enabled() if callable(enabled) else enabled)
         except Exception as error:
-            # the others are started all the same
+            # the other services are still started
             _logger.exception("service %r is not started: enabled= failed", self.operation.name)
             self.is_enabled = False
             self._fail(f"enabled= failed: {failure_text(error)}")
@@ -178,12 +179,12 @@ class Supervisor:
             self._met.set()
 
     def be_ready(self) -> None:
-        """It says that it is ready."""
+        """It reports that it is ready."""
         if self._verdict is None:
             self._set(Status.RUNNING)
 
     def be_checked(self, problem: str | None) -> None:
-        """A check has found *problem*, or none."""
+        """A health check found *problem*, or none."""
         if problem and not self.health_error:
             _logger.warning("service %r is not healthy: %s", self.operation.name, problem)
         found = problem is None, problem
@@ -192,7 +193,7 @@ class Supervisor:
             self._changed(self)
 
     def condemn(self, reason: str) -> None:
-        """End this life, as a failure for *reason*."""
+        """End this execution as a failure, because of *reason*."""
         if self._task is None or self._stopping:
             return
         self._verdict = reason
@@ -202,16 +203,16 @@ class Supervisor:
             self._cancels += 1
 
     async def stopped(self, timeout: float | None = None) -> bool:
-        """Wait for its end, *timeout* seconds at most. False if it has not ended."""
+        """Wait for its end, at most *timeout* seconds. False if it has not ended."""
         if self._task is None:
             return True
         await asyncio.wait({self._task}, timeout=timeout)
-        # the state is changed in a callback of the task, which has not been called yet
+        # the state changes in a callback of the task, which was not called yet
         await asyncio.sleep(0)
         return self._task is None
 
     def give_up(self, granted: float) -> None:
-        """It did not stop within *granted* seconds, and nobody waits longer: for the history its life is over."""
+        """It did not stop within *granted* seconds, and nobody waits any longer: record its end."""
         self._stop_clock()
         self._be_stuck(granted)
         if self._life is not None:
@@ -220,7 +221,7 @@ class Supervisor:
     def _start_clock(self) -> None:
         self._stop_clock()
         patience = self.policy.patience
-        # it may be stopped from outside of its loop
+        # it may be stopped from another thread than that of its event loop
         loop = asyncio.get_running_loop() if self._task is None else self._task.get_loop()
         self._overdue = loop.call_later(patience, self._be_stuck, patience, context=self._context())
 
@@ -295,25 +296,25 @@ class Supervisor:
             self._set(Status.STARTING)
 
     async def _live_once(self) -> bool:
-        """Live one life. Returns whether there shall be another one, after a delay."""
+        """Run one execution. Returns whether another one follows after a delay."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
             self._life = life = await self._live(self.operation)
             if self._stopping:
-                # whatever it waited for may have swallowed that
+                # whatever it awaited may have suppressed the cancellation
                 raise asyncio.CancelledError
             self._begin_vigil()
             began = loop.time()
             value = await life.body()
         except (KeyboardInterrupt, GeneratorExit):
             raise
-        except BaseException as error:  # noqa: BLE001 - whatever a service raises is logged, kept, and answered by policy
+        except BaseException as error:  # noqa: BLE001 - whatever a service raises is logged, recorded, and handled by its policy
             outcome = self._outcome_of(error)
         else:
             outcome = Outcome(State.SUCCEEDED, value)
             if self._verdict is not None and not self._stopping:
-                # it swallowed its cancellation
+                # it suppressed its cancellation
                 outcome = Outcome(State.FAILED, message=self._verdict)
         self._end_vigil()
         is_told = self._stopping or self._is_closing()
@@ -343,7 +344,7 @@ class Supervisor:
         return Outcome(State.FAILED, None, error, text)
 
     def _shall_restart(self, outcome: Outcome) -> bool:
-        """Whether it is called again after *outcome*; if not, what it is then."""
+        """Whether it is called again after *outcome*; if not, sets its final status."""
         policy = self.policy
         if policy.restart is Restart.NEVER:
             return False
@@ -384,7 +385,7 @@ class Supervisor:
         self.failed_run = None if self._life is None else self._life.run
 
     def _is_closing(self) -> bool:
-        """Whether somebody else cancelled the task, as a loop that is being closed does."""
+        """Whether something else cancelled the task, as an event loop does that is being closed."""
         known = self._cancels + (self._life is not None and self._life.cancelled is not None)
         return self._task is not None and self._task.cancelling() > known
 

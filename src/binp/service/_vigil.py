@@ -1,4 +1,4 @@
-"""Whether one execution of a service is ready in time, and stays healthy."""
+"""Watch one execution of a service: whether it becomes ready in time, and stays healthy."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ __all__ = ["Vigil", "Watched", "current_vigil", "failure_text"]
 
 
 class Watched(Protocol):
-    """Who hears of it; called in the loop, and never after the end."""
+    """Receives the results; called on the event loop, and never after the end."""
 
     def be_ready(self) -> None:
-        """It says that it is ready."""
+        """It reports that it is ready."""
 
     def be_checked(self, problem: str | None) -> None:
-        """A check has found *problem*, or none."""
+        """A health check found *problem*, or none."""
 
     def condemn(self, reason: str) -> None:
-        """It shall end as a failure; said again while it does not."""
+        """It has to end as a failure; called again while it does not."""
 
 
 class Vigil:
-    """Watches one execution, from when its function is called until that has ended.
+    """Watches one execution, from the call of its function to its end.
 
     Args:
-        policy: What is expected of it.
-        watched: Who hears of it.
-        context: Makes the context of the checks.
+        policy: The policy of the service.
+        watched: Receives the results.
+        context: The context of the checks.
     """
 
     def __init__(self, policy: Policy, watched: Watched, context: contextvars.Context) -> None:
@@ -51,7 +51,7 @@ class Vigil:
             self._await_ready()
 
     def ready(self) -> None:
-        """It is ready. From any thread."""
+        """It is ready. May be called from any thread."""
         try:
             is_here = asyncio.get_running_loop() is self._loop
         except RuntimeError:
@@ -59,12 +59,12 @@ class Vigil:
         if is_here:
             self._be_ready()
             return
-        # a thread may go on when its loop is closed
+        # a thread may still run when its event loop is closed
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._be_ready)
 
     def end(self) -> None:
-        """It has ended, or has been told to: nothing is expected any more. Idempotent."""
+        """It has ended, or was told to: stop watching. Idempotent."""
         self._is_over = True
         if self._late is not None:
             self._late.cancel()
@@ -99,7 +99,7 @@ class Vigil:
             await asyncio.sleep(policy.health_every)
             problem = await self._look(check)
             if self._is_over:
-                # the check swallowed that it was cancelled
+                # the check suppressed its cancellation
                 return
             failures = failures + 1 if problem else 0
             self._watched.be_checked(problem)
@@ -121,11 +121,11 @@ class Vigil:
         return "the check says False" if answer is False else None
 
 
-#: the watch over the service that the running code belongs to
+#: the watch of the service that the running code belongs to
 current_vigil: contextvars.ContextVar[Vigil | None] = contextvars.ContextVar("binp.service", default=None)
 
 
 def failure_text(error: BaseException) -> str:
-    """What is shown of *error*."""
-    # a file name that is no Unicode comes as half surrogate pairs, which JSON does not know
+    """The text of *error* for people."""
+    # a file name that is not valid Unicode contains lone surrogates, which JSON cannot express
     return text_of(error).encode("utf-8", "backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""Which of the commands that are kept in the store are still to be obeyed here."""
+"""Keep track of which stored commands are still to be obeyed here."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["Commanded", "Wishes"]
 
 
 class Commanded:
-    """A command that was given to a service. Await it to have it committed, or leave it.
+    """A command for a service. Await it to have it committed, or ignore it.
 
     Raises:
-        StoreError: where it is awaited: it could not be kept. Where the services run it is obeyed all the same.
+        StoreError: when awaited: it could not be stored. The process that runs the services obeys it all the same.
     """
 
     def __init__(self, ack: Ack[Any] | StoreError | None) -> None:
@@ -30,61 +30,62 @@ class Commanded:
 
 
 class Wishes:
-    """Commands for services, told apart by what each of them carries: clocks do not do.
+    """Commands for services, identified by a random token each, because clocks are not reliable.
 
-    A command that is given where the services run is obeyed at once, and kept for whoever takes over. When it is
-    committed it comes back, among those of other processes, and is not obeyed a second time. Whatever is committed last
-    is obeyed in the end. Only that is read; of those before it the row tells the last that said the contrary.
+    A command given where the services run is obeyed immediately, and stored for the process that takes over. Once
+    committed, it is reported back like those of other processes, but not obeyed again. Finally, the last committed
+    command is in effect. Only that one is read; of the earlier ones, the row has the token of the last opposite
+    command.
     """
 
     def __init__(self) -> None:
-        #: services of which something was commanded here since :meth:`settled`
+        #: services that got a command here since :meth:`settled`
         self._given: set[str] = set()
         self._sent: Ack[Any] | None = None
-        #: the last of them, whoever waited for it
+        #: the last of them, even if it was awaited
         self._last: Ack[Any] | None = None
-        #: the latest that was obeyed
+        #: the last obeyed command per service
         self._obeyed: dict[str, str | None] = {}
-        #: the latest to start, and the latest to stop, that were given here or seen
+        #: the last start and the last stop per service that were given here or read
         self._seen: dict[tuple[str, bool], str | None] = {}
 
     def give(self, name: str, running: bool) -> str:
-        """A command is given and obeyed here. Returns what it is to be kept with."""
+        """Note a command that is given and obeyed here. Returns the token to store with it."""
         wish = secrets.token_hex(8)
         self._given.add(name)
         self._obeyed[name] = self._seen[name, running] = wish
         return wish
 
     def sent(self, ack: Ack[Any] | StoreError | None) -> Commanded:
-        """A command that was given here is on its way, unless it cannot be kept."""
+        """Note that a command given here is being stored, or cannot be."""
         self._last = None if isinstance(ack, StoreError) else ack
         self._sent = self._last or self._sent
         return Commanded(ack)
 
     def obeyed(self, name: str) -> str | None:
-        """What the last command was kept with that was obeyed here."""
+        """The token of the last command that was obeyed here."""
         return self._obeyed.get(name)
 
     async def kept(self) -> None:
-        """Wait until the last command that was given here is committed, so that no crash undoes it.
+        """Wait until the last command given here is committed, so that it survives a crash.
 
         Raises:
-            StoreError: it could not be kept.
+            StoreError: it could not be stored.
         """
         if self._last is not None:
             await self._last
 
     async def settled(self) -> None:
-        """Wait until what was given here is committed, so that what is read from here on is not older.
+        """Wait until all commands given here are committed, so that a read from here on includes them.
 
         Raises:
-            StoreError: it could not be kept. Told once.
+            StoreError: one could not be stored. Raised once.
         """
         while (sent := self._sent) is not None:
             try:
                 await sent
             except asyncio.CancelledError:
-                # only this one does not wait any more: it is on its way still
+                # only this caller stops waiting: the write continues
                 raise
             except BaseException:
                 self._forget(sent)
@@ -97,15 +98,15 @@ class Wishes:
             self._sent = None
 
     def news(self, row: ServiceRow) -> list[bool]:
-        """What is to be done here because of what is committed, in order: to start (True) and to stop it (False).
+        """What to do here because of the committed commands, in order: start (True) and stop (False).
 
-        It then counts as obeyed. The row was read after :meth:`settled`.
+        They count as obeyed from here on. The row must have been read after :meth:`settled`.
         """
         if row.name in self._given:
-            # given while it was read, and committed after it
+            # given while the row was being read, and committed after it
             return []
         last, other = (row.name, bool(row.desired)), (row.name, not row.desired)
-        # of what was before it was looked at first nothing is to be done any more
+        # commands from before the first read are not obeyed any more
         is_news_before = self._seen.get(other, row.before) != row.before
         self._seen[last], self._seen[other] = row.wish, row.before
         if self._obeyed.get(row.name) == row.wish:

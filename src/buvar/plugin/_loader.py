@@ -237,9 +237,9 @@ async def generate_async_result(result: Any, *, plugin: str = "?") -> AsyncItera
 class Loader:
     """Loads plugins, each once, and keeps their tasks until the stage starts them.
 
-    ``await load("module", ".sibling", module, function)``: names that begin with dots count from the package of the
-    caller. Several loads may be under way at once: who asks for a plugin that another one is loading waits for it.
-    Plugins may load each other: where one comes back to what it is being loaded for, that counts as loaded.
+    ``await load("module", ".sibling", module, function)``: names that start with dots are relative to the package of
+    the caller. Several loads may run concurrently: a request for a plugin that another one is loading waits for it.
+    Plugins may load each other: if that closes a cycle, the plugin that is being loaded counts as loaded.
 
     Args:
         components: The context in which all plugins are prepared.
@@ -251,9 +251,9 @@ class Loader:
         #: whether a plugin used Cancel while it was prepared
         self.watch = Watch(cancel)
         self._cancel = cancel
-        #: what is loaded, and what is being loaded
+        #: the plugins that are loaded or being loaded
         self._known: dict[PluginFunction, Loading] = {}
-        #: one list for each plugin, in the order in which loading began
+        #: one list per plugin, in the order in which their loading began
         self._jobs: list[list[Job]] = []
 
     def __call__(self, *plugins: Plugin) -> Coroutine[Any, Any, None]:
