@@ -441,6 +441,8 @@ def check(monkeypatch, there):
                 derandomize="MODEL_STEPS" not in os.environ,
                 database=None,
                 deadline=None,
+                # one fault may show in several ways, which would come as a group of errors
+                report_multiple_bugs=False,
                 # by hand there is time to look for the shortest way to a failure
                 phases=[Phase.generate, Phase.shrink] if "MODEL_STEPS" in os.environ else [Phase.generate],
                 suppress_health_check=list(HealthCheck),
