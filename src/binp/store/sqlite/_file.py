@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import time
@@ -140,8 +141,10 @@ class File(Executor):
     def _committed(self) -> None:
         self.tell()
         if self._is_syncing:
-            # a transaction that changed nothing did not take the earlier ones with it
-            self.sync()
+            # a transaction that changed nothing did not take the earlier ones with it; where the disk does not take them
+            # this one is committed all the same, and whoever tries that again every second says so
+            with contextlib.suppress(OSError):
+                self.sync()
         elif self._syncs and self.unsynced is None:
             self.unsynced = time.monotonic()
 

@@ -1,7 +1,9 @@
 """Group commit: grouping, limits, and a loop that is never idle."""
 
 import asyncio
+import errno
 import gc
+import os
 import sqlite3
 import threading
 import time
@@ -292,6 +294,31 @@ async def test_what_need_not_be_durable_is_on_the_disk_a_little_later(path, writ
     assert await store.write(writes.end(1)) is False
     assert file.unsynced is None
     assert (await store.get_key("n", "k")).value == "5"
+    await store.close()
+
+
+async def test_a_disk_that_fails_after_a_commit(path, late, monkeypatch):
+    """What is committed is not done again because the disk did not take what came before it, and need not be there."""
+    store = open_store(str(path))
+    await store.open()
+    file = store._engine._writer._file
+    real, failed = os.fsync, []
+
+    def fsync(descriptor):
+        if not failed:
+            failed.append(descriptor)
+            raise OSError(errno.EIO, "Input/output error")
+        real(descriptor)
+
+    assert await store.write(SetKeys(namespace="n", items=(("k", "1"),), at=1, durable=False))
+    monkeypatch.setattr(os, "fsync", fsync)
+
+    assert await store.write(Once(key="x", at=1)) is True
+    assert failed
+    assert store.health.reason is None
+    assert file.unsynced is not None
+    assert await store.write(SetKeys(namespace="n", items=(("k", "2"),), at=1))
+    assert file.unsynced is None
     await store.close()
 
 
