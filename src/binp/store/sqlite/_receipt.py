@@ -140,6 +140,8 @@ class Receipt:
             # settling sets the outcome and then looks at the list, this is the other way round: one sees the other
             if self._outcome is _PENDING:
                 return future.__await__()
+            # settled just now: nobody waits for what may be on its way, and a failure would be said to be missed
+            future.cancel()
         return self._ended()
 
     def wait(self, timeout: float | None = None) -> Any:
