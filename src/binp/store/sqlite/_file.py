@@ -141,7 +141,7 @@ class File(Executor):
     def _committed(self) -> None:
         self.tell()
         if self._is_syncing:
-            # a transaction that changed nothing did not take the earlier ones with it; where the disk does not take them
+            # a transaction that changed nothing did not take earlier ones with it; where the disk does not take them
             # this one is committed all the same, and whoever tries that again every second says so
             with contextlib.suppress(OSError):
                 self.sync()

@@ -71,6 +71,8 @@ class SqliteStore(Reads):
         self._node = this_process()
         self._ids = Ids()
         self._engine: Engine | None = None
+        #: what is under way, for those who come meanwhile
+        self._opening: asyncio.Future[None] | None = None
         self._closing: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
@@ -114,8 +116,13 @@ class SqliteStore(Reads):
             SchemaTooNew: a newer version wrote it.
             StoreError: it cannot be opened; the message says why.
         """
-        if self._engine is not None:
-            return
+        while self._engine is not None:
+            if self._closing is not None:
+                await self.close()
+            elif self._opening is not None:
+                await asyncio.wait([self._opening])
+            else:
+                return
         self._check_fork()
         # from here to the end of closing: a name of its own for each opening
         node = this_process()
@@ -134,12 +141,14 @@ class SqliteStore(Reads):
             clock=self._clock,
         )
         enroll(self)
-        opening = asyncio.get_running_loop().run_in_executor(self._thread, self._start, self._engine)
+        self._opening = asyncio.get_running_loop().run_in_executor(self._thread, self._start, self._engine)
         try:
-            await _to_the_end(opening, self._engine.give_up)
+            await _to_the_end(self._opening, self._engine.give_up)
         except BaseException:
+            self._opening = None
             await self.close()
             raise
+        self._opening = None
 
     def admit(self) -> None:
         """Let in guests: processes that this one starts."""
@@ -166,10 +175,11 @@ class SqliteStore(Reads):
         if self._closing is None:
             self._close_point()
             self._closing = asyncio.get_running_loop().run_in_executor(self._thread, self._stop, self._engine)
+        engine = self._engine
         try:
             await _to_the_end(self._closing)
         finally:
-            self._finish()
+            self._finish(engine)
 
     def close_sync(self) -> None:
         """The same from outside a loop, when the loop it was bound to is gone. Idempotent."""
@@ -179,8 +189,9 @@ class SqliteStore(Reads):
             # it may be reading
             self._thread.shutdown(wait=True, cancel_futures=True)
         self._close_point()
-        self._stop(self._engine)
-        self._finish()
+        engine = self._engine
+        self._stop(engine)
+        self._finish(engine)
 
     def new_id(self) -> int:
         """A new id below 2**53, larger than every earlier one of this process. Callable from any thread."""
@@ -271,11 +282,13 @@ class SqliteStore(Reads):
         for receipt in left or ():
             receipt.settle(Failure(StoreClosed("the store was closed before this was written")))
 
-    def _finish(self) -> None:
-        if self._engine is not None:
-            self._engine = self._closing = None
-            unclaim(self._path)
-            withdraw(self)
+    def _finish(self, engine: Engine) -> None:
+        if self._engine is not engine:
+            # somebody else has waited for the same end, and may have opened it anew since
+            return
+        self._engine = self._closing = self._opening = None
+        unclaim(self._path)
+        withdraw(self)
         if self._thread is not None:
             self._thread.shutdown(wait=True)
             self._thread = None
