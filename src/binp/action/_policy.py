@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import inspect
-import math
-import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 from binp.errors import BinpError
-from binp.operations import Concurrency, Policy, Retry, WhenFull, check_numbers
+from binp.operations import Concurrency, Policy, Retry, WhenFull, check_numbers, seconds_in, seconds_of
 from buvar.names import did_you_mean
 
 __all__ = ["check_per", "policy_of"]
-
-#: seconds per unit of a duration
-_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(d|h|min|m|s)")
-_SPAN = re.compile(rf"(?:{_PART.pattern})+")
 
 
 def policy_of(
@@ -69,29 +62,16 @@ def policy_of(
     )
 
 
-def _read(text: str) -> float | None:
-    """Seconds of a duration such as ``1h30min``; None if *text* is not a duration."""
-    found = _SPAN.fullmatch(text.replace(" ", ""))
-    return None if found is None else sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(found.group()))
-
-
 def _seconds(option: str, given: object, trouble: str) -> float | None:
-    seconds: object = given
-    if isinstance(given, timedelta):
-        seconds = given.total_seconds()
-    elif isinstance(given, str):
-        seconds = _read(given)
-        if seconds is None:
-            seconds = given
-    if seconds is None:
+    if given is None:
         return None
-    is_time = isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 < seconds < math.inf
-    if not is_time:
+    seconds = seconds_of(given)
+    if seconds is None or seconds <= 0:
         raise BinpError(
             f"{option}={given!r} {trouble}",
             fix=f'write seconds, as {option}=600, or {option}="3h", "90min", "1h30min", a timedelta, or leave it out',
         )
-    return float(seconds)  # type: ignore[arg-type]  # checked above
+    return seconds
 
 
 def check_per(per: tuple[str, ...], function: Callable[..., Any], where: str) -> None:
@@ -113,7 +93,7 @@ def check_per(per: tuple[str, ...], function: Callable[..., Any], where: str) ->
 
 
 def _keep_of(given: object) -> timedelta | int | None:
-    seconds = _read(given) if isinstance(given, str) else None
+    seconds = seconds_in(given) if isinstance(given, str) else None
     keep = given if seconds is None else timedelta(seconds=seconds)
     is_time = isinstance(keep, timedelta) and keep > timedelta()
     is_number = isinstance(keep, int) and not isinstance(keep, bool) and keep > 0

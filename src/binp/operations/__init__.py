@@ -11,6 +11,7 @@ from ._options import UnknownOption, check_numbers, labels_of, with_known_option
 from ._policy import Concurrency, Policy, Retry, WhenFull
 from ._registry import Operations, UnknownOperation
 from ._secrets import mentions_secret
+from ._spans import seconds_in, seconds_of
 
 __all__ = [
     "CUT_KEY",
@@ -43,6 +44,8 @@ __all__ = [
     "labels_of",
     "mentions_secret",
     "place",
+    "seconds_in",
+    "seconds_of",
     "shorten",
     "with_known_options",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from binp.home import Home
@@ -20,6 +20,7 @@ from binp.operations import (
     default_description,
     default_name,
     labels_of,
+    seconds_of,
     with_known_options,
 )
 from binp.runs import RunHandle, Trigger, current_run, now
@@ -77,27 +78,27 @@ class Schedule:
         expression: str | None = None,
         /,
         *,
-        every: timedelta | None = None,
+        every: timedelta | float | str | None = None,
         at: datetime | None = None,
-        tz: str | None = None,
+        tz: str | tzinfo | None = None,
         args: Mapping[str, Any] | None = None,
         name: str | None = None,
         description: str | None = None,
         labels: Iterable[str] = (),
         missed: Literal["latest", "all", "skip"] = "latest",
-        grace: timedelta = timedelta(hours=1),
+        grace: timedelta | float | str = timedelta(hours=1),
         overlap: Literal["skip", "queue", "parallel"] = "skip",
-        jitter: timedelta = timedelta(),
+        jitter: timedelta | float | str = timedelta(),
     ) -> Callable[[Function], Function]:
         """Register a function to be started by time. Give exactly one of *expression*, *every* and *at*.
 
         Args:
             expression: A cron expression: ``minute hour day-of-month month day-of-week``, with a field for seconds in
                 front if there are six; or ``@hourly``, ``@daily``, ``@weekly``, ``@monthly``, ``@yearly``.
-            every: An interval of at least one second. Ticks are multiples of it since 1970-01-01 00:00 UTC, so a
-                restart does not shift them.
+            every: An interval of at least one second: a timedelta, seconds, or ``"5min"``. Ticks are multiples of it
+                since 1970-01-01 00:00 UTC, so a restart does not shift them.
             at: A single moment, with a time zone.
-            tz: IANA name of the time zone of *expression*, such as ``Europe/Berlin``. Default: UTC.
+            tz: Time zone of *expression*: an IANA name, such as ``Europe/Berlin``, or a ``ZoneInfo``. Default: UTC.
             args: Arguments for the form of the function.
             name: Name of the schedule. Default: the qualified name of the function; further schedules of the same
                 function get ``#2``, ``#3``, ... appended.
@@ -105,10 +106,10 @@ class Schedule:
             labels: Labels for its runs, if the function is not an action.
             missed: What to do about ticks that came while no process could start them: ``latest`` starts once for all
                 of them, ``all`` starts once for each, up to a hundred, ``skip`` starts none.
-            grace: Maximum age of a missed tick that is still started.
+            grace: Maximum age of a missed tick that is still started, written like *every*.
             overlap: What to do about a tick while the run of the previous tick has not ended: ``skip`` skips the tick,
                 ``queue`` starts it afterwards, ``parallel`` starts it at once.
-            jitter: Maximum delay of a start; the actual delay is fixed for each tick.
+            jitter: Maximum delay of a start, written like *every*; the actual delay is fixed for each tick.
 
         Raises:
             BadSchedule: the timing is invalid, or *missed* or *overlap* is not one of the values above.
@@ -117,10 +118,7 @@ class Schedule:
         timing = _timing(expression, every, at, tz)
         if args is not None and not isinstance(args, Mapping):
             raise BadSchedule(f"args={args!r} has no names", fix="write args={'parameter': value}")
-        _check_time("grace", grace)
-        _check_time("jitter", jitter)
-        if grace < timedelta() or jitter < timedelta():
-            raise BadSchedule("grace and jitter are times of zero or more", fix="write timedelta(minutes=5)")
+        oldest, latest = _span("grace", grace), _span("jitter", jitter)
         on_missed, on_overlap = _choice(Missed, "missed", missed), _choice(Overlap, "overlap", overlap)
 
         def add(function: Function) -> Function:
@@ -139,9 +137,9 @@ class Schedule:
                 own=own,
                 arguments=dict(args or {}),
                 missed=on_missed,
-                grace=grace,
+                grace=oldest,
                 overlap=on_overlap,
-                jitter=jitter,
+                jitter=latest,
             )
             self._enter(entry)
             return function
@@ -317,34 +315,44 @@ class Schedule:
             await asyncio.wait({ticking}, timeout=timeout)
 
 
-def _timing(expression: str | None, every: timedelta | None, at: datetime | None, tz: str | None) -> Timing:
+def _timing(expression: object, every: object, at: object, tz: object) -> Timing:
     if sum(given is not None for given in (expression, every, at)) != 1:
         raise BadSchedule(
             "a schedule has one timing",
-            fix="give an expression ('30 2 * * *'), or every=timedelta(...), or at=datetime(...)",
+            fix="give an expression ('30 2 * * *'), or every='5min', or at=datetime(...)",
         )
     if expression is not None:
         if not isinstance(expression, str):
             raise BadSchedule(
                 f"@binp.schedule got {expression!r} instead of a timing",
-                fix="write @binp.schedule('30 2 * * *'), or @binp.schedule(every=timedelta(minutes=5))",
+                fix="write @binp.schedule('30 2 * * *'), or @binp.schedule(every='5min')",
             )
-        return Cron(expression, tz or "UTC")
+        return Cron(expression, _zone_name(tz))
     if tz is not None:
         raise BadSchedule("tz is for an expression: an interval and a moment need none", fix="leave out tz")
     if every is not None:
-        _check_time("every", every)
-        return Every(every)
+        return Every(_span("every", every))
     if not isinstance(at, datetime):
         raise BadSchedule(f"at={at!r} is not a moment", fix="write at=datetime(2030, 1, 31, 12, 0, tzinfo=UTC)")
     return At(at)
 
 
-def _check_time(option: str, value: object) -> None:
-    if not isinstance(value, timedelta):
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        fix = f"write {option}=timedelta({f'seconds={value:g}' if is_number else 'minutes=5'})"
-        raise BadSchedule(f"{option}={value!r} is not a timedelta", fix=fix)
+def _zone_name(tz: object) -> str:
+    """Name of the zone *tz*: a name, a ``ZoneInfo`` or ``datetime.UTC``; UTC by default."""
+    if tz is None or tz is UTC:
+        return "UTC"
+    name = getattr(tz, "key", tz)
+    if not isinstance(name, str):
+        raise BadSchedule(f"tz={tz!r} has no name", fix="write an IANA name, such as tz='Europe/Berlin'")
+    return name
+
+
+def _span(option: str, given: object) -> timedelta:
+    seconds = seconds_of(given)
+    if seconds is None or not 0 <= seconds < timedelta.max.total_seconds():
+        fix = f'write seconds, as {option}=600, or {option}="90min", "1h30min", or timedelta(minutes=5)'
+        raise BadSchedule(f"{option}={given!r} is not a time of zero or more", fix=fix)
+    return given if isinstance(given, timedelta) else timedelta(seconds=seconds)
 
 
 def _choice(kind: type[Choice], option: str, text: str) -> Choice:

@@ -1,6 +1,7 @@
 """Schedules as they are defined, listed and commanded."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -79,15 +80,20 @@ async def test_names(binp, caplog):
         (({"every": timedelta(hours=1), "tz": "UTC"},), "tz is for an expression"),
         (("@daily", {"missed": "lates"}), "did you mean 'latest'?"),
         (("@daily", {"overlap": "sometimes"}), "write one of 'skip', 'queue', 'parallel'"),
-        (("@daily", {"grace": timedelta(seconds=-1)}), "times of zero or more"),
-        (("@daily", {"jitter": timedelta(seconds=-1)}), "times of zero or more"),
+        (
+            ("@daily", {"grace": timedelta(seconds=-1)}),
+            "is not a time of zero or more\n  fix:   write seconds, as grace=600",
+        ),
+        (("@daily", {"jitter": timedelta(seconds=-1)}), "is not a time of zero or more"),
         (("whenever",), "'whenever' is not a cron expression"),
         ((nothing,), "instead of a timing\n  fix:   write @binp.schedule('30 2 * * *')"),
-        (({"every": 60},), "every=60 is not a timedelta\n  fix:   write every=timedelta(seconds=60)"),
-        (({"every": "5m"},), "every='5m' is not a timedelta\n  fix:   write every=timedelta(minutes=5)"),
+        (({"every": 0.5},), "too short"),
+        (({"every": "soon"},), "every='soon' is not a time of zero or more\n  fix:   write seconds, as every=600, or"),
+        (({"every": float("inf")},), "every=inf is not a time of zero or more"),
+        (("@daily", {"tz": timezone(timedelta(hours=1))}), "has no name\n  fix:   write an IANA name"),
         (({"at": "12:00"},), "at='12:00' is not a moment\n  fix:   write at=datetime("),
         (("@daily", {"args": [1]}), "args=[1] has no names\n  fix:   write args={'parameter': value}"),
-        (("@daily", {"jitter": 5}), "jitter=5 is not a timedelta\n  fix:   write jitter=timedelta(seconds=5)"),
+        (("@daily", {"jitter": True}), "jitter=True is not a time of zero or more"),
     ],
 )
 def test_what_means_nothing_is_refused_where_it_is_written(given, text):
@@ -96,6 +102,22 @@ def test_what_means_nothing_is_refused_where_it_is_written(given, text):
     with pytest.raises(BadSchedule) as caught:
         BINP().schedule(*(one for one in given if one is not options), **options)
     assert text in str(caught.value)
+
+
+async def test_times_and_zones_are_written_as_one_likes(binp):
+    """A time is a timedelta, seconds or ``1h30min``, as in the options of an action; a zone its name or a ZoneInfo."""
+
+    async def work() -> None: ...
+
+    for every in (timedelta(minutes=90), 5400, "90min", "1h 30m"):
+        binp.schedule(every=every, grace="2h", jitter=30)(work)
+    for tz in ("Europe/Berlin", ZoneInfo("Europe/Berlin")):
+        binp.schedule("30 2 * * *", tz=tz)(work)
+    binp.schedule("30 2 * * *", tz=UTC)(work)
+
+    found = await binp.schedule.schedules()
+    assert [(one.spec, one.grace, one.jitter) for one in found[:4]] == [("every 5400 s", 7200, 30)] * 4
+    assert [one.zone for one in found[4:]] == ["Europe/Berlin", "Europe/Berlin", "UTC"]
 
 
 async def test_arguments_that_do_not_fit_are_told_at_the_start(binp):
