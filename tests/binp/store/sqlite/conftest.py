@@ -11,7 +11,7 @@ import pytest
 
 from binp.store import open_store
 from binp.store.contract import AddRecord, BeginRun, EndRun, State
-from binp.store.sqlite import _queries
+from binp.store.sqlite import _indexing, _queries
 from binp.store.sqlite._connect import connect_writer
 from binp.store.sqlite._file import File
 from binp.store.sqlite._ids import EPOCH
@@ -26,6 +26,12 @@ def path(tmp_path):
 def patient(monkeypatch):
     """Questions take the time that they need: on a busy computer a small one may wait for the processor for seconds."""
     monkeypatch.setattr(_queries, "_PATIENCE", 600.0)
+
+
+@pytest.fixture
+def no_index(monkeypatch):
+    """No store writes its index by itself, however slow the machine is. To be asked for before there is a store."""
+    monkeypatch.setattr(_indexing, "_SOON", 3600.0)
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from binp.store.sqlite import check
 
 
 @pytest.fixture
-async def filled(store, past, path):
-    """A database with runs of all kinds, closed; and how to change it behind the back of the platform."""
+async def filled(no_index, store, past, path):
+    """A database with runs of all kinds, none in the index, closed; and how to change it behind everybody's back."""
     for state in State:
         if state is not State.QUEUED:
             run = await past.run(days=2, state=state, labels=("a", "b"), records=2)

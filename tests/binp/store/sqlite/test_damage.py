@@ -34,8 +34,11 @@ def key(name, value="1"):
 
 
 @pytest.fixture
-async def large(path, monkeypatch, writes_of):
-    """A store with a run in it, of a file that is too large to be looked through when it is opened; and its run."""
+async def large(path, no_index, monkeypatch, writes_of):
+    """A store with a run in it, of a file that is too large to be looked through when it is opened; and its run.
+
+    Nothing but what a test does meets what is damaged: the index is not written.
+    """
     monkeypatch.setattr(_writer, "_PROBE", 0.01)
     store = open_store(str(path), synchronous="OFF")
     await store.open()
@@ -188,6 +191,8 @@ async def test_housekeeping_that_meets_damage(path, large, monkeypatch, caplog, 
     """Where only the index cannot be written that is told, and what is written is kept."""
     store, _ = large
     monkeypatch.setattr(_indexing, "_SOON", 0.01)
+    await store.close()
+    await store.open()
     damage(path, "unindexed")
     forget(store)
     await store.write(key("nudge"))

@@ -4,11 +4,20 @@ import asyncio
 import sqlite3
 from dataclasses import replace
 
+import pytest
+
 from binp.store.contract import Condition, Key, RunQuery, State
 from binp.store.sqlite import _index, _indexing
 from binp.store.sqlite._erase import erase
 from binp.store.sqlite._index import SLICE, merge, put_in, tidy
 from binp.store.sqlite._indexing import Indexing
+
+
+@pytest.fixture(autouse=True)
+def _by_hand(request):
+    """Where a test writes the index itself no store comes before it."""
+    if "opened" in request.fixturenames:
+        request.getfixturevalue("no_index")
 
 
 def saying(text, **given):
@@ -62,10 +71,14 @@ async def test_what_goes_on_is_found_by_what_it_said_so_far(store, writes):
     assert (await store.find_runs(saying("fetching", states=frozenset({State.FAILED})))).runs == ()
 
 
-async def test_what_was_not_indexed_when_the_process_died_gets_in_later(store, writes, path):
+async def test_what_was_not_indexed_when_the_process_died_gets_in_later(store, writes, path, monkeypatch):
     """What waits for the index stands in the file with the end of the run: a next opening goes on with it."""
-    run = await run_of(store, writes, "hello")
     await store.close()
+    with monkeypatch.context() as late:
+        late.setattr(_indexing, "_SOON", 3600.0)
+        await store.open()
+        run = await run_of(store, writes, "hello")
+        await store.close()
     assert look(path, "SELECT run FROM unindexed") == [(run,)]
 
     await store.open()
@@ -85,8 +98,12 @@ async def test_an_interrupted_run_is_indexed_as_such(store, writes, path):
     assert [found.id for found in (await store.find_runs(query)).runs] == [run]
 
 
-async def test_a_file_that_is_closed_leaves_no_more_than_is_quickly_looked_through(store, writes, path, opened):
+async def test_a_file_that_is_closed_leaves_no_more_than_is_quickly_looked_through(
+    store, writes, path, opened, monkeypatch
+):
     """Short programs that never have a quiet moment do not pile up what waits for the index."""
+    # as long as it takes, on a busy machine as well
+    monkeypatch.setattr(_indexing, "_LEAVING", 200.0)
     await asyncio.gather(*(run_of(store, writes, "hello") for _ in range(2 * SLICE)))
     await store.close()
 
