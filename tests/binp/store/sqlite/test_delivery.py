@@ -50,6 +50,10 @@ async def test_commits_are_told_of_in_one_go(store, writes):
     thread = threading.Thread(target=lambda: [store.write(writes.record(begin.id, seq)).wait() for seq in range(1, 21)])
     thread.start()
     thread.join()
+    # a thread that waits is woken a moment before that; the loop is not let go of meanwhile
+    end = time.monotonic() + 200
+    while len(store._listeners._changes) < 20 and time.monotonic() < end:
+        time.sleep(0.001)
     assert told == []
     while not told:
         await asyncio.sleep(0)
