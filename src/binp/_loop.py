@@ -1,4 +1,4 @@
-"""Small questions to the event loop that several modules have: whether one runs here, and a wait with an end."""
+"""Small helpers for the event loop: whether one is running, and a wait with a timeout."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["running_loop", "wait_within"]
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
-    """The loop that runs in this thread; None if there is none."""
+    """The event loop running in this thread; None if there is none."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
@@ -17,7 +17,7 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 async def wait_within(event: asyncio.Event, seconds: float) -> bool:
-    """Wait until *event* is set, for *seconds* at most; returns whether it is set."""
+    """Wait until *event* is set, at most *seconds*; returns whether it is set."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()

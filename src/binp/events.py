@@ -1,4 +1,4 @@
-"""What changed, told to whoever listens: the bounded ring and the original's emitter."""
+"""Broadcast changes to listeners: a bounded ring, and an emitter for compatibility."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 _logger = logging.getLogger("binp.events")
 
-#: events that a subscriber may be behind
+#: maximum number of events that a subscriber may be behind
 _CAPACITY = 1024
 
 
 class Emitter(Generic[T]):
-    """Tells everybody in this process who listens, in the order of the calls of :meth:`emit`.
+    """Broadcasts events to all listeners in this process, in the order of the calls of :meth:`emit`.
 
-    Used as a decorator it calls a function, async or not, for each event, one after the other; what that raises is
-    logged. Nobody can hold it up: a listener that is more than *capacity* events behind loses the oldest ones, with a
-    warning. Making one, and decorating with it, needs no running loop.
+    Used as a decorator, it calls a sync or async function for each event, one at a time; exceptions are logged. No
+    listener can block it: one that is more than *capacity* events behind loses the oldest ones, with a warning.
+    Creating an emitter and decorating with it need no running event loop.
 
     Args:
-        capacity: Events that a listener may be behind.
-        context: Context variables that decorated functions see, copied for each burst of events; an empty context by
-            default, never that of whoever emits.
+        capacity: Maximum number of events that a listener may be behind.
+        context: Context variables for decorated functions, copied for each burst of events. Default: an empty context,
+            never that of the caller of :meth:`emit`.
     """
 
     def __init__(self, *, capacity: int = _CAPACITY, context: contextvars.Context | None = None) -> None:
@@ -44,15 +44,15 @@ class Emitter(Generic[T]):
         self._sinks: list[_Sink[T]] = []
 
     def emit(self, event: T) -> None:
-        """Tell *event*. Returns at once; callable from any thread."""
+        """Broadcast *event*. Returns immediately; may be called from any thread."""
         for sink in tuple(self._sinks):
             sink.put(event)
 
     @contextlib.contextmanager
     def subscribe(self, own_queue: asyncio.Queue[T] | None = None) -> Iterator[asyncio.Queue[T]]:
-        """Inside the block every event is put into a queue: *own_queue*, or a new one.
+        """Inside the block, every event is put into a queue: *own_queue*, or a new one.
 
-        A queue that is full loses its oldest event, with a warning.
+        A full queue loses its oldest event, with a warning.
         """
         queue: asyncio.Queue[T] = asyncio.Queue(self._capacity) if own_queue is None else own_queue
         sink = _QueueSink(queue)
@@ -63,22 +63,22 @@ class Emitter(Generic[T]):
             self._sinks.remove(sink)
 
     def __call__(self, handler: Handler) -> Handler:
-        """Call *handler* for every event from here on, also for those that are told before a loop runs."""
+        """Call *handler* for every event from now on, including those emitted before an event loop runs."""
         self._sinks.append(_HandlerSink(handler, self._capacity, self._context))
         return handler
 
     def relay(self, other: Emitter[T]) -> None:
-        """Tell every event to the listeners of *other* as well, from here on."""
+        """Forward every event to the listeners of *other* as well, from now on."""
         self._sinks.append(_RelaySink(other))
 
     async def settle(self) -> None:
-        """Wait until the decorated functions have had every event that was told so far."""
+        """Wait until the decorated functions have handled all events emitted so far."""
         tasks = [sink.task for sink in self._sinks if isinstance(sink, _HandlerSink) and sink.task is not None]
         if tasks:
             await asyncio.wait(tasks)
 
     async def close(self) -> None:
-        """Call no decorated function any more; one that is being called is cancelled."""
+        """Stop calling decorated functions; a running call is cancelled."""
         tasks = [sink.close() for sink in self._sinks if isinstance(sink, _HandlerSink)]
         self._sinks = [sink for sink in self._sinks if not isinstance(sink, _HandlerSink)]
         running = [task for task in tasks if task is not None]
@@ -87,18 +87,18 @@ class Emitter(Generic[T]):
 
 
 class _Sink(Generic[T]):
-    """Where events of an emitter go, on the loop where they are taken out."""
+    """Receives the events of an emitter, on the event loop of the listener."""
 
     def __init__(self) -> None:
         self.loop = running_loop()
         self._warned = False
 
     def put(self, event: T) -> None:
-        """Take *event*, from any thread."""
+        """Receive *event*, from any thread."""
         here = running_loop()
         if self.loop is not None and self.loop is not here and self.loop.is_running():
-            # another thread: whoever waits for events must be woken on its own loop
-            with contextlib.suppress(RuntimeError):  # the loop was closed just now, so nobody waits on it
+            # another thread: the listener must be woken on its own event loop
+            with contextlib.suppress(RuntimeError):  # the loop was just closed, so nobody waits on it
                 self.loop.call_soon_threadsafe(self.take, event)
         else:
             if here is not None:
@@ -106,11 +106,11 @@ class _Sink(Generic[T]):
             self.take(event)
 
     def take(self, event: T) -> None:
-        """Take *event*, on the loop."""
+        """Receive *event*, on the event loop."""
         raise NotImplementedError
 
     def overflow(self, who: object) -> None:
-        """Say, once, that events are lost."""
+        """Log, once, that events are lost."""
         if not self._warned:
             self._warned = True
             _logger.warning("%r is so far behind that it loses events, the oldest first", who)
@@ -138,7 +138,7 @@ class _QueueSink(_Sink[T]):
 
 
 class _HandlerSink(_Sink[T]):
-    """Holds events for a function; a task calls it as long as there are any, and ends with them."""
+    """Queues events for a function; a task calls it while there are any, and then ends."""
 
     def __init__(self, handler: Callable[[T], Any], capacity: int, context: contextvars.Context | None) -> None:
         super().__init__()
@@ -156,7 +156,7 @@ class _HandlerSink(_Sink[T]):
         self._events.append(event)
         loop = running_loop()
         if loop is None:
-            # told before a loop runs: the first one told inside a loop brings the others along
+            # no event loop yet: the first event emitted inside a loop starts the task for all of them
             return
         if self.task is None or self.task.done() or self.task.get_loop() is not loop:
             context = contextvars.Context() if self._context is None else self._context.copy()
@@ -164,7 +164,7 @@ class _HandlerSink(_Sink[T]):
             self.task = loop.create_task(self._work(), name=name, context=context)
 
     def close(self) -> asyncio.Task[None] | None:
-        """Take nothing more; returns the task that was cancelled, if one was at work."""
+        """Stop receiving; returns the task that was cancelled, if one was running."""
         self._closed = True
         self._events.clear()
         if self.task is None or self.task.done():
@@ -179,16 +179,16 @@ class _HandlerSink(_Sink[T]):
                 result = self._handler(event)
                 if inspect.isawaitable(result):
                     await result
-            except Exception:  # whatever a listener raises is its own affair, and the others' events go on
+            except Exception:  # an exception of a listener concerns neither the emitter nor later events
                 _logger.exception("%r failed on the event %r", self._handler, event)
 
 
 class Sequenced(Protocol):
-    """Something with a place in an order."""
+    """An item with a sequence number."""
 
     @property
     def seq(self) -> int:
-        """Strictly increasing within one feed."""
+        """The sequence number, strictly increasing within one feed."""
 
 
 S = TypeVar("S", bound=Sequenced)
@@ -196,32 +196,32 @@ S = TypeVar("S", bound=Sequenced)
 
 @dataclass(frozen=True, slots=True)
 class Reading(Generic[S]):
-    """What a reader gets that was at a cursor."""
+    """What a reader gets at its cursor."""
 
-    #: what came after the cursor, in order; after a gap nothing
+    #: the items after the cursor, in order; empty after a gap
     items: Sequence[S]
-    #: where to read on
+    #: the next cursor
     cursor: int
-    #: something after the cursor is lost, or the cursor is of another time: the reader has to look for itself
+    #: items after the cursor are lost, or the cursor belongs to another feed: the reader has to read the state itself
     is_gap: bool = False
 
 
 class Ring(Generic[S]):
-    """The latest changes, held for any number of readers with a cursor each.
+    """The latest changes, for any number of readers with a cursor each.
 
     It never grows beyond *capacity* and never waits for a reader: one that is too far behind gets a gap. It is closed
     until :meth:`open`, and can be opened again.
 
     Args:
-        capacity: Changes that are held.
+        capacity: Maximum number of changes to keep.
     """
 
     def __init__(self, capacity: int = _CAPACITY) -> None:
-        #: identity of the feed whose changes it holds; cursors of another one mean nothing
+        #: identity of the present feed; cursors of other feeds are invalid
         self.feed = ""
         self._capacity = capacity
         self._items: collections.deque[S] = collections.deque()
-        #: the place of the newest change that is not held any more; 0 while nothing was lost since it was opened
+        #: number of the newest change that was dropped; 0 if none was since it was opened
         self._lost = 0
         self._last = 0
         self._is_open = False
@@ -234,25 +234,25 @@ class Ring(Generic[S]):
 
     @property
     def last(self) -> int:
-        """Place of the newest change: the cursor of a reader that wants what comes from here on. 0 before the first."""
+        """Number of the newest change: the cursor of a reader that only wants later ones. 0 before the first."""
         return self._last
 
     @property
     def waiting(self) -> int:
-        """How many readers wait."""
+        """Number of waiting readers."""
         return len(self._waiting)
 
     def open(self, feed: str) -> None:
-        """Hold the changes of *feed* from here on, and none of before."""
+        """Take changes of *feed* from now on, and drop all earlier ones."""
         self.feed = feed
         self._items.clear()
         self._lost = self._last = 0
         self._is_open = True
-        # who waits at a place of an earlier feed is to look for itself
+        # readers that wait at a cursor of an earlier feed get a gap
         self._wake()
 
     def publish(self, changes: Sequence[S]) -> None:
-        """Hold *changes*, in order, and wake the readers. To be called on the loop."""
+        """Add *changes*, in order, and wake the readers. Must be called on the event loop."""
         if not self._is_open or not changes:
             return
         items = self._items
@@ -263,7 +263,7 @@ class Ring(Generic[S]):
         self._wake()
 
     def after(self, cursor: int) -> Reading[S]:
-        """What came after *cursor*, which is the place of a change, or ``last`` of an earlier moment."""
+        """The changes after *cursor*, which is the number of a change, or an earlier value of ``last``."""
         if cursor == self._last:
             return Reading((), cursor)
         if cursor > self._last or cursor < self._lost or not self._covers(cursor):
@@ -277,7 +277,7 @@ class Ring(Generic[S]):
         return Reading(found, self._last)
 
     async def wait(self, cursor: int) -> bool:
-        """Wait until there is something after *cursor*. False if there is nothing because it was closed."""
+        """Wait until there is something after *cursor*. False if there is nothing and the ring was closed."""
         while self._is_open and cursor == self._last:
             with self.waiter() as waiter:
                 await waiter
@@ -285,7 +285,7 @@ class Ring(Generic[S]):
 
     @contextlib.contextmanager
     def waiter(self) -> Iterator[asyncio.Future[None]]:
-        """A future that is done at the next change, or when it is closed; whoever holds it may settle it earlier."""
+        """A future that is done at the next change, or when the ring is closed; its holder may resolve it earlier."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.add(future)
         try:
@@ -294,13 +294,13 @@ class Ring(Generic[S]):
             self._waiting.discard(future)
 
     def close(self) -> None:
-        """Nothing comes any more: every reader that waits is woken at once. Idempotent."""
+        """No more changes: wake all waiting readers. Idempotent."""
         self._is_open = False
         self._wake()
 
     def _covers(self, cursor: int) -> bool:
-        """Whether nothing between *cursor* and the oldest change that is held was missed."""
-        # 0 is the moment when it was opened; any other place before its first change is of an earlier opening
+        """Whether no change between *cursor* and the oldest kept change is missing."""
+        # 0 means the moment of opening; any other number before the first change is from an earlier opening
         return cursor == 0 or (bool(self._items) and cursor >= self._items[0].seq - 1)
 
     def _wake(self) -> None:

@@ -1,4 +1,4 @@
-"""The platform over HTTP: the routes under /internal and the stream of changes."""
+"""The HTTP API of the platform: the routes under /internal, and the stream of changes."""
 
 from __future__ import annotations
 

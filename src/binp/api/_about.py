@@ -1,4 +1,4 @@
-"""What it is that answers: its version, and that of what it runs on."""
+"""The versions of the platform and of Python."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ router = APIRouter(tags=["about"])
 
 
 class About(BaseModel):
-    """What answers."""
+    """The versions of the server."""
 
     version: str
-    #: of Python
+    #: version of Python
     python: str
 
 
 @router.get("/about", operation_id="getAbout")
 async def get_about() -> About:
-    """The version of the platform, and of the Python that it runs on."""
+    """Get the versions of the platform and of Python."""
     return About(version=importlib.metadata.version("binp"), python=platform.python_version())

@@ -1,4 +1,4 @@
-"""Actions: list them, look at their forms, start them."""
+"""Actions: list them, get their forms, start them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["invoke_action", "router"]
 
 router = APIRouter(tags=["actions"])
 
-#: files come in a form: each under the name of its parameter, the others as fields, or as JSON in ``arguments``
+#: with files, a form: a part for each parameter, named after it; other arguments may also be JSON in ``arguments``
 _FORM = {
     "requestBody": {
         "content": {
@@ -43,7 +43,7 @@ Arguments = Annotated[dict[str, Any] | None, Body(description="arguments by name
 
 @router.get("/actions/", operation_id="listActions")
 async def list_actions(platform: Here) -> list[ActionInfo]:
-    """The actions, in the order of their definition."""
+    """List the actions, in the order of their definition."""
     return platform.action.actions
 
 
@@ -51,14 +51,14 @@ async def list_actions(platform: Here) -> list[ActionInfo]:
 async def invoke_action(
     platform: Here, home: Opened, by: By, name: str, arguments: Arguments = None, key: Key = None
 ) -> Any:
-    """Start an action and wait for its end. The run goes on when the client does not wait that long."""
+    """Start an action and wait for its end. The run continues if the client disconnects."""
     started = await _start(platform, home, by, name, arguments, key)
-    # what was started here is known without reading it again
+    # the end of a run that was started here is known without reading it
     end = await started.ended() if isinstance(started, RunHandle) else None
     run: Run | EndRun = end or await home.runs.watch.ended(started.id)
     if run.state is State.SUCCEEDED:
         head = json.dumps({"name": name, "duration": (run.duration or 0) / 1e6, "run": run.id}, separators=(",", ":"))
-        # the result is JSON already, some of which would not survive being read and written again
+        # the result is JSON already, and parsing it could change it
         return Response(f'{head[:-1]},"result":{run.result or "null"}}}', media_type="application/json")
     return answer(
         Problem(
@@ -73,7 +73,7 @@ async def invoke_action(
 
 @router.get("/actions/{name:path}", operation_id="getAction")
 async def get_action(platform: Here, name: str) -> ActionForm:
-    """An action with the JSON Schema of its arguments."""
+    """Get an action with the JSON Schema of its arguments."""
     operation = platform.action.find(name)
     concurrency = operation.policy.concurrency
     return ActionForm(
@@ -94,7 +94,7 @@ async def get_action(platform: Here, name: str) -> ActionForm:
 
 @router.post("/actions/{name:path}/question", operation_id="askAction")
 async def ask_action(platform: Here, home: Opened, name: str, arguments: Arguments = None) -> Question:
-    """What is to be asked before the action is started by hand with these arguments. Nothing is started."""
+    """Get the question to confirm before the action is started with these arguments. Nothing is started."""
     operation = platform.action.find(name)
     return Question(question=operation.question(operation.form.bind(arguments or {}, home.runs.files.shelf.find)))
 
@@ -110,7 +110,7 @@ async def start_action(
     arguments: Arguments = None,
     key: Key = None,
 ) -> Started:
-    """Start an action; the answer comes when its run is committed, and does not wait for its end."""
+    """Start an action. Responds when its run is committed, without waiting for its end."""
     run = (await _start(platform, home, by, name, arguments, key)).id
     url = f"{request.scope.get('root_path', '')}/runs/{run}"
     response.headers["location"] = url
@@ -120,7 +120,7 @@ async def start_action(
 async def _start(
     platform: Platform, home: Home, by: Trigger, name: str, arguments: dict[str, Any] | None, key: str | None
 ) -> RunHandle | Run:
-    """Start it; if that was done with the same key before, the run that was started then."""
+    """Start the action; returns the earlier run if it was already started with the same key."""
     operation = platform.action.find(name)
     call = operation.form.bind(arguments or {}, home.runs.files.shelf.find)
     once = None if key is None else f"press {operation.name} {key}"

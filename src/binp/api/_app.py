@@ -21,7 +21,7 @@ __all__ = ["create_app"]
 def create_app(platform: Platform) -> FastAPI:
     """The platform's application, to be mounted at ``/internal`` behind the door.
 
-    It authenticates nobody: that is the door's part.
+    It does not authenticate: that is the task of the door.
     """
     app = FastAPI(title="BINP", separate_input_output_schemas=False, docs_url=None, redoc_url=None)
     for path in ("/docs", "/redoc"):
@@ -30,7 +30,7 @@ def create_app(platform: Platform) -> FastAPI:
     handle_problems(app)
     app.add_middleware(Direct, owner=app)
     app.add_middleware(Bounds, platform=platform)
-    # the outer one: nothing inside reads a file into memory
+    # outermost, so that nothing inside reads a file into memory
     app.add_middleware(Uploads, platform=platform)
     for module in (_actions, _journals, _services, _schedules, _runs, _kv, _database, _about, _sockets):
         app.include_router(module.router, dependencies=[Depends(check_query)])

@@ -1,4 +1,4 @@
-"""How much of the body of a request is taken into memory."""
+"""Limit the size of request bodies that are read into memory."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-#: bytes that are read of a body that was refused: who is still sending hears no answer
+#: maximum number of bytes to read of a refused body: a client that is still sending does not read the response
 _DRAINED = 64 * 1024 * 1024
 
 
 class BodyTooLarge(HTTPException):
-    """A body has more bytes than are taken; of a kind that a route lets through while it reads.
+    """A body is too large; an HTTPException, which a route passes on while it reads the body.
 
     Attributes:
-        limit: The most bytes.
+        limit: The maximum size, in bytes.
     """
 
     def __init__(self, limit: int) -> None:
@@ -34,7 +34,7 @@ class BodyTooLarge(HTTPException):
 
 
 def too_large(error: BodyTooLarge) -> Problem:
-    """What is said of it."""
+    """The response for *error*."""
     return Problem(
         status=413,
         code="too-large",
@@ -45,11 +45,11 @@ def too_large(error: BodyTooLarge) -> Problem:
 
 
 class Bounds:
-    """Refuses a body that is larger than the settings allow: at once where its length is told, else when it gets there.
+    """Refuses bodies larger than the settings allow: at once if the length is declared, otherwise while reading.
 
     Args:
-        app: Takes bodies into memory.
-        platform: Knows the settings.
+        app: The application, which reads bodies into memory.
+        platform: Has the settings.
     """
 
     def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], *, platform: Platform) -> None:
@@ -57,14 +57,14 @@ class Bounds:
         self._platform = platform
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a connection."""
+        """Handle a connection."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         length = _length_of(scope["headers"])
         limit = self._platform.home.settings.body_bytes
         if length is not None and length <= limit:
-            # the server hands on no more than that
+            # the server enforces the declared length
             await self._app(scope, receive, send)
             return
         try:
@@ -73,12 +73,12 @@ class Bounds:
                 raise BodyTooLarge(limit)
             await self._app(scope, _Counted(receive, limit), send)
         except BodyTooLarge as error:
-            # nothing was answered: it is raised where the body is read
+            # raised while the body was read, so there was no response yet
             await send_problem(too_large(error), scope, receive, send)
 
 
 class _Counted:
-    """Receives, up to a limit."""
+    """Receives a body, up to a limit."""
 
     def __init__(self, receive: Receive, limit: int) -> None:
         self._receive = receive
@@ -96,7 +96,7 @@ class _Counted:
 
 
 async def drain(receive: Receive) -> None:
-    """Read on for a while, to the end of the body at most."""
+    """Read and drop a limited part of the rest of the body."""
     left = _DRAINED
     while left >= 0:
         message = await receive()
@@ -106,11 +106,11 @@ async def drain(receive: Receive) -> None:
 
 
 def _length_of(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
-    """How many bytes the body has; None if that is not said, or another header says otherwise."""
+    """The declared length of the body; None if there is none, or if Transfer-Encoding overrides it."""
     length = None
     for name, value in headers:
         if name == b"content-length":
-            # a number that is too long to be read is too large in any case
+            # a number with that many digits is too large in any case
             length = int(value[:20]) if value.isdigit() else None
         elif name == b"transfer-encoding":
             return None

@@ -1,4 +1,4 @@
-"""The database: whether it takes writes, how long runs are kept, what it takes up, and lines that are taken in."""
+"""The database: its health, retention and size, and imports."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ router = APIRouter(tags=["database"])
     responses={503: {"model": DatabaseHealth, "description": "The database takes no writes, or is damaged."}},
 )
 async def get_health(home: Opened, response: Response) -> DatabaseHealth:
-    """Whether the database takes writes and is sound; if not, why, since when, and how that is mended."""
+    """Get the health of the database: whether it accepts writes; if not, why, since when, and how to fix it."""
     found = DatabaseHealth.of(home.store)
     response.status_code = 503 if found.reason else 200
     return found
@@ -28,11 +28,11 @@ async def get_health(home: Opened, response: Response) -> DatabaseHealth:
 
 @router.get("/retention", operation_id="getRetention")
 async def get_retention(home: Opened) -> RetentionInfo:
-    """How long runs are kept, by which rules, and what the database holds and takes up now."""
+    """Get the retention rules, and the present content and size of the database."""
     return RetentionInfo.of(home.retention, await home.store.get_usage())
 
 
 @router.post("/import", operation_id="importLines")
 async def import_lines(home: Opened, given: Lines) -> Taken:
-    """Take in lines that were exported: what is not here yet, and later states of what is. All of them or none."""
+    """Import exported lines: new rows, and later states of existing ones. All or none."""
     return Taken(taken=int(await home.store.write(Import(lines=tuple(given.lines)))))

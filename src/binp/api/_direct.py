@@ -1,4 +1,4 @@
-"""The short way to an invoked action: what FastAPI finds out anew for each request is known here."""
+"""A fast path to invoke an action, without FastAPI's work for each request."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ACTION = "/action/"
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What a request asks for."""
+    """A parsed request."""
 
     name: str
     arguments: dict[str, Any] | None
@@ -31,15 +31,15 @@ class _Asked:
 
 
 class Direct:
-    """A middleware that calls :func:`invoke_action` for a plain request, and leaves all others to the routes.
+    """A middleware that calls :func:`invoke_action` for plain requests, and passes all others on to the routes.
 
-    Plain is a POST to the route of that function with a JSON object or without a body, and without a query. It is
-    answered as by the route, which is why whatever is unusual, or wrong before the function would be called, goes
-    there: the route describes itself, and has all the words for what is wrong.
+    A plain request is a POST to the route of that function, with a JSON object or no body, and without a query. The
+    response is the same as from the route. Anything unusual, or invalid before the function would be called, goes to
+    the route, which has all the error messages.
 
     Args:
-        app: What is inside: the routes.
-        owner: The application, by whose handlers exceptions are answered.
+        app: The inner application: the routes.
+        owner: The application whose exception handlers are used.
     """
 
     def __init__(self, app: ASGIApp, owner: FastAPI) -> None:
@@ -48,7 +48,7 @@ class Direct:
         self._answering = ExceptionMiddleware(_answer, handlers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or hand on."""
+        """Respond, or pass the request on."""
         name = _name_of(scope)
         headers = None if name is None else _plain_headers(scope["headers"])
         if name is None or headers is None:
@@ -75,25 +75,25 @@ async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def _name_of(scope: Scope) -> str | None:
-    """The name of the action that is invoked; None if that is not what is asked for."""
+    """The name of the action to invoke; None for any other request."""
     if scope["type"] != "http" or scope["method"] != "POST" or scope["query_string"]:
         return None
     path: str = scope["path"]
     prefix = scope.get("root_path", "") + _ACTION
-    # a path with a line break is matched by no route
+    # a path with a line break matches no route
     return path[len(prefix) :] if path.startswith(prefix) and "\n" not in path else None
 
 
 @dataclass(frozen=True, slots=True)
 class _Headers:
-    """What matters here of the headers."""
+    """The relevant headers."""
 
     is_json: bool
     key: str | None
 
 
 def _plain_headers(headers: Iterable[tuple[bytes, bytes]]) -> _Headers | None:
-    """What matters of *headers*; None if it takes more to understand them."""
+    """The relevant headers; None if they are too unusual for the fast path."""
     kind = key = None
     for name, value in headers:
         if name == b"content-type":
@@ -109,7 +109,7 @@ def _plain_headers(headers: Iterable[tuple[bytes, bytes]]) -> _Headers | None:
 
 
 async def _read(receive: Receive) -> tuple[list[Message], bytes | None]:
-    """The messages that bring the body, and the body; None if the client went away."""
+    """The messages with the body, and the body; None if the client disconnected."""
     message = await receive()
     heard = [message]
     while message["type"] == "http.request" and message.get("more_body", False):
@@ -120,12 +120,12 @@ async def _read(receive: Receive) -> tuple[list[Message], bytes | None]:
     return heard, b"".join(one.get("body", b"") for one in heard)
 
 
-#: stands for a body that is not a JSON object
+#: means that the body is not a JSON object
 _ODD: Any = object()
 
 
 def _arguments_of(body: bytes | None, *, is_json: bool) -> Any:
-    """The arguments that *body* holds, None if it is empty; ``_ODD`` if that is not for here to say."""
+    """The arguments in *body*, None if it is empty; ``_ODD`` if it has to be handled by the route."""
     if body == b"":
         return None
     if body is None or not is_json:
@@ -138,7 +138,7 @@ def _arguments_of(body: bytes | None, *, is_json: bool) -> Any:
 
 
 def _repeat(heard: list[Message], receive: Receive) -> Receive:
-    """Receive what was *heard* already, and then what comes."""
+    """Receive the messages *heard* again, and then new ones."""
     left = iter(heard)
 
     async def repeated() -> Message:

@@ -1,4 +1,4 @@
-"""The stream of changes: one connection for everything a page shows."""
+"""The stream of changes: one connection for everything that a page shows."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from ._watch import Ended, Watch
 
 __all__ = ["EventStream"]
 
-#: streams that one process serves
+#: maximum number of streams of one process
 LIMIT = 500
-#: seconds between two signs of life
+#: seconds between two heartbeats
 HEARTBEAT = 15.0
-#: seconds that a client may leave what was sent to it unread
+#: seconds that a client may leave data unread
 PATIENCE = 30.0
-#: milliseconds after which a client comes back
+#: milliseconds after which a client reconnects
 RETRY = 1000
 
 _TOPICS = ("run", "record", "kv", "service", "schedule", "desired", "cancel")
@@ -33,16 +33,17 @@ _DEFAULT_TOPICS = ("run", "record", "kv", "service", "schedule")
 
 
 class EventStream:
-    """``GET /events?topics=run,record:17``: server-sent events, raw ASGI.
+    """``GET /events?topics=run,record:17``: server-sent events, as raw ASGI.
 
-    Each event tells that something changed: ``{"topic", "id", "rev"}``; whoever shows it reads it anew. What piles up
-    while a client is busy is sent at once, the latest of each thing. Its id is ``feed-seq``: ``Last-Event-ID`` goes on
-    from there. Where that cannot be done the event ``reset`` tells to read everything anew.
+    Each event says that something has changed: ``{"topic", "id", "rev"}``; the client then reads it again. Changes that
+    accumulate while a client is busy are sent together, only the latest of each object. The id of an event is
+    ``feed-seq``; with ``Last-Event-ID`` a client continues from there. If that is impossible, the event ``reset`` tells
+    it to read everything again.
 
     Args:
-        ring: Where changes come from. The stream ends when it is closed.
-        limit: Number of streams at a time.
-        heartbeat: Seconds between two signs of life.
+        ring: The source of changes. The stream ends when it is closed.
+        limit: Maximum number of concurrent streams.
+        heartbeat: Seconds between two heartbeats.
     """
 
     def __init__(self, ring: Ring[Change], *, limit: int = LIMIT, heartbeat: float = HEARTBEAT) -> None:
@@ -52,7 +53,7 @@ class EventStream:
         self._heartbeat = heartbeat
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a connection."""
+        """Handle a connection."""
         wanted = self._wanted(scope)
         if isinstance(wanted, Problem):
             headers = [(b"retry-after", b"1")] if wanted.status == 503 else []
@@ -60,7 +61,7 @@ class EventStream:
             return
         self.open_streams += 1
         try:
-            # a client that is gone, or leaves everything unread, is no failure
+            # a client that is gone, or does not read, is not an error
             with suppress(OSError, TimeoutError):
                 await self._stream(wanted, scope, receive, send)
         finally:
@@ -113,14 +114,14 @@ class EventStream:
         await _write(send, b"retry: %d\n\n" % RETRY, more=False)
 
     def _start(self, scope: Scope) -> tuple[int, bool]:
-        """Where to begin, and whether something before that is lost to the client."""
+        """The start cursor, and whether the client has lost earlier changes."""
         given = next((value for name, value in scope["headers"] if name == b"last-event-id"), None)
         if not given:
             return self._ring.last, False
         feed, _, place = given.decode("latin-1").rpartition("-")
         if feed != self._ring.feed or not (place.isascii() and place.isdigit() and len(place) < 20):
             return self._ring.last, True
-        # a place that the ring does not reach back to gives a gap at the first reading
+        # a cursor that is too old gives a gap at the first read
         return int(place), False
 
     def _encode(self, news: Reading[Change], wanted: _Wanted) -> bytes:
@@ -138,7 +139,7 @@ class EventStream:
         )
 
     def _place(self, cursor: int) -> bytes:
-        """Tells the client where it is, without an event. Before the first change there is no place to come back to."""
+        """Send the present cursor without an event. Before the first change there is none."""
         return b"id: %b-%d\n\n" % (self._ring.feed.encode(), cursor) if cursor else b""
 
     def _reset(self) -> bytes:
@@ -146,7 +147,7 @@ class EventStream:
 
 
 class _Wanted:
-    """Topics, each as a whole or for certain ids."""
+    """Topics: all of their changes, or only those of certain ids."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._whole = {name for name in names if ":" not in name}
@@ -158,7 +159,7 @@ class _Wanted:
 
 
 def _latest(changes: Sequence[Change]) -> list[Change]:
-    """The latest change of each thing, in order."""
+    """The latest change of each object, in order."""
     if len(changes) == 1:
         return list(changes)
     found: dict[tuple[str, int | str], Change] = {}

@@ -1,4 +1,4 @@
-"""The history of journaled functions, as clients of the original read it."""
+"""The history of journaled functions, for compatible clients."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Page = Annotated[int, QueryParameter(le=MAX_INTEGER // _PAGE, description=f"{_PA
 
 @router.get("/journals/", operation_id="listJournals")
 async def list_journals(platform: Here, page: Page = 0) -> list[Headline]:
-    """Journaled runs, newest first."""
+    """List journaled runs, newest first."""
     return await platform.journal.history(offset=_PAGE * max(0, page), limit=_PAGE)
 
 
 @router.post("/journals/search", operation_id="searchJournals")
 async def search_journals(platform: Here, query: Query, page: Page = 0) -> list[Headline]:
-    """Journaled runs for which all given conditions hold, newest first."""
+    """List the journaled runs that match all given conditions, newest first."""
     return await platform.journal.search(
         operation=query.operation,
         failed=query.failed,
@@ -42,7 +42,7 @@ async def search_journals(platform: Here, query: Query, page: Page = 0) -> list[
 
 @router.get("/journal/{journal_id}", operation_id="getJournal")
 async def get_journal(platform: Here, journal_id: Annotated[int, Path(ge=-MAX_INTEGER, le=MAX_INTEGER)]) -> Journal:
-    """A journaled run with its records, newest first."""
+    """Get a journaled run with its records, newest first."""
     journal = await platform.journal.get(journal_id)
     if journal is None:
         raise HTTPException(404, f"journal {journal_id} not found")

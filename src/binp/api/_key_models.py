@@ -1,4 +1,4 @@
-"""What goes over the wire of keys."""
+"""The models of keys in requests and responses."""
 
 from __future__ import annotations
 
@@ -16,44 +16,44 @@ __all__ = ["Key", "KeyDetail", "KeyPut", "KeyState", "KeyWritten"]
 
 
 class Key(BaseModel):
-    """A key as it is listed."""
+    """A key in a list."""
 
     namespace: str
     key: str
-    #: null for one that is too long, and for NaN and infinity
+    #: null for a value that is too long, and for NaN and infinity
     value: Any
-    #: the value is too long to be listed
+    #: the value is too long for a list
     is_cut: bool
     module: str | None
     version: int
     updated_at: datetime
-    #: from when on it is not there any more
+    #: when it expires
     expires_at: datetime | None
-    #: in which it was written
+    #: the run that wrote it
     run: int | None
-    #: who wrote it, as far as is known
+    #: who wrote it, if known
     actor: str | None
 
     @classmethod
     def of(cls, row: KeyValue, longest: int) -> Key:
-        """From the row of a store, without a value that is longer."""
+        """Build it from a row of the store; a longer value is left out."""
         return cls(**_key_fields(row, longest))
 
 
 class KeyDetail(Key):
     """A key with its value."""
 
-    #: the value exactly as it is kept: JSON, or NaN and the like, and integers of any size
+    #: the value exactly as stored: JSON, or NaN and the like, and integers of any size
     text: str
 
     @classmethod
     def whole(cls, row: KeyValue) -> KeyDetail:
-        """From the row of a store."""
+        """Build it from a row of the store."""
         return cls(**_key_fields(row, len(row.value)), text=row.value)
 
 
 class KeyPut(Strict):
-    """Which key is written, and for how long."""
+    """Which key to write, and its time to live."""
 
     key: str = Field(max_length=1000)
     namespace: str = Field("default", max_length=1000)
@@ -64,7 +64,7 @@ class KeyPut(Strict):
 
 
 class KeyWritten(BaseModel):
-    """What a key has become."""
+    """A written key."""
 
     namespace: str
     key: str
@@ -76,9 +76,9 @@ class KeyState(BaseModel):
 
     version: int
     event: Literal["set", "removed", "expired"]
-    #: null if there is none, or it is not kept, and for NaN and infinity
+    #: null if there is none or it was not kept, and for NaN and infinity
     value: Any
-    #: exactly as it is kept; null if there is none, or it was too long
+    #: exactly as stored; null if there is none, or it was too long
     text: str | None
     at: datetime
     run: int | None
@@ -86,7 +86,7 @@ class KeyState(BaseModel):
 
     @classmethod
     def of(cls, row: KeyVersion) -> KeyState:
-        """From the row of a store."""
+        """Build it from a row of the store."""
         return cls(
             version=row.version,
             event="expired" if row.is_expired else "removed" if row.is_removed else "set",
@@ -99,7 +99,7 @@ class KeyState(BaseModel):
 
 
 def _json(text: str | None) -> Any:
-    """The value of a JSON text, as far as JSON goes: NaN and infinity are null."""
+    """The value of a JSON text; NaN and infinity become null."""
     return None if text is None else json.loads(text, parse_constant=lambda _: None)
 
 

@@ -1,4 +1,4 @@
-"""Refuse what a query has that the route does not know, and say what was meant."""
+"""Reject unknown query parameters, and suggest what was meant."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["check_query"]
 
 
 async def check_query(connection: HTTPConnection) -> None:
-    """A dependency of each route: a parameter that is misspelt is no parameter that was left out.
+    """A dependency of each route: a misspelt parameter is an error, instead of being ignored.
 
     Raises:
-        RequestValidationError: the query has one that the route does not take.
+        RequestValidationError: the query has an unknown parameter.
     """
     scope = connection.scope
     route = scope.get("route")
@@ -36,7 +36,7 @@ def _problem(name: str, value: str, known: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _known(route: APIRoute) -> tuple[str, ...] | None:
-    """The parameters that *route* takes from the query; None if a model of its own looks at them."""
+    """The query parameters of *route*; None if a model of its own checks them."""
     fields = [field for each in _all(route.dependant) for field in each.query_params]
     if any(_is_model(field.field_info.annotation) for field in fields):
         return None

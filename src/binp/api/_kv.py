@@ -1,4 +1,4 @@
-"""Key-value state: look at it, and change it."""
+"""Key-value state: read it and change it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = ["router"]
 
 router = APIRouter(prefix="/kv", tags=["kv"])
 
-# names may contain anything, slashes too, so they travel in the query
+# names may contain anything, including slashes, so they are query parameters
 Name = Annotated[str, Query(max_length=1000)]
 IfMatch = Annotated[str | None, Header(description="the version that the key must have, as ETag")]
 IfNoneMatch = Annotated[str | None, Header(description="`*`: the key must not be there")]
 
-#: characters of a value above which it is left out of lists
+#: longer values are left out of lists, in characters
 _LONGEST = 4096
-#: the last moment that a key can expire at
+#: the latest possible expiry, in microseconds since the epoch
 _LAST = 2**53 - 1
 
 _BODY = {"requestBody": {"required": True, "description": "the value", "content": {"application/json": {"schema": {}}}}}
@@ -35,7 +35,7 @@ _CONFLICT: dict[int | str, dict[str, Any]] = {412: {"description": "The key is i
 
 @router.get("/namespaces", operation_id="listNamespaces")
 async def list_namespaces(home: Opened) -> list[str]:
-    """Namespaces that have at least one key."""
+    """List the namespaces that have at least one key."""
     return await home.store.namespaces()
 
 
@@ -47,7 +47,7 @@ async def list_keys(
     after: Name = "",
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> list[Key]:
-    """Keys of a namespace, by name, behind *after*. A value of more than 4,096 characters is left out."""
+    """List the keys of a namespace after *after*, by name. Values of more than 4,096 characters are left out."""
     rows = await home.store.list_keys(namespace, prefix=prefix, after=after, limit=limit)
     return [Key.of(row, longest=_LONGEST) for row in rows]
 
@@ -58,7 +58,7 @@ async def list_keys(
 async def get_value(
     home: Opened, response: Response, key: Name, namespace: Name = "default", if_none_match: IfNoneMatch = None
 ) -> Any:
-    """One key, with its version as ETag."""
+    """Get a key, with its version as ETag."""
     found = await home.store.get_key(namespace, key)
     if found is None:
         raise _missing(namespace, key)
@@ -78,7 +78,7 @@ async def put_value(
     if_match: IfMatch = None,
     if_none_match: IfNoneMatch = None,
 ) -> KeyWritten:
-    """Write one key, the body being its value, if it is in the version that the headers demand."""
+    """Write a key; the body is its value. Conditional on its version with ``If-Match`` or ``If-None-Match``."""
     at = now()
     write = PutKey(
         namespace=wanted.namespace,
@@ -97,7 +97,7 @@ async def put_value(
 
 @router.delete("/value", operation_id="removeValue", status_code=204, responses=_CONFLICT)
 async def remove_value(home: Opened, by: By, key: Name, namespace: Name = "default", if_match: IfMatch = None) -> None:
-    """Remove one key. With ``If-Match`` in that version alone."""
+    """Remove a key; with ``If-Match`` only that version."""
     expected = _expected(if_match, None)
     write = PutKey(namespace=namespace, key=key, value=None, expected=expected, actor=by.actor, at=now())
     if not await _write(home, write):
@@ -108,7 +108,7 @@ async def remove_value(home: Opened, by: By, key: Name, namespace: Name = "defau
 async def list_versions(
     home: Opened, key: Name, namespace: Name = "default", limit: Annotated[int, Query(ge=1, le=1000)] = 100
 ) -> list[KeyState]:
-    """Versions of a key that are kept, removals included, the newest first."""
+    """List the stored versions of a key, newest first, including removals."""
     found = await home.store.get_key_history(namespace, key, limit=limit)
     if not found:
         raise _missing(namespace, key)
@@ -116,7 +116,7 @@ async def list_versions(
 
 
 async def _write(home: Home, write: PutKey) -> int:
-    """The version of the key after *write*, 0 if there was nothing to remove."""
+    """The version of the key after *write*; 0 if there was nothing to remove."""
     done = await home.store.write(write)
     if not done.is_done:
         raise KeyConflict(write.namespace, write.key, write.expected or None, done.version or None)
@@ -124,7 +124,7 @@ async def _write(home: Home, write: PutKey) -> int:
 
 
 def _value(body: bytes) -> str:
-    """The JSON text of the value that was sent."""
+    """The JSON text of the sent value."""
     try:
         return json.dumps(json.loads(body, parse_constant=_refuse), ensure_ascii=False)
     except (ValueError, RecursionError) as error:
@@ -136,7 +136,7 @@ def _refuse(constant: str) -> None:
 
 
 def _expected(if_match: str | None, if_none_match: str | None) -> int | None:
-    """The version that the headers demand."""
+    """The version that the headers require; None for any, 0 if the key must not exist."""
     if if_none_match is not None:
         if if_none_match.strip() != "*" or if_match is not None:
             raise HTTPException(422, "If-None-Match is '*' here, and is not combined with If-Match")

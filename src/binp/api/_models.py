@@ -1,4 +1,4 @@
-"""What goes over the wire."""
+"""The models of requests and responses."""
 
 from __future__ import annotations
 
@@ -35,31 +35,31 @@ __all__ = [
 
 
 class InvokeResult(BaseModel):
-    """What came of an action that was waited for."""
+    """The outcome of an invoked action."""
 
     name: str
     #: seconds
     duration: float
-    #: its run
+    #: id of its run
     run: int
     #: what it returned
     result: Any = None
 
 
 class ServiceControl(Strict):
-    """What is wanted of a service."""
+    """The desired state of a service."""
 
     running: bool
 
 
 class ScheduleControl(Strict):
-    """What is wanted of a schedule."""
+    """The desired state of a schedule."""
 
     paused: bool
 
 
 class Query(Strict):
-    """Which journaled runs are wanted: all given conditions hold."""
+    """Conditions for journaled runs; all must hold."""
 
     operation: str | None = None
     failed: bool | None = None
@@ -75,48 +75,48 @@ class ActionForm(BaseModel):
     labels: list[str]
     #: JSON Schema of an object
     arguments: dict[str, Any]
-    #: seconds that one attempt may take
+    #: maximum seconds of one attempt
     timeout: float | None = None
-    #: further attempts after one that failed
+    #: number of further attempts after a failure
     retries: int = 0
-    #: how many of its runs there may be at once
+    #: how many of its runs may run at once
     concurrency: int | None = None
-    #: parameters for each value of which there may be so many
+    #: parameters for whose values the limit applies separately
     per: list[str] = []
-    #: what becomes of a run without a place: queue, skip or replace; null where there is always one
+    #: what happens to a run above the limit: queue, skip or replace; null without a limit
     when_full: str | None = None
-    #: something is to be asked before it is started by hand
+    #: whether there may be a question to confirm before it is started by hand
     confirm: bool = False
-    #: seconds that a shutdown waits for its runs; null for as long as for all others
+    #: seconds that a shutdown waits for its runs; null for the general setting
     grace: float | None = None
     #: each attempt runs in a process of its own
     process: bool = False
 
 
 class Question(BaseModel):
-    """What is to be asked before an action is started by hand."""
+    """The question to confirm before an action is started by hand."""
 
-    #: nothing if it is empty
+    #: null if there is none
     question: str | None
 
 
 class Again(Strict):
-    """What a run is started again with."""
+    """Arguments for a rerun."""
 
-    #: those that shall differ
+    #: the arguments to change
     arguments: dict[str, Any] = Field({})
 
 
 class Started(BaseModel):
-    """A run that was started and goes on by itself."""
+    """A run that was started, and continues on its own."""
 
     run: int
-    #: where it is seen
+    #: path of the run
     url: str
 
 
 class RecordInfo(BaseModel):
-    """A line of a run."""
+    """A record of a run."""
 
     seq: int
     at: datetime
@@ -127,7 +127,7 @@ class RecordInfo(BaseModel):
 
     @classmethod
     def of(cls, row: RecordRow) -> RecordInfo:
-        """From the row of a store."""
+        """Build it from a row of the store."""
         return cls(
             seq=row.seq,
             at=row.created_at,
@@ -139,7 +139,7 @@ class RecordInfo(BaseModel):
 
 
 class RunInfo(BaseModel):
-    """A run as it is listed."""
+    """A run in a list."""
 
     id: int
     operation: str
@@ -149,10 +149,10 @@ class RunInfo(BaseModel):
     state: State
     trigger: str
     actor: str | None
-    #: the run inside which it was started
+    #: id of the run in which it was started
     parent: int | None
     attempt: int
-    #: the first run of which it is a further attempt
+    #: id of the first run of which this is a further attempt
     origin: int | None
     #: when it was due, if a schedule started it
     due_at: datetime | None
@@ -161,7 +161,7 @@ class RunInfo(BaseModel):
     progress_total: float | None
     progress_message: str | None
     cancel_requested: bool
-    #: who asked for that, as far as is known
+    #: who requested it, if known
     cancelled_by: str | None
     started_at: datetime
     ended_at: datetime | None
@@ -171,17 +171,17 @@ class RunInfo(BaseModel):
     error: str | None
     #: number of records
     record_count: int
-    #: counts the changes
+    #: revision: the number of changes
     rev: int
 
     @classmethod
     def of(cls, run: Run) -> RunInfo:
-        """From the row of a store."""
+        """Build it from a row of the store."""
         return cls(**_run_fields(run))
 
 
 class RunGlance(BaseModel):
-    """As much of a run as a bar among others shows."""
+    """The part of a run that is shown as a bar in a chart of recent runs."""
 
     id: int
     operation: str
@@ -194,26 +194,26 @@ class RunGlance(BaseModel):
 
     @classmethod
     def of(cls, run: Run) -> RunGlance:
-        """What is shown of *run*."""
+        """Build it from *run*."""
         return cls(**_run_fields(run))
 
 
 class RunDetail(RunInfo):
-    """A run with everything that is known of it."""
+    """A run with all its details."""
 
-    #: host and process
+    #: the process that held it last
     node: str
-    #: commit of the tree around its file, hash of the file, or both
+    #: commit of the git tree around its file, hash of the file, or both
     version: str | None
     arguments: Any
     result: Any
     traceback: str | None
-    #: the first ones, oldest first; later ones are read with ``after``
+    #: the first records, oldest first; read later ones with ``after``
     records: list[RecordInfo]
 
     @classmethod
     def whole(cls, run: Run, records: list[RecordRow]) -> RunDetail:
-        """From the rows of a store."""
+        """Build it from rows of the store."""
         return cls(
             **_run_fields(run),
             node=run.node,
@@ -226,55 +226,55 @@ class RunDetail(RunInfo):
 
 
 class Lines(Strict):
-    """Lines that were exported."""
+    """Exported lines."""
 
-    #: each a JSON object
+    #: each line is a JSON object
     lines: list[str] = Field(max_length=5000)
 
 
 class Taken(BaseModel):
-    """What came of them."""
+    """The result of an import."""
 
-    #: how many were not here, or were a later state of what was
+    #: number of rows that were new, or a later state of an existing row
     taken: int
 
 
 class Keeping(BaseModel):
-    """How long runs are kept that have ended; null where there is no limit."""
+    """How long runs are kept after they ended; null means no limit."""
 
     #: days
     days: float | None
-    #: days for those that failed, were cancelled or interrupted, if that is longer
+    #: days for failed, cancelled and interrupted runs, if longer
     failed_days: float | None
-    #: how many, the newest
+    #: number of newest runs to keep
     runs: int | None
 
     @classmethod
     def of(cls, keep: Keep) -> Keeping:
-        """From the rule of a store."""
+        """Build it from a rule of the store."""
         return cls(days=_finite(keep.days), failed_days=_finite(keep.failed_days), runs=keep.runs)
 
 
 class DatabaseHealth(BaseModel):
-    """Whether the database takes writes, and is sound as far as is known."""
+    """The health of the database, as far as known."""
 
-    #: degraded: it takes no writes; damaged: it does, and some of it cannot be read
+    #: degraded: it does not accept writes; damaged: it does, but part of it cannot be read
     state: Literal["ok", "degraded", "damaged"]
-    #: what is wrong with it, and how that is mended
+    #: what is wrong, and how to fix it
     reason: str | None
     fix: str | None
     #: since when
     since: datetime | None
-    #: it goes on by itself when that is mended; else it has to be opened anew
+    #: it recovers by itself when that is fixed; otherwise it has to be opened again
     passes: bool
-    #: whether this process writes to it, or has its owner write
+    #: whether this process writes to it, or through its owner
     role: Role
-    #: writes of this process that wait
+    #: number of writes of this process that are waiting
     queued: int
 
     @classmethod
     def of(cls, store: Store) -> DatabaseHealth:
-        """What *store* says of itself."""
+        """Build it from the state of *store*."""
         health = store.health
         return cls(
             state="degraded" if health.is_degraded else "damaged" if health.is_damaged else "ok",
@@ -288,29 +288,29 @@ class DatabaseHealth(BaseModel):
 
 
 class RetentionInfo(BaseModel):
-    """Which runs are kept, and what the database holds and takes up."""
+    """The retention rules, and the content and size of the database."""
 
-    #: the rule for all runs without one of their own
+    #: the rule for runs without a specific rule
     general: Keeping
-    #: bytes that the database may take up; null for any number
+    #: maximum size of the database in bytes; null for any
     size: int | None
     operations: dict[str, Keeping]
     labels: dict[str, Keeping]
-    #: bytes in use, bytes that are free in the file, bytes of the log beside it
+    #: bytes in use, free bytes of the file, bytes of the write-ahead log
     used: int
     free: int
     log: int
     run_count: int
     oldest_at: datetime | None
-    #: runs that were erased since the database was made, and when the last one was
+    #: number of runs erased since the database was created, and the time of the last erasure
     erased: int
     erased_at: datetime | None
-    #: why the limits cannot be kept, as far as the answering process knows
+    #: why the limits cannot be kept, as far as the responding process knows
     problem: str | None
 
     @classmethod
     def of(cls, retention: Retention, usage: Usage) -> RetentionInfo:
-        """From what a store keeps and holds."""
+        """Build it from the rules and the usage of a store."""
         general = retention.general
         return cls(
             general=Keeping.of(general),

@@ -1,4 +1,4 @@
-"""Read ``multipart/form-data`` bit by bit, as RFC 7578 writes it, within bounds."""
+"""Parse ``multipart/form-data`` (RFC 7578) incrementally, within limits."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from binp.errors import BinpError
 
 __all__ = ["BadMultipart", "End", "Head", "boundary_of", "read_parts"]
 
-#: bytes of the headers of one part, and parts of one body
+#: maximum size of the headers of one part in bytes, and maximum number of parts
 _HEADERS, _PARTS = 8192, 1000
 
 _PARAMETER = re.compile(r';\s*([\w*-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;\s]*))')
 
 
 class BadMultipart(BinpError):
-    """What was sent is no ``multipart/form-data``."""
+    """A body is not valid ``multipart/form-data``."""
 
     def __init__(self, why: str) -> None:
         super().__init__(f"this is not multipart/form-data: {why}", fix="let a library write it: curl -F file=@x.csv")
@@ -26,25 +26,25 @@ class BadMultipart(BinpError):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A part begins."""
+    """The start of a part."""
 
     name: str
-    #: None if it is a field and no file
+    #: None for a field that is not a file
     filename: str | None
-    #: its media type as it was sent
+    #: media type as sent
     type: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The part that had begun is over."""
+    """The end of a part."""
 
 
 def boundary_of(content_type: str) -> bytes:
-    """What the parts are divided by.
+    """The boundary in a Content-Type header.
 
     Raises:
-        BadMultipart: the header does not say.
+        BadMultipart: there is none.
     """
     found = _parameters(content_type).get("boundary", "")
     if not 1 <= len(found) <= 200:
@@ -53,15 +53,15 @@ def boundary_of(content_type: str) -> bytes:
 
 
 async def read_parts(chunks: AsyncIterator[bytes], boundary: bytes) -> AsyncIterator[Head | bytes | End]:
-    """What is in the body: for each part its head, its content in pieces, and its end.
+    """Parse a body: for each part its head, its content in chunks, and its end.
 
     Raises:
-        BadMultipart: it is none, or ends too early.
+        BadMultipart: it is invalid, or ends too early.
     """
     delimiter = b"\r\n--" + boundary
     source = _Source(chunks, b"\r\n")
     async for _ in source.until(delimiter):
-        pass  # what stands before the first part is for nobody
+        pass  # ignore the preamble
     for _ in range(_PARTS):
         line = await source.line(len(delimiter))
         if line.startswith(b"--"):
@@ -76,7 +76,7 @@ async def read_parts(chunks: AsyncIterator[bytes], boundary: bytes) -> AsyncIter
 
 
 class _Source:
-    """Bytes as they come, looked at from the front."""
+    """A buffer of received bytes."""
 
     def __init__(self, chunks: AsyncIterator[bytes], first: bytes) -> None:
         self._chunks = chunks
@@ -90,9 +90,9 @@ class _Source:
         raise BadMultipart("it ends too early")
 
     async def until(self, mark: bytes) -> AsyncIterator[bytes]:
-        """All before *mark*, in pieces; the mark is passed over."""
+        """Everything before *mark*, in chunks; the mark is skipped."""
         while (at := self._held.find(mark)) < 0:
-            # the mark may have begun at the end of what is there
+            # the end of the buffer may be the start of the mark
             safe = len(self._held) - len(mark) + 1
             if safe > 0:
                 piece = bytes(self._held[:safe])
@@ -105,7 +105,7 @@ class _Source:
             yield piece
 
     async def line(self, limit: int) -> bytes:
-        """The rest of the line; a closing one needs no end."""
+        """The rest of the line; a closing one needs no line end."""
         while (at := self._held.find(b"\r\n")) < 0:
             if self._held.startswith(b"--"):
                 return b"--"
@@ -113,7 +113,7 @@ class _Source:
                 raise BadMultipart("there is something behind a boundary")
             await self._more()
         found = bytes(self._held[:at])
-        # the line's end stays: headers that are none begin and end with it
+        # keep the line end: an empty set of headers starts and ends with it
         del self._held[:at]
         return found
 
@@ -144,7 +144,7 @@ def _head(text: bytes) -> Head:
 def _parameters(value: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, quoted, plain in _PARAMETER.findall(value):
-        # browsers write the three signs that would end a name like this; a backslash is nothing but itself to them
+        # browsers escape three characters in names like this, and do not escape backslashes
         text = re.sub(r'\\(")', r"\1", quoted).replace("%22", '"').replace("%0D", "\r").replace("%0A", "\n")
         found.setdefault(name.lower(), text if quoted else plain)
     return found

@@ -1,4 +1,4 @@
-"""Requests that are sent again and start nothing the second time."""
+"""Idempotency keys: repeated requests start nothing twice."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from binp.store.contract import Run, as_datetime
 
 __all__ = ["KEY_LIMIT", "FirstErased", "Key", "first_run"]
 
-#: characters of a key
+#: maximum length of a key, in characters
 KEY_LIMIT = 200
 
 Key = Annotated[
@@ -26,10 +26,10 @@ Key = Annotated[
 
 
 class FirstErased(HTTPException):
-    """A key was used before, and the run that was started with it is not kept any more.
+    """A key was used before, and its run has been erased.
 
     Attributes:
-        run: Its id.
+        run: The id of the run.
     """
 
     def __init__(self, key: str | None, operation: str, run: int, at: int) -> None:
@@ -43,7 +43,7 @@ async def first_run(home: Home, key: str | None, error: AlreadyStarted) -> Run:
     """The run that was started with *key* before.
 
     Raises:
-        FirstErased: it is not kept any more; a request that comes so late starts nothing either.
+        FirstErased: it has been erased; nothing is started even by such a late request.
         HTTPException: 409: it had other arguments.
     """
     run = None if error.run is None else await home.store.get_run(error.run)

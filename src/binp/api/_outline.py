@@ -1,4 +1,4 @@
-"""JSON Schema as people read it: ``{name: string, times?: integer = 1}``."""
+"""Format a JSON Schema for people: ``{name: string, times?: integer = 1}``."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 __all__ = ["outline"]
 
-#: how deep objects inside of objects are drawn; below that they are named
+#: maximum depth of nested objects; deeper ones are only named
 _DEPTH = 3
 _SHORT = 60
 
 
 def outline(schema: Mapping[str, Any], schemas: Mapping[str, Any], depth: int = 0) -> str:
-    """One expression for *schema*; references are looked up in *schemas*, the components of the document."""
+    """*schema* as one expression; references are resolved in *schemas*, the components of the document."""
     if "$ref" in schema:
         name = str(schema["$ref"]).rpartition("/")[2]
         if depth >= _DEPTH or name not in schemas:

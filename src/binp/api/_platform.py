@@ -1,4 +1,4 @@
-"""What the routes show: the parts of one BINP."""
+"""The parts of a BINP that the routes expose, as dependencies."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from binp.service import Service
 
 __all__ = ["MAX_INTEGER", "By", "Here", "Opened", "Platform", "platform_of", "trigger_of"]
 
-#: the largest integer that JavaScript holds exactly
+#: the largest integer that is exact in JavaScript
 MAX_INTEGER = 2**53 - 1
 
 
 class Platform(Protocol):
-    """A home, and the parts that share it: a :class:`~binp.app.BINP`, seen from below."""
+    """A home and the parts that share it: the interface of :class:`~binp.app.BINP` that the routes use."""
 
     @property
     def home(self) -> Home:
-        """What the parts share."""
+        """The home that the parts share."""
 
     @property
     def action(self) -> Action:
@@ -41,11 +41,11 @@ class Platform(Protocol):
 
     @property
     def schedule(self) -> Schedule:
-        """What is started by time."""
+        """The schedules."""
 
 
 def platform_of(connection: HTTPConnection) -> Platform:
-    """The platform that a connection came to."""
+    """The platform of a connection."""
     platform: Platform = connection.app.state.platform
     return platform
 
@@ -55,9 +55,9 @@ async def _open_home(connection: HTTPConnection) -> Home:
 
 
 def trigger_of(connection: HTTPConnection) -> Trigger:
-    """What a run that this connection starts is said to be started by.
+    """The trigger and actor for runs that a connection starts.
 
-    A browser that is logged in is the console, whatever it says; who has the token may say that it is a command line.
+    A logged-in browser is always the console; a client with the token may say that it is a command line.
     """
     actor = connection.scope.get("binp.actor")
     if str(actor).startswith("session:"):
@@ -65,7 +65,7 @@ def trigger_of(connection: HTTPConnection) -> Trigger:
     return Trigger("cli" if connection.headers.get("x-binp-trigger") == "cli" else "api", actor)
 
 
-# FastAPI calls a plain function in a thread, which costs more than all the rest of a request
+# async, because FastAPI calls sync dependencies in a thread, which costs more than the rest of a request
 
 
 async def _here(connection: HTTPConnection) -> Platform:

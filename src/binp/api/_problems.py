@@ -1,4 +1,4 @@
-"""Every refusal and failure as the one JSON shape."""
+"""Turn every refusal and failure into the same JSON shape."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ __all__ = ["answer", "handle_problems"]
 
 
 def answer(problem: Problem, headers: dict[str, str] | None = None) -> Response:
-    """The response that shows *problem*."""
+    """The response for *problem*."""
     return JSONResponse(
         problem.as_dict(), status_code=problem.status, headers=headers, media_type="application/problem+json"
     )
 
 
 def handle_problems(app: FastAPI) -> None:
-    """Let *app* answer with problems, whatever is raised in it."""
+    """Let *app* respond with a problem to every exception."""
     for kind, make in _MAKERS.items():
         app.add_exception_handler(kind, _handler(make))
 
 
 def _handler(make: Callable[[Any], Problem]) -> Callable[[Request, Exception], Awaitable[Response]]:
-    # a plain function would be called in a thread
+    # async, because a sync handler would be called in a thread
     async def handle(request: Request, error: Exception) -> Response:
         problem = make(error)
         headers = dict(getattr(error, "headers", None) or {})
@@ -52,7 +52,7 @@ def _handler(make: Callable[[Any], Problem]) -> Callable[[Request, Exception], A
 
 
 def _refused(error: HTTPException) -> Problem:
-    # what nobody here has said: no route fits
+    # Starlette's own messages, if no route matches
     fixes = {
         "Not Found": "there is no such route: GET /internal/docs shows all of them",
         "Method Not Allowed": f"use {(error.headers or {}).get('Allow', 'another method')}",
@@ -69,7 +69,7 @@ def _invalid_request(error: RequestValidationError) -> Problem:
         place, why = found[0]["loc"][-1], found[0].get("ctx", {}).get("error", "it ends too early")
         text = f"the body is not JSON: {why} at character {place}"
     elif isinstance(error.body, bytes | str):
-        # FastAPI reads no JSON from what does not say that it is some
+        # FastAPI only parses a body as JSON with the right Content-Type
         fix = "send JSON, with the header Content-Type: application/json"
     return Problem(status=422, code="invalid-request", detail=text, fix=fix, extra={"errors": problems})
 
@@ -84,7 +84,7 @@ def _bad_query(error: BadQuery) -> Problem:
 
 
 def _unknown(error: UnknownOperation) -> Problem:
-    # these words are those of the original
+    # the wording is kept for compatibility
     return Problem(status=404, code="unknown", detail=f"{error.kind} {error.name} not found", fix=error.fix)
 
 
@@ -115,7 +115,7 @@ def _erased(error: FirstErased) -> Problem:
 
 
 def _busy(error: BinpError) -> Problem:
-    # a server that goes away, or has much to do: asked again, it or the next one does it
+    # temporary: the same server, or the next one, will accept it later
     passes = isinstance(error, TooManyRuns | StoreClosed)
     return Problem(status=503, code="unavailable", detail=error.what, fix=error.fix, extra={"passes": passes})
 

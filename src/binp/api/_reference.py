@@ -1,4 +1,4 @@
-"""The page that shows what can be called: one file, made on the server, that needs no internet and no script."""
+"""The API reference page: rendered on the server, in one file, without internet access and scripts."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _CSP = (
 
 
 def reference(app: FastAPI, request: Request) -> Response:
-    """The page that shows the routes of *app*, which has an OpenAPI document."""
+    """The reference page of *app*, from its OpenAPI document."""
     prefix = request.scope.get("root_path", "").rstrip("/")
     page = _page(app.openapi(), prefix, prefix + str(app.openapi_url))
     return HTMLResponse(page, headers={"content-security-policy": _CSP, "referrer-policy": "no-referrer"})
@@ -121,7 +121,7 @@ def _answers(operation: Mapping[str, Any], schemas: Mapping[str, Any]) -> Iterat
 
 
 def _content(part: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The schema of a body, of whatever type it is; None if there is no body."""
+    """The schema of a body of any media type; None if there is no body."""
     found = next(iter(part.get("content", {}).values()), None)
     return None if found is None else found.get("schema", {})
 

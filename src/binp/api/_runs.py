@@ -1,4 +1,4 @@
-"""All runs: list them, look at one, read its records, cancel it."""
+"""Runs: list them, get one, read its records, cancel it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["router"]
 router = APIRouter(tags=["runs"])
 
 RunId = Annotated[int, Path(ge=0, le=MAX_INTEGER)]
-#: media types that a browser might execute: such a file is nothing but bytes
+#: media types that a browser might execute: such files are served as plain bytes
 _ACTIVE = re.compile("html|xml|script|svg|flash|pdf")
 
 _GLANCES = TypeAdapter(dict[str, list[RunGlance]])
@@ -36,7 +36,7 @@ Seq = Annotated[int, Query(ge=0, le=MAX_INTEGER)]
 
 @router.get("/runs", operation_id="listRuns")
 async def list_runs(home: Opened, wanted: Annotated[RunFilter, Query()]) -> RunList:
-    """Runs for which all given conditions hold, newest first."""
+    """List the runs that match all given conditions, newest first."""
     return RunList.of(await home.store.find_runs(wanted.query()))
 
 
@@ -44,13 +44,13 @@ async def list_runs(home: Opened, wanted: Annotated[RunFilter, Query()]) -> RunL
 async def latest_runs(
     platform: Here, home: Opened, request: Request, limit: Annotated[int, Query(ge=1, le=50)] = 20
 ) -> Response:
-    """The newest runs of each action and of each function that a schedule starts, by its name."""
+    """Get the newest runs of each action, and of each function that a schedule starts, by name."""
     names = [operation.name for operation in home.operations.all("action")]
     names += [schedule.operation for schedule in await platform.schedule.schedules()]
     found = {name: await home.store.find_runs(RunQuery(operation=name, limit=limit)) for name in dict.fromkeys(names)}
     body = _GLANCES.dump_json({name: [RunGlance.of(run) for run in page.runs] for name, page in found.items()})
     headers = {"vary": "accept-encoding"}
-    # with many actions it is large, says much the same again and again, and is read often
+    # compressed: with many actions it is large and repetitive, and it is requested often
     if "gzip" in request.headers.get("accept-encoding", ""):
         body, headers["content-encoding"] = gzip.compress(body, 5), "gzip"
     return Response(body, media_type="application/json", headers=headers)
@@ -58,13 +58,13 @@ async def latest_runs(
 
 @router.get("/runs/counts", operation_id="countRuns")
 async def count_runs(home: Opened, wanted: Annotated[RunChart, Query()]) -> RunNumbers:
-    """How many runs there are for which all given conditions hold, by time, action and state."""
+    """Count the runs that match all given conditions, by time, action and state."""
     return RunNumbers.of(await home.store.count_runs(wanted.query(), buckets=wanted.buckets))
 
 
 @router.get("/runs/{run_id}", operation_id="getRun")
 async def get_run(home: Opened, run_id: RunId) -> RunDetail:
-    """A run with all that is known of it, and its first 200 records."""
+    """Get a run with all its details, and its first 200 records."""
     run = await home.store.get_run(run_id)
     if run is None:
         raise HTTPException(404, f"run {run_id} not found")
@@ -75,7 +75,7 @@ async def get_run(home: Opened, run_id: RunId) -> RunDetail:
 async def list_records(
     home: Opened, run_id: RunId, after: Seq = 0, limit: Annotated[int, Query(ge=1, le=200)] = 200
 ) -> list[RecordInfo]:
-    """Records of a run behind the one numbered *after*, oldest first."""
+    """List the records of a run after number *after*, oldest first."""
     found = [RecordInfo.of(row) for row in await home.store.get_records(run_id, after=after, limit=limit)]
     if not found and await home.store.get_run(run_id) is None:
         raise HTTPException(404, f"run {run_id} not found")
@@ -84,7 +84,7 @@ async def list_records(
 
 @router.get("/runs/{run_id}/file", operation_id="downloadFile", response_class=FileResponse)
 async def download_file(home: Opened, run_id: RunId, sha256: Digest = None) -> FileResponse:
-    """The file that a run returned, or one in what it returned, to be saved; a part of it if a range is asked for."""
+    """Download the file that a run returned, or one inside its result; supports range requests."""
     run = await home.store.get_run(run_id)
     if run is None:
         raise HTTPException(404, f"run {run_id} not found")
@@ -95,7 +95,7 @@ async def download_file(home: Opened, run_id: RunId, sha256: Digest = None) -> F
         raise HTTPException(404, f"run {run_id} has returned {what}")
     ((digest, described),) = found.items()
     path = home.runs.files.shelf.result_of(run_id, None if described is result else digest)
-    # made anew, so that nothing that a function returned becomes a header as it is
+    # rebuilt, so that a returned name or type is cleaned before it goes into a header
     file = File(path, name=str(described[MARK]), type=str(described.get("type")))
     kind = "application/octet-stream" if _ACTIVE.search(file.type) else file.type
     return FileResponse(
@@ -114,10 +114,10 @@ async def rerun(
     again: Again | None = None,
     key: Key = None,
 ) -> Started:
-    """Start an action again with the arguments of a run, or with others in their place.
+    """Start an action again with the arguments of an earlier run, some of which can be changed.
 
-    With the same arguments, a run that did not succeed is followed by a further attempt, which need not do the steps
-    again that are done.
+    If the arguments are the same and the earlier run did not succeed, the new run is a further attempt, which skips
+    the steps that are already done.
     """
     started: RunHandle | Run
     try:
@@ -131,7 +131,7 @@ async def rerun(
 
 @router.post("/runs/{run_id}/cancel", operation_id="cancelRun", status_code=202)
 async def cancel_run(home: Opened, by: By, run_id: RunId) -> None:
-    """Ask for a run to be cancelled. The answer does not wait until it has ended."""
+    """Request the cancellation of a run. Responds without waiting for its end."""
     if await home.runs.cancel(run_id, actor=by.actor):
         return
     run = await home.store.get_run(run_id)

@@ -1,4 +1,4 @@
-"""Schedules: list them, pause them, start them out of turn."""
+"""Schedules: list them, pause them, fire them by hand."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ router = APIRouter(tags=["schedules"])
 
 @router.get("/schedules/", operation_id="listSchedules")
 async def list_schedules(platform: Here) -> list[ScheduleInfo]:
-    """The schedules with the next moments of each, in the order of their definition."""
+    """List the schedules with their next ticks, in the order of their definition."""
     return await platform.schedule.schedules()
 
 
 @router.put("/schedule/{name:path}", operation_id="manageSchedule")
 async def manage_schedule(platform: Here, by: By, name: str, control: ScheduleControl) -> None:
-    """Pause a schedule, or let it go on. What comes while it is paused is left out."""
+    """Pause or resume a schedule. Ticks that come while it is paused are skipped."""
     if control.paused:
         await platform.schedule.pause(name, actor=by.actor)
     else:
@@ -36,7 +36,7 @@ async def manage_schedule(platform: Here, by: By, name: str, control: ScheduleCo
 async def fire_schedule(
     platform: Here, home: Opened, by: By, request: Request, response: Response, name: str, key: Key = None
 ) -> Started:
-    """Start what a schedule starts, now and out of turn, also if it is paused."""
+    """Fire a schedule now, even if it is paused."""
     started: RunHandle | Run
     try:
         started = await platform.schedule.fire(name, trigger=by, once=key)

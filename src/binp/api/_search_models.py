@@ -1,4 +1,4 @@
-"""What is asked of the history of runs over the wire, and what is found."""
+"""The models of searches for runs, in requests and responses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Bucket", "Facet", "RunChart", "RunChoice", "RunFilter", "RunList", "
 
 
 class RunChoice(Strict):
-    """Which runs are meant: all given conditions hold."""
+    """Conditions for runs; all must hold."""
 
     q: str = Field("", description="query: timeout state:failed -label:test since:2h")
     operation: str | None = Field(None, description="exact name")
@@ -28,10 +28,10 @@ class RunChoice(Strict):
     parent: int | None = Field(None, ge=0, le=MAX_INTEGER, description="started inside of this run")
 
     def query(self) -> RunQuery:
-        """What a store is asked for.
+        """The query for the store.
 
         Raises:
-            BadQuery: ``q`` cannot be understood.
+            BadQuery: ``q`` cannot be parsed.
         """
         return replace(
             parse(self.q),
@@ -44,17 +44,17 @@ class RunChoice(Strict):
 
 
 class RunFilter(RunChoice):
-    """Which runs are wanted, and which page of them."""
+    """Conditions for runs, and which page of them to return."""
 
     before: int | None = Field(None, ge=0, le=MAX_INTEGER, description="older than this run")
     after: int | None = Field(None, ge=0, le=MAX_INTEGER, description="newer than this run: the oldest of them")
     limit: int = Field(20, ge=1, le=200)
 
     def query(self) -> RunQuery:
-        """What a store is asked for.
+        """The query for the store.
 
         Raises:
-            BadQuery: ``q`` cannot be understood.
+            BadQuery: ``q`` cannot be parsed.
         """
         return replace(super().query(), before=self.before, after=self.after, limit=self.limit)
 
@@ -63,18 +63,18 @@ class RunList(BaseModel):
     """A page of runs, newest first."""
 
     runs: list[RunInfo]
-    #: there are older ones than the last, or there may be
+    #: there are, or may be, runs older than the last one
     has_more: bool
-    #: there are newer ones than the first, or there may be; only said of a page that was asked for with ``after``
+    #: there are, or may be, runs newer than the first one; only set for pages requested with ``after``
     has_newer: bool
-    #: the search took too long and stopped at this id before the page was full: go on before it, or after it
+    #: the search took too long and stopped at this id, before the page was full: continue before it, or after it
     stopped: int | None
-    #: the moment up to which it looked; None if it did not stop
+    #: the time at which the search stopped; null if it did not
     stopped_at: datetime | None
 
     @classmethod
     def of(cls, page: RunPage) -> RunList:
-        """From the page of a store."""
+        """Build it from a page of the store."""
         return cls(
             runs=[RunInfo.of(run) for run in page.runs],
             has_more=page.has_more,
@@ -85,15 +85,15 @@ class RunList(BaseModel):
 
 
 class RunChart(RunChoice):
-    """Which runs are counted, and how finely."""
+    """Conditions for the runs to count, and the number of buckets."""
 
     buckets: int = Field(60, ge=1, le=200, description="at most so many parts of the time that is asked for")
 
 
 class Bucket(BaseModel):
-    """How many runs came into being within some time, by the state that they are in."""
+    """Number of runs created in a period of time, by their present state."""
 
-    #: when it begins
+    #: start of the period
     at: datetime
     queued: int
     running: int
@@ -105,35 +105,35 @@ class Bucket(BaseModel):
 
     @classmethod
     def of(cls, bucket: RunBucket) -> Bucket:
-        """From the bucket of a store."""
+        """Build it from a bucket of the store."""
         return cls(at=as_datetime(bucket.at), **{state.value: bucket.states[state] for state in State})
 
 
 class Facet(BaseModel):
-    """How many of the runs have this action, or this state."""
+    """Number of runs with an action or a state."""
 
     name: str
     count: int
 
 
 class RunNumbers(BaseModel):
-    """How many runs there are for which all given conditions hold."""
+    """Number of runs that match all given conditions."""
 
-    #: all of them, the oldest first, up to now
+    #: all buckets up to now, oldest first
     buckets: list[Bucket]
-    #: how long each bucket is
+    #: length of each bucket
     seconds: int
-    #: the most frequent first, at most 100; journals and services as well
+    #: most frequent first, at most 100; includes journals and services
     actions: list[Facet]
     states: list[Facet]
     total: int
-    #: nothing is missing; otherwise counting took too long, and there may be more than this up to ``stopped_at``
+    #: false: counting took too long, and there may be more runs before ``stopped_at``
     is_complete: bool
     stopped_at: datetime | None
 
     @classmethod
     def of(cls, counts: RunCounts) -> RunNumbers:
-        """From the counts of a store."""
+        """Build it from counts of the store."""
         return cls(
             buckets=[Bucket.of(bucket) for bucket in counts.buckets],
             seconds=counts.seconds,

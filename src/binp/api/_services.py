@@ -17,13 +17,13 @@ router = APIRouter(tags=["services"])
 
 @router.get("/services/", operation_id="listServices")
 async def list_services(platform: Here) -> list[Info]:
-    """The services, in the order of their definition."""
+    """List the services, in the order of their definition."""
     return await platform.service.snapshot()
 
 
 @router.put("/service/{name:path}", operation_id="manageService")
 async def manage_service(platform: Here, home: Opened, by: By, name: str, control: ServiceControl) -> None:
-    """Start or stop a service. The answer comes when it was told to; it does not wait until that has happened."""
+    """Start or stop a service. Responds when the command was given, without waiting for its effect."""
     known = [info.name for info in platform.service.services]
     if name not in known:
         raise UnknownOperation("service", name, known)

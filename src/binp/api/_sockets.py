@@ -1,4 +1,4 @@
-"""The original's WebSockets, on the ring of changes."""
+"""WebSockets for compatible clients, based on the ring of changes."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ __all__ = ["router"]
 
 router = APIRouter()
 
-#: seconds that a client may leave what was sent to it unread
+#: seconds that a client may leave data unread
 PATIENCE = 30.0
-#: the server goes away and comes back
+#: close code: the server restarts
 _RESTART = 1012
 
 
@@ -32,7 +32,7 @@ Tell = Callable[[Sequence[Change]], Awaitable[None]]
 
 @router.websocket("/journals/updates")
 async def journals_updates(websocket: WebSocket, platform: Here, home: Opened) -> None:
-    """Each journaled run, whole, when it begins, gets labels or progress, and ends."""
+    """Send each journaled run, complete, when it starts, gets labels or progress, and ends."""
 
     async def tell(changes: Sequence[Change]) -> None:
         for change in _worth_a_frame(changes):
@@ -45,7 +45,7 @@ async def journals_updates(websocket: WebSocket, platform: Here, home: Opened) -
 async def journal_updates(
     websocket: WebSocket, platform: Here, home: Opened, journal_id: Annotated[int, Path(le=MAX_INTEGER)]
 ) -> None:
-    """One journaled run, whole, whenever something about it changed."""
+    """Send one journaled run, complete, whenever it changes."""
 
     async def tell(changes: Sequence[Change]) -> None:
         if any(change.topic in ("run", "record") and change.id == journal_id for change in changes):
@@ -56,12 +56,12 @@ async def journal_updates(
 
 @router.websocket("/services/updates")
 async def services_updates(websocket: WebSocket, platform: Here, home: Opened) -> None:
-    """A service whenever its state changed."""
+    """Send a service whenever its state changes."""
     with platform.service.service_changed.subscribe() as queue:
 
         async def tell(changes: Sequence[Change]) -> None:
             if home.is_open and home.store.role is Role.OWNER:
-                # services run here: every state, as it was
+                # services run in this process: send every state
                 while not queue.empty():
                     await _send(websocket, queue.get_nowait().model_dump_json())
             else:
@@ -72,9 +72,9 @@ async def services_updates(websocket: WebSocket, platform: Here, home: Opened) -
 
 
 async def _follow(websocket: WebSocket, ring: Ring[Change], tell: Tell) -> None:
-    """Accept, then *tell* what changes until the client is gone or the server shuts down."""
+    """Accept, then call *tell* with changes until the client disconnects or the server shuts down."""
     cursor = ring.last
-    # a client that is gone, or leaves everything unread, is no failure
+    # a client that is gone, or does not read, is not an error
     with suppress(OSError, WebSocketDisconnect, TimeoutError):
         await websocket.accept()
         async with Watch(ring, cursor, websocket.receive) as watch:
@@ -91,7 +91,7 @@ async def _follow(websocket: WebSocket, ring: Ring[Change], tell: Tell) -> None:
 
 
 def _worth_a_frame(changes: Sequence[Change]) -> list[Change]:
-    """The beginning of each journaled run, and the latest of whatever else happened to it."""
+    """The start of each journaled run, and its latest other change."""
     found: dict[tuple[int | str, bool], Change] = {}
     for change in changes:
         if change.topic == "run" and change.journal:

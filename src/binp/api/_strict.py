@@ -1,4 +1,4 @@
-"""Models of requests that refuse what they do not know, and say what was meant."""
+"""Request models that reject unknown members, and suggest what was meant."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Strict", "not_known"]
 
 
 class Strict(BaseModel):
-    """What is sent to the platform: a member that is misspelt is refused, with the one that is like it."""
+    """Base of request models: an unknown member is rejected, with a suggestion."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -33,13 +33,13 @@ class Strict(BaseModel):
             text = not_known(str(problem["loc"][0]), cls.model_fields)
         elif problem["type"] == "missing":
             text = "is required"
-        # a text with braces is no template
+        # passed as a value, because braces in the text must not be formatted
         kind = PydanticCustomError(problem["type"], "{text}", {"text": text})
         return InitErrorDetails(type=kind, loc=problem["loc"], input=problem["input"])
 
 
 def not_known(name: str, known: Iterable[str]) -> str:
-    """What is said of the name of something that is not taken, where *known* ones are."""
+    """The message for an unknown *name* where *known* ones are accepted."""
     near = did_you_mean(name, known)
     if near is not None:
         return f"is not known; did you mean {near!r}?"

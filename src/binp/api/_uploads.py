@@ -1,4 +1,4 @@
-"""Take files in: a multipart form becomes the JSON that a route takes, its files in the place where runs find them."""
+"""Accept uploads: a multipart form becomes the JSON that a route expects, with its files on the shelf."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-#: the routes that take arguments
+#: the routes that accept arguments
 _ROUTE = re.compile(r"/action/(?P<a>.+)|/actions/(?P<b>.+)/(?:runs|question)|/runs/\d+/rerun")
-#: bytes of all fields that are no files
+#: maximum size in bytes of all fields that are not files
 _FIELDS = 1024 * 1024
-#: items of a list that parts may name
+#: maximum number of list items in names of parts
 _ITEMS = 1000
-#: dots in the name of a part
+#: maximum number of dots in the name of a part
 _DEPTH = 8
 
-#: name of the part that holds arguments as JSON
+#: name of the part with arguments as JSON
 _ARGUMENTS = "arguments"
 
 
 class Uploads:
-    """Lets the routes that take arguments as JSON take them as a form with files, too.
+    """Lets the routes that accept arguments as JSON accept them as a form with files, too.
 
     Args:
-        app: Takes JSON, in which a file stands as the description of an upload.
-        platform: Knows the actions, and where files are kept.
+        app: Accepts JSON in which a file is represented by the description of an upload.
+        platform: Has the actions and the shelf.
     """
 
     def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], *, platform: Platform) -> None:
@@ -49,7 +49,7 @@ class Uploads:
         self._platform = platform
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a connection."""
+        """Handle a connection."""
         kind = _type_of(scope)
         route = _ROUTE.fullmatch(_path_of(scope)) if kind is not None else None
         if kind is None or route is None:
@@ -79,7 +79,7 @@ class Uploads:
             form.forget()
 
     def _schema(self, name: str | None) -> Mapping[str, Any]:
-        """The schema of the action; an action that is none is the route's to refuse."""
+        """The schema of the action; an unknown action is left to the route."""
         if name is None:
             return {}
         try:
@@ -89,7 +89,7 @@ class Uploads:
 
 
 class _Body:
-    """The body of a request as it comes."""
+    """The body of a request while it is received."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -105,13 +105,13 @@ class _Body:
             yield message.get("body", b"")
 
     async def drain(self) -> None:
-        """Read on for a while: who is still sending hears no answer."""
+        """Read and drop a part of the rest: a client that is still sending does not read the response."""
         if not self._is_over:
             await drain(self._receive)
 
 
 class _Form:
-    """The parts of one form, as arguments."""
+    """Converts the parts of a form to arguments."""
 
     def __init__(self, shelf: Shelf, schema: Mapping[str, Any]) -> None:
         self._shelf = shelf
@@ -124,7 +124,7 @@ class _Form:
         self._room = _FIELDS
 
     async def read(self, body: _Body, boundary: bytes) -> dict[str, Any]:
-        """The arguments; each file is an upload on the shelf."""
+        """The arguments; each file becomes an upload on the shelf."""
         head, text = Head("", None, None), bytearray()
         async for event in read_parts(body.chunks(), boundary):
             if isinstance(event, Head):
@@ -143,7 +143,7 @@ class _Form:
         return self._arguments()
 
     def forget(self) -> None:
-        """Take away what no run has taken."""
+        """Remove the uploads that no run has claimed."""
         if self._draft is not None:
             self._draft.discard()
         for token in self._tokens:
@@ -161,7 +161,7 @@ class _Form:
             self._tokens.append(file.token or "")
             self._fields.append((head.name, {MARK: file.name, UPLOAD: file.token}))
         elif head.filename is not None:
-            return  # nothing was chosen
+            return  # an empty file input
         elif head.name == _ARGUMENTS and _ARGUMENTS not in self._properties:
             self._given = _object(content)
         else:
@@ -181,7 +181,7 @@ class _Form:
 def _object(content: bytes) -> dict[str, Any]:
     try:
         found = json.loads(content)
-        # it is to be written again: one that is nested too deep is found out here
+        # will be serialised again: detects values that are nested too deeply
         json.dumps(found)
     except (ValueError, RecursionError):
         found = None
@@ -191,13 +191,13 @@ def _object(content: bytes) -> dict[str, Any]:
 
 
 def _put(values: Any, path: list[str], value: Any, count: int) -> None:
-    """Set *value* in *values* at *path*, members of objects and places in lists; *count* are set in all."""
+    """Set *value* in *values* at *path*, a path of object members and list indexes; *count* values are set in all."""
     if len(path) > _DEPTH:
         raise BadMultipart(f"the name of a part has more than {_DEPTH} dots")
     for step, following in zip(path, [*path[1:], None], strict=True):
         key: Any = int(step) if isinstance(values, list) and step.isdecimal() and len(step) < 5 else step
         if isinstance(values, list):
-            # no more places than there are parts: else a few short names could fill the memory
+            # at most as many places as parts, so that a few short names cannot fill the memory
             if not isinstance(key, int) or key > min(max(len(values), count - 1), _ITEMS - 1):
                 raise BadMultipart(f"there is no place {step!r} in a list")
             values += [None] * (key + 1 - len(values))
@@ -212,7 +212,7 @@ def _put(values: Any, path: list[str], value: Any, count: int) -> None:
 
 
 def _most(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> int | None:
-    """The most bytes of a file in a parameter, as far as its schema says."""
+    """The maximum size of a file in a parameter, if its schema limits it, in bytes."""
     limits: list[int | None] = []
 
     def look(node: Any, depth: int) -> None:

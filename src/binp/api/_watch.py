@@ -1,4 +1,4 @@
-"""Wait for changes and for the client's going away at once."""
+"""Wait for changes and for the client to disconnect, whichever comes first."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ __all__ = ["Ended", "Watch"]
 class Ended(enum.Enum):
     """Why there is nothing more to send."""
 
-    #: the client went away
+    #: the client disconnected
     GONE = "gone"
-    #: the server shuts down
+    #: the server is shutting down
     CLOSED = "closed"
 
 
 class Watch:
-    """Reads a ring for one connection, and notices when its client is gone.
+    """Reads a ring for one connection, and notices when its client disconnects.
 
     Args:
-        ring: Where changes come from.
-        cursor: Where to begin.
-        receive: The connection's own; everything that the client sends is taken and dropped.
+        ring: The source of changes.
+        cursor: The start.
+        receive: The connection's receive function; everything that the client sends is dropped.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Watch:
         await asyncio.wait([self._listening])
 
     async def next(self, timeout: float | None = None) -> Reading[Change] | Ended | None:
-        """What came after the cursor, once there is something; None after *timeout* seconds without."""
+        """The changes after the cursor, as soon as there are any; None if there are none within *timeout* seconds."""
         deadline: asyncio.TimerHandle | None = None
         is_late = False
 

@@ -1,4 +1,4 @@
-"""Who may use what the platform serves: the door in front of HTTP and WebSockets."""
+"""Access control: the door in front of the platform's HTTP and WebSocket endpoints."""
 
 from __future__ import annotations
 

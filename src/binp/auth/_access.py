@@ -1,4 +1,4 @@
-"""What the door goes by."""
+"""The settings of the door."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["Access"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Access:
-    """Who is let in, and by which names the server is known."""
+    """Who is admitted, and by which names the server is known."""
 
-    #: what proves the right to enter; None asks nobody (``auth="none"``), which works from this machine only
+    #: the token to authenticate with; None for no authentication (``auth="none"``), which only works from this machine
     token: Secret[str] | None
-    #: answers True to the first who asks for a key, in whichever process, and False ever after
+    #: returns True for the first call with a key, in any process, and False for later ones
     once: Callable[[str], Awaitable[bool]]
-    #: names by which it is reached besides localhost and the address it listens on; ``*.example.com`` covers subdomains
+    #: host names besides localhost and the address of the server; ``*.example.com`` covers subdomains
     allowed_hosts: tuple[str, ...] = ()
-    #: pages of the development servers on localhost may use the platform's API
+    #: whether pages of development servers on localhost may use the platform's API
     dev: bool = False
-    #: seconds for which a browser stays logged in
+    #: seconds that a browser stays logged in
     session_life: float = SESSION_LIFE
-    #: seconds since the epoch
+    #: returns seconds since the epoch
     clock: Callable[[], float] = time.time

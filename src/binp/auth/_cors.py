@@ -1,4 +1,4 @@
-"""Cross-origin answers for the pages of development servers."""
+"""CORS headers for the pages of development servers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE"
 
 
 async def preflight(scope: Scope, send: Send, origin: str) -> None:
-    """Allow *origin* whatever it announces."""
+    """Answer a preflight request: allow *origin* everything that it asks for."""
     wanted = header(scope, b"access-control-request-headers") or ""
     headers = [
         *_allow(origin),
@@ -29,7 +29,7 @@ async def preflight(scope: Scope, send: Send, origin: str) -> None:
 
 
 def with_cors(send: Send, origin: str) -> Send:
-    """Let *origin* read the answers, also those to requests with cookies."""
+    """Let *origin* read the responses, including those to requests with cookies."""
 
     async def wrapped(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":

@@ -1,4 +1,4 @@
-"""The door: the outermost layer over HTTP and WebSockets, which lets nobody through to the platform by default."""
+"""The door: the outermost layer of HTTP and WebSockets, which denies access to the platform by default."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ _DEFAULT_HEADERS: Headers = (
 
 
 class Zone(enum.Enum):
-    """Who answers for a path."""
+    """Who is responsible for a path."""
 
-    #: the platform: needs credentials, and requests of other origins change nothing
+    #: the platform: requires credentials, and rejects changes from other origins
     PROTECTED = "protected"
-    #: the user's own application, which does that by itself; only the Host is checked
+    #: the user's application, which is responsible for its own access control; only the Host is checked
     USER = "user"
 
 
 @dataclass(frozen=True, slots=True)
 class _Actor:
     name: str
-    #: it is the browser that authenticates, by itself, whoever made it send the request
+    #: authenticated by a cookie, which a browser sends with any request, whoever caused it
     by_cookie: bool = False
     session: Session | None = None
 
@@ -57,14 +57,14 @@ class _Actor:
 class Door:
     """An ASGI application in front of all others.
 
-    It checks the Host of every connection. What *choose* puts into the protected zone needs a bearer token, or the
-    cookie of a session that a one-time ticket began, and is refused when a page of another origin asks for a change.
-    What gets through carries ``scope["binp.actor"]``: ``token``, ``session:<id>`` or ``local``.
+    It checks the Host of every connection. For the protected zone, it requires a bearer token or the cookie of a
+    session started by a one-time ticket, and rejects changes requested by pages of other origins. Accepted connections
+    carry ``scope["binp.actor"]``: ``token``, ``session:<id>`` or ``local``.
 
     Args:
-        choose: Zone and application of an HTTP or WebSocket connection.
-        access: What to go by, asked for each connection.
-        lifespan: Application that gets the lifespan events.
+        choose: Returns zone and application for an HTTP or WebSocket connection.
+        access: Returns the settings; called for each connection.
+        lifespan: The application that gets the lifespan events.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Door:
         self._lifespan = lifespan
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a connection, or hand it on."""
+        """Reject a connection, or pass it on."""
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
             return
@@ -88,7 +88,7 @@ class Door:
         try:
             access = await self._access()
         except BinpError as error:
-            _logger.error("nobody is let in: what the door goes by cannot be read: %s", error)  # noqa: TRY400 - the reason is the message
+            _logger.error("nobody is let in: what the door goes by cannot be read: %s", error)  # noqa: TRY400 - the message has the reason
             problem = Problem(status=503, code="unavailable", detail="the server is not ready", fix="see its log")
             await send_problem(problem, scope, receive, send)
             return
@@ -126,7 +126,7 @@ async def _guard(access: Access, app: ASGIApp, scope: Scope, receive: Receive, s
         send = with_cors(send, origin)
     ticket = ticket_of(scope["query_string"])
     if ticket is not None:
-        # in place: the server logs what this very mapping holds
+        # modified in place: the server logs this very mapping
         scope["query_string"] = without_ticket(scope["query_string"])
         if scope["type"] == "http" and scope["method"] == "GET":
             await _login(access, ticket, scope, receive, send)
@@ -144,7 +144,7 @@ async def _guard(access: Access, app: ASGIApp, scope: Scope, receive: Receive, s
 
 
 def _authenticate(access: Access, scope: Scope) -> _Actor | Problem:
-    """Who it is, or why nobody may know."""
+    """The authenticated actor, or the reason for refusing it."""
     if access.token is None:
         if is_local(scope):
             return _Actor("local")
@@ -183,10 +183,10 @@ def _session(access: Access, token: str, scope: Scope) -> Session | None:
 
 
 def _check_origin(scope: Scope, origin: str | None, actor: _Actor | Problem, *, trusted: bool) -> Problem | None:
-    """Refuse what a page of another origin made a browser send.
+    """Reject a request that a page of another origin made a browser send (CSRF).
 
-    For requests that may change something this is the algorithm of Go's ``http.CrossOriginProtection``; a WebSocket
-    must name its origin, unless a bearer token or the lack of any credentials tells that no browser opened it.
+    For requests that may change something, this is the algorithm of Go's ``http.CrossOriginProtection``. A WebSocket
+    must have an Origin header, unless a bearer token, or no credentials at all, show that no browser opened it.
     """
     if trusted:
         return None
@@ -233,7 +233,7 @@ def _wants_page(scope: Scope) -> bool:
 
 
 async def _login_in_passing(access: Access, scope: Scope, receive: Receive, send: Send) -> bool:
-    """Log in at ``/`` when that path is the user's; whatever is no ticket of ours is the user's own parameter."""
+    """Log in at ``/`` if the user's application serves that path; any other ``ticket`` parameter is left to it."""
     if scope["type"] != "http" or scope["method"] != "GET" or access.token is None:
         return False
     ticket = ticket_of(scope["query_string"])
@@ -252,7 +252,7 @@ async def _login(access: Access, ticket: str, scope: Scope, receive: Receive, se
         try:
             is_good = key is not None and await access.once(key)
         except BinpError as error:
-            _logger.error("a login failed: whether its link was used before cannot be told: %s", error)  # noqa: TRY400 - the same
+            _logger.error("a login failed: whether its link was used before cannot be told: %s", error)  # noqa: TRY400 - the message has the reason
             problem = Problem(status=503, code="unavailable", detail="nobody can log in now", fix="see the log")
             await send_problem(problem, scope, receive, send, page=_wants_page(scope))
             return
@@ -269,7 +269,7 @@ async def _login(access: Access, ticket: str, scope: Scope, receive: Receive, se
             )
             await send_problem(problem, scope, receive, send, page=_wants_page(scope))
             return
-    # one leading slash: two would name another host
+    # exactly one leading slash: two would mean another host
     location = quote("/" + scope["path"].lstrip("/\\")).encode()
     if scope["query_string"]:
         location += b"?" + scope["query_string"]
@@ -290,13 +290,13 @@ def _is_secure(scope: Scope) -> bool:
 def _cookie(token: str, text: str, life: float, scope: Scope) -> tuple[bytes, bytes]:
     secure = _is_secure(scope)
     name = cookie_name(token, secure=secure)
-    # Lax: with Strict a link that is opened from a chat would find nobody logged in
+    # Lax, because with Strict a link opened from another site would come without the cookie
     value = f"{name}={text}; Path=/; Max-Age={int(life)}; HttpOnly; SameSite=Lax{'; Secure' if secure else ''}"
     return (b"set-cookie", value.encode())
 
 
 def _renewed(access: Access, session: Session | None, scope: Scope) -> Headers:
-    """A cookie that lasts longer, for a session that has lived half its life."""
+    """A cookie with a new expiry, for a session in the second half of its life."""
     if session is None or access.token is None or scope["type"] != "http":
         return ()
     if session.expires - access.clock() > access.session_life / 2:
@@ -307,7 +307,7 @@ def _renewed(access: Access, session: Session | None, scope: Scope) -> Headers:
 
 
 def _with_headers(send: Send, more: Headers) -> Send:
-    """Add *more*, and those default headers that the answer does not set by itself."""
+    """Add the headers *more*, and those default headers that the response does not set itself."""
 
     async def wrapped(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":

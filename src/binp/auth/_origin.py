@@ -1,4 +1,4 @@
-"""Which Host and which Origin a request may come with."""
+"""Check the Host and Origin headers of requests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = [
     "same_origin",
 ]
 
-#: the development servers of a console: exactly these; a browser leaves the port 80 out
+#: the origins of development servers, complete; browsers omit port 80
 DEV_ORIGINS = frozenset(
     {"http://localhost", "http://localhost:80", "http://localhost:8000", "http://localhost:5000"},
 )
@@ -31,18 +31,18 @@ _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 
 def headers_of(scope: Scope, name: bytes) -> list[str]:
-    """All values of a header, as they came."""
+    """All values of a header, in order."""
     return [value.decode("latin-1") for key, value in scope["headers"] if key.lower() == name]
 
 
 def header(scope: Scope, name: bytes) -> str | None:
-    """The value of a header; None if there is none. Several are joined, so that none of them is overlooked."""
+    """The value of a header; None if there is none. Repeated headers are joined, so that none is overlooked."""
     values = headers_of(scope, name)
     return ", ".join(values) if values else None
 
 
 def host_of(scope: Scope) -> str | None:
-    """The host that the request names, without its port, in lower case; None unless it names exactly one."""
+    """The requested host, without port, in lower case; None unless there is exactly one."""
     values = headers_of(scope, b"host")
     if len(values) != 1:
         return None
@@ -51,14 +51,14 @@ def host_of(scope: Scope) -> str | None:
 
 
 def is_allowed_host(scope: Scope, host: str, allowed: Iterable[str]) -> bool:
-    """Whether *host* is a name of ours: of this machine, the address that was connected to, or a configured one."""
+    """Whether *host* is one of our names: of this machine, the address of the server, or a configured one."""
     if host in _LOCAL_NAMES or host.endswith(".localhost"):
         return True
     server = scope.get("server")
     if server and _ip(server[0]) is not None and _ip(server[0]) == _ip(host):
         return True
     if host == "testserver" and (scope.get("client") or ("",))[0] == "testclient":
-        # Starlette's TestClient: no connection over a network has a client without an address
+        # Starlette's TestClient: over a network, every client has an address
         return True
     return any(_covers(name, host) for name in allowed)
 
@@ -82,7 +82,7 @@ def is_local(scope: Scope) -> bool:
 
 
 def same_origin(scope: Scope, origin: str) -> bool:
-    """Whether *origin* is the host and port that the request names; the scheme may differ behind a proxy."""
+    """Whether *origin* has the host and port of the request; the scheme may differ behind a proxy."""
     try:
         url = urlsplit(origin)
     except ValueError:
@@ -99,13 +99,13 @@ def same_origin(scope: Scope, origin: str) -> bool:
 
 
 def _split(text: str) -> tuple[str, int | None] | None:
-    """Host and port; None if it is neither a name nor an address."""
+    """Host and port; None if *text* is neither a name nor an address."""
     if text.startswith("["):
         host, bracket, rest = text[1:].partition("]")
         if not bracket or _ip(host) is None:
             return None
     elif text.count(":") > 1:
-        # an IPv6 address without brackets, as one writes it into a setting
+        # an IPv6 address without brackets, as people write it in settings
         host, rest = text, ""
     else:
         host, colon, port = text.partition(":")

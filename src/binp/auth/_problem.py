@@ -1,4 +1,4 @@
-"""How a refusal looks: one JSON shape for programs, a small page for people."""
+"""The format of a refusal: one JSON shape for programs, a small page for people."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _STYLE = (
     "body{font:1rem/1.5 system-ui,sans-serif;max-width:34rem;margin:12vh auto;padding:0 1rem}"
     "h1{font-size:1.4rem}code{font:0.95em ui-monospace,monospace}"
 )
-#: for pages that need nothing but their own style
+#: for pages that need nothing but their own inline style
 STRICT_CSP = (
     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; style-src 'sha256-"
     + base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
@@ -36,20 +36,20 @@ STRICT_CSP = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Problem:
-    """Why a request was not answered as it wished."""
+    """Why a request was refused."""
 
     status: int
     #: one sentence
     detail: str
     #: what the reader can do about it
     fix: str | None = None
-    #: short name that programs can go by
+    #: short, stable name for programs
     code: str = "problem"
-    #: further members of the JSON object
+    #: additional members of the JSON object
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """The JSON object: ``type``, ``title``, ``status``, ``detail``, ``fix``, and what is special to it."""
+        """The JSON object: ``type``, ``title``, ``status``, ``detail``, ``fix``, and the additional members."""
         return {
             "type": f"urn:binp:{self.code}",
             "title": HTTPStatus(self.status).phrase,
@@ -60,7 +60,7 @@ class Problem:
         }
 
     def as_page(self) -> bytes:
-        """A page of its own, to be sent with STRICT_CSP."""
+        """A self-contained page, to be sent with STRICT_CSP."""
         fix = f"<p>{_marked(self.fix)}</p>" if self.fix else ""
         return (
             f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{self.status} binp</title>'
@@ -70,7 +70,7 @@ class Problem:
 
 
 def _marked(text: str) -> str:
-    """Escaped, with what stands between backquotes as code."""
+    """*text* escaped, with everything between backquotes as code."""
     parts = html.escape(text).split("`")
     return "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))
 
@@ -78,13 +78,13 @@ def _marked(text: str) -> str:
 async def send_problem(
     problem: Problem, scope: Scope, receive: Receive, send: Send, *, page: bool = False, headers: Headers = ()
 ) -> None:
-    """Refuse a connection: an HTTP answer, or a WebSocket that is closed with 1008 before it is accepted.
+    """Refuse a connection: an HTTP response, or a WebSocket closed with code 1008 before it is accepted.
 
-    With *page* the answer is a page instead of JSON.
+    With *page*, the response is a page instead of JSON.
     """
     if scope["type"] == "websocket":
         await receive()
-        # the protocol allows 123 bytes
+        # the protocol allows at most 123 bytes
         reason = problem.detail.encode()[:120].decode(errors="ignore")
         await send({"type": "websocket.close", "code": 1008, "reason": reason})
         return

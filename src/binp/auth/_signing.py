@@ -1,4 +1,4 @@
-"""Tickets and sessions: short texts that only a holder of the token can make."""
+"""Tickets and sessions: short signed texts that only a holder of the token can create."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ __all__ = [
     "without_ticket",
 ]
 
-#: seconds for which a printed link can be opened
+#: seconds for which a printed link is valid
 TICKET_LIFE = 15 * 60
-#: seconds for which a browser stays logged in
+#: seconds that a browser stays logged in
 SESSION_LIFE = 30 * 24 * 3600
 
 _SIGNED = re.compile(r"([A-Za-z0-9_-]{8,32})\.([0-9]{1,12})\.([A-Za-z0-9_-]{43})")
@@ -33,7 +33,7 @@ _SIGNED = re.compile(r"([A-Za-z0-9_-]{8,32})\.([0-9]{1,12})\.([A-Za-z0-9_-]{43})
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A browser that opened a good link."""
+    """The session of a logged-in browser."""
 
     id: str
     #: seconds since the epoch
@@ -51,31 +51,31 @@ def make_link(url: str, token: str, *, life: float = TICKET_LIFE) -> str:
 
 
 def read_ticket(token: str, ticket: str, *, now: float) -> str | None:
-    """What identifies a good ticket, for whoever sees to it that it is used once; None if it is forged or expired."""
+    """The key of a valid ticket, to make sure that it is used only once; None if it is forged or expired."""
     found = _verify(token, "ticket", ticket, now)
     return None if found is None else f"ticket:{found[0]}"
 
 
 def new_session(token: str, *, life: float = SESSION_LIFE, now: float, name: str | None = None) -> tuple[Session, str]:
-    """A new session, or a longer life for the one called *name*, and the text that proves it."""
+    """A new session, or a new expiry for the session *name*, and the signed text for its cookie."""
     session = Session(name or secrets.token_urlsafe(9), int(now + life))
     return session, _sign(token, "session", session.id, session.expires)
 
 
 def read_session(token: str, text: str, *, now: float) -> Session | None:
-    """The session that *text* proves; None if it is forged or expired."""
+    """The session in a signed text; None if it is forged or expired."""
     found = _verify(token, "session", text, now)
     return None if found is None else Session(*found)
 
 
 def cookie_name(token: str, *, secure: bool) -> str:
-    """Name of the session's cookie: cookies are shared by all ports of a host, so each instance has its own."""
+    """Name of the session cookie; each instance has its own, because all ports of a host share their cookies."""
     own = hashlib.sha256(b"binp cookie name\0" + token.encode()).hexdigest()[:10]
     return f"{'__Host-' if secure else ''}binp-{own}"
 
 
 def ticket_of(query: bytes) -> str | None:
-    """The ticket in a query string, if there is one."""
+    """The ticket in a query string; None if there is none."""
     for part in query.split(b"&"):
         name, _, value = part.partition(b"=")
         if name == b"ticket":
@@ -84,7 +84,7 @@ def ticket_of(query: bytes) -> str | None:
 
 
 def without_ticket(query: bytes) -> bytes:
-    """A query string without its tickets: what may be logged, and where the browser is sent."""
+    """A query string without tickets, for logs and redirects."""
     return b"&".join(part for part in query.split(b"&") if part.partition(b"=")[0] != b"ticket")
 
 

@@ -1,4 +1,4 @@
-"""The token file: the one secret of an instance, beside its database, for its owner's eyes only."""
+"""The token file: the one secret of an instance, beside its database, readable by its owner only."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["TokenFileError", "read_or_create_token", "token_path"]
 
 _logger = logging.getLogger("binp.auth")
 
-#: bytes of randomness in a token
+#: random bytes in a token
 _SIZE = 32
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43,}")
-#: seconds to wait for another process that is just writing the file
+#: seconds to wait for another process that is writing the file
 _PATIENCE = 2.0
 _HAS_OWNERS = hasattr(os, "geteuid")
 _OPEN = os.O_CLOEXEC | os.O_NOFOLLOW if _HAS_OWNERS else 0
@@ -40,7 +40,7 @@ class TokenFileError(UsageError):
 
 
 def token_path(url: str) -> Path:
-    """Where the token of the database at *url* is kept: beside a file, in the working directory for a server."""
+    """Path of the token file of the database at *url*: beside its file, or in the working directory for a server."""
     scheme, _, rest = url.partition("://")
     if scheme.startswith("sqlite"):
         file = Path(rest.removeprefix("/") if rest.startswith("/") else rest)
@@ -49,13 +49,13 @@ def token_path(url: str) -> Path:
 
 
 def read_or_create_token(path: Path) -> str:
-    """The token kept in *path*; a new one of 32 random bytes if there is no such file.
+    """The token in *path*; if there is no such file, it is created with 32 random bytes.
 
-    Of several processes that create it at the same moment one wins, and all return its token. A file that others can
-    read or write is made private again, with a warning.
+    If several processes create it at once, one wins, and all return its token. If others can read or write the file,
+    its permissions are corrected with a warning.
 
     Raises:
-        TokenFileError: it is somebody else's, is not a regular file, holds no token, or cannot be read or written.
+        TokenFileError: the file belongs to another user, is not a regular file, has no token, or cannot be accessed.
     """
     deadline = time.monotonic() + _PATIENCE
     while True:
@@ -68,7 +68,7 @@ def read_or_create_token(path: Path) -> str:
             raise _unusable(path, error) from error
         if _TOKEN.fullmatch(token):
             return token
-        # where there are no hard links the file is there an instant before its content
+        # on file systems without hard links, the file exists for a moment before its content
         if token or time.monotonic() > deadline:
             raise TokenFileError(
                 "the token file holds no token", path, fix="delete it: a new one is made at the next start"
@@ -77,7 +77,7 @@ def read_or_create_token(path: Path) -> str:
 
 
 def _read(path: Path) -> str:
-    # a pipe in its place must not hold the process up
+    # non-blocking, in case a named pipe is in its place
     descriptor = os.open(path, os.O_RDONLY | _OPEN | getattr(os, "O_NONBLOCK", 0))
     try:
         status = os.fstat(descriptor)
@@ -107,7 +107,7 @@ def _make_private(path: Path, descriptor: int, status: os.stat_result) -> None:
 
 
 def _create(path: Path) -> None:
-    """Make the file with a new token, whole from the start; somebody else's file that appears meanwhile stays."""
+    """Create the file with a new token, atomically; a file that another process creates meanwhile is kept."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         _write(draft, secrets.token_urlsafe(_SIZE))
@@ -119,7 +119,7 @@ def _create(path: Path) -> None:
     except FileExistsError:
         return
     except OSError:
-        # this file system knows no hard links: exclusive creation, and readers wait for the content
+        # this file system has no hard links: create it exclusively, and let readers wait for the content
         try:
             _write(path, draft.read_text())
         except FileExistsError:

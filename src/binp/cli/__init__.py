@@ -29,7 +29,7 @@ __all__ = ["main"]
 
 
 class _Refusal(click.ClickException):
-    """What somebody can mend, as text; no traceback."""
+    """An error that the user can fix, shown as text without a traceback."""
 
     exit_code = 2
 
@@ -38,10 +38,10 @@ class _Refusal(click.ClickException):
 
 
 class _Commands(click.Group):
-    """Commands whose errors are told in words."""
+    """A group that shows errors as text."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; what was wrong is printed, and exits with status 2, or with 1 where it cannot be printed."""
+        """Run the command; errors are printed, with exit status 2, or 1 if the output cannot be written."""
         try:
             return super().invoke(ctx)
         except Explained as error:
@@ -50,13 +50,13 @@ class _Commands(click.Group):
         except UnicodeEncodeError as error:
             if error.reason != "surrogates not allowed":
                 raise
-            # what the shell gave was no text, and nothing takes it as such
+            # the shell passed bytes that are not UTF-8 text
             text = os.fsencode(str(error.object)[:60])
             raise click.UsageError(f"what is given is not UTF-8 text: {text!r}") from None
         except OSError as error:
             if error.errno != errno.ENOSPC or error.filename is not None:
                 raise
-            # what could not be written is not tried again when the process ends
+            # prevents another attempt to write the output when the process exits
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise click.ClickException(f"what is printed cannot be written: {error.strerror}") from None
 

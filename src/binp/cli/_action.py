@@ -1,4 +1,4 @@
-"""List actions, and run one."""
+"""List actions, show one, and run one."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class _Actions(click.Group):
-    """Commands beside which somebody may write the name of an action."""
+    """A group in which people may write the name of an action instead of a command."""
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        """Find the command; where there is none, say how an action is run."""
+        """Find the command; if there is none, explain how to run an action."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
@@ -90,7 +90,7 @@ def show(name: str, as_json: bool, **where: Any) -> None:
 
 
 def _at_once(form: dict[str, Any]) -> str:
-    """How many of its runs there may be, of what, and what becomes of the others: ``1 for each host, ...``."""
+    """The concurrency limit in words: ``1 for each host, ...``."""
     if not form["concurrency"]:
         return ""
     each = f" for each {' and '.join(form['per'])}" if form["per"] else ""
@@ -150,7 +150,7 @@ def invoke(
 
 
 def _run(asked: Tenacious, start: Callable[..., Any], output: str) -> dict[str, Any]:
-    """Start a run, and give it as it has ended. If that cannot be learnt the process ends here."""
+    """Start a run and return it after its end. If its end cannot be learnt, the process exits here."""
     from binp.client import Answer
 
     from ._output import progress_text, record_line
@@ -161,7 +161,7 @@ def _run(asked: Tenacious, start: Callable[..., Any], output: str) -> dict[str, 
             write("")
             click.echo(record_line(record), err=True)
 
-    # sent again to the next process it starts nothing twice
+    # an idempotency key, so that a retry with the next process starts nothing twice
     key = secrets.token_hex(16)
     run: int | None = None
     try:
@@ -217,7 +217,7 @@ def _tell(run: dict[str, Any], output: str) -> None:
 
 
 def _note(run: dict[str, Any]) -> str:
-    """What is to be known of a result that is not the whole of what was returned."""
+    """A note about a result that is not complete in itself."""
     result = run["result"] if isinstance(run["result"], dict) else {}
     if number := _count_files(run["result"]):
         what, those = ("a file was", "it") if number == 1 else (f"{number} files were", "them")
@@ -230,17 +230,17 @@ def _note(run: dict[str, Any]) -> str:
 def _count_files(result: Any) -> int:
     if '"$file"' not in json.dumps(result):
         return 0
-    # this takes longer to load than to do
+    # imported late: loading it takes longer than using it
     from binp.files import described_in
 
     return sum(1 for _ in described_in(result))
 
 
 def _ended(run: dict[str, Any]) -> str:
-    """How a run has ended that did not succeed, and why."""
+    """Why a run did not succeed, in words."""
     by = f" by {run['cancelled_by']}" if run["state"] == "cancelled" and run["cancelled_by"] else ""
     error = run["error"] or ""
-    # one that somebody asked to end has nothing else to say than that
+    # a requested cancellation has no further reason
     why = "" if error == run["state"] else f": {error.removeprefix(run['state'] + ': ')}"
     return f"{_WORDS[run['state']]}{by}{why}"
 

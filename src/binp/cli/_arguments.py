@@ -1,4 +1,4 @@
-"""Read arguments that were typed, by the schema of the form that they are for."""
+"""Parse arguments from the command line by the schema of an action's form."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ _TYPES: dict[type, str] = {
     type(None): "null",
 }
 
-#: types of a value that is written as JSON and in no other way
+#: types of values that must be written as JSON
 _OBJECT = {"object", "null"}
 
-#: how deep an example of an object goes: a model may have itself inside
+#: maximum depth of examples: models may be recursive
 _DEPTH = 4
 
 
 def read_arguments(pairs: Iterable[str], given: str | None, schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments for an action.
+    """Parse the arguments of an action.
 
-    A value is JSON where that fits the parameter's schema, else it is text; whether the text fits is for the form to
-    say. A list may be given as JSON, or item by item with the same key; an object as JSON, or field by field with keys
-    like ``customer.address.street``.
+    A value is parsed as JSON if that fits the schema of the parameter, otherwise it is text; the form validates it. A
+    list may be given as JSON, or item by item with the same key; an object as JSON, or field by field with keys such as
+    ``customer.address.street``.
 
     Args:
-        pairs: Each ``key=value``. The deeper one wins where one is inside of another.
-        given: A JSON object; the pairs win over it.
+        pairs: ``key=value`` pairs. If one is inside another, the deeper one takes precedence.
+        given: A JSON object; the pairs take precedence over it.
         schema: JSON Schema of the arguments.
 
     Raises:
-        UsageError: a pair has no ``=`` or names no field, what must be an object is not JSON, or *given* is not JSON
+        UsageError: a pair has no ``=`` or names no field, what must be an object is not JSON, or *given* is not a JSON
             object.
     """
     texts: dict[str, list[str]] = {}
@@ -55,14 +55,14 @@ def read_arguments(pairs: Iterable[str], given: str | None, schema: Mapping[str,
 
 
 def _put(arguments: dict[str, Any], key: str, texts: list[str], schema: Mapping[str, Any]) -> None:
-    """Put what *texts* say where *key* leads, into objects that are made on the way."""
+    """Set *texts* at the path *key*, creating objects on the way."""
     definitions = schema.get("$defs", {})
     node, place = schema, arguments
     *outer, last = _path(key, schema, definitions)
     for name in outer:
         node = _field(node, name, definitions) or {}
         inner = place.get(name)
-        # what was given as JSON keeps its other fields
+        # keep the other fields of an object given as JSON
         place[name] = dict(inner) if isinstance(inner, dict) else {}
         place = place[name]
     field = _field(node, last, definitions)
@@ -77,7 +77,7 @@ def _put(arguments: dict[str, Any], key: str, texts: list[str], schema: Mapping[
 
 
 def _path(key: str, schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> list[str]:
-    """The names of the parameter and of fields in it, as far as *key* leads through objects; the rest is one name."""
+    """The parts of *key*: the parameter, and fields as far as there are objects; the rest is one name."""
     names, node = key.split("."), schema
     for index, name in enumerate(names[:-1]):
         found = _field(node, name, definitions)
@@ -88,7 +88,7 @@ def _path(key: str, schema: Mapping[str, Any], definitions: Mapping[str, Any]) -
 
 
 def _fields(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The fields that objects of *schema* are known to have, of all choices that there are."""
+    """The known fields of objects in *schema*, in all its variants."""
     schema = _resolved(schema, definitions)
     found: dict[str, Mapping[str, Any]] = {}
     for choice in (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
@@ -98,7 +98,7 @@ def _fields(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[s
 
 
 def _field(schema: Mapping[str, Any], name: str, definitions: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The schema of a field of an object; None if it may not have one of that name."""
+    """The schema of a field of an object; None if it cannot have a field of that name."""
     if (found := _fields(schema, definitions).get(name)) is not None:
         return found
     schema = _resolved(schema, definitions)
@@ -141,7 +141,7 @@ def _read_one(
     *,
     is_item: bool = False,
 ) -> Any:
-    """*text* as JSON if that is of one of *types*, else as it is; no types stand for any."""
+    """*text* as JSON if that has one of *types*, otherwise as text; empty *types* mean any."""
     if types == {"string"}:
         return text
     try:
@@ -151,13 +151,13 @@ def _read_one(
             raise UsageError(
                 f"{key} takes an object, and what is given is not JSON: {error}",
                 fix=f"write it like {key}='{_sample(schema, definitions)}'"
-                # the fields of the items of a list have no keys
+                # fields inside list items cannot be given by key
                 + ("" if is_item else f", or each field like {key}.{_first(schema, definitions)}"),
             ) from None
         return text
     kind = _TYPES[type(value)]
     if kind == "number" and "string" in types and repr(value) != text:
-        # a Decimal, which keeps the digits that a float would lose
+        # keep the text: a Decimal has digits that a float would lose
         return text
     if not types or kind in types or (kind == "integer" and "number" in types):
         return value
@@ -165,12 +165,12 @@ def _read_one(
 
 
 def _sample(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
-    """How an object of *schema* may be written, with the fields that it must have."""
+    """An example of an object of *schema*, with its required fields."""
     return json.dumps(_example(schema, definitions, _DEPTH) or {"field": "value"}, ensure_ascii=False)
 
 
 def _first(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
-    """One field of an object of *schema*, as it is given alone."""
+    """An example of a single field of an object of *schema*."""
     return f"{next(iter(_fields(schema, definitions)), 'field')}=..."
 
 
@@ -189,7 +189,7 @@ def _example(schema: Mapping[str, Any], definitions: Mapping[str, Any], depth: i
 
 
 def _types(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> set[str]:
-    """The types of JSON that *schema* lets through; none stands for any."""
+    """The JSON types that *schema* accepts; empty for any."""
     schema = _resolved(schema, definitions)
     if "type" in schema:
         return {schema["type"]} if isinstance(schema["type"], str) else set(schema["type"])
@@ -201,7 +201,7 @@ def _types(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> set[str
 
 
 def _items(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Schema of the items of the list that *schema* lets through."""
+    """The schema of the items of a list in *schema*."""
     schema = _resolved(schema, definitions)
     for choice in (schema, *schema.get("anyOf", ())):
         resolved = _resolved(choice, definitions)

@@ -1,4 +1,4 @@
-"""Look whether the database is sound, and change its schema."""
+"""Check the database, and migrate its schema."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def check(thorough: bool, db: str | None) -> None:
         what = f"{path.name} is damaged"
         fix = "restore a backup: binp restore FILE; or save what can be read: binp export > FILE"
         if len(bad) == 1 and bad[0].fix:
-            # nothing of it is broken: another version wrote it, and is to be used
+            # not damaged: it was written by another version
             what, fix = bad[0].problems[0], bad[0].fix
         click.echo(f"Error: {what}\n  where: {path}\n  fix:   {fix}", err=True)
         sys.exit(1)
-    # while it is in use the newest of it is in its log
+    # the newest data may still be in the write-ahead log
     size = _size(path) + _size(path.with_name(f"{path.name}-wal"))
     click.echo(f"{path.name} is sound ({size_text(size)})")
 

@@ -1,4 +1,4 @@
-"""Copy the database, and put a copy in its place."""
+"""Back up and restore the database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find the files that were typed as paths, by the schema of the form that they are for."""
+"""Find the files among the arguments of a command, by the schema of the action's form."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def take_files(
     """The arguments without files, and the files, each with the path of its parameter.
 
     Raises:
-        UsageError: there is no such file, it cannot be read, or it is larger than the form takes.
+        UsageError: a file does not exist, cannot be read, or is larger than the form allows.
     """
     kept: dict[str, Any] = {}
     files: list[tuple[str, Path]] = []
@@ -33,7 +33,7 @@ def take_files(
 
 
 def _file_in(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The schema of the file in a parameter: alone, as a choice, or as the item of a list."""
+    """The schema of the file in a parameter: directly, in a union, or as the item of a list."""
     schema = definitions.get(schema.get("$ref", "").removeprefix("#/$defs/"), schema)
     if schema.get("format") == "binary":
         return schema
@@ -45,7 +45,7 @@ def _checked(name: str, text: str, schema: Mapping[str, Any]) -> Path:
     path = Path(text).expanduser()
     try:
         found = path.stat()
-        # that of a pipe would wait for who writes into it
+        # opening a pipe would block until somebody writes to it
         if stat.S_ISREG(found.st_mode):
             path.open("rb").close()
     except (FileNotFoundError, NotADirectoryError):

@@ -1,4 +1,4 @@
-"""Talk to whatever process serves a database now: another one may have taken over since."""
+"""Follow a run with whatever process serves the database: another one may take over meanwhile."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ __all__ = ["FINISHED", "PATIENCE", "Lost", "Tenacious", "follow", "give_up"]
 
 T = TypeVar("T")
 
-#: seconds for which a server is looked for that goes away, as in a deploy
+#: seconds to look for a server that went away, as in a deployment
 PATIENCE = 60
 
-#: status when it is not known whether a run was started, or how it has ended
+#: exit status if it is unknown whether a run was started, or how it ended
 _LOST = 3
 
-#: states of a run that has ended
+#: the final states of a run
 FINISHED = {"succeeded", "failed", "cancelled", "interrupted", "skipped"}
-#: seconds between two looks for a server that went away, and between two starts that it refuses, at most
+#: polling interval for a server that went away, and the maximum delay between two refused starts, in seconds
 _TICK, _LONGEST = 0.25, 4.0
-#: seconds between two looks at a run, at first and at most
+#: seconds between two polls of a run, at first and at most
 _FIRST, _MOST = 0.02, 0.5
 
 
 class Lost(Exception):
-    """A server went away, and none came back in its place."""
+    """The server went away, and none has replaced it."""
 
 
 class Tenacious:
-    """Asks a server, and when that goes away the one that comes after it.
+    """Sends requests to a server, and if it goes away, to its successor.
 
     Args:
-        server: Where it is.
-        client: A client of the present one.
-        patience: Seconds for which one is looked for that went away.
+        server: How to find the server.
+        client: A client for the present server.
+        patience: Seconds to look for a server that went away.
     """
 
     def __init__(self, server: Server, client: Client, patience: float) -> None:
@@ -52,18 +52,18 @@ class Tenacious:
         self._patience = patience
 
     def ask(self, question: Callable[[Client], T], *, about: str, is_start: bool = False) -> T:
-        """What *question* gives, which may be asked several times.
+        """The result of *question*, which may be called several times.
 
         Args:
-            question: What is asked.
-            about: What is said to be waited for when the server is away.
-            is_start: Something is to be started: a server that does not want to is asked again only where it says that
-                this passes, ever later. What is asked starts nothing twice.
+            question: Sends the request.
+            about: What to say that is being waited for while the server is away.
+            is_start: The request starts something (idempotently). If the server refuses it as temporary, it is
+                repeated, with growing delays.
 
         Raises:
-            Lost: nobody answered for as long as patience lasts; or a start is refused that an earlier server, which
-                did not answer, may have made.
-            Answer: the server refused, and nothing was started.
+            Lost: no server answered within the patience; or a start was refused that an earlier server, which did not
+                answer, may have accepted.
+            Answer: the server refused the request, and nothing was started.
         """
         from binp.client import Answer, NotServed
 
@@ -79,7 +79,7 @@ class Tenacious:
                     error.status != 503 or (is_start and not error.problem.get("passes"))
                 ):
                     if is_start and was_away:
-                        # who did not answer before may have started it
+                        # the server that did not answer may have started it
                         raise Lost(error.what) from error
                     raise
                 was_away = was_away or not is_refused
@@ -103,7 +103,7 @@ class Tenacious:
         try:
             self._client = self._server.client()
         except NotServed:
-            # the last one stays: it may be the one that comes back
+            # keep the last client: that server may come back
             return
 
 
@@ -113,18 +113,18 @@ def follow(
     show: Callable[[dict[str, Any]], None],
     tell: Callable[[dict[str, Any]], None],
 ) -> dict[str, Any]:
-    """Give each record of a run to *show* until it has ended; the run as it is then, with all of its records.
+    """Pass each record of a run to *show* until it has ended; returns the final run, with all its records.
 
-    As long as it has not ended it is given to *tell* now and then, as it is.
+    Until it has ended, the run itself is passed to *tell* now and then.
 
     Raises:
-        Lost: nobody serves it any more.
-        Answer: the server that came knows of no such run.
+        Lost: no server serves it any more.
+        Answer: the new server does not know the run.
     """
     after, wait, kept = 0, _FIRST, []
     about = f"as run {run} may go on"
     while True:
-        # asked before the records: then none is missing when it has ended
+        # before the records: if the run has ended by now, they are complete
         detail: dict[str, Any] = asked.ask(lambda client: client.get(f"/internal/runs/{run}"), about=about)
         for record in asked.ask(partial(_rest, run=run, after=after), about=about):
             after = record["seq"]
@@ -138,7 +138,7 @@ def follow(
 
 
 def give_up(error: Exception, run: int | None = None) -> NoReturn:
-    """End the process after *error*: it is not known how *run* ended, or, for None, whether one was started."""
+    """Exit after *error*: it is unknown how *run* ended, or, for None, whether one was started."""
     what = "it is not known whether the run was started" if run is None else f"it is unknown how run {run} ended"
     look = "binp journal list" if run is None else f"binp journal show {run}"
     click.echo(f"Error: {what}: {error}\n  fix:   when it is served again: {look}", err=True)

@@ -1,4 +1,4 @@
-"""The form of an action in words: what each of its parameters takes."""
+"""Describe the form of an action: what each parameter accepts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FORMATS = {"binary": "file", "password": "secret", "date-time": "date and time"
 
 
 def parameters(schema: Mapping[str, Any]) -> Iterator[str]:
-    """A line for each parameter: ``port: integer = 8000``. One that need not be given has its default behind it.
+    """One line per parameter: ``port: integer = 8000``. An optional one is followed by its default.
 
     Args:
         schema: JSON Schema of the arguments.
@@ -23,20 +23,20 @@ def parameters(schema: Mapping[str, Any]) -> Iterator[str]:
         if name in required:
             yield kind
         else:
-            # a secret one is not told
+            # secret defaults are not in the schema
             default = json.dumps(parameter["default"], ensure_ascii=False) if "default" in parameter else "..."
             yield f"{kind} = {default}"
 
 
 def models(schema: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The models that parameters take, also inside of others: for each field its name and what is told of a parameter.
+    """The models in parameters, also nested ones: names of their fields, described like parameters.
 
     Args:
         schema: JSON Schema of the arguments.
     """
     definitions = schema.get("$defs", {})
     names = list(dict.fromkeys(_mentioned(schema.get("properties", {}))))
-    # it grows meanwhile; a model may have itself inside
+    # the list grows meanwhile; models may be recursive
     for name in names:
         model = definitions.get(name, {})
         names += [one for one in dict.fromkeys(_mentioned(model)) if one not in names]
@@ -60,7 +60,7 @@ def _kind(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
     name = str(schema.get("$ref", "")).removeprefix("#/$defs/")
     if name:
         found = definitions.get(name, {})
-        # a model is named; what it has inside is told behind the parameters
+        # a model is only named; its fields are listed after the parameters
         return name if "properties" in found else _kind(found, definitions)
     if "const" in schema or "enum" in schema:
         return " | ".join(json.dumps(one, ensure_ascii=False) for one in schema.get("enum", [schema.get("const")]))

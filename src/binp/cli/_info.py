@@ -1,4 +1,4 @@
-"""What the database holds, and how long it is kept."""
+"""Show the content of the database, and the retention rules."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def info(config: str | None, as_json: bool, **where: Any) -> None:
 
 
 def _read(server: Server, config: str | None) -> dict[str, Any]:
-    """The same as a server says, without the rules of its functions."""
+    """What a server would report, except for the rules of its functions."""
     from binp.home import retention_of
     from binp.operations import Operations
     from binp.settings import Settings, read_source

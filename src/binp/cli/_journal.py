@@ -1,4 +1,4 @@
-"""Look at the history."""
+"""Search and show the history."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from binp.client import Client
 
 _STATES = ["queued", "running", "succeeded", "failed", "cancelled", "interrupted", "skipped"]
-#: records that are asked for at once
+#: records per request
 _PAGE = 200
 
 
@@ -111,13 +111,13 @@ def download(run: int, names: tuple[str, ...], target: Path | None, **where: Any
     digests = _chosen({str(one["sha256"]): str(one["$file"]) for one in described_in(result)}, names)
     if target is not None and len(digests) > 1:
         raise click.UsageError("--output is for one file: give its NAME")
-    # where there is none, the server says why
+    # without any file, the server's answer gives the reason
     for query in [f"?sha256={digest}" for digest in digests] or [""]:
         click.echo(str(client.download(f"/internal/runs/{run}/file{query}", target)))
 
 
 def _chosen(files: dict[str, str], names: tuple[str, ...]) -> list[str]:
-    """The digests of those *files*, names by digest, that have one of *names*; of all if there are no names."""
+    """The digests of those *files* (names by digest) with one of *names*; of all files if there are no names."""
     from binp.errors import UsageError
 
     for name in names:
@@ -128,7 +128,7 @@ def _chosen(files: dict[str, str], names: tuple[str, ...]) -> list[str]:
 
 
 def records(client: Client, run: int, after: int = 0) -> Iterator[dict[str, Any]]:
-    """The records of a run behind the one numbered *after*, oldest first."""
+    """The records of a run after number *after*, oldest first."""
     while True:
         page = client.get(f"/internal/runs/{run}/records", after=after, limit=_PAGE)
         yield from page

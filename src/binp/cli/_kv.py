@@ -1,4 +1,4 @@
-"""Look at key-value state, change it, and watch it."""
+"""Read, change and watch key-value state."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ __all__ = ["kv"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 _VALUE = "/internal/kv/value"
-#: keys that are asked for at once, and versions
+#: keys, and versions, per request
 _PAGE, _VERSIONS = 200, 1000
-#: what JSON begins with, and what Python writes differently: who writes these means no text
+#: prefixes of JSON, and Python's spelling of JSON constants: such a value is not meant as text
 _OPENING, _PYTHON = ("{", "[", '"'), ("True", "False", "None")
-#: characters of a value in a table
+#: maximum length of a value in a table, in characters
 _WIDTH = 60
 
 _WORDS = {"set": "too long to be kept", "removed": "removed", "expired": "expired"}
@@ -201,7 +201,7 @@ def watch(key: str | None, prefix: str, namespace: str, as_json: bool, **where: 
 def _changes(
     client: Client, namespace: str, key: str | None, prefix: str, seen: dict[str, int]
 ) -> Iterator[dict[str, Any]]:
-    """What there is of the keys, and what becomes of them."""
+    """The existing keys, and then their changes."""
     place = f"{namespace}/"
     for event, change in client.events(topics="kv"):
         if event != "message":
@@ -216,7 +216,7 @@ def _changes(
 def _survey(
     client: Client, namespace: str, key: str | None, prefix: str, seen: dict[str, int]
 ) -> Iterator[dict[str, Any]]:
-    """The keys that are there, and what became of those that were; only what was not told yet."""
+    """The existing keys, and the changes of known ones, as far as they were not reported yet."""
     names = [each["key"] for each in _keys(client, namespace, prefix if key is None else key, None)]
     for name in sorted({*names, *seen}):
         if key is None or name == key:
@@ -226,7 +226,7 @@ def _survey(
 def _versions(
     client: Client, namespace: str, name: str, seen: dict[str, int], before: int | None
 ) -> Iterator[dict[str, Any]]:
-    """What became of a key since it was told last; if it never was, since the version *before*, or what it is."""
+    """The versions of a key since it was last reported; if it never was, since version *before*, or the present one."""
     from binp.client import Answer
 
     try:
@@ -270,7 +270,7 @@ def _short(key: dict[str, Any]) -> str:
 
 
 def _json_text(given: str, *, is_text: bool) -> str:
-    """*given* as JSON: as it is if it is some, else as text; what looks like JSON and is none is told."""
+    """*given* as JSON: unchanged if it is valid, otherwise as text; reports what looks like JSON but is invalid."""
     if not is_text:
         try:
             json.loads(given)
@@ -283,7 +283,7 @@ def _json_text(given: str, *, is_text: bool) -> str:
 
 
 def _end_if_conflict(answer: Any) -> None:
-    """End with status 1 when a key is in another version."""
+    """Exit with status 1 if a key has another version."""
     if answer.status == 412:
         click.echo(f"Error: {answer}", err=True)
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""A fresh link that logs one browser in."""
+"""Print a new link that logs one browser in."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ def link(**where: Any) -> None:
     from binp.auth import make_link
 
     client = Server(**where).client()
-    # whether it answers, and takes the token
+    # checks that the server answers and accepts the token
     client.get("/internal/actions/")
     click.echo(make_link(f"{client.url}/", client.token) if client.token else f"{client.url}/")

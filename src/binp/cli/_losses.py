@@ -1,4 +1,4 @@
-"""Say what an export of a damaged database lacks."""
+"""Describe what is missing in the export of a damaged database."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 __all__ = ["losses_text"]
 
-#: lines of it that are said
+#: maximum number of lines to print
 _MOST = 20
 
 _PARTS = {
@@ -30,7 +30,7 @@ _NAMES = {
 
 
 def losses_text(lost: Sequence[dict[str, Any]]) -> str:
-    """What the last line of an export says is *lost*, a line for each, with how many rows that are at most."""
+    """The losses in the last line of an export, one per line, with the maximum number of rows."""
     lines = [f"  lost:  {text}" for text in map(_text, lost[:_MOST])]
     if len(lost) > _MOST:
         lines.append(f"  lost:  {len(lost) - _MOST:,} more, which the last line of the export tells")

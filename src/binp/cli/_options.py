@@ -1,4 +1,4 @@
-"""What the commands have in common that talk to a server: how to find it, and how to answer."""
+"""Options that several commands share: how to find the server, and the output format."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from binp.client import Client
     from buvar.errors import Explained
 
-#: where the context of a command keeps where its token comes from
+#: key in the context of a command for the source of its token
 _TOKEN = __name__ + ".token"
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -23,7 +23,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Server:
-    """Where the server is that a command talks to."""
+    """The server that a command talks to."""
 
     db: str | None
     url: str | None
@@ -31,10 +31,10 @@ class Server:
 
     @property
     def database(self) -> Path:
-        """The database beside which the server is looked for.
+        """The database whose server is used.
 
         Raises:
-            StoreError: the URL names no database.
+            StoreError: the URL does not name a usable database.
         """
         from binp.settings import Settings
         from binp.store import database_path
@@ -44,10 +44,10 @@ class Server:
         return database_path(settings.db)
 
     def client(self) -> Client:
-        """A client of it.
+        """A client for the server.
 
         Raises:
-            NotServed: it is not there.
+            NotServed: there is none.
         """
         from binp.client import connect
 
@@ -57,7 +57,7 @@ class Server:
         return connect(None if self.url else self.database, url=self.url, token=self.token, trigger="cli")
 
     def _token_place(self, context: click.Context) -> str | None:
-        """Where the token comes from."""
+        """The source of the token."""
         if self.token is None:
             return None if self.url else f"{self.database}.token"
         is_set = context.get_parameter_source("token") is ParameterSource.ENVIRONMENT
@@ -65,7 +65,7 @@ class Server:
 
 
 def name_token(error: Explained, context: click.Context) -> None:
-    """Say in *error*, where that is about the token, which one was sent."""
+    """If *error* is about the token, add which token was sent."""
     if getattr(error, "status", None) != 401:
         return
     place = context.meta.get(_TOKEN)
@@ -76,13 +76,13 @@ def name_token(error: Explained, context: click.Context) -> None:
 
 
 class Dashed(click.Command):
-    """A command whose arguments may begin with a minus, as ``-label:test`` and ``-5`` do."""
+    """A command whose arguments may start with a minus, such as ``-label:test`` and ``-5``."""
 
-    #: what is an argument and no option: an option is one letter behind a minus, or begins with two
+    #: matches arguments; an option is a minus and one letter, or starts with two
     argument = re.compile(r"-[^-].+", re.DOTALL)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put the options first, and the arguments behind ``--``, where click takes them as they are."""
+        """Move the options to the front, and the arguments after ``--``, where click does not interpret them."""
         named = [each for each in self.get_params(ctx) if isinstance(each, click.Option) and not each.is_flag]
         with_value = {name for each in named for name in each.opts}
         options: list[str] = []
@@ -98,21 +98,21 @@ class Dashed(click.Command):
                 if word in with_value:
                     value = next(words, None)
                     if value is None:
-                        return super().parse_args(ctx, args)  # which says that it is missing
+                        return super().parse_args(ctx, args)  # reports that it is missing
                     options.append(value)
         return super().parse_args(ctx, [*options, "--", *arguments])
 
 
 class Signed(Dashed):
-    """A command whose arguments may be numbers below zero."""
+    """A command whose arguments may be negative numbers."""
 
     argument = re.compile(r"-(\d.*|Infinity)", re.DOTALL)
 
 
 class Integer(click.IntRange):
-    """A whole number within bounds."""
+    """An integer within bounds."""
 
-    #: what is said of a word that is none
+    #: used in the error message
     name = "integer"
 
 
@@ -123,7 +123,7 @@ class Number(click.FloatRange):
 
 
 def with_server(command: F) -> F:
-    """Give a command the options that name a server; it gets ``db``, ``url`` and ``token``."""
+    """Add the options that select a server; the command gets ``db``, ``url`` and ``token``."""
     options = (
         click.option("--db", metavar="URL", help="Database of the server to talk to; data.db by default."),
         click.option("--url", metavar="URL", envvar="BINP_URL", help="Address of the server, instead of its database."),
@@ -137,19 +137,19 @@ def with_server(command: F) -> F:
 
 
 def with_database(command: F) -> F:
-    """Give a command the option that names a database; it gets ``db``."""
+    """Add the option that selects a database; the command gets ``db``."""
     return click.option("--db", metavar="URL", help="URL or path of the database; data.db by default.")(command)
 
 
 def database_of(db: str | None) -> Path:
-    """The file of the database that was named, or is set.
+    """The file of the given or configured database.
 
     Raises:
-        StoreError: the URL names no database.
+        StoreError: the URL does not name a usable database.
     """
     return Server(db=db, url=None, token=None).database
 
 
 def with_json(command: F) -> F:
-    """Give a command the option ``--json``; it gets ``as_json``."""
+    """Add the option ``--json``; the command gets ``as_json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)

@@ -1,4 +1,4 @@
-"""Tables, times and values for people; plain text where nobody looks at it."""
+"""Print tables, times and values: formatted on a terminal, plain otherwise."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-#: characters of a name that are kept on one line
+#: maximum length of a name that is kept on one line, in characters
 _NAME = 24
 
 
@@ -21,7 +21,7 @@ def show_json(value: Any) -> None:
 
 
 def show_value(value: Any) -> None:
-    """Print what a function returned: text as it is, nothing for None, the rest as JSON."""
+    """Print the result of a function: text as it is, nothing for None, everything else as JSON."""
     if isinstance(value, str):
         click.echo(value)
     elif value is not None:
@@ -29,7 +29,7 @@ def show_value(value: Any) -> None:
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows under their columns: drawn on a terminal, plain text in a pipe."""
+    """Print a table: drawn on a terminal, plain text otherwise."""
     if sys.stdout.isatty():
         from rich import box
         from rich.console import Console
@@ -38,11 +38,11 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
         for index, column in enumerate(columns):
-            # what a row is called is typed or copied into the next command: it stays on one line; nothing is left out
+            # people copy names into the next command, so names are not wrapped; nothing is cut off
             name = max((len(row[index]) for row in rows), default=0) if index == 0 else 0
             table.add_column(column, overflow="fold", no_wrap=0 < name <= _NAME, min_width=min(name, _NAME))
         for row in rows:
-            # text, because brackets are markup otherwise
+            # Text objects, because brackets in plain strings are markup
             table.add_row(*(Text(cell) for cell in row))
         Console().print(table)
         return
@@ -52,19 +52,19 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def local_time(text: str | None) -> str:
-    """An aware time as it reads on the clock of this machine."""
+    """An aware time as local time of this machine."""
     return "" if text is None else datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def seconds(value: float | None) -> str:
-    """How long something took."""
+    """A duration, rounded."""
     if value is None or value < 10:
         return "" if value is None else f"{value:.3f} s"
     return span(round(value, 1) if value < 60 else round(value))
 
 
 def span(value: float) -> str:
-    """A time as one says it, exactly: ``1 h``, ``1 min 30 s``, ``0.5 s``."""
+    """A duration in words, exactly: ``1 h``, ``1 min 30 s``, ``0.5 s``."""
     parts = []
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         count, value = divmod(value, size)
@@ -76,14 +76,14 @@ def span(value: float) -> str:
 
 
 def progress_text(run: dict[str, Any]) -> str:
-    """How far a run is, as it says itself: ``3 of 10: copying``."""
+    """The progress of a run: ``3 of 10: copying``."""
     done, total = run["progress"], run["progress_total"]
     share = "" if done is None else f"{done:,.15g}" + (f" of {total:,.15g}" if total is not None else "")
     return ": ".join(filter(None, (share, run["progress_message"])))
 
 
 def record_line(record: dict[str, Any]) -> str:
-    """A record of a run on one line; a field of several lines is below it."""
+    """A record of a run on one line; fields with several lines are below it."""
     fields = record["fields"] or {}
     below = {name: value for name, value in fields.items() if isinstance(value, str) and "\n" in value.strip()}
     beside = " ".join(f"{name}={_short(value)}" for name, value in fields.items() if name not in below)
@@ -95,6 +95,6 @@ def record_line(record: dict[str, Any]) -> str:
 
 def _short(value: Any) -> str:
     if isinstance(value, str):
-        # a line break at the end is no part of what is said
+        # ignore a trailing line break
         value = value.rstrip("\n")
     return value if isinstance(value, str) and value and not any(map(str.isspace, value)) else json.dumps(value)

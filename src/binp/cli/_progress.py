@@ -1,4 +1,4 @@
-"""Show people how far long work is; say nothing where nobody looks."""
+"""Show the progress of long work on a terminal; print nothing otherwise."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 
 import click
 
-#: seconds between two times that it is drawn
+#: minimum seconds between two updates
 _PAUSE = 0.1
 
 
 @contextlib.contextmanager
 def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal; gives what is to be called with how much of how much is done."""
+    """A progress bar on a terminal; yields a function to call with the amount done and the total."""
     if not sys.stderr.isatty():
         yield lambda _done, _total: None
         return
@@ -31,7 +31,7 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextlib.contextmanager
 def counter(what: str) -> Iterator[Callable[[int], None]]:
-    """A number on a terminal that grows; gives what is to be called with it."""
+    """A growing number on a terminal; yields a function to call with it."""
     if not sys.stderr.isatty():
         yield lambda _number: None
         return
@@ -46,15 +46,15 @@ def counter(what: str) -> Iterator[Callable[[int], None]]:
     try:
         yield show
     finally:
-        # over what was written
+        # erases the line
         click.echo("\r" + " " * 40 + "\r", nl=False, err=True)
 
 
 @contextlib.contextmanager
 def status_line() -> Iterator[Callable[[str], None]]:
-    """A line at the end of a terminal; gives what is to be called with what it says now, and with nothing to remove it.
+    """A status line at the bottom of a terminal; yields a function that sets its text; an empty text removes it.
 
-    It is to be removed before anything else is written.
+    It must be removed before anything else is written.
     """
     if not sys.stderr.isatty():
         yield lambda _text: None
@@ -63,7 +63,7 @@ def status_line() -> Iterator[Callable[[str], None]]:
 
     def write(text: str) -> None:
         nonlocal shown
-        # one that is broken by the terminal could not be removed
+        # cut to the width, because a wrapped line could not be removed
         text = " ".join(text.split())[: shutil.get_terminal_size().columns - 1]
         if text != shown:
             shown = text
@@ -76,7 +76,7 @@ def status_line() -> Iterator[Callable[[str], None]]:
 
 
 def size_text(size: int) -> str:
-    """A number of bytes."""
+    """A number of bytes in words."""
     if size < 1_000_000:
         return f"{size / 1e3:.1f} kB"
     return f"{size / 1e6:.1f} MB" if size < 1_000_000_000 else f"{size / 1e9:.2f} GB"

@@ -1,4 +1,4 @@
-"""Serve a file while it is being written: again whenever it, a module beside it, or the configuration changes."""
+"""Serve a file while it is being edited: again whenever it, a module beside it, or the configuration changes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from binp.plugin import Listener
     from binp.settings import Settings
 
-#: what every start needs and the file does not decide: imported once, by the process that stays
+#: modules that every start needs, and that do not depend on the file: imported once, by the parent process
 _SHARED = (
     "binp.plugin",
     "binp.store.sqlite",
@@ -34,18 +34,18 @@ _SHARED = (
     "uvicorn.protocols.websockets.websockets_sansio_impl",
     "uvloop",
 )
-#: folders of packages that somebody else wrote
+#: folders of installed packages
 _FOREIGN = {"site-packages", "dist-packages"}
-#: seconds between two looks for modules that were imported meanwhile
+#: seconds between two checks for newly imported modules
 _LOOK = 1.0
-#: files that are watched at most in a folder where something is missing
+#: maximum number of files to watch in a folder in which something is missing
 _MOST = 500
-#: seconds after which a browser asks again
+#: seconds after which a browser retries
 _RETRY = 1
 
 
 def serve_again(order: Order) -> int:
-    """Serve in a child process, and in a new one whenever a file changes; the exit status.
+    """Serve in a child process, and in a new one whenever a file changes; returns the exit status.
 
     Raises:
         UsageError: there is no such file.
@@ -68,7 +68,7 @@ def serve_again(order: Order) -> int:
 
 
 class _Serving:
-    """One turn: the file as it is now, on the sockets that an earlier turn has left."""
+    """One turn: the present file, served on the sockets of an earlier turn."""
 
     def __init__(self, order: Order, turn: fork.Turn, board: Board) -> None:
         self._order = order
@@ -79,7 +79,7 @@ class _Serving:
         self._is_ready = False
 
     def run(self) -> int:
-        """Serve; the exit status."""
+        """Serve; returns the exit status."""
         turn = self._turn
         try:
             binp = self._order.load()
@@ -121,7 +121,7 @@ class _Serving:
         self._turn.ready()
 
     async def _keep_watch(self, cancel: Cancel) -> AsyncIterator[Coroutine[Any, Any, None]]:
-        """A plugin: watch what is imported while it is served, too."""
+        """A plugin that also watches modules that are imported while it is served."""
         yield self._watch(cancel)
 
     async def _watch(self, cancel: Cancel) -> None:
@@ -134,14 +134,14 @@ class _Serving:
             await cancel.within(_LOOK)
 
     def _files(self) -> set[Path]:
-        """The modules of the user's own that are imported now, and the configuration file."""
+        """The user's own imported modules, and the configuration file."""
         here = str(self._folder)
-        # most of them are somewhere else, which is told without making a path of each
+        # compared as text first, because creating a path for each of the many other modules is slow
         own = {Path(file) for file in _imported() if file.startswith(here) and _is_own(Path(file), self._folder)}
         return own if self._config is None else {*own, Path(self._config)}
 
     def _around(self) -> Iterator[Path]:
-        """What may be missing, or be wrong, where the file cannot be loaded: the Python files around it."""
+        """The Python files around a file that cannot be loaded: one of them may be missing or wrong."""
         yield self._folder
         with contextlib.suppress(OSError):
             yield from sorted(each for each in self._folder.glob("*.py") if each.stem.isidentifier())[:_MOST]
@@ -149,14 +149,14 @@ class _Serving:
 
 def _imported() -> Iterator[str]:
     for module in list(sys.modules.values()):
-        # asked without its own __getattr__, which might import more
+        # from __dict__, because a module's own __getattr__ might import more
         file = getattr(module, "__dict__", {}).get("__file__")
         if isinstance(file, str):
             yield file
 
 
 def _is_own(file: Path, folder: Path) -> bool:
-    """Whether *file* belongs to what is in *folder*, and not to a package or to a Python that is installed there."""
+    """Whether *file* is part of the user's code in *folder*, and not of a package or a Python installed there."""
     if not file.is_relative_to(folder) or _FOREIGN & set(file.relative_to(folder).parts):
         return False
     return not any(Path(prefix).is_relative_to(folder) and file.is_relative_to(prefix) for prefix in _prefixes())
@@ -167,10 +167,10 @@ def _prefixes() -> set[str]:
 
 
 def _excuse(turn: fork.Turn) -> int:
-    """Answer for a file that cannot be served, until that changes."""
+    """Respond for a file that cannot be served, until it changes."""
     import uvicorn
 
-    # when it has ended it raises once more what ended it, which is to end nothing else
+    # uvicorn raises the signal again after it has ended; ignore that
     signal.signal(signal.SIGTERM, lambda *_: None)
     config = uvicorn.Config(
         _unavailable,
@@ -195,7 +195,7 @@ async def _unavailable(scope: MutableMapping[str, Any], receive: Any, send: Any)
         fix="its terminal says why; it is started again when the file is saved",
     )
     wants_page = any(name == b"accept" and b"text/html" in value for name, value in scope.get("headers", ()))
-    # a page looks again by itself
+    # lets a page reload itself
     names = (b"retry-after", b"refresh") if wants_page else (b"retry-after",)
     headers = [(name, b"%d" % _RETRY) for name in names]
     await send_problem(problem, scope, receive, send, page=wants_page, headers=headers)

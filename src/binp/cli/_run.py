@@ -1,4 +1,4 @@
-"""Serve the BINP of a file until the process is told to end."""
+"""Serve the BINP in a file until the process is told to end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 
 from ._options import Integer
 
-#: levels of loggers that say at INFO what is of no interest to somebody who runs a file
+#: loggers whose INFO messages are of no interest here
 _QUIET = {"uvicorn": "WARNING", "asyncio": "WARNING"}
 
 
@@ -34,12 +34,12 @@ def run(target: str, config: str | None, is_reloaded: bool, **settings: Any) -> 
     from ._serve import Order, serve
 
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # what is printed is read while it runs, also by a log that is no terminal
+        # line buffering, so that output appears at once, also in a log file
         sys.stdout.reconfigure(line_buffering=True)
     order = Order(target=target, config=config, settings=settings)
-    # what ends over and over again need not say how
+    # with --reload it ends again and again: do not log each step of the shutdown
     quiet = {**_QUIET, "binp.shutdown": "WARNING"} if is_reloaded else _QUIET
-    # one process on a terminal is the only one
+    # a process on a terminal is the only one: its id is of no interest
     with LogConfig(level="INFO", levels=quiet, add_pid=not sys.stderr.isatty()).setup():
         if is_reloaded:
             from ._reload import serve_again
@@ -48,6 +48,6 @@ def run(target: str, config: str | None, is_reloaded: bool, **settings: Any) -> 
         status, is_stuck = serve(order.load())
     if is_stuck:
         sys.stdout.flush()
-        # the interpreter would wait without limit, and everything is committed and closed
+        # the interpreter would wait for threads without limit; everything is committed and closed
         os._exit(status)
     sys.exit(status)

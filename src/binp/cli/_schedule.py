@@ -106,7 +106,7 @@ def fire(name: str, **where: Any) -> None:
     from binp.client import path_part
 
     server = Server(**where)
-    # sent again to the next process it starts nothing twice
+    # an idempotency key, so that a retry with the next process starts nothing twice
     key = secrets.token_hex(16)
     place = f"/internal/schedule/{path_part(name)}/runs"
     asked = Tenacious(server, server.client(), PATIENCE)

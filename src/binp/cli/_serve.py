@@ -1,4 +1,4 @@
-"""Serve a BINP on a stage of this process, from the checks before it to the last thread after it."""
+"""Serve a BINP on a stage in this process, from the initial checks to the end of the last thread."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("binp.shutdown")
 
-#: share of the grace that functions in threads have when everything is closed
+#: fraction of the grace for functions in threads, after everything is closed
 _THREADS = 0.05
-#: seconds for tasks that nobody owns to end when they are cancelled
+#: seconds for leftover tasks to end after they are cancelled
 _PATIENCE = 0.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Order:
-    """What is to be served, and how, as it was asked for."""
+    """What to serve and how, from the command line."""
 
     #: ``FILE[:NAME]`` or ``package.module[:NAME]``
     target: str
     #: path of the configuration file
     config: str | None
-    #: settings that win over all others; None for those that were not given
+    #: settings that take precedence over all others; None for those that were not given
     settings: Mapping[str, Any]
 
     def load(self) -> BINP:
-        """Load what is to be served.
+        """Load the BINP to serve.
 
         Raises:
-            UsageError: there is no such file or module, it cannot be imported, or it has not exactly one BINP.
+            UsageError: there is no such file or module, it cannot be imported, or it does not have exactly one BINP.
         """
         from ._target import load_target
 
@@ -62,26 +62,26 @@ def serve(
     signals: Callable[[float], type[Signals]] | None = None,
     plugins: tuple[Callable[..., Any], ...] = (),
 ) -> tuple[int, bool]:
-    """Check everything that can be wrong, then serve.
+    """Check everything that can be checked in advance, then serve.
 
     Args:
-        binp: What is served.
-        bind: Gives what is listened on, when everything else has been checked; by default it is made and closed.
-        signals: Gives what handles signals, for the seconds that the end may take.
-        plugins: Are loaded besides.
+        binp: The BINP.
+        bind: Returns the listener, after everything else was checked. Default: it is created and closed here.
+        signals: Returns the signal handling, for the maximum duration of the shutdown in seconds.
+        plugins: Additional plugins.
 
     Returns:
-        The status to exit with, and whether something still runs that nobody can stop.
+        The exit status, and whether something is still running that cannot be stopped.
 
     Raises:
-        Explained: something is to be mended; the message says what.
+        Explained: something has to be fixed; the message says what.
     """
     from buvar.components import Components
     from buvar.plugin import Stage
 
     settings = binp.home.settings
     for operation in binp.home.operations.all("action"):
-        # a form that cannot be made is told now, and not to whoever opens it first
+        # report an unsupported parameter now, not when the form is first opened
         _ = operation.form.schema
     binp.schedule.check()
     binp.service.check()
@@ -89,7 +89,7 @@ def serve(
     components = Components()
     components.add(binp)
     components.add(listener)
-    # our own loop, because the stage would wait without limit for functions in threads
+    # a loop of our own, because the stage would wait for functions in threads without limit
     loop = _new_loop()
     grace = settings.grace
     kind = None if signals is None else signals(grace)
@@ -114,18 +114,18 @@ def _run_stage(stage: Stage, *plugins: Callable[..., Any]) -> int:
     try:
         stage.run("binp.plugin", *plugins)
     except TeardownError:
-        # each part of it was logged when it happened
+        # each error was logged when it happened
         return 1
     except Explained:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever a plugin of the user raises; told without our frames
+    except Exception as error:  # noqa: BLE001 - any exception of a user's plugin; shown without our frames
         from buvar.log import flush
 
         from ._target import user_traceback
 
-        # the log is written beside us, and this is to be the last word
+        # the log is written by a thread, and the error message should come last
         flush()
-        # that our own plugin was being loaded says nothing
+        # that our own plugin was being loaded is no useful information
         error.__notes__ = [note for note in getattr(error, "__notes__", ()) if "binp.plugin" not in note]
         click.echo(f"Error: a plugin failed while it was loaded\n\n{user_traceback(error)}", err=True)
         return 1
@@ -143,7 +143,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 
 def _close(loop: asyncio.AbstractEventLoop) -> bool:
-    """Cancel what is left on *loop*, give it a moment, and close it; whether something ignored that."""
+    """Cancel the remaining tasks of *loop*, give them a moment, and close it; returns whether a task ignored that."""
     import asyncio
 
     left = asyncio.all_tasks(loop)
@@ -160,7 +160,7 @@ def _close(loop: asyncio.AbstractEventLoop) -> bool:
 
 
 def _has_stuck_threads(patience: float) -> bool:
-    """Whether functions still run in threads, which nobody can stop, after *patience* seconds."""
+    """Whether functions are still running in threads, which cannot be stopped, after *patience* seconds."""
     end = time.monotonic() + patience
     others = [each for each in threading.enumerate() if each is not threading.current_thread() and not each.daemon]
     for each in others:

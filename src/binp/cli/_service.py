@@ -1,4 +1,4 @@
-"""Look at services, start, stop and restart them."""
+"""List, start, stop and restart services."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["service"]
 
-#: seconds for which it is looked whether a service obeys, and between two looks
+#: seconds to wait for a service to obey, and the polling interval
 _PATIENCE, _TICK = 15.0, 0.1
-#: what a service is when it has obeyed, or never will
+#: states in which a service has obeyed, or never will
 _SETTLED = {
     True: {"running", "completed", "failed", "restarting"},
     False: {"stopped", "completed", "failed", "stuck"},
@@ -96,7 +96,7 @@ def restart(name: str, **where: Any) -> None:
 
 
 def _command(name: str, wishes: Sequence[bool], where: dict[str, Any]) -> None:
-    """Tell a service one after the other whether it shall run, as long as it obeys."""
+    """Give a service one command after the other, as long as it obeys."""
     from binp.client import path_part
 
     client = Server(**where).client()

@@ -1,4 +1,4 @@
-"""The way in from outside: find a running instance beside its database and talk to it."""
+"""Find a running instance by its database, and talk to it over HTTP."""
 
 from __future__ import annotations
 

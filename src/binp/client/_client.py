@@ -1,4 +1,4 @@
-"""Ask a running server over HTTP, one request at a time."""
+"""Send requests to a running server over HTTP, one at a time."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _Body = str | Iterable[bytes] | None
 def connect(
     database: Path | None = None, *, url: str | None = None, token: str | None = None, trigger: str = "api"
 ) -> Client:
-    """A client of the server of *database*, with the token kept beside it; or of *url*, with *token* if it needs one.
+    """A client for the server of *database*, with the token stored beside it; or for *url*, with the given *token*.
 
-    A token that is kept in a file is sent to the server of its own database alone. *trigger* is what the runs that it
-    starts are said to be started by: ``api``, or ``cli`` for a command line.
+    A token from a file is only sent to the server of its own database. *trigger* is recorded for the runs that the
+    client starts: ``api``, or ``cli`` for a command line.
 
     Raises:
         NotServed: see :func:`find`.
@@ -45,13 +45,13 @@ def connect(
 
 
 class Client:
-    """Asks a server, one request at a time, and waits for the answer.
+    """Sends requests to a server, one at a time, and waits for the answers.
 
     Args:
-        url: Where it is: ``http://127.0.0.1:8000``, or with ``https`` or a path in front of what it serves.
-        token: Proves the right to ask.
+        url: The address: ``http://127.0.0.1:8000``, or with ``https``, or with a path prefix.
+        token: The token of the server, if it requires one.
         timeout: Seconds to wait for an answer.
-        trigger: What runs that it starts are said to be started by: ``api`` or ``cli``.
+        trigger: What is recorded as the trigger of runs: ``api`` or ``cli``.
 
     Raises:
         UsageError: *url* is not the address of a server.
@@ -68,48 +68,48 @@ class Client:
         self._trigger = trigger
 
     def get(self, path: str, **query: Any) -> Any:
-        """The JSON that is found at *path*; parameters that are None are left out.
+        """The JSON at *path*; query parameters that are None are left out.
 
         Raises:
-            Answer: the server refused.
-            NotServed: it cannot be reached, or did not answer in time.
+            Answer: the server refused the request.
+            NotServed: the server cannot be reached, or did not answer in time.
         """
         return self._ask("GET", _with_query(path, query), None)
 
     def post(self, path: str, body: Any = None, *, key: str | None = None) -> Any:
-        """Send JSON to *path*, which starts something once for each *key*. Gives JSON, and raises, like :meth:`get`."""
+        """Send JSON to *path*, with an idempotency *key*. Returns JSON, and raises the same errors as :meth:`get`."""
         return self._ask("POST", path, None if body is None else json.dumps(body), _keyed(key))
 
     def put(self, path: str, body: Any = None) -> Any:
-        """Put JSON at *path*, and give the JSON that comes back. Raises like :meth:`get`."""
+        """Put JSON at *path*, and return the JSON of the answer. Raises the same errors as :meth:`get`."""
         return self._ask("PUT", path, None if body is None else json.dumps(body))
 
     def send(
         self, method: str, path: str, text: str | None = None, *, headers: Mapping[str, str] | None = None, **query: Any
     ) -> Any:
-        """Send JSON that is text already, with further headers, and give the JSON that comes back.
+        """Send text that is JSON already, with additional headers, and return the JSON of the answer.
 
-        Raises like :meth:`get`.
+        Raises the same errors as :meth:`get`.
         """
         return self._ask(method, _with_query(path, query), text, headers)
 
     def post_form(
         self, path: str, arguments: Mapping[str, Any], files: Sequence[tuple[str, Path]], *, key: str | None = None
     ) -> Any:
-        """Send *arguments* with *files*, each under the path of its parameter, otherwise like :meth:`post`.
+        """Send *arguments* with *files*, each under the path of its parameter; otherwise like :meth:`post`.
 
-        A file is read while it is sent. Raises UsageError where that cannot be done.
+        The files are read while they are sent. Raises UsageError if one cannot be read.
         """
         upload = upload_of(arguments, files)
         return self._ask("POST", path, upload.chunks, upload.headers | _keyed(key))
 
     def download(self, path: str, target: Path | None) -> Path:
-        """Save what is found at *path* as *target*, by default under the name that it comes with; where it is now.
+        """Save the content at *path* to *target*, by default under the name that the server gives; returns where it is.
 
-        What is there already is not replaced where no target is named. Raises like :meth:`get`.
+        Without *target*, an existing file is not overwritten. Raises the same errors as :meth:`get`.
 
         Raises:
-            UsageError: it cannot be written.
+            UsageError: the file cannot be written.
         """
         with self._request("GET", path, None, {"Accept": "*/*"}) as response:
             if response.status >= 300:
@@ -121,13 +121,13 @@ class Client:
         return place
 
     def events(self, **query: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Changes as they come, as long as the server tells: ("message", what has changed), or ("reset", {}).
+        """Changes as they come, until the stream ends: ("message", the change), or ("reset", {}) if changes were lost.
 
-        ("open", {}) comes first: from there on nothing is missed.
+        ("open", {}) comes first: from then on no change is missed.
 
         Raises:
-            Answer: the server refused.
-            NotServed: it cannot be reached, or went away.
+            Answer: the server refused the request.
+            NotServed: the server cannot be reached, or closed the connection.
         """
         path = _with_query("/internal/events", query)
         with self._request("GET", path, None, {"Accept": "text/event-stream"}) as response:
@@ -135,7 +135,7 @@ class Client:
                 self._understand(response.status, response.read(), "GET", path)
             yield "open", {}
             kind = "message"
-            # a sign of life comes before the time-out
+            # a heartbeat arrives before the timeout
             while line := response.readline().decode():
                 name, _, value = line.rstrip("\n").partition(": ")
                 if name == "event":
@@ -154,7 +154,7 @@ class Client:
     def _request(
         self, method: str, path: str, text: _Body, more: Mapping[str, str]
     ) -> Iterator[http.client.HTTPResponse]:
-        """The answer of the server, to be read inside."""
+        """The response of the server, to be read inside the block."""
         connection = self._open()
         headers = {"Accept": "application/json", "Content-Type": "application/json", "Connection": "close"}
         if self._trigger != "api":
@@ -202,7 +202,7 @@ class Client:
 
 
 def path_part(text: object) -> str:
-    """*text* as one part of a path, whatever characters it has."""
+    """*text* quoted as one segment of a path."""
     return quote(str(text), safe="")
 
 
@@ -217,7 +217,7 @@ def _with_query(path: str, query: Mapping[str, Any]) -> str:
 
 @contextlib.contextmanager
 def _writing(place: Path) -> Iterator[None]:
-    """What fails inside is about *place*, unless it is about the connection."""
+    """Turn errors inside the block into errors about *place*, except those of the connection."""
     try:
         yield
     except (TimeoutError, ConnectionError):
@@ -228,6 +228,6 @@ def _writing(place: Path) -> Iterator[None]:
 
 
 def _name_of(text: str | None) -> str:
-    """A name to save a file under, which leads to no other folder."""
+    """A file name to save to, which cannot lead to another folder."""
     name = (text or "").replace("\\", "/").rpartition("/")[2]
     return name if name.strip(". ") else "file"

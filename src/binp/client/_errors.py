@@ -1,4 +1,4 @@
-"""What can go wrong between a client and its server: nobody answers, or the answer is a refusal."""
+"""The errors of a client: no server, or a refused request."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from binp.errors import UsageError
 
 __all__ = ["START", "Answer", "NotServed"]
 
-#: what helps whoever found no server
+#: the fix if no server was found
 START = "start it with `binp run FILE`, or name its database with --db, or its address with --url"
 
 
 class NotServed(UsageError):
-    """Nothing that could be talked to serves a database."""
+    """No reachable server serves the database."""
 
 
 class Answer(UsageError):
-    """The server answered with a refusal.
+    """The server refused the request.
 
     Attributes:
-        status: The status of HTTP.
-        problem: The JSON object that came with it, empty if none did.
+        status: The HTTP status.
+        problem: The JSON object of the answer; empty if it has none.
     """
 
     def __init__(self, status: int, problem: Mapping[str, Any], *, url: str) -> None:

@@ -1,4 +1,4 @@
-"""Find the server of a database: it says where it is in a file beside it, readable by its owner alone."""
+"""Find the server of a database through a file beside the database, which only its owner can read."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ __all__ = ["Instance", "find", "publish", "publish_waiting", "read_token", "with
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """A running server, as it says of itself beside its database."""
+    """A running server, as published beside its database."""
 
-    #: where it is reached from this machine, without a slash at the end
+    #: its URL for clients on this machine, without a trailing slash
     url: str
-    #: its process
+    #: its process id
     pid: int
-    #: why it serves nothing until its file is mended, if that is so
+    #: why it serves nothing until its file is fixed; None if it serves
     waits: str | None = None
 
 
 def publish(database: Path, url: str) -> None:
-    """Say beside *database* that this process serves it at *url*: a file for its owner's eyes only, whole at once."""
+    """Publish beside *database* that this process serves it at *url*; the file is private and written atomically."""
     _say(_place(database), {"url": url, "pid": os.getpid()})
 
 
 def publish_waiting(database: Path, why: str, pid: int) -> None:
-    """Say beside *database* that process *pid* waits for its file to be fixed; not where another one serves it.
+    """Publish beside *database* that process *pid* waits for its file to be fixed, unless another process serves it.
 
     Raises:
-        OSError: nothing can be written there.
+        OSError: the file cannot be written.
     """
     place = _place(database)
     with contextlib.suppress(FileNotFoundError, NotServed):
@@ -60,7 +60,7 @@ def _say(place: Path, told: dict[str, str | int]) -> None:
 
 
 def withdraw(database: Path, pid: int | None = None) -> None:
-    """Take back what this process published, or process *pid*; what another one published since stays."""
+    """Withdraw what this process, or process *pid*, has published; not what another process published since."""
     place = _place(database)
     with contextlib.suppress(OSError, NotServed):
         if _read(place, database).pid == (pid or os.getpid()):
@@ -71,7 +71,8 @@ def find(database: Path) -> Instance:
     """The server of *database* on this machine.
 
     Raises:
-        NotServed: there is no such database, nobody serves it, who did was killed, or waits for its file to be fixed.
+        NotServed: there is no such database, it is not served, its server was killed, or waits for its file to be
+            fixed.
     """
     place = _place(database)
     try:
@@ -107,7 +108,7 @@ def find(database: Path) -> Instance:
 
 
 def read_token(database: Path) -> str | None:
-    """The token that the server of *database* asks for; None if it asks for none.
+    """The token of the server of *database*; None if it has no authentication.
 
     Raises:
         UsageError: this user may not read it.
@@ -116,7 +117,7 @@ def read_token(database: Path) -> str | None:
     try:
         return place.read_text("ascii", "replace").strip() or None
     except FileNotFoundError:
-        # a server without authentication keeps none
+        # without authentication there is no token file
         return None
     except OSError as error:
         raise UsageError(
@@ -146,13 +147,13 @@ def _read(place: Path, database: Path) -> Instance:
 
 def _is_alive(pid: int) -> bool:
     if os.name == "nt":
-        # there this signal is no question, but an end
+        # on Windows this signal would end the process
         return True
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except OSError:
-        # it is there, and somebody else's
+        # it exists, but belongs to another user
         return True
     return True

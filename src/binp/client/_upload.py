@@ -1,4 +1,4 @@
-"""Write arguments and files as one multipart form, which is read from disk while it is sent."""
+"""Encode arguments and files as a multipart form, reading the files while it is sent."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from binp.errors import UsageError
 
 __all__ = ["CHUNK", "Upload", "upload_of"]
 
-#: bytes of a file that are read at once
+#: bytes per read
 CHUNK = 256 * 1024
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Upload:
-    """The body of a request, and what its headers say of it."""
+    """The body of a request, and the headers that describe it."""
 
     #: Content-Type and Content-Length
     headers: dict[str, str]
-    #: the body, a piece at a time; reading a file raises UsageError where that is not possible
+    #: the chunks of the body; raises UsageError if a file cannot be read
     chunks: Iterator[bytes]
 
 
@@ -32,7 +32,7 @@ def upload_of(arguments: Mapping[str, Any], files: Sequence[tuple[str, Path]]) -
     """*arguments* as JSON, and *files*, each under the path of its parameter.
 
     Raises:
-        OSError: a file is not there.
+        OSError: a file does not exist.
     """
     boundary = secrets.token_hex(16)
     parts: list[bytes | Path] = [_part(boundary, "arguments"), json.dumps(arguments).encode()]
@@ -45,7 +45,7 @@ def upload_of(arguments: Mapping[str, Any], files: Sequence[tuple[str, Path]]) -
 
 
 def _part(boundary: str, name: str, file: Path | None = None) -> bytes:
-    """The head of a part of a form."""
+    """The header of a part of a form."""
     named = "" if file is None else f'; filename="{_quoted(file.name)}"'
     kind = "" if file is None else (mimetypes.guess_type(file.name)[0] or "application/octet-stream")
     lines = [f"--{boundary}", f'Content-Disposition: form-data; name="{_quoted(name)}"{named}']
@@ -53,7 +53,7 @@ def _part(boundary: str, name: str, file: Path | None = None) -> bytes:
 
 
 def _quoted(text: str) -> str:
-    """As browsers write names into a form."""
+    """Quote a name in a form as browsers do."""
     return text.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
 
 

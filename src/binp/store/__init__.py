@@ -1,4 +1,4 @@
-"""Where runs, records, key-value state and observed states are kept."""
+"""The store of runs, records, key-value state and observed states."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ def open_store(
     synchronous: Literal["FULL", "NORMAL", "OFF"] = "FULL",
     clock: Callable[[], int] | None = None,
 ) -> Store:
-    """Make the store that *url* names. Nothing is opened before its ``open()``.
+    """Create the store for *url*. Nothing is opened before its ``open()``.
 
     Args:
         url: ``sqlite:///data.db`` relative to the current directory, ``sqlite:////srv/data.db``, or a plain path.
-        group: Processes of the same group share a database: one of them writes, the others write through it, and the
-            role passes on when that one ends. None: this process alone.
-        is_guest: This process was started by one that has the database and lets guests in: it writes through whoever
-            owns it, whatever the group, and never owns it.
-        synchronous: ``FULL`` keeps what is acknowledged through a power cut. ``NORMAL`` may lose the last moments in
-            one, ``OFF`` may lose the file; neither loses anything when the process is killed.
-        clock: Microseconds since the epoch, by which keys expire; the clock of this computer by default.
+        group: Processes of the same group share a database: one of them owns it and writes, the others write through
+            the owner, and one of them takes over when the owner ends. None: this process alone.
+        is_guest: This process was started by one that has the database and admits guests: it writes through the owner,
+            whatever the group, and never becomes the owner.
+        synchronous: With ``FULL``, acknowledged writes survive a power failure. With ``NORMAL``, the last moments may
+            be lost in one, with ``OFF`` the file; neither loses anything when the process is killed.
+        clock: Returns microseconds since the epoch, for the expiry of keys. Default: the clock of this computer.
 
     Raises:
-        BadStoreUrl: *url* names no database that can be used.
+        BadStoreUrl: *url* does not name a usable database.
     """
     path = database_path(url)
-    # a store of another kind needs no SQLite, and a program that keeps nothing needs neither
+    # imported late: a program without a database needs no SQLite
     from .sqlite import SqliteStore
 
     return SqliteStore(path, group=group, is_guest=is_guest, synchronous=synchronous, clock=clock)

@@ -1,4 +1,4 @@
-"""Read moments as people write them: an hour ago, a day, a time of day."""
+"""Parse moments as people write them: an hour ago, a day, a time of day."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 __all__ = ["FORMS", "BadMoment", "moment"]
 
-#: how a moment can be written
+#: the accepted forms
 FORMS = "write 30m, 1h or 7d for so long ago, today, yesterday, or in UTC 2026-11-21 or 2026-11-21T06:30"
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
@@ -25,18 +25,18 @@ _LAST = 253_402_300_799_999_999
 
 
 class BadMoment(ValueError):
-    """A text names no moment."""
+    """A text does not name a moment."""
 
 
 def moment(text: str, now: datetime) -> tuple[int, int]:
-    """The beginning of what *text* names and its end, which is not part of it, in microseconds since the epoch.
+    """Start and (exclusive) end of what *text* names, in microseconds since the epoch.
 
     Args:
         text: A duration before *now*, which names one moment; or a day, a minute, a second or a fraction of one.
-        now: Aware.
+        now: An aware datetime.
 
     Raises:
-        BadMoment: it names none.
+        BadMoment: it is not one of these.
     """
     word = text.lower()
     if _AGO.fullmatch(word):
@@ -65,7 +65,7 @@ def _begin(found: re.Match[str]) -> int:
     offset = timedelta(0)
     if zone not in "Zz":
         offset = timedelta(hours=int(zone[1:3]), minutes=int(zone[-2:])) * (-1 if zone[0] == "-" else 1)
-        # refuses what is no offset at all
+        # rejects invalid offsets
         timezone(offset)
     return (at - _EPOCH + fraction - offset) // _MICRO
 

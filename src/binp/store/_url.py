@@ -1,4 +1,4 @@
-"""Read the URL of a database, and bring it into the one form that tells two databases apart."""
+"""Parse the URL of a database, and normalise it so that equal databases have equal URLs."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 
 
 def canonical_url(url: str) -> str:
-    """The one URL of the database that *url* names: links are resolved, a relative path begins where the process runs.
+    """The canonical URL of a database: links are resolved, relative paths start at the current directory.
 
     Raises:
-        BadStoreUrl: it names no database that can be used.
+        BadStoreUrl: *url* does not name a usable database.
     """
     return "sqlite:///" + str(database_path(url))
 
 
 def database_path(url: str) -> Path:
-    """The full path of the SQLite file that *url* names. Nothing is opened.
+    """The full path of the SQLite file of a URL. Nothing is opened.
 
     Raises:
-        BadStoreUrl: it names no database that can be used.
+        BadStoreUrl: *url* does not name a usable database.
     """
     text = url.strip()
     if not text:
@@ -61,7 +61,7 @@ def _resolve(path: str, url: str) -> Path:
     if "\0" in path:
         raise BadStoreUrl("the path of the database has a NUL in it", url.replace("\0", "\\0"), fix=_EXAMPLE)
     try:
-        # relative to the current directory, which is where Path.resolve begins
+        # Path.resolve starts at the current directory
         return Path(path).expanduser().resolve()
     except (OSError, RuntimeError) as error:
         raise BadStoreUrl(f"{path!r} cannot be followed: {error}", url, fix=_EXAMPLE) from error

@@ -1,10 +1,10 @@
-"""The language in which runs are searched for: read it, write it, and say what is wrong in it.
+"""The search language for runs: parse it, render it, and report errors in it.
 
-A query is words and conditions, separated by spaces; all of them hold::
+A query consists of words and conditions, separated by spaces; all of them must hold::
 
     timeout "card declined" action:charge state:failed,cancelled label:shop=7 -label:test since:2h
 
-It is the same text in the console, on the command line, in the HTTP API and in ``binp.journal.search``.
+It is the same in the console, on the command line, in the HTTP API and in ``binp.journal.search``.
 """
 
 from __future__ import annotations
@@ -21,36 +21,36 @@ from .contract import Condition, Key, RunQuery, State
 
 __all__ = ["KEYS", "LONGEST", "BadQuery", "parse", "render"]
 
-#: what can stand before a colon
+#: what can precede a colon
 KEYS = (*(key.value for key in Key if key is not Key.TEXT), "since", "until")
 
-#: what lists and the API call a key
+#: synonyms, as used in lists and in the API
 _SYNONYMS = {"operation": Key.ACTION.value}
 
-#: characters of a query, and conditions in it
+#: maximum length of a query in characters, and maximum number of conditions
 LONGEST, _MOST = 1000, 32
 
-#: what a state can be asked for by, beside its own name
+#: values of ``state`` besides the names of states
 _GROUPS = {"pending": (State.QUEUED.value, State.RUNNING.value)}
 
 _KEY = re.compile(r"([A-Za-z_]+):")
 _BARE_VALUE = re.compile(r"[^\s,]+")
 _BARE_TEXT = re.compile(r"\S+")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
-#: what has to be quoted to be read as it is
+#: values and texts that need no quotes
 _PLAIN_VALUE = re.compile(r'[^\s,"\\]+')
 _PLAIN_TEXT = re.compile(r'(?![-"])(?![A-Za-z_]+:)\S+')
-#: characters of a query that are shown on either side of what is wrong in it
+#: number of characters to show on either side of an error in a query
 _AROUND = 40
 
 
 class BadQuery(UsageError):
-    """A query cannot be understood.
+    """A query cannot be parsed.
 
     Attributes:
         query: The query.
-        start: Where what is wrong in it begins, in characters from 0.
-        stop: Where it ends.
+        start: Index of the first character of the error.
+        stop: Index after its last character.
     """
 
     def __init__(self, what: str, query: str, start: int, stop: int, *, fix: str) -> None:
@@ -61,20 +61,20 @@ class BadQuery(UsageError):
 
 
 def parse(text: str, *, now: datetime | None = None) -> RunQuery:
-    """What *text* asks for.
+    """Parse *text*.
 
     Args:
-        text: The query; empty asks for all runs.
-        now: From when durations count back; this moment by default. Aware.
+        text: The query; empty for all runs.
+        now: The reference for durations, an aware datetime. Default: this moment.
 
     Raises:
-        BadQuery: it cannot be understood; says what, where and how to mend it.
+        BadQuery: it cannot be parsed; says what is wrong, where, and how to fix it.
     """
     return _Parser(text, now or datetime.now(UTC)).parse()
 
 
 def render(query: RunQuery) -> str:
-    """A text that :func:`parse` reads as the same further conditions, ``since`` and ``until`` as those of *query*."""
+    """A text that :func:`parse` reads as the conditions, ``since`` and ``until`` of *query*."""
     parts = [
         ("-" if condition.negated else "")
         + (
@@ -87,13 +87,13 @@ def render(query: RunQuery) -> str:
     if query.since is not None:
         parts.append(f"since:{_named(query.since)}")
     if query.until is not None:
-        # it goes up to the end of what is named
+        # `until` includes the whole of what it names
         parts.append(f"until:{_named(query.until - 1)}")
     return " ".join(parts)
 
 
 class _Parser:
-    """Reads a query from its beginning to its end."""
+    """Parses a query from start to end."""
 
     def __init__(self, text: str, now: datetime) -> None:
         self._text = text
@@ -114,7 +114,7 @@ class _Parser:
         return RunQuery(where=tuple(self._where), since=self._since, until=self._until)
 
     def _read_part(self, position: int) -> int:
-        """Read the word or condition at *position*; returns where it ends."""
+        """Parse the word or condition at *position*; returns where it ends."""
         text = self._text
         is_negated = text[position] == "-" and text[position + 1 : position + 2].strip() != ""
         start = position + is_negated
@@ -172,7 +172,7 @@ class _Parser:
         return value, stop
 
     def _meant(self, name: str, value: str, start: int, stop: int) -> tuple[str, ...]:
-        """What *value* stands for."""
+        """The values that *value* stands for."""
         if name == Key.STATE:
             state = value.lower()
             known = [*(one.value for one in State), *_GROUPS]
@@ -234,7 +234,7 @@ def _named(micros: int) -> str:
 
 
 def _pointed(query: str, start: int, stop: int) -> str:
-    """The query with marks under what is wrong, cut to what is around it."""
+    """The query with marks under the error, reduced to its surroundings."""
     first, last = max(0, start - _AROUND), min(len(query), max(stop, start + 1) + _AROUND)
     shown = "".join(one if one.isprintable() else " " for one in query[first:last])
     before, after = "…" if first else "", "…" if last < len(query) else ""

@@ -1,13 +1,13 @@
-"""What every store promises: the rows, the writes, the reads and the change feed.
+"""The contract of every store: rows, writes, reads and the change feed.
 
-A store keeps runs with their records, key-value state, and what was wanted of and seen of services. It is written to
-by *writes*: frozen values that say what is to become true. They are queued at once, from any thread, keep their order,
-and are committed in groups; the acknowledgement resolves after the commit, so that acknowledged means committed, and
-for what decides something also on the disk (see :class:`Write`).
-Changes come out after the commit, in commit order, and from nowhere else.
+A store keeps runs with their records, key-value state, and the desired and the observed state of services. It is
+written to by *writes*: frozen values that describe what is to become true. They are queued immediately, from any
+thread, keep their order, and are committed in groups. The acknowledgement is resolved after the commit: acknowledged
+means committed, and for decisive writes also on disk (see :class:`Write`). Changes are reported after the commit, in
+commit order, and nowhere else.
 
 All times in rows and writes are integers: microseconds since the epoch, UTC. The read models offer them as aware
-datetimes. Everything that is JSON travels as text.
+datetimes. JSON is always passed as text.
 """
 
 from __future__ import annotations

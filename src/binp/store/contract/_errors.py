@@ -1,4 +1,4 @@
-"""What a store refuses, and why."""
+"""The errors of a store."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from binp.errors import BinpError, UsageError
 
 
 class StoreError(BinpError):
-    """The store could not do what it was asked to."""
+    """The store could not do what was requested."""
 
 
 class StoreDamaged(StoreError):
-    """What is in the database is not what was written to it: something else has changed it, a disk or a program."""
+    """The database does not contain what was written to it: a disk or another program has changed it."""
 
 
 class BadStoreUrl(StoreError, UsageError):
-    """The URL names no database that can be used.
+    """A URL does not name a usable database.
 
     Attributes:
-        url: The URL, without a password.
+        url: The URL, without its password.
     """
 
     def __init__(self, what: str, url: str, *, fix: str) -> None:
@@ -28,10 +28,10 @@ class BadStoreUrl(StoreError, UsageError):
 
 
 class BadLine(StoreError):
-    """A line that was to be taken in is none that a store exported, or one of a newer version. Nothing was taken in.
+    """A line to import was not exported by a store, or by a newer version. Nothing was imported.
 
     Attributes:
-        line: Its place among those that were given, from 1 on; None if it is not known which one it is.
+        line: Its number among the given lines, from 1; None if unknown.
     """
 
     def __init__(self, what: str, line: int | None = None, *, fix: str | None = None) -> None:
@@ -40,15 +40,15 @@ class BadLine(StoreError):
 
 
 class StoreClosed(StoreError):
-    """The store is not open: nothing was written."""
+    """The store is not open. Nothing was written."""
 
 
 class StoreOwned(StoreError, UsageError):
-    """Another process owns the database file, or this one has it open already.
+    """Another process owns the database file, or this process has opened it already.
 
     Attributes:
         path: The database file.
-        owner: What is known of the owner: ``pid``, ``command``, ``host``, ``since``.
+        owner: What is known about the owner: ``pid``, ``command``, ``host``, ``since``.
     """
 
     def __init__(self, what: str, path: str, owner: dict[str, Any], *, fix: str) -> None:

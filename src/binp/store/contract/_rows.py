@@ -1,4 +1,4 @@
-"""What is read: rows as they are kept, questions, pages and changes."""
+"""The read models: rows, queries, pages and changes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ._writes import State
 
 
 def as_datetime(micros: int) -> datetime:
-    """Aware UTC datetime of microseconds since the epoch."""
+    """The aware UTC datetime for microseconds since the epoch."""
     seconds, rest = divmod(micros, 1_000_000)
     try:
         return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest)
     except (OverflowError, ValueError, OSError):
-        # nobody wrote that
+        # not written by a store
         raise StoreDamaged(
             f"the database is damaged ({micros} is not a moment)", fix="look at it with `binp check`"
         ) from None
@@ -26,11 +26,11 @@ def as_datetime(micros: int) -> datetime:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """A run as it is kept."""
+    """A run as stored."""
 
     id: int
     operation: str
-    #: name under which it is journaled, None if it is not
+    #: name under which it is journaled; None if it is not
     journal: str | None
     description: str
     state: State
@@ -41,9 +41,9 @@ class Run:
     epoch: int
     node: str
     version: str | None
-    #: when it was due, if a schedule started it; microseconds since the epoch
+    #: when it was due, if a schedule started it, in microseconds since the epoch
     due: int | None
-    #: the first run of which this is a further attempt
+    #: id of the first run of which this is a further attempt
     origin: int | None
     #: JSON object or None
     arguments: str | None
@@ -52,14 +52,14 @@ class Run:
     error_type: str | None
     error: str | None
     traceback: str | None
-    #: in the order they were given
+    #: in the order in which they were added
     labels: tuple[str, ...]
     progress: float | None
     progress_total: float | None
     progress_message: str | None
-    #: somebody asked for it to be cancelled
+    #: its cancellation was requested
     cancel_requested: bool
-    #: who did, as far as is known
+    #: who requested it, if known
     cancelled_by: str | None = None
     #: microseconds since the epoch
     started: int
@@ -68,12 +68,12 @@ class Run:
     duration: int | None
     #: number of records
     records: int
-    #: counts the changes of this row
+    #: revision: the number of changes of this row
     rev: int
 
     @property
     def started_at(self) -> datetime:
-        """When it began."""
+        """When it started."""
         return as_datetime(self.started)
 
     @property
@@ -84,7 +84,7 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecordRow:
-    """A line of a run as it is kept."""
+    """A record of a run as stored."""
 
     run: int
     seq: int
@@ -97,13 +97,13 @@ class RecordRow:
 
     @property
     def created_at(self) -> datetime:
-        """When it was said."""
+        """When it was added."""
         return as_datetime(self.at)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunQuery:
-    """Which runs are wanted: all given conditions hold. Newest first."""
+    """A query for runs: all given conditions must hold. Newest first."""
 
     #: only runs of journaled functions
     journaled: bool = False
@@ -115,17 +115,17 @@ class RunQuery:
     #: at least one of these; None or empty for no condition
     labels: tuple[str, ...] | None = None
     parent: int | None = None
-    #: further conditions
+    #: additional conditions
     where: tuple[Condition, ...] = ()
-    #: it came into being (its id was made) at this moment or later; microseconds since the epoch
+    #: created (its id was made) at this time or later, microseconds since the epoch
     since: int | None = None
-    #: it came into being before this moment; microseconds since the epoch
+    #: created before this time, microseconds since the epoch
     until: int | None = None
-    #: keyset: only runs older than this id
+    #: keyset pagination: only runs older than this id
     before: int | None = None
-    #: keyset: only runs newer than this id; the page is the oldest of them, still newest first
+    #: keyset pagination: only runs newer than this id; the page has the oldest of them, still newest first
     after: int | None = None
-    #: skip so many (for the routes of the original; deep pages want ``before``)
+    #: number of runs to skip (for compatible routes; for deep pages use ``before``)
     offset: int = 0
     #: at most 200
     limit: int = 20
@@ -133,27 +133,27 @@ class RunQuery:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunBucket:
-    """The runs that came into being within some time."""
+    """The runs created in a period of time."""
 
-    #: when it begins; microseconds since the epoch
+    #: start of the period, microseconds since the epoch
     at: int
-    #: how many there are in each state
+    #: number of runs per state
     states: Mapping[State, int]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunCounts:
-    """How many runs fit a query."""
+    """How many runs match a query."""
 
-    #: how long each bucket is
+    #: length of each bucket
     seconds: int
-    #: all of them, the oldest first
+    #: all buckets, oldest first
     buckets: tuple[RunBucket, ...]
-    #: operations that have any, the most frequent first, at most 100, and how many
+    #: operations with matching runs and their numbers, most frequent first, at most 100
     operations: tuple[tuple[str, int], ...]
-    #: states that have any, and how many
+    #: states with matching runs and their numbers
     states: tuple[tuple[State, int], ...]
-    #: counting took too long: there may be more than this that came into being up to then; None: that is all
+    #: counting took too long and stopped here: there may be more runs created before; None if it is complete
     stopped_at: datetime | None = None
 
 
@@ -162,43 +162,43 @@ class RunPage:
     """One page of runs, newest first."""
 
     runs: tuple[Run, ...]
-    #: there are older ones than the last, or there may be: the search stopped before it knew
+    #: there are runs older than the last one; or there may be, if the search stopped early
     has_more: bool
-    #: there are newer ones than the first, or there may be; only said of a page that was asked for with ``after``
+    #: there are, or may be, runs newer than the first one; only set for pages requested with ``after``
     has_newer: bool = False
-    #: the search took too long and stopped here, before the page was full: go on ``before`` (or ``after``) this id, and
-    #: with ``offset`` less ``skipped``. None: the page is all that there is, or full
+    #: the search took too long and stopped here, before the page was full: continue ``before`` (or ``after``) this id,
+    #: with ``offset`` reduced by ``skipped``. None: the page is full, or there are no more
     stopped: int | None = None
-    #: so many were skipped, of those that ``offset`` says
+    #: how many of the runs in ``offset`` were skipped so far
     skipped: int = 0
-    #: the moment up to which it looked; None if it did not stop
+    #: the time at which the search stopped; None if it did not
     stopped_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeyValue:
-    """A key as it is kept."""
+    """A key as stored."""
 
     namespace: str
     key: str
     #: JSON text
     value: str
-    #: module of the saved class, None for plain values
+    #: module of the saved class; None for plain values
     module: str | None
-    #: 1, 2, 3... never going back, also after a removal
+    #: 1, 2, 3...: never goes back, even after a removal
     version: int
-    #: microseconds since the epoch of the last write
+    #: time of the last write, microseconds since the epoch
     updated: int
-    #: from when on it is not there any more, microseconds since the epoch; None for never
+    #: when it expires, microseconds since the epoch; None for never
     expires: int | None = None
-    #: the run in which it was written, and who wrote it, as far as is known
+    #: the run that wrote it, and who, if known
     run: int | None = None
     actor: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeyVersion:
-    """A version of a key: what was made of it at one moment."""
+    """A version of a key, as written at one moment."""
 
     version: int
     #: JSON text; None if it was removed, or is too long to be kept after the next version
@@ -210,37 +210,37 @@ class KeyVersion:
     module: str | None
     #: microseconds since the epoch
     at: int
-    #: the run in which it was written, and who wrote it, as far as is known
+    #: the run that wrote it, and who, if known
     run: int | None
     actor: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OnceRow:
-    """What may happen only once, and has."""
+    """The first use of an idempotency key."""
 
-    #: when it did, microseconds since the epoch
+    #: when it was used, microseconds since the epoch
     at: int
-    #: the run that was begun with the key, which may have been erased; None if it was none
+    #: the run started with the key, which may have been erased; None if there was none
     run: int | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServiceRow:
-    """What is wanted of and seen of a service."""
+    """The desired and the observed state of a service."""
 
     name: str
-    #: None if nobody said
+    #: whether it is to run; None if there was no command
     desired: bool | None
-    #: the ``at`` of who said it last
+    #: time of the last command
     desired_at: int | None
-    #: what tells that apart from everything else that was said
+    #: unique token of the last command
     wish: str | None
-    #: the same of the last that said the contrary, None if nobody did
+    #: token of the last opposite command; None if there was none
     before: str | None
-    #: JSON object: its Info as last observed, None if it was never seen
+    #: JSON object: its Info as last observed; None if it was never observed
     status: str | None
-    #: the ``wish`` that had been obeyed by then, None if there was none
+    #: token of the last obeyed command at that time; None if there was none
     obeyed: str | None
     node: str | None
     updated: int
@@ -248,12 +248,12 @@ class ServiceRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepRow:
-    """A step that is done."""
+    """A completed step."""
 
     name: str
     #: JSON
     result: str
-    #: the run that did it
+    #: the run that completed it
     run: int
     #: microseconds since the epoch
     at: int
@@ -261,15 +261,15 @@ class StepRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScheduleRow:
-    """How far a schedule is, and whether it is paused. Times are microseconds since the epoch."""
+    """The progress of a schedule, and whether it is paused. Times are microseconds since the epoch."""
 
     name: str
-    #: what it said when it was moved last, None if it never was
+    #: its timing when the progress was last stored; None if never
     spec: str | None
-    #: every tick up to here was started or left out
+    #: every tick up to this one is started or skipped
     until: int | None
     paused: bool
-    #: who paused it or let it go on, as far as is known, and when
+    #: who paused or resumed it last, if known, and when
     paused_by: str | None
     paused_at: int | None
     updated: int
@@ -277,36 +277,36 @@ class ScheduleRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Health:
-    """Whether a store is well."""
+    """Whether a store works."""
 
-    #: what is wrong with it; None if nothing is
+    #: what is wrong; None if nothing is
     reason: str | None = None
-    #: how that is mended
+    #: how to fix it
     fix: str | None = None
     #: since when, microseconds since the epoch
     since: int | None = None
-    #: some of it is damaged, and it takes writes all the same
+    #: part of the data is damaged, but the store accepts writes
     is_damaged: bool = False
-    #: it is over as soon as its cause is, without a restart
+    #: it recovers without a restart as soon as the cause is gone
     passes: bool = False
 
     @property
     def is_degraded(self) -> bool:
-        """It takes no writes; what was read can still be read."""
+        """Whether it rejects writes; reads still work as far as they can."""
         return self.reason is not None and not self.is_damaged
 
 
 class Change(NamedTuple):
-    """Something changed and is committed."""
+    """A committed change."""
 
     #: strictly increasing in commit order, within one feed
     seq: int
     #: ``run``, ``record``, ``kv``, ``service``, ``desired``, ``schedule``, ``cancel``,
     #: ``slot`` (a place in it may be free), ``queue`` (a run is queued whose process is gone)
     topic: str
-    #: run id (``run``, ``record``, ``cancel``), ``namespace/key`` (``kv``), else the name of the thing
+    #: run id (``run``, ``record``, ``cancel``), ``namespace/key`` (``kv``), otherwise a name
     id: int | str
-    #: revision of the thing: a run's rev, a record's seq, a key's version
+    #: revision of the object: a run's rev, a record's seq, a key's version
     rev: int
-    #: it concerns a journaled run
+    #: it is about a journaled run
     journal: bool = False

@@ -1,4 +1,4 @@
-"""What may be asked of a run, beyond what has a field of its own in a query."""
+"""Search conditions for runs, beyond those that have a field of their own in a query."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ __all__ = ["Condition", "Key"]
 
 
 class Key(enum.StrEnum):
-    """What a condition is about."""
+    """The subject of a condition."""
 
-    #: words that it has anywhere in its texts: operation, labels, arguments, records and their fields, error
+    #: words in any of the run's texts: operation, labels, arguments, records and their fields, error
     TEXT = "text"
     #: exact name of the operation
     ACTION = "action"
-    #: one of :class:`State`
+    #: a :class:`State`
     STATE = "state"
     #: exact label
     LABEL = "label"
@@ -23,23 +23,23 @@ class Key(enum.StrEnum):
     BY = "by"
     #: what started it
     TRIGGER = "trigger"
-    #: process that held it last
+    #: the process that held it last
     NODE = "node"
-    #: id of the run inside which it was started
+    #: id of the run in which it was started
     PARENT = "parent"
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Something that holds for a run, or does not hold for it.
+    """A condition that a run must, or must not, fulfil.
 
-    A text is looked for word by word: letters and digits count, case and accents do not, and several words have to
-    stand next to each other in this order. A text without letters and digits is found nowhere. Of a run's records the
-    first thousand are looked at, and of very long texts the beginning.
+    Texts are searched word by word: only letters and digits count, case and accents are ignored, and several words must
+    be adjacent and in order. A text without letters and digits matches nothing. Only the first thousand records of a
+    run, and the beginning of very long texts, are searched.
     """
 
     key: Key
-    #: any one of these; at least one
+    #: at least one; any of these must match
     values: tuple[str, ...]
-    #: none of them
+    #: none of them may match
     negated: bool = False

@@ -1,4 +1,4 @@
-"""Values that are made in great numbers: frozen for type checkers, quick to make at run time."""
+"""A decorator for values created in large numbers: frozen for type checkers, fast to create at run time."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ else:
     import dataclasses
 
     def value(**given):
-        """``dataclasses.dataclass``; what is declared as frozen can be hashed, and is not guarded.
+        """``dataclasses.dataclass``, but a frozen class is only hashable, and not protected against changes.
 
-        A frozen dataclass goes around its own guard for each field when it is made, which takes two to three times as
-        long. There are at least five writes to each journaled call.
+        A frozen dataclass has to bypass its own protection for each field when it is created, which takes two to three
+        times as long. Each journaled call creates at least five writes.
         """
         given["unsafe_hash"] = given.pop("frozen")
         return dataclasses.dataclass(**given)

@@ -1,4 +1,4 @@
-"""What can be written: frozen values that say what is to become true, and their acknowledgement."""
+"""The writes: frozen values that describe what is to become true, and their acknowledgement."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def _new_wish() -> str:
 class State(enum.StrEnum):
     """The state of a run."""
 
-    # that of the text, to which it is equal; the one of enumerations is neither that nor quick
+    # that of str, to which a member is equal; Enum.__hash__ is different, and slower
     __hash__ = str.__hash__
 
-    #: waits to be started
+    #: it waits to be started
     QUEUED = "queued"
     #: its function is being executed, or its end is being written
     RUNNING = "running"
@@ -30,99 +30,99 @@ class State(enum.StrEnum):
     SUCCEEDED = "succeeded"
     #: the function, or the teardown of what was injected into it, raised
     FAILED = "failed"
-    #: somebody asked for it to be cancelled, and it was
+    #: it was cancelled on request
     CANCELLED = "cancelled"
     #: its process ended before the run did
     INTERRUPTED = "interrupted"
-    #: it was due and not started, by a rule
+    #: it was due, but a rule prevented its start
     SKIPPED = "skipped"
 
 
-#: How many versions of a key are kept where nobody said another number, the present one included.
+#: Default number of versions of a key to keep, including the current one.
 HISTORY = 100
 
-#: The states that a run never leaves.
+#: The final states.
 FINISHED = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED, State.INTERRUPTED, State.SKIPPED})
 
 
 class Write:
-    """Something that is to become true. Either all of one write is committed or nothing of it.
+    """A change that is to become true. It is committed completely or not at all.
 
-    What is committed survives the end of any process. What begins, ends or decides something is also on the disk when
-    it is acknowledged, so that a power cut does not undo it (unless it says ``durable=False``); records, labels,
-    progress and what a service is seen to be are on the disk with the next of these, and within about a second.
+    Committed writes survive the end of any process. A write that starts, ends or decides something is also on disk when
+    it is acknowledged, so it survives a power failure (unless it has ``durable=False``). Records, labels, progress and
+    the observed state of services reach the disk with the next such write, or within about a second.
     """
 
     __slots__ = ()
 
-    #: wire name of the kind of write
+    #: name of the kind of write in the wire protocol
     kind: ClassVar[str]
 
 
 @value(frozen=True, kw_only=True, slots=True)
 class BeginRun(Write):
-    """A run comes into being. Acknowledged with True; idempotent by ``id``.
+    """Creates a run. Acknowledged with True; idempotent by ``id``.
 
-    Acknowledged with False if another run was begun with the same ``once`` before: then there is no run of this id.
+    Acknowledged with False if another run was created with the same ``once`` before; then no run is created.
     """
 
     kind: ClassVar[str] = "begin"
-    #: made by :meth:`Store.new_id`
+    #: from :meth:`Store.new_id`
     id: int
     #: name of the operation
     operation: str
-    #: name under which the function is journaled, None if it is not
+    #: name under which the function is journaled; None if it is not
     journal: str | None = None
-    #: what the operation says of itself
+    #: the description of the operation
     description: str = ""
-    #: QUEUED or RUNNING (SKIPPED for a tick that a rule left out)
+    #: QUEUED or RUNNING (SKIPPED for a tick that a rule skipped)
     state: State = State.RUNNING
     #: what started it: ``console``, ``api``, ``cli``, ``call``, ``schedule``, ``service``
     trigger: str
-    #: who started it, as far as is known
+    #: who started it, if known
     actor: str | None = None
-    #: run inside which it was started
+    #: id of the run in which it was started
     parent: int | None = None
     #: 1 for the first attempt
     attempt: int = 1
-    #: fencing number of the holder; writes of an older epoch are refused
+    #: fencing token of the holder; writes with an older epoch are rejected
     epoch: int = 1
-    #: process that holds it
+    #: the process that holds it
     node: str
     #: version of the user's code
     version: str | None = None
     #: JSON object, secrets masked
     arguments: str | None = None
     labels: tuple[str, ...] = ()
-    #: key of what may be started only once: a tick of a schedule, a press of a button
+    #: idempotency key: for a tick of a schedule, or a press of a button
     once: str | None = None
-    #: when it was due, if a schedule started it; microseconds since the epoch
+    #: when it was due, if a schedule started it, in microseconds since the epoch
     due: int | None = None
-    #: the first run of which this is a further attempt
+    #: id of the first run of which this is a further attempt
     origin: int | None = None
-    #: why it is SKIPPED; kept as its error and its first record
+    #: why it is SKIPPED; stored as its error and its first record
     reason: str | None = None
-    #: what it needs a place in while it is RUNNING; one that does is begun QUEUED, and taken
+    #: the slot that it needs while it is RUNNING; such a run is created QUEUED, and then taken
     slot: str | None = None
     #: microseconds since the epoch
     at: int
-    #: acknowledged when the disk has it; False: when it is committed, which a power cut can undo for about a second
+    #: True: acknowledged when it is on disk; False: when it is committed, and a power failure may undo about a second
     durable: bool = True
 
 
 @value(frozen=True, kw_only=True, slots=True)
 class TakeRun(Write):
-    """A process takes a run that is queued, and runs it. Acknowledged with False if it is not queued any more.
+    """A process takes a queued run and executes it. Acknowledged with False if it is not queued any more.
 
-    It is RUNNING from then on, ``started`` is this moment, and its epoch is one more than it was. Also acknowledged
-    with False if all places of its slot are taken; a change of topic ``slot`` tells when one may have become free.
+    The run is RUNNING from then on, ``started`` is this moment, and its epoch grows by one. Also acknowledged with
+    False if its slot is full; a change of topic ``slot`` reports when a place may have become free.
     """
 
     kind: ClassVar[str] = "take"
     id: int
-    #: process that holds it from here on
+    #: the process that holds it from now on
     node: str
-    #: how many runs may be RUNNING in its slot; None for any number
+    #: how many runs of its slot may be RUNNING; None for any number
     places: int | None = None
     #: only if the process that queued it is gone
     orphaned: bool = False
@@ -131,7 +131,7 @@ class TakeRun(Write):
 
 @value(frozen=True, kw_only=True, slots=True)
 class AddRecord(Write):
-    """A line of a run. Acknowledged with False if the run is unknown, finished or held in a newer epoch."""
+    """Adds a record to a run. Acknowledged with False if the run is unknown, finished, or held in a newer epoch."""
 
     kind: ClassVar[str] = "record"
     run: int
@@ -141,18 +141,18 @@ class AddRecord(Write):
     at: int
     #: ``debug``, ``info``, ``warning``, ``error``, ``critical``
     level: str = "info"
-    #: ``record`` (said by the function), ``print`` (written to its standard output), ``log``
+    #: ``record`` (added by the function), ``print`` (its standard output), ``log``
     source: str = "record"
     message: str = ""
     #: JSON object or None
     fields: str | None = None
-    #: the run is journaled: carried into the change
+    #: the run is journaled; copied to the change
     journal: bool = False
 
 
 @value(frozen=True, kw_only=True, slots=True)
 class AddLabels(Write):
-    """Labels of a run; a label it has already stays as it is. Acknowledged like a record."""
+    """Adds labels to a run; existing ones are ignored. Acknowledged like a record."""
 
     kind: ClassVar[str] = "labels"
     run: int
@@ -163,14 +163,14 @@ class AddLabels(Write):
 
 @value(frozen=True, kw_only=True, slots=True)
 class SetProgress(Write):
-    """How far a run is. Acknowledged like a record."""
+    """Sets the progress of a run. Acknowledged like a record."""
 
     kind: ClassVar[str] = "progress"
     run: int
     epoch: int = 1
-    #: done so far, in the unit of ``total``
+    #: amount done, in the unit of ``total``
     value: float
-    #: all there is to do; None if that is not known
+    #: total amount; None if unknown
     total: float | None = None
     message: str | None = None
     journal: bool = False
@@ -178,7 +178,7 @@ class SetProgress(Write):
 
 @value(frozen=True, kw_only=True, slots=True)
 class EndRun(Write):
-    """The end of a run. Acknowledged with False if the run has ended already or is held in a newer epoch."""
+    """Ends a run. Acknowledged with False if it has ended already, or is held in a newer epoch."""
 
     kind: ClassVar[str] = "end"
     id: int
@@ -190,28 +190,28 @@ class EndRun(Write):
     duration: int
     #: JSON or None
     result: str | None = None
-    #: qualified name of the exception's class
+    #: qualified name of the class of the exception
     error_type: str | None = None
-    #: never empty when the state is FAILED, CANCELLED or INTERRUPTED
+    #: never empty if the state is FAILED, CANCELLED or INTERRUPTED
     error: str | None = None
     traceback: str | None = None
-    #: which attempt it was that ended so; None leaves what the run began with
+    #: number of the attempt that ended; None leaves the number from its creation
     attempt: int | None = None
     journal: bool = False
-    #: acknowledged when the disk has it; False: when it is committed, which a power cut can undo for about a second
+    #: True: acknowledged when it is on disk; False: when it is committed, and a power failure may undo about a second
     durable: bool = True
 
 
 @value(frozen=True, kw_only=True, slots=True)
 class KeepStep(Write):
-    """The result of a step of a run, for its further attempts. Acknowledged like a record; the first result stays."""
+    """Stores the result of a step, for further attempts. Acknowledged like a record; the first result is kept."""
 
     kind: ClassVar[str] = "step"
     run: int
     epoch: int = 1
-    #: the first run of all attempts
+    #: id of the first run of all attempts
     origin: int
-    #: what the step is called, unique among those of all attempts
+    #: name of the step, unique among all attempts
     name: str
     #: JSON
     result: str
@@ -220,10 +220,10 @@ class KeepStep(Write):
 
 @value(frozen=True, kw_only=True, slots=True)
 class RequestCancel(Write):
-    """Somebody wants a run to be cancelled. Acknowledged with False if it is unknown or finished.
+    """Requests the cancellation of a run. Acknowledged with False if it is unknown or finished.
 
-    A queued run becomes CANCELLED at once; the holder of a running one obeys when it sees the change of topic
-    ``cancel``, which is told again whenever somebody asks again.
+    A queued run becomes CANCELLED immediately. The holder of a running one obeys when it sees the change of topic
+    ``cancel``, which is repeated with every request.
     """
 
     kind: ClassVar[str] = "cancel"
@@ -234,31 +234,30 @@ class RequestCancel(Write):
 
 @value(frozen=True, kw_only=True, slots=True)
 class SetKeys(Write):
-    """Values of keys, all or none. Acknowledged with True; False if written in a run of a stale epoch."""
+    """Sets keys, all or none. Acknowledged with True; with False if written in a run of a stale epoch."""
 
     kind: ClassVar[str] = "kv"
     namespace: str
-    #: (key, JSON text) pairs; each key once
+    #: pairs of key and JSON text; each key once
     items: tuple[tuple[str, str], ...]
-    #: module of the class that was saved, None for plain values
+    #: module of the saved class; None for plain values
     module: str | None = None
     #: the run that writes, with its epoch
     run: int | None = None
     epoch: int | None = None
     actor: str | None = None
-    #: how many versions of each key are kept, the present one included; None: as many as before
+    #: how many versions of each key to keep, including the current one; None: as before
     history: int | None = None
     at: int
-    #: acknowledged when the disk has it; False: when it is committed, which a power cut can undo for about a second
+    #: True: acknowledged when it is on disk; False: when it is committed, and a power failure may undo about a second
     durable: bool = True
 
 
 @value(frozen=True, kw_only=True, slots=True)
 class PutKey(Write):
-    """A key gets a value, or is removed, if it is in the expected version.
+    """Sets or removes a key, if it has the expected version.
 
-    Acknowledged with :class:`Written`; with False if written in a run of a stale epoch. A key that has expired is not
-    there.
+    Acknowledged with :class:`Written`; with False if written in a run of a stale epoch. An expired key does not exist.
     """
 
     kind: ClassVar[str] = "kv_put"
@@ -266,38 +265,38 @@ class PutKey(Write):
     key: str
     #: JSON text; None removes the key
     value: str | None
-    #: module of the class that was saved, None for plain values
+    #: module of the saved class; None for plain values
     module: str | None = None
-    #: from when on it is not there any more, microseconds since the epoch; None for never
+    #: when it expires, microseconds since the epoch; None for never
     expires: int | None = None
-    #: if it is there, that moment stays the one that it is
+    #: keep the present expiry, if the key exists
     keeps_expiry: bool = False
-    #: the version that it must have; 0: it must not be there; None: whatever it has
+    #: the version that it must have; 0 if it must not exist; None for any
     expected: int | None = None
     #: the run that writes, with its epoch
     run: int | None = None
     epoch: int | None = None
     actor: str | None = None
-    #: how many versions of it are kept, the present one included; None: as many as before
+    #: how many versions to keep, including the current one; None: as before
     history: int | None = None
     at: int
-    #: acknowledged when the disk has it; False: when it is committed, which a power cut can undo for about a second
+    #: True: acknowledged when it is on disk; False: when it is committed, and a power failure may undo about a second
     durable: bool = True
 
 
 @value(frozen=True, kw_only=True, slots=True)
 class Written:
-    """What came of a :class:`PutKey`."""
+    """The result of a :class:`PutKey`."""
 
-    #: False if the key is not in the expected version
+    #: False if the key did not have the expected version
     is_done: bool
-    #: the version of the key after it, that of its removal included; 0 if it was not there and nothing was done
+    #: the version of the key afterwards, also if it was removed; 0 if it did not exist and nothing was done
     version: int
 
 
 @value(frozen=True, kw_only=True, slots=True)
 class RemoveKeys(Write):
-    """Keys that are to be gone, all or none. Acknowledged like SetKeys."""
+    """Removes keys, all or none. Acknowledged like SetKeys."""
 
     kind: ClassVar[str] = "kv_remove"
     namespace: str
@@ -306,27 +305,27 @@ class RemoveKeys(Write):
     epoch: int | None = None
     actor: str | None = None
     at: int
-    #: acknowledged when the disk has it; False: when it is committed, which a power cut can undo for about a second
+    #: True: acknowledged when it is on disk; False: when it is committed, and a power failure may undo about a second
     durable: bool = True
 
 
 @value(frozen=True, kw_only=True, slots=True)
 class SetDesired(Write):
-    """What is wanted of a service (topic ``desired``)."""
+    """Sets the desired state of a service (topic ``desired``)."""
 
     kind: ClassVar[str] = "desired"
     name: str
-    #: it shall run, or it shall be stopped
+    #: whether it is to run
     running: bool
     actor: str | None = None
     at: int
-    #: what tells it apart from every other command, which may be of the same moment
+    #: unique token of the command: several may have the same time
     wish: str = field(default_factory=_new_wish)
 
 
 @value(frozen=True, kw_only=True, slots=True)
 class SetObserved(Write):
-    """What a service is seen to be (topic ``service``)."""
+    """Sets the observed state of a service (topic ``service``)."""
 
     kind: ClassVar[str] = "observed"
     name: str
@@ -334,13 +333,13 @@ class SetObserved(Write):
     status: str
     node: str
     at: int
-    #: the ``wish`` of the last command that was obeyed
+    #: token of the last obeyed command
     obeyed: str | None = None
 
 
 @value(frozen=True, kw_only=True, slots=True)
 class Once(Write):
-    """Something that may happen only once. Acknowledged with True for the first, False ever after."""
+    """Uses an idempotency key. Acknowledged with True for the first use, with False for later ones."""
 
     kind: ClassVar[str] = "once"
     key: str
@@ -349,7 +348,7 @@ class Once(Write):
 
 @value(frozen=True, kw_only=True, slots=True)
 class PauseSchedule(Write):
-    """A schedule shall start nothing, or go on (topic ``schedule``). Said again, it changes nothing."""
+    """Pauses or resumes a schedule (topic ``schedule``). Repeating it changes nothing."""
 
     kind: ClassVar[str] = "pause"
     name: str
@@ -360,37 +359,37 @@ class PauseSchedule(Write):
 
 @value(frozen=True, kw_only=True, slots=True)
 class MoveSchedule(Write):
-    """What came of a schedule up to a moment is written down (topic ``schedule``)."""
+    """Stores the progress of a schedule (topic ``schedule``)."""
 
     kind: ClassVar[str] = "move"
     name: str
-    #: what the schedule says; another text is another schedule
+    #: the timing of the schedule; a different text is a different timing
     spec: str
-    #: every tick up to here was started or left out; microseconds since the epoch
+    #: every tick up to this one is started or skipped, microseconds since the epoch
     until: int
     at: int
-    #: without, a power cut may undo it: for a tick whose run is on the disk, which nobody starts twice
+    #: False: a power failure may undo it; for a tick whose run is on disk, and so cannot be started twice
     durable: bool = True
 
 
 @value(frozen=True, kw_only=True, slots=True)
 class Import(Write):
-    """Rows that a store exported are to be here as well. Acknowledged with the number of those that were taken in.
+    """Imports rows that a store has exported. Acknowledged with the number of imported rows.
 
-    One that is here already is not, unless a later state of it comes; so the same ones can be taken in again. A run
-    that had not ended is INTERRUPTED here.
+    Existing rows are skipped, unless the imported state is newer; so the same rows can be imported again. A run that
+    had not ended becomes INTERRUPTED.
     """
 
     kind: ClassVar[str] = "import"
-    #: a few hundred at a time, each a JSON object as it was exported
+    #: a few hundred lines at a time, each a JSON object as exported
     lines: tuple[str, ...]
 
 
 class Ack(Protocol[T_co]):
-    """The acknowledgement of a write: await it, or leave it. A failure nobody awaits is logged, never lost."""
+    """The acknowledgement of a write; may be awaited or ignored. A failure that nobody awaits is logged, never lost."""
 
     def __await__(self) -> Any:
-        """Wait for the commit and give what it was acknowledged with; raises StoreError if it failed."""
+        """Wait for the commit and return the result of the write; raises StoreError if it failed."""
 
     def wait(self, timeout: float | None = None) -> Any:
-        """The same for a thread without a loop; *timeout* in seconds, then TimeoutError."""
+        """Like awaiting it, from a thread without an event loop; raises TimeoutError after *timeout* seconds."""

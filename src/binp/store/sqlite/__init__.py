@@ -1,4 +1,4 @@
-"""The store in one SQLite file: one writer with group commit, readers beside it, and the care that a file needs."""
+"""The store in one SQLite file: one writer with group commit, concurrent readers, and maintenance of the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Do what has a transaction of its own: coming and going, taking in lines, and what is done for the file itself."""
+"""Execute writes that need a transaction of their own: joining and leaving, imports, and maintenance of the file."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ __all__ = ["ALONE", "OWN", "Alone"]
 
 #: the kinds of these writes
 ALONE = frozenset({Join.kind, Leave.kind, Silence.kind, Import.kind}) | TENDING
-#: those that an owner asks of itself alone: no other process makes anything of them
+#: those that only an owner sends to itself, never another process
 OWN = ALONE - {Import.kind}
 
 
 class Alone:
-    """Does one write at a time.
+    """Executes one write at a time.
 
     Args:
-        file: The file, when no transaction is open.
+        file: The file; no transaction is open.
         people: The processes that write.
-        committer: What commits everything else.
-        notice: Told why one of them failed.
+        committer: Commits all other writes.
+        notice: Called with the reason if one of them failed.
     """
 
     def __init__(self, file: File, people: People, committer: Committer, notice: Callable[[StoreError], None]) -> None:
@@ -40,21 +40,21 @@ class Alone:
         self._notice = notice
 
     def do(self, receipt: Receipt, seq: int) -> tuple[Any, list[Change]]:
-        """Do the write of *receipt*.
+        """Execute the write of *receipt*.
 
         Args:
-            receipt: What is to be done.
+            receipt: The write.
             seq: Number of the last change so far.
 
         Returns:
-            What it is acknowledged with, or its :class:`Failure`; and what has changed.
+            The result or :class:`Failure` of the write, and its changes.
         """
         kind = receipt.write.kind
         try:
             if kind in TENDING:
                 return tend(self._file, receipt.write), []
             return self._take_in(receipt, seq) if kind == Import.kind else self._come_or_go(receipt, seq)
-        except Exception as error:  # noqa: BLE001 - becomes the failure of the one who waits
+        except Exception as error:  # noqa: BLE001 - becomes the failure of the write
             self._committer.roll_back()
             explained = self._committer.explain(error)
             self._notice(explained)

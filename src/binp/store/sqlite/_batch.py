@@ -1,8 +1,8 @@
-"""Work out what a batch of writes does, one after the other in memory, and put the outcome into the file in bulk.
+"""Work out the effect of a batch of writes in memory, one after the other, and write it to the file in bulk.
 
-The writer is the only one that changes the file, so what it reads at the beginning of a transaction stays true to its
-end: each write can be decided by itself (is the run still open, in which epoch?) although all of them reach the file
-together, with one statement for each table.
+Only the writer changes the file, so what it has read at the beginning of a transaction stays true until its end. So
+each write can be decided by itself (is the run still open, and in which epoch?), although all of them are written
+together, with one statement per table.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from ._text import clean_name, clean_text, finite
 
 __all__ = ["Batch"]
 
-#: a change of its fields: there is at least one for each write
+#: creates a change from its fields; there is at least one for each write
 _change: Callable[[tuple[Any, ...]], Change] = functools.partial(tuple.__new__, Change)
 
 _kind_of = operator.attrgetter("kind")
@@ -56,10 +56,10 @@ class Batch:
     """The writes of one transaction.
 
     Args:
-        file: Where they go; a transaction is open.
+        file: The file; a transaction is open.
         seq: Number of the last change so far.
         writes: All of them.
-        now: Microseconds since the epoch: what has expired by then is not there.
+        now: Microseconds since the epoch; keys expired by then do not exist.
     """
 
     def __init__(self, file: File, seq: int, writes: Sequence[Write], now: int) -> None:
@@ -68,11 +68,11 @@ class Batch:
         self._writes = writes
         self._runs = Runs(file, writes)
         self._keys = Keys(file, now)
-        #: what is to be told when they are committed
+        #: the changes to report after the commit
         self.changes: list[Change] = []
 
     def apply(self) -> list[Any]:
-        """Do all of the writes in their order; returns what each is acknowledged with."""
+        """Apply all writes in order; returns the result of each."""
         if not KEY_KINDS.isdisjoint(map(_kind_of, self._writes)):
             self._keys.load(self._writes)
         handlers = self._HANDLERS
@@ -176,7 +176,7 @@ class Batch:
             )
         if not asked_before:
             self._tell_run(run)
-        # told again when asked again: the one who is to obey may have missed the first
+        # repeated for each request: the holder may have missed the first one
         self._tell("cancel", run.id, run.rev, run.journaled)
         return True
 
@@ -223,14 +223,14 @@ class Batch:
         return Written(is_done=True, version=key.version)
 
     def expire(self, names: Sequence[tuple[str, str]]) -> None:
-        """Remove those of the keys *names* that have expired; they are pairs of namespace and name."""
+        """Remove those of the keys *names*, pairs of namespace and name, that have expired."""
         self._keys.load_names(names)
         for namespace, name in names:
             self._present(namespace, name)
         self._keys.store()
 
     def _present(self, namespace: str, name: str) -> Key:
-        """The key as it is now: one that has expired is removed before anything else is done to it."""
+        """The present key: an expired one is removed before anything else happens to it."""
         key = self._keys.find(namespace, name)
         if self._keys.expire(key):
             self._tell_key(key)

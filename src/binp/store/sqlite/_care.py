@@ -1,4 +1,4 @@
-"""Take care of the file: have what is too old erased bit by bit, and the space given back."""
+"""Maintain the file: erase old runs in small steps, and release free space."""
 
 from __future__ import annotations
 
@@ -25,42 +25,42 @@ __all__ = ["Care"]
 
 _logger = logging.getLogger("binp.store")
 
-#: seconds between two rounds, and between two that look at everything from the beginning
+#: seconds between two rounds, and between two complete scans
 _ROUND, _WHOLE = 60.0, 3600.0
-#: seconds that one part is to keep the file from others
+#: target duration of one step, in seconds, during which others cannot write
 _SHARE = 0.005
-#: rows, or pages, in one part: at first, at least, at most
+#: rows or pages per step: initial, minimum, maximum
 _FIRST, _LEAST, _MOST = 200, 20, 4000
-#: share of the file that may be free before space is given back, and that is left free then; pages that are no matter
+#: fraction of the file that may be free before space is released, and that is left free then; pages that do not matter
 _LOOSE, _TIGHT, _FEW_PAGES = 0.1, 0.02, 256
-#: the newest runs, which stay even when the file is too large
+#: number of newest runs that are kept even if the file is too large
 _FEWEST = 1000
-#: bytes of a log that is worth emptying: below that it is written over, which is quicker than to let it grow anew
+#: size in bytes from which truncating the log is worthwhile: overwriting a smaller one is faster than growing it again
 _LOG = 16_000_000
-#: days for which it is remembered what may happen only once, and which processes were here
+#: days for which idempotency keys and processes are remembered
 _MEMORY = 90
 
 
 class _Stopped(Exception):
-    """It is to end."""
+    """The thread has to end."""
 
 
 class Care:
-    """A thread that reads, decides and waits; what changes the file is done by the one that writes, a bit at a time.
+    """A thread that reads, decides and waits; the writer changes the file in small steps on its behalf.
 
     Args:
         path: The database file.
-        outbox: Where the writer takes its work from.
-        retention: What is to be kept.
-        carry: Brings what is in the write-ahead log into the file, while others write.
+        outbox: The writer's queue.
+        retention: The retention rules.
+        carry: Runs a checkpoint of the write-ahead log, while others write.
     """
 
     def __init__(
         self, path: Path, outbox: Outbox, retention: Retention, carry: Callable[[], None] = lambda: None
     ) -> None:
-        #: why the limits cannot be kept
+        #: why the limits cannot be kept; None if they can
         self.problem: str | None = None
-        #: rounds so far, and seconds for which the longest part kept the file from others
+        #: number of rounds so far, and the longest step, in seconds
         self.rounds = 0
         self.longest = 0.0
         self._path = path
@@ -71,35 +71,35 @@ class Care:
         self._populations: list[Population] = []
         self._whole = 0.0
         self._rows = self._pages = self._moves = _FIRST
-        #: erased runs may have left something behind in the index
+        #: whether erased runs may have left something in the index
         self._is_untidy = True
-        #: something could be cut off the file or the log
+        #: whether the file or the log can be made shorter
         self._is_long = False
         self._stopped = False
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="binp-store-care", daemon=True)
 
     def start(self) -> None:
-        """Begin, with a round at once."""
+        """Start, with a round immediately."""
         self._thread.start()
 
     def set(self, retention: Retention) -> None:
-        """Keep what *retention* says from here on."""
+        """Apply *retention* from now on."""
         self._retention = retention
         self._whole = 0.0
         self._wake.set()
 
     def stop(self) -> None:
-        """End as soon as what is being done is done, and wait for that. The store must still be open."""
+        """End after the current step, and wait for that. The store must still be open."""
         self._stopped = True
         self._wake.set()
         with contextlib.suppress(AttributeError, sqlite3.ProgrammingError):
-            # it may read for long; there is none yet, or none any more
+            # interrupts a long read; the connection may not exist yet, or any more
             self._connection.interrupt()  # type: ignore[union-attr]  # caught
         self._thread.join()
 
     def abandon(self) -> None:
-        """In a forked child: leave the connection, which is the parent's, as it is."""
+        """In a forked child: leave the connection alone, which belongs to the parent."""
         if self._connection is not None:
             leak(self._connection)
 
@@ -112,7 +112,7 @@ class Care:
                 with contextlib.closing(Finder(self._connection, self._go_on)) as finder:
                     while True:
                         self._wake.clear()
-                        # it is told to stop before it is woken up
+                        # stop() sets the flag before it wakes this thread
                         self._go_on()
                         self._try_round(finder)
                         self._wake.wait(_ROUND)
@@ -122,7 +122,7 @@ class Care:
             return
         except StoreError as error:
             self.problem = error.what
-            _logger.error("nobody takes care of the database any more, until the next start: %s", error)  # noqa: TRY400 - the reason is the message
+            _logger.error("nobody takes care of the database any more, until the next start: %s", error)  # noqa: TRY400 - the message has the reason
         except Exception:
             _logger.exception("nobody takes care of the database any more, until the next start")
 
@@ -139,7 +139,7 @@ class Care:
             if self.problem != told.what:
                 _logger.warning("what is old could not be erased: %s", told)
             self.problem = told.what
-            # it is not known how much of it was done
+            # it is unknown how much of the step was done
             self._whole = 0.0
 
     def _round(self, finder: Finder) -> None:
@@ -157,9 +157,9 @@ class Care:
         if self._is_untidy:
             self._tidy()
         self._is_long |= self._give_back(finder) or self._log_size() > _LOG
-        # the file becomes shorter when what is in the log is in it
+        # the file only shrinks after a checkpoint of the log
         if self._is_long and not self._outbox:
-            # what is left of it takes the one who writes no time
+            # afterwards, the writer's part of the checkpoint takes no time
             self._carry()
             if self._do(Truncate()).count:
                 self._is_long = False
@@ -170,7 +170,7 @@ class Care:
         erased = weight = 0
         group: list[int] = []
         for run, records in victims:
-            # so many that they would take long together with their run
+            # too many records to erase them together with their run in one step
             while records > KEPT_RECORDS and self._do_part(Trim(run=run, most=self._rows)):
                 pass
             group.append(run)
@@ -190,14 +190,14 @@ class Care:
         return count
 
     def _fit(self, finder: Finder) -> int:
-        """Erase the oldest runs without a rule of their own until the file is as small as it is to be."""
+        """Erase the oldest runs without a specific rule until the file is small enough."""
         most = self._retention.size
         general = self._populations[-1]
         erased = 0
         problem = None
         while most is not None:
             if self._is_untidy:
-                # before it is looked how much there is: too many would go
+                # first, because leftovers count as used space: too many runs would be erased
                 self._tidy()
             used, _, _ = finder.size()
             number = finder.number(general)
@@ -218,7 +218,7 @@ class Care:
         return erased
 
     def _trim_long_runs(self, finder: Finder) -> None:
-        """What a service said long ago goes as well, although it goes on."""
+        """Erase old records of services that have been running for a long time."""
         days = self._retention.general.days
         if days is None:
             return
@@ -231,7 +231,7 @@ class Care:
             pass
 
     def _tidy(self) -> None:
-        """Clear away what erased runs have left behind: once for all of them, most of it goes with the last."""
+        """Remove what erased runs have left in the index: once for all of them, most of it with the last."""
         while (done := self._do(Tidy(most=self._moves))).count:
             self._moves = _adapted(self._moves, done.seconds)
             self._pause(done.seconds)
@@ -240,7 +240,7 @@ class Care:
     # -- give space back -----------------------------------------------------------------------------------------
 
     def _give_back(self, finder: Finder) -> bool:
-        """Give free space back if there is much of it; whether that was so."""
+        """Release free space if there is much of it; returns whether there was."""
         used, free, size = finder.size()
         pages = used // size + free
         if free <= max(_FEW_PAGES, pages * _LOOSE):
@@ -284,11 +284,11 @@ class Care:
             raise _Stopped
 
     def _pause(self, seconds: float) -> None:
-        """Leave the file to others for twice as long as it was kept from them."""
+        """Let others write for twice as long as they were kept from it."""
         time.sleep(min(2 * seconds, 0.1))
 
 
 def _adapted(number: int, seconds: float) -> int:
-    """How many to take next, where *number* took so many seconds."""
+    """The size of the next step, after a step of size *number* took so many seconds."""
     factor = min(1.5, max(0.5, _SHARE / max(seconds, 1e-6)))
     return max(_LEAST, min(_MOST, int(number * factor)))

@@ -1,4 +1,4 @@
-"""Look whether a database is sound: its pages, its schema, and what must never be found in it."""
+"""Check a database: its pages, its schema, and its content."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ __all__ = ["Finding", "check"]
 
 _HEAD = re.compile(r"^-- [a-z_]+: (.*)$", re.MULTILINE)
 
-#: problems of the pages that are told
+#: maximum number of page problems to report
 _MOST = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
-    #: what was looked at
+    #: name of the check
     name: str
-    #: what is wrong with it; nothing if it is sound
+    #: the problems; empty if there are none
     problems: tuple[str, ...] = ()
-    #: what else is to be said
+    #: additional information
     note: str = ""
-    #: what to do about the problems, where they are no damage
+    #: what to do about problems that are not damage
     fix: str = ""
 
 
 def check(path: Path, *, thorough: bool = False) -> Iterator[Finding]:
-    """Look at the database *path*, while it is in use or not. Nothing is changed.
+    """Check the database *path*, whether it is in use or not. Nothing is changed.
 
     Args:
         path: The database file.
-        thorough: Compare every index with its table as well, which takes several times as long.
+        thorough: Also compare every index with its table, which takes several times as long.
 
     Raises:
-        StoreError: it cannot be opened, or is no database of this platform.
+        StoreError: it cannot be opened, or is not a database of this platform.
     """
     with contextlib.ExitStack() as stack:
         try:
             connection = stack.enter_context(visit(path))
         except StoreDamaged as error:
-            # so much of it that nothing else can be looked at
+            # too damaged for any further check
             yield Finding("indexes and pages" if thorough else "pages", (error.what,))
             return
         yield _pages(connection, path, thorough=thorough)
@@ -91,7 +91,7 @@ def _content(connection: sqlite3.Connection) -> Finding:
             problems.append(f"it cannot be said whether there are {what}: {error}")
             continue
         except FAILURES as error:
-            # the pages are to blame, and what else is asked would only say that again
+            # the pages are damaged, and all further checks would report the same
             problems.append(f"it cannot be read: {error}")
             break
         if count:
@@ -100,7 +100,7 @@ def _content(connection: sqlite3.Connection) -> Finding:
 
 
 def _checks() -> Iterator[tuple[str, str]]:
-    """What must not be found, and the statement that counts it."""
+    """The content checks: a description of each problem, and the statement that counts it."""
     text = resources.files(__package__).joinpath("checks.sql").read_text(encoding="utf-8")
     heads = list(_HEAD.finditer(text))
     ends = [*(head.start() for head in heads[1:]), len(text)]

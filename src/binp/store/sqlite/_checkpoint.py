@@ -1,4 +1,4 @@
-"""Bring what is committed from the write-ahead log into the file, while others go on writing."""
+"""Checkpoint the write-ahead log in the background, while others continue to write."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ __all__ = ["Checkpoints", "pages_in_log"]
 
 _logger = logging.getLogger("binp.store")
 
-#: seconds between two looks at the log while something is committed
+#: polling interval of the log while there are commits, in seconds
 _LOOK = 0.1
-#: pages that are worth being brought into the file
+#: minimum number of pages for a checkpoint
 _PAGES = 1000
-#: pages in the log above which the one who writes does the last of them itself, so that the log begins anew, if the
-#: disk takes some within so many seconds; above so many times as many it does in any case. As long as the log is
-#: written over, and does not grow, a commit takes a third less: the file system has no new length to write down
+#: number of pages in the log above which the writer copies the last of them itself, so that the log restarts; only if
+#: the disk is fast enough to copy some within so many seconds, or the number is exceeded by so many times. A log that
+#: is overwritten instead of growing makes commits a third faster, because the file system need not record a new length
 _MANY, _QUICK, _FAR = 2048, 0.02, 16
-#: pages above which SQLite does all of it within a commit, if nobody else did
+#: number of pages above which SQLite runs the whole checkpoint within a commit, as a last resort
 _BY_ITSELF = 65_536
-#: seconds until the next attempt when the file did not take the pages, and when somebody reads them still
+#: seconds until the next attempt, if the checkpoint failed, and if readers still use the pages
 _AGAIN, _READ = 5.0, 0.5
 
 _GROWS = "what is committed stays in the write-ahead log, which grows"
 _IS_READ = "somebody has been reading the database for long, and holds fast what was there when they began"
 _END_IT = "end what reads it: a shell, or a backup that hangs"
 
-#: where in the log: the size of a page and the mark of this round of it (https://www.sqlite.org/fileformat.html#walformat)
+#: in the log header: page size and salt of the present generation (https://www.sqlite.org/fileformat.html#walformat)
 _HEADER = struct.Struct(">8xI4x8s8x")
 _FRAME_HEADER, _MARK = 24, 8
 
@@ -48,17 +48,17 @@ _FRAME_HEADER, _MARK = 24, 8
 class Checkpoints:
     """A thread that checkpoints, with a connection of its own.
 
-    SQLite left alone does it inside whichever commit crosses a limit, and that one waits until a thousand pages are
-    written all over the file and are on the disk, which takes seconds on an SD card. Nobody who writes waits for this
-    thread. The log begins anew when all of it is in the file: by itself as soon as nobody writes for a moment;
-    otherwise the one who writes is asked to bring in the few pages that have come meanwhile.
+    By default, SQLite checkpoints inside the commit that exceeds a limit. That commit then waits until a thousand pages
+    are written all over the file and synced, which takes seconds on an SD card. Nobody who writes waits for this
+    thread. The log restarts when all of it is in the file: automatically when nobody writes for a moment; otherwise the
+    writer is asked to copy the few pages that were added meanwhile.
 
     Args:
-        path: The database file, which has a write-ahead log.
-        ask: Queues what the one who writes is to do; returns why it cannot be queued.
+        path: The database file, with a write-ahead log.
+        ask: Queues a write for the writer; returns why it cannot be queued.
 
     Raises:
-        StoreError: the file cannot be opened once more.
+        StoreError: the file cannot be opened again.
     """
 
     def __init__(self, path: Path, ask: Callable[[Receipt], Failure | None]) -> None:
@@ -67,7 +67,7 @@ class Checkpoints:
         self._ask = ask
         self._connection = connect_checkpointer(path)
         self._using = threading.Lock()
-        #: pages of the log that are in the file, as far as this thread brought them there
+        #: number of pages of the log that this thread has copied to the file
         self._done = 0
         self._asked: Receipt | None = None
         #: why the log grows; None if it does not have to
@@ -77,7 +77,7 @@ class Checkpoints:
         self._thread = threading.Thread(target=self._run, name="binp-store-checkpoint", daemon=True)
 
     def start(self, writing: sqlite3.Connection) -> None:
-        """Do from here on what *writing*, the connection of the one who writes, did by itself."""
+        """Start checkpointing, in place of *writing*, the writer's connection."""
         writing.execute(f"PRAGMA wal_autocheckpoint = {_BY_ITSELF}")
         self._thread.start()
 
@@ -87,10 +87,10 @@ class Checkpoints:
             self._something.set()
 
     def carry(self) -> None:
-        """Bring all that is in the log into the file, now and in this thread; what somebody reads of it stays.
+        """Checkpoint the whole log now, in this thread, except pages that readers still use.
 
         Raises:
-            sqlite3.Error: the file does not take it.
+            sqlite3.Error: the checkpoint failed.
         """
         with self._using:
             _, _, self._done = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
@@ -100,13 +100,13 @@ class Checkpoints:
         self._end.set()
         self._something.set()
         while self._thread.is_alive():
-            # it may be at it for long, or just about to begin
+            # repeated, because a checkpoint may be running, or about to start
             self._connection.interrupt()
             self._thread.join(0.01)
         self._connection.close()
 
     def abandon(self) -> None:
-        """In a forked child: leave the connection, which is the parent's, as it is."""
+        """In a forked child: leave the connection alone, which belongs to the parent."""
         leak(self._connection)
 
     def _run(self) -> None:
@@ -118,7 +118,7 @@ class Checkpoints:
             pause = _LOOK
             try:
                 left = self._look()
-            except Exception as error:  # noqa: BLE001 - told; without this thread nobody would say that the log grows
+            except Exception as error:  # noqa: BLE001 - reported; without this thread nobody would notice that the log grows
                 if not self._end.is_set():
                     self._tell(explain(error, self._path))
                 pause = _AGAIN
@@ -129,36 +129,36 @@ class Checkpoints:
                 else:
                     self.problem = None
                 if left >= _PAGES:
-                    # who reads it does not say when they are done, and nobody may write any more
+                    # readers do not report when they are done, and possibly nobody writes any more
                     pause = _READ
                     self._something.set()
             self._end.wait(pause)
 
     def _look(self) -> int:
-        """Bring pages into the file if it is worth it; returns how many are left that could not be."""
+        """Run a checkpoint if it is worthwhile; returns how many pages could not be copied."""
         pages = pages_in_log(self._log)
         if pages < self._done:
-            # it has begun anew since
+            # the log has restarted since
             self._done = 0
         if pages - self._done < _PAGES:
             return 0
         self.carry()
         if pages > _MANY and (self._asked is None or self._asked.is_settled) and self._is_worth_asking(pages):
             asked = Receipt(Checkpoint())
-            # where it is closed all of the log gets into the file anyway
+            # if it is closed, the whole log is copied to the file anyway
             with contextlib.suppress(StoreClosed):
                 self._asked = asked if self._ask(asked) is None else None
         return pages - self._done
 
     def _is_worth_asking(self, pages: int) -> bool:
-        """Whether what is left would hardly keep the one who writes: on a busy disk it would."""
+        """Whether the rest would hardly delay the writer; on a busy disk it would."""
         began = time.monotonic()
-        # of what has come meanwhile
+        # copies the pages that were added meanwhile
         self.carry()
         return time.monotonic() - began < _QUICK or pages > _MANY * _FAR
 
     def _tell(self, error: StoreError) -> None:
-        """Say once what is wrong: nothing is lost by it, but the log grows."""
+        """Log the problem once: nothing is lost, but the log grows."""
         what = f"{_GROWS}: {error.what}"
         if what != self.problem:
             self.problem = what
@@ -166,9 +166,9 @@ class Checkpoints:
 
 
 def pages_in_log(log: Path) -> int:
-    """How many pages the write-ahead log *log* holds.
+    """Number of pages in the present generation of the write-ahead log *log*.
 
-    It is written anew from its beginning without becoming shorter: the pages of this round are those with its mark.
+    When the log restarts, it is overwritten without becoming shorter; pages of this generation have its salt.
     """
     try:
         file = os.open(log, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""A process that writes through the owner, and takes its place when it goes."""
+"""A client: a process that writes through the owner, and takes over when the owner is gone."""
 
 from __future__ import annotations
 
@@ -41,31 +41,31 @@ __all__ = ["Client"]
 
 _logger = logging.getLogger("binp.store")
 
-#: writes in one frame
+#: maximum number of writes per frame
 _BATCH = 2048
 
-#: seconds that an owner has to say welcome
+#: seconds for an owner to answer a connection
 _WELCOME = 10.0
 
-#: seconds that a store which is being closed looks for an owner
+#: seconds for which a store that is being closed looks for an owner
 _LAST_TRY = 10.0
 
-#: seconds between two attempts to find an owner, or to become it, when both fail
+#: maximum seconds between two attempts to find an owner or to become it
 _LONGEST = 5.0
 
 
 class Client:
-    """Two threads: one sends what is queued, and looks for the next owner; one receives results and changes.
+    """Two threads: one sends queued writes and looks for the next owner, the other one receives results and changes.
 
-    Writes are numbered. The owner commits the number of the last one with them, so that after it has gone it is known
-    of each whether it was committed: what was not is sent again.
+    Writes are numbered. The owner commits the number of the last write together with the writes. So after it is gone it
+    is known which of them were committed; the others are sent again.
 
     Args:
         node: This process.
-        outbox: What is to be written.
-        delivery: Where results and changes go.
-        succession: Decides on the role.
-        before: What this process was as a client before: its writes are numbered on.
+        outbox: The queued writes.
+        delivery: Receives results and changes.
+        succession: Decides about the role.
+        before: The previous client of this process, whose numbering continues.
     """
 
     def __init__(
@@ -78,12 +78,12 @@ class Client:
         self._socket: socket.socket | None = None
         self._flight = Flight(0 if before is None else before.sent)
         self._contact = Contact()
-        #: until then, in monotonic seconds, no owner is tried
+        #: no owner is tried before this time, in monotonic seconds
         self._not_before = 0.0
-        #: nothing can be written, and that was said
+        #: nothing can be written, and that was reported
         self._is_told = False
         self._owners_health = Health()
-        #: whose changes were heard last, and the number of the last of them
+        #: the feed of the last received changes, and the number of the last of them
         self._feed = ""
         self._seq = 0
         self._receiver: threading.Thread | None = None
@@ -91,11 +91,11 @@ class Client:
 
     @property
     def sent(self) -> int:
-        """Number of the last write that was sent."""
+        """Number of the last sent write."""
         return self._flight.sent
 
     def start(self, place: str) -> None:
-        """Connect to the owner that listens at *place*, and begin to send.
+        """Connect to the owner that listens at *place*, and start sending.
 
         Raises:
             Gone: nobody answers there.
@@ -104,7 +104,7 @@ class Client:
         self._thread.start()
 
     def seek(self) -> None:
-        """Begin without an owner: look for one, or become it."""
+        """Start without an owner: find one, or become it."""
         self._lose()
         self._thread.start()
 
@@ -113,12 +113,12 @@ class Client:
         self._thread.join()
 
     def abandon(self) -> None:
-        """In a forked child: close its copy of the socket, which is the parent's."""
+        """In a forked child: close its copy of the parent's socket."""
         if self._socket is not None:
             self._socket.close()
 
     def give_back(self, numbered: int, refused: list[list[Any]]) -> None:
-        """This process has become the owner: settle what is known to be committed, queue the rest again."""
+        """This process has become the owner: settle the writes known to be committed, queue the others again."""
         self._land_known(numbered, refused)
         self._outbox.put_back(self._flight.take_back())
 
@@ -146,14 +146,14 @@ class Client:
         for receipt in batch:
             try:
                 encoded.append(encode_write(self._flight.sent + 1, receipt.write))
-            except Exception as error:  # noqa: BLE001 - becomes the failure of the one who waits
+            except Exception as error:  # noqa: BLE001 - becomes the failure of the write
                 failure = Failure(_told(error))
                 self._delivery.post(receipt.settle(failure), ())
                 continue
             self._flight.add(receipt)
         if encoded:
             self._delivery.mark(time.monotonic())
-        # without anything to write it is a sign of life
+        # an empty frame is a heartbeat
         self._transmit(encoded)
         heard, patience = self._flight.heard, Patience(self._outbox, _LAST_TRY)
         while not self._flight.has_room(min(BEAT, _LAST_TRY)):
@@ -172,7 +172,7 @@ class Client:
                 self._lose()
 
     def _drain(self) -> bool:
-        """Wait for the last results; True if this process became the owner meanwhile, whose thread does the rest."""
+        """Wait for the last results; True if this process has become the owner, whose thread does the rest."""
         while True:
             try:
                 if self._flight.empty(_LAST_TRY):
@@ -192,10 +192,10 @@ class Client:
         self._disconnect()
 
     def _connect(self, place: str) -> None:
-        """Go on through the owner that listens at *place*; whatever this raises, there is no owner then.
+        """Continue through the owner that listens at *place*; on any exception there is no owner.
 
         Raises:
-            Gone: nobody answers there, or nothing that makes sense.
+            Gone: nobody answers there, or the answer is invalid.
         """
         made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -212,7 +212,7 @@ class Client:
             made.close()
             raise Gone(str(error)) from error
         except Exception as error:
-            # what another version says: whatever it is, the next owner may be another one
+            # possibly an owner of another version; the next owner may be a different one
             made.close()
             raise Gone(str(error), error) from error
         except BaseException:
@@ -241,11 +241,11 @@ class Client:
             self._transmit(again[start : start + _BATCH])
 
     def _feed_of(self, welcome: Welcome) -> str | None:
-        """Identity of the changes from here on; None if they go on where those that were heard end."""
+        """Identity of the changes from here on; None if they continue the received ones without a gap."""
         is_same = welcome.feed == self._feed
         has_missed = is_same and welcome.seq != self._seq
         self._feed, self._seq = welcome.feed, welcome.seq
-        # nobody tells what changed while this process was cut off: who wants to know has to look
+        # changes were missed while this process was disconnected: listeners have to read the state again
         return secrets.token_hex(8) if has_missed else None if is_same else welcome.feed
 
     def _disconnect(self) -> None:
@@ -258,7 +258,7 @@ class Client:
             self._socket = self._receiver = None
 
     def _regain(self, deadline: float | None = None) -> bool:
-        """Find another owner, or become it: True. Whatever fails meanwhile is tried again."""
+        """Find another owner, or become it (True). Errors are retried."""
         self._disconnect()
         self._not_before = time.monotonic() + self._contact.lost()
         failing = Retries("the role of the owner cannot be taken, and no owner be reached", first=0.1, most=_LONGEST)
@@ -268,9 +268,9 @@ class Client:
             try:
                 if self._succession.take_over():
                     return True
-            except Exception as error:  # noqa: BLE001 - logged below; those whose writes wait have nobody else
+            except Exception as error:  # noqa: BLE001 - logged below; the waiting writes have nobody else
                 failed = error
-            # whoever cannot be the owner may have one all the same
+            # even if this process cannot become the owner, there may be one
             try:
                 if self._reach():
                     return False
@@ -285,11 +285,11 @@ class Client:
                 deadline = time.monotonic() + _LAST_TRY
             if deadline is not None and time.monotonic() > deadline:
                 raise StoreError("the owner of the store has gone: the last writes may be lost")
-            # not all at the same moment
+            # spread out, so that not all clients try at the same moment
             time.sleep(pause + random.uniform(0.01, 0.05))  # noqa: S311 - spreads attempts, protects nothing
 
     def _reach(self) -> bool:
-        """Connect to the owner, if there is one that is to be tried by now."""
+        """Connect to the owner, if there is one that may be tried already."""
         place = None if time.monotonic() < self._not_before else self._succession.owner_socket()
         if place is None:
             return False
@@ -304,14 +304,14 @@ class Client:
         return True
 
     def _tell(self, failed: Exception | None) -> None:
-        """Say that writes wait, and what for: what has *failed*, if anything did."""
+        """Report that writes are waiting, and why; *failed* is the error of the last attempt, if any."""
         self._is_told = True
         health = self._contact.health(failed)
         _logger.error("the store takes no writes: %s", health.reason)
         self._take_health(health)
 
     def _forgive(self) -> None:
-        """There is an owner, and it has a mind to go on with this process: what it says of the database is true."""
+        """There is an owner, and the connection lasts: use what it reports about the database."""
         self._is_told = False
         self._take_health(self._owners_health)
 
@@ -328,9 +328,9 @@ class Client:
                 if self._is_told:
                     self._forgive()
         except OSError:
-            # the end of the connection, whatever it is called
+            # the connection has ended, for whatever reason
             pass
-        except Exception as error:  # noqa: BLE001 - logged; nobody who waits is left to a thread that is gone
+        except Exception as error:  # noqa: BLE001 - logged; no waiting write may depend on a dead thread
             self._contact.erred(error)
         finally:
             self._lose()
@@ -349,7 +349,7 @@ class Client:
         try:
             self._flight.land(message["results"], awaited)
         except BaseException:
-            # those that are settled have left the flight: nobody else would tell them
+            # settled writes are no longer in flight: nobody else would report them
             self._delivery.post(awaited, ())
             raise
         if changes:
@@ -359,7 +359,7 @@ class Client:
         self._delivery.post(awaited, changes)
 
     def _land_known(self, numbered: int, refused: Sequence[Sequence[Any]]) -> None:
-        """Settle what an owner committed and could not tell."""
+        """Settle writes that an owner has committed but could not report."""
         awaited: list[Awaited] = []
         try:
             self._flight.land_known(numbered, refused, awaited)

@@ -1,4 +1,4 @@
-"""Make a transaction of writes, and find out who is to blame when that fails: one of them, or the file."""
+"""Commit batches of writes, and find out whether a failure is due to one of the writes or to the file."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ __all__ = ["Committer", "FileTrouble"]
 
 _logger = logging.getLogger("binp.store")
 
-#: microseconds after which this process gives another sign of life
+#: interval between two heartbeats of this process in the file, in microseconds
 _SIGN_OF_LIFE = int(BEAT * 1_000_000)
 
-#: nanoseconds within which two changes of a folder may bear the same time: some file systems note full seconds, or two
+#: two changes of a folder within this time may have the same timestamp on coarse file systems, in nanoseconds
 _TICK = 3_000_000_000
 
-#: seconds for which the times of a folder are trusted: there are folders that have none, and mounts leave them alone
+#: seconds for which a folder's timestamps are trusted: some folders have none, and mounts do not change them
 _TRUSTED = 1.0
 
-#: how to see that a change is in the file, by its topic: the statement that finds its revision
+#: by topic, the statement that finds the revision of a change in the file
 _EVIDENCE = {"run": "find_run", "cancel": "find_run", "record": "find_record"}
 
 
 class FileTrouble(Exception):
-    """The file, the disk or another program is to blame. Nothing of what was to be committed is.
+    """The file, the disk or another program has a problem. Nothing of the batch is committed.
 
     Attributes:
-        error: What it means.
+        error: The error for the writes.
         is_passing: It may be over soon.
     """
 
@@ -54,25 +54,25 @@ class FileTrouble(Exception):
 
     @property
     def is_final(self) -> bool:
-        """The file is not to be written to any more."""
+        """Whether the file must not be written to any more."""
         return isinstance(self.error, StoreDamaged)
 
 
 class Committer:
-    """Commits batches. A write that cannot be done fails alone.
+    """Commits batches. An invalid write fails alone.
 
     Args:
         path: The database file.
-        file: The same, as the writer sees it.
+        file: The file as the writer sees it.
         people: The processes that write.
         name: This process.
-        clock: Microseconds since the epoch.
+        clock: Returns microseconds since the epoch.
     """
 
     def __init__(self, path: Path, file: File, people: People, name: str, clock: Callable[[], int]) -> None:
-        #: transactions so far
+        #: number of transactions so far
         self.commits = 0
-        #: other processes write through this one
+        #: whether other processes write through this one
         self.has_guests = False
         self._path = path
         self._file = file
@@ -81,32 +81,32 @@ class Committer:
         self._clock = clock
         self._seen = 0
         log = path.with_name(path.name + "-wal")
-        #: the files, and which ones they are
+        #: the files and their identities
         self._identities = [(str(place), _identity(place)) for place in (path, log) if place == path or place.exists()]
         self._folder = str(path.parent)
-        #: which folder that was, and when something in it was made or removed, where all files were seen last
+        #: identity and timestamps of the folder when all files were last checked
         self._settled: tuple[int, int, int, int] | None = None
-        #: when that was, in monotonic seconds
+        #: the time of that check, in monotonic seconds
         self._settled_at = 0.0
 
     def commit(self, batch: Sequence[Receipt], seq: int) -> tuple[list[Any], list[Change]]:
         """Commit *batch*.
 
         Args:
-            batch: What is to be committed.
+            batch: The writes.
             seq: Number of the last change so far.
 
         Returns:
-            What each is acknowledged with, or its :class:`Failure`; and what has changed.
+            The result or :class:`Failure` of each write, and the changes.
 
         Raises:
-            FileTrouble: the file is to blame, not one of the writes.
+            FileTrouble: the failure is due to the file, not to one of the writes.
         """
         try:
             return self._transact(batch, seq)
         except FileTrouble:
             raise
-        except Exception as error:  # noqa: BLE001 - becomes the failure of those who wait
+        except Exception as error:  # noqa: BLE001 - becomes the failure of the writes
             self._give_up(error)
             if len(batch) == 1:
                 return [Failure(self.explain(error))], []
@@ -114,17 +114,17 @@ class Committer:
             return self._one_by_one(batch, seq)
         except FileTrouble:
             raise
-        except Exception as error:  # noqa: BLE001 - becomes the failure of those who wait
+        except Exception as error:  # noqa: BLE001 - becomes the failure of the writes
             self._give_up(error)
             return [Failure(self.explain(error), len(batch))] * len(batch), []
 
     def finish(self, batch: Sequence[Receipt], outcomes: Sequence[Any], changes: Sequence[Change]) -> None:
-        """Commit the open transaction, which holds all of *batch*.
+        """Commit the open transaction, which contains all of *batch*.
 
         Args:
-            batch: What is in it.
-            outcomes: What each of them is acknowledged with.
-            changes: What it changes.
+            batch: Its writes.
+            outcomes: Their results.
+            changes: Their changes.
         """
         now = wall_clock()
         if self.has_guests:
@@ -135,7 +135,7 @@ class Committer:
         try:
             self._file.commit()
         except (sqlite3.Error, OSError):
-            # an error at this point does not tell whether it is committed: the file does
+            # an error here does not say whether it was committed: the file does
             self.roll_back()
             if not self._has(changes):
                 raise
@@ -144,7 +144,7 @@ class Committer:
         self._check_place()
 
     def try_again(self) -> None:
-        """See whether the file takes anything.
+        """Check whether the file accepts writes.
 
         Raises:
             FileTrouble: it does not.
@@ -162,26 +162,26 @@ class Committer:
             raise
 
     def roll_back(self) -> None:
-        """Undo what is not committed."""
+        """Undo everything that is not committed."""
         with contextlib.suppress(sqlite3.Error):
             self._file.roll_back()
 
     def explain(self, error: Exception) -> StoreError:
-        """What *error* means."""
+        """The error for the writes that failed with *error*."""
         if isinstance(error, StoreError):
             return error
         _logger.debug("a write failed", exc_info=error)
         explained = explain_use(error, self._path)
-        # the frames hold the batch, and those who wait hold the error: nothing of it would be let go of
+        # break references: the frames hold the batch, and the waiting callers hold the error
         error.__context__ = None
         explained.__cause__ = error.with_traceback(None)
         return explained
 
     def _give_up(self, error: Exception) -> None:
-        """Undo what is not committed after *error*.
+        """Roll back after *error*.
 
         Raises:
-            FileTrouble: the file is to blame for it.
+            FileTrouble: it is due to the file.
         """
         self.roll_back()
         if is_about_the_file(error):
@@ -220,7 +220,7 @@ class Committer:
             if change.topic in _EVIDENCE:
                 found = self._file.one(_EVIDENCE[change.topic], {"id": change.id, "rev": change.rev})
             elif change.topic == "kv":
-                # a namespace may have slashes, and so may a key
+                # both a namespace and a key may contain slashes
                 parts = str(change.id).split("/")
                 for end in range(1, len(parts)):
                     found = found or self._file.one("find_key", ("/".join(parts[:end]), "/".join(parts[end:])))
@@ -230,13 +230,14 @@ class Committer:
         return False
 
     def _check_place(self) -> None:
-        """See that what is committed goes into the files of that name: SQLite goes on writing to removed ones.
+        """Check that commits go to the files with these names: SQLite continues to write to deleted files.
 
-        Nothing can have happened to the log while nothing was made or removed in its folder. To look at that instead
-        leaves alone the times of the log: noting these anew costs whoever writes to it more than the look.
+        As long as nothing was created or deleted in the folder, nothing can have happened to the log. So the folder is
+        checked instead of the log: the file system would have to update the log's timestamps, which costs the writer
+        more.
 
         Raises:
-            FileTrouble: it does not.
+            FileTrouble: a file was replaced or deleted.
         """
         settled = self._look_at_folder()
         now = time.monotonic()
@@ -262,22 +263,22 @@ class Committer:
         raise FileTrouble(error, is_passing=False)
 
     def _look_at_folder(self) -> tuple[int, int, int, int] | None:
-        """Which folder it is and when it changed; None when that was just now."""
+        """Identity and time of change of the folder; None if it changed just now."""
         try:
             found = os.stat(self._folder)  # noqa: PTH116 - see below
         except OSError:
             return None
-        # whoever copies a folder back sets the one time as it was; nobody can set the other one
+        # copying a folder back may restore mtime, but nobody can set ctime
         if max(found.st_mtime_ns, found.st_ctime_ns) > time.time_ns() - _TICK:
             return None
         return found.st_ino, found.st_dev, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _is_durable(batch: Sequence[Receipt]) -> bool:
-    """Whether any of *batch* has to be on the disk when it is acknowledged."""
+    """Whether any write of *batch* has to be on disk when it is acknowledged."""
     return any(receipt.write.kind not in LEISURELY and getattr(receipt.write, "durable", True) for receipt in batch)
 
 
 def _identity(place: Path | str) -> tuple[int, int]:
-    found = os.stat(place)  # noqa: PTH116 - done in each commit, and in half the time of a path's own
+    found = os.stat(place)  # noqa: PTH116 - called for each commit, and twice as fast as Path.stat
     return found.st_ino, found.st_dev

@@ -1,4 +1,4 @@
-"""Open connections to the file, and say in plain words why that or anything later went wrong."""
+"""Open connections to the file, and turn errors of SQLite into understandable ones."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ __all__ = [
     "looking",
 ]
 
-#: the first with strict tables
+#: the first version with strict tables
 OLDEST_SQLITE = (3, 37, 0)
 
-#: what "binp" looks like in the header of the file
+#: application id in the header of the file: "binp" in ASCII
 _APPLICATION = 0x62696E70
 
-#: bytes up to which a file is looked through when it is opened, which takes some hundredths of a second
+#: maximum size in bytes for a check of the whole file on opening, which takes some hundredths of a second
 _SMALL = 16_000_000
 
-#: milliseconds that a foreign lock is waited for
+#: milliseconds to wait for a lock of another program
 _PATIENCE = 5000
 
 _FULL = (
@@ -53,13 +53,13 @@ _FULL = (
     "free some space; nothing that was acknowledged is lost",
 )
 _BROKEN = ("the disk reports an error", "look at the disk and at the system's log")
-#: Linux makes it so after an error of the disk
+#: Linux remounts a file system read-only after a disk error
 _READ_ONLY = (
     "the file system of the database has become read-only",
     "look at the system's log; mount it for writing again, if need be after fsck. What was acknowledged is kept",
 )
 _DAMAGED = "look at it with `binp check`; restore a backup with `binp restore`"
-#: primary result code of SQLite → what it means, how to mend it
+#: primary result code of SQLite → meaning and fix
 _CODES = {
     sqlite3.SQLITE_BUSY: (
         "the database is locked by another program",
@@ -75,35 +75,34 @@ _CODES = {
     sqlite3.SQLITE_NOTADB: ("the file is not a database", "name another file, or put this one aside"),
 }
 
-#: the same for what the system says itself
+#: the same for errors of the system
 _ERRORS = {errno.ENOSPC: _FULL, errno.EDQUOT: _FULL, errno.EIO: _BROKEN, errno.EROFS: _READ_ONLY}
 
-#: what SQLite says where the file system has become read-only, and elsewhere too
+#: result codes for a read-only file system, which also have other causes
 _REFUSED = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN})
 
-#: what the module of SQLite raises because of a file; the other one where its message quotes what is not text
+#: what the sqlite3 module raises because of a file; UnicodeDecodeError if its message quotes what is not text
 FAILURES = (sqlite3.Error, UnicodeDecodeError)
 
-#: what SQLite and its module say of a text that is not what was put there; neither has a code for it
+#: messages about a text that is not what was stored; there is no result code for it
 _NONSENSE = ("Could not decode to UTF-8", "malformed JSON")
 
-#: what it says where the tables are not those that its statements, which are ours, are about
+#: messages for a schema that does not fit our statements
 _ALTERED = re.compile(
     r"no such (table|column|index): |no query solution|.* has no column named |.* has \d+ columns but |"
     r"table .* may not be |cannot .* view|ON CONFLICT clause does not match|error in |"
     r"unsupported file format|malformed database schema"
 )
 
-#: those of them that pass when somebody makes space, ends a program or mends a disk; the rest needs another file
+#: result codes that disappear with free space, the end of a program or a repaired disk; the others need another file
 _PASSING = frozenset(_CODES) - {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def check_directory(path: Path, what: str) -> None:
-    """See whether *what*, the database or a copy of it, can be a file at *path*.
+    """Check that *what*, the database or a copy of it, can be a file at *path*.
 
     Raises:
-        StoreError: there is a directory, a device or a pipe, or it would be in no directory, or in one that this user
-            may not look into.
+        StoreError: there is a directory, a device or a pipe; or the directory does not exist or may not be accessed.
     """
     with looking(path, what):
         is_directory, has_directory = path.is_dir(), path.parent.is_dir()
@@ -117,16 +116,16 @@ def check_directory(path: Path, what: str) -> None:
             fix=f"make it: mkdir -p {shlex.quote(str(path.parent))}",
         )
     if is_other:
-        # a file would take its place, and nobody would find /dev/null any more
+        # a file would replace it: nobody wants to replace /dev/null
         raise StoreError(f"the {what} is not a file but a device or a pipe", where=str(path), fix="name a file")
 
 
 @contextlib.contextmanager
 def looking(path: Path, what: str = "database") -> Iterator[None]:
-    """Look inside the block whether *what* is at *path*.
+    """Check inside the block whether *what* is at *path*.
 
     Raises:
-        StoreError: this user may not look there.
+        StoreError: this user may not access it.
     """
     try:
         yield
@@ -139,10 +138,10 @@ def looking(path: Path, what: str = "database") -> Iterator[None]:
 
 
 def check_place(path: Path) -> None:
-    """See whether a database can be at *path* at all, before anything is made beside it.
+    """Check that a database can be at *path*, before anything is created beside it.
 
     Raises:
-        StoreError: it cannot, or this Python's SQLite is too old.
+        StoreError: it cannot, or SQLite is too old.
     """
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise StoreError(
@@ -161,13 +160,13 @@ def check_place(path: Path) -> None:
 
 
 def connect_writer(path: Path, synchronous: str) -> sqlite3.Connection:
-    """The one connection that writes to the file and checkpoints it; the file is created if it is missing.
+    """The one connection that writes to the file and checkpoints it; creates the file if it does not exist.
 
     Raises:
-        StoreError: it cannot be opened, or is something else than a database of this platform.
+        StoreError: it cannot be opened, or is not a database of this platform.
     """
     try:
-        # nobody else is to read it: the files that SQLite lays beside it get the same mode
+        # private to this user; SQLite creates its other files with the same mode
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except FileExistsError:
         pass
@@ -186,7 +185,7 @@ def connect_writer(path: Path, synchronous: str) -> sqlite3.Connection:
 
 
 def connect_reader(path: Path) -> sqlite3.Connection:
-    """A connection that reads, and neither writes nor checkpoints; usable from any thread, one at a time.
+    """A connection that only reads, and does not checkpoint; usable from any thread, one at a time.
 
     Raises:
         StoreError: it cannot be opened.
@@ -196,7 +195,7 @@ def connect_reader(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA query_only = 1")
         connection.execute("PRAGMA cache_size = -16384")
         connection.execute("PRAGMA temp_store = MEMORY")
-        # opens the file, which connecting does not do yet
+        # connecting does not open the file yet; this does
         connection.execute("PRAGMA schema_version").fetchone()
     except FAILURES as error:
         connection.close()
@@ -205,7 +204,7 @@ def connect_reader(path: Path) -> sqlite3.Connection:
 
 
 def connect_checkpointer(path: Path) -> sqlite3.Connection:
-    """A connection that changes nothing, and may bring what others wrote from the write-ahead log into the file.
+    """A connection that changes no data, but may checkpoint the write-ahead log.
 
     Raises:
         StoreError: it cannot be opened.
@@ -214,11 +213,11 @@ def connect_checkpointer(path: Path) -> sqlite3.Connection:
 
 
 def connect_copier(path: Path, *, is_torn: bool = False) -> sqlite3.Connection:
-    """A connection that reads, and may write what it reads into other files.
+    """A connection that reads, and may write what it reads to other files.
 
     Args:
         path: The database file.
-        is_torn: Open also one that is shorter than it says, or has a list of tables of which not all makes sense.
+        is_torn: Also open a truncated file, or one with a partly damaged schema.
 
     Raises:
         StoreError: it cannot be opened.
@@ -229,16 +228,16 @@ def connect_copier(path: Path, *, is_torn: bool = False) -> sqlite3.Connection:
         if not is_torn:
             raise
     connection = _connect(path, "ro")
-    # so it is named; nothing can be written all the same
+    # despite its name, it only disables checks here: nothing can be written
     connection.execute("PRAGMA writable_schema = ON")
     return _touched(connection, path)
 
 
 def check_ours(connection: sqlite3.Connection, path: Path) -> None:
-    """See whether the file that *connection* has open is a database of this platform.
+    """Check that the file of *connection* is a database of this platform.
 
     Raises:
-        StoreError: it is another program's, or there is nothing in it.
+        StoreError: it belongs to another program, or is empty.
     """
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     if application != _APPLICATION:
@@ -248,7 +247,7 @@ def check_ours(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def explain(error: Exception, path: Path) -> StoreError:
-    """What *error* means to somebody who never heard of SQLite."""
+    """The error for *error*, understandable without knowledge of SQLite."""
     code = getattr(error, "sqlite_errorcode", None)
     if isinstance(error, OSError) and error.errno in _ERRORS:
         what, fix = _ERRORS[error.errno]
@@ -268,7 +267,7 @@ def explain(error: Exception, path: Path) -> StoreError:
 
 
 def _is_read_only(path: Path) -> bool:
-    """Whether the file system of *path* takes no writes: not all that do not say so of themselves."""
+    """Whether the file system of *path* rejects writes; not all read-only ones say so."""
     try:
         found = path.stat()
         os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
@@ -278,15 +277,15 @@ def _is_read_only(path: Path) -> bool:
 
 
 def explain_use(error: Exception, path: Path) -> StoreError:
-    """The same of a file that has been open for a while: what is no database now was one."""
+    """The same for a file that has been open for a while: if it is no database any more, it is damaged."""
     if (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF == sqlite3.SQLITE_NOTADB:
         return _damaged(error, path)
     return explain(error, path)
 
 
 def _damaged(error: Exception, path: Path) -> StoreDamaged:
-    """The damage that *error* tells of."""
-    # some quote what they could not make sense of, which may be long, and is nobody's business
+    """The error for the damage that *error* reports."""
+    # cut off quoted content, which may be long and private
     text = str(error).partition(" with text ")[0]
     if isinstance(error, orjson.JSONDecodeError):
         text = "a text in it is not JSON"
@@ -294,25 +293,25 @@ def _damaged(error: Exception, path: Path) -> StoreDamaged:
 
 
 def is_about_the_file(error: Exception) -> bool:
-    """Whether the file, the disk or another program is to blame, so that another try with less would fail as well."""
+    """Whether *error* is due to the file, the disk or another program, so that a smaller batch would fail as well."""
     code = getattr(error, "sqlite_errorcode", None)
     return isinstance(error, OSError | MemoryError | StoreError) or (code is not None and code & 0xFF in _CODES)
 
 
 def is_passing(error: Exception) -> bool:
-    """Whether *error*, which is about the file, may be over soon: then the same may be tried again."""
+    """Whether *error*, which is due to the file, may disappear soon, so that it can be retried."""
     code = getattr(error, "sqlite_errorcode", None)
     return isinstance(error, OSError | MemoryError) or (code is not None and code & 0xFF in _PASSING)
 
 
 def _open_companions(path: Path) -> None:
-    """Make what SQLite laid beside the file as writable as the file is.
+    """Make the files that SQLite created beside the database as writable as the database is.
 
-    Whoever read it while it was write-protected left them write-protected as well, and SQLite never changes that.
+    If it was read while it was write-protected, they were created write-protected, and SQLite never changes that.
     """
     for suffix in ("-wal", "-shm"):
         companion = path.with_name(path.name + suffix)
-        # where it cannot be done SQLite says what is wrong
+        # if this fails, SQLite reports the problem
         with contextlib.suppress(OSError):
             if not os.access(companion, os.W_OK):
                 companion.chmod(path.stat().st_mode & 0o777)
@@ -333,7 +332,7 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 
 def _touched(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
-    """The same connection, which has opened its file: connecting alone does not."""
+    """The same connection, after it has opened its file."""
     try:
         connection.execute("PRAGMA schema_version").fetchone()
     except FAILURES as error:
@@ -361,7 +360,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, synchronous: str) -> No
                 where=str(path),
                 fix="name another file; this one is left as it is",
             )
-        # only a file without content can still learn to shrink
+        # must be set while the file is empty
         run("PRAGMA auto_vacuum = INCREMENTAL")
         run(f"PRAGMA application_id = {_APPLICATION}")
     (mode,) = run("PRAGMA journal_mode = WAL").fetchone()
@@ -374,11 +373,11 @@ def _prepare(connection: sqlite3.Connection, path: Path, synchronous: str) -> No
     if path.stat().st_size <= _SMALL:
         (found,) = run("PRAGMA quick_check(1)").fetchone()
         if found != "ok":
-            # the first line says in which database, and there is one
+            # the last line has the problem; the first one only names the database
             raise StoreDamaged(f"the database is damaged: {found.splitlines()[-1]}", where=str(path), fix=_DAMAGED)
     run(f"PRAGMA synchronous = {synchronous}")
     run("PRAGMA cache_size = -65536")
     run("PRAGMA temp_store = MEMORY")
-    # where it costs no writing of its own: some builds of SQLite fill each page that becomes free with zeros
+    # overwrites deleted content with zeros where that costs no additional writes
     run("PRAGMA secure_delete = FAST")
     run("PRAGMA journal_size_limit = 67108864")

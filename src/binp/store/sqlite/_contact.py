@@ -1,4 +1,4 @@
-"""Whether a process and the owner that it writes through get on with each other."""
+"""Judge the quality of the connections between a client and its owners."""
 
 from __future__ import annotations
 
@@ -12,43 +12,43 @@ from ._retry import Retries
 
 __all__ = ["Contact"]
 
-#: seconds after which a connection is a good one, whatever was said over it
+#: seconds after which a connection counts as good, whatever was received
 _LASTING = 10.0
 
 
 class Contact:
-    """What is known of the connections to the owners of a file, one after the other.
+    """The history of the connections to the owners of a file.
 
-    An owner of another version may let a process in and cut it off, again and again, or say what makes no sense: so
-    the next connection waits longer each time, and the reason is said once.
+    An owner of another version may accept a connection and drop it again and again, or send invalid data. So the delay
+    before the next connection grows each time, and the reason is logged once.
     """
 
     def __init__(self) -> None:
         self._retries = Retries("what the owner of the database says makes no sense", first=0.05, most=2.0)
-        #: of the present connection, in monotonic seconds
+        #: start of the present connection, in monotonic seconds
         self._met_at = -math.inf
         self._is_heard = False
         self._has_erred = False
-        #: since when no owner has said anything that makes sense, in monotonic seconds; None if one does
+        #: since when no owner has sent anything valid, in monotonic seconds; None if one does
         self._alone_since: float | None = time.monotonic()
 
     @property
     def alone_for(self) -> float:
-        """Seconds for which no owner has said anything that makes sense."""
+        """Seconds for which no owner has sent anything valid."""
         return 0.0 if self._alone_since is None else time.monotonic() - self._alone_since
 
     @property
     def is_lasting(self) -> bool:
-        """The present connection is a good one."""
+        """Whether the present connection is a good one."""
         return time.monotonic() - self._met_at > _LASTING
 
     @property
     def is_strained(self) -> bool:
-        """The last connection did not last, and nothing came over it that makes sense."""
+        """Whether the last connection was short, and nothing valid was received."""
         return self._retries.count > 0
 
     def health(self, failed: Exception | None = None) -> Health:
-        """That nothing can be written, and why: because of what *failed* when another owner was looked for, or not."""
+        """The health of a store without an owner; *failed* is why no other owner was found, if known."""
         if failed is not None:
             error = failed if isinstance(failed, StoreError) else StoreError(str(failed) or type(failed).__name__)
             reason = f"the process that owns the database has gone, and this one cannot take its place: {error.what}"
@@ -62,27 +62,27 @@ class Contact:
         return Health(reason=reason, fix=fix, since=wall_clock())
 
     def met(self) -> None:
-        """An owner has let this process in."""
+        """An owner has accepted the connection."""
         self._met_at = time.monotonic()
         self._is_heard = self._has_erred = False
 
     def refused(self, error: Exception) -> float:
-        """What an owner said in place of a welcome led to *error*. Returns the seconds to wait before the next try."""
+        """An owner's answer to the connection led to *error*. Returns the seconds to wait before the next attempt."""
         self._retries.complain(error)
         return self._retries.failed()
 
     def heard(self) -> None:
-        """It said something that makes sense."""
+        """Something valid was received."""
         self._is_heard = True
         self._alone_since = None
 
     def erred(self, error: Exception) -> None:
-        """It said something of which *error* came, which is logged."""
+        """Something was received that led to *error*, which is logged."""
         self._has_erred = True
         self._retries.complain(error)
 
     def lost(self) -> float:
-        """The connection is over. Returns the seconds to wait before the next one."""
+        """The connection has ended. Returns the seconds to wait before the next one."""
         is_lasting = self.is_lasting
         if self._alone_since is None or is_lasting:
             self._alone_since = time.monotonic()

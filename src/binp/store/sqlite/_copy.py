@@ -1,4 +1,4 @@
-"""Copy a database whole, also while others write to it."""
+"""Copy a whole database, also while others write to it."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ from ._visit import visit
 
 __all__ = ["Progress", "back_up", "copy_into", "sync_directory"]
 
-#: told how many bytes of how many are done
+#: called with the number of bytes done, and the total
 Progress = Callable[[int, int], None]
 
-#: steps of SQLite's machine between two looks at how far it is
+#: steps of SQLite's virtual machine between two progress reports
 _STEPS = 50_000
 
-#: what is behind the name of the target in that of a draft
+#: the suffix of a draft's name
 _DRAFT = "[0-9a-f]" * 8
-#: seconds after which nobody writes to a draft any more
+#: seconds after which a draft counts as abandoned
 _ABANDONED = 86_400.0
 
-#: what is wrong with the database that is copied, and not with the place that it is copied to
+#: result codes for problems of the source, not of the target
 _SOURCE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_BUSY})
 
 
 def back_up(path: Path, target: Path, *, replace: bool = False, progress: Progress | None = None) -> int:
-    """Copy the database *path* to *target* while it is in use or not; it is there whole, on the disk, or not at all.
+    """Copy the database *path* to *target*, whether it is in use or not. The target appears complete and synced.
 
     Args:
         path: The database file.
         target: The copy.
-        replace: Overwrite *target* if it is there.
-        progress: Told how far it is.
+        replace: Overwrite *target* if it exists.
+        progress: Called with the progress.
 
     Returns:
         The size of the copy in bytes.
 
     Raises:
-        StoreError: the copy could not be made, or is damaged; what was at *target* is still there.
+        StoreError: the copy could not be created, or is damaged; an existing *target* is not changed.
     """
     check_directory(target, "copy")
     if target.exists():
@@ -59,18 +59,18 @@ def back_up(path: Path, target: Path, *, replace: bool = False, progress: Progre
 
 
 def copy_into(connection: sqlite3.Connection, path: Path, target: Path, progress: Progress | None = None) -> int:
-    """Copy the database *path*, which *connection* has open, over *target*; it appears when it is whole and looked at.
+    """Copy the database *path*, open in *connection*, over *target*, which is replaced after the copy was checked.
 
     Returns:
         The size of the copy in bytes.
 
     Raises:
-        StoreError: it could not be made, or is damaged.
+        StoreError: it could not be created, or is damaged.
     """
     draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     _sweep(target)
     try:
-        # made by us, so that nobody else may read it at any time
+        # created first, so that nobody else can read it at any time
         os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         _vacuum_into(connection, draft, progress)
         _look_through(draft, path)
@@ -93,19 +93,19 @@ def copy_into(connection: sqlite3.Connection, path: Path, target: Path, progress
 
 
 def _sweep(target: Path) -> None:
-    """Take away what those left behind who were killed while they made *target*."""
+    """Remove abandoned drafts of *target*, left by killed processes."""
     for name in target.parent.glob(f".{glob.escape(target.name)}.{_DRAFT}*"):
-        # somebody else may be making it right now
+        # another process may be removing it as well
         with contextlib.suppress(OSError):
             if time.time() - name.stat().st_mtime > _ABANDONED:
                 name.unlink()
 
 
 def sync_directory(directory: Path) -> None:
-    """Have on the disk which names there are in *directory*."""
+    """Sync the names in *directory* to disk."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
-        # some file systems cannot, and need not
+        # some file systems cannot do this, and do not need it
         with contextlib.suppress(OSError):
             os.fsync(descriptor)
     finally:
@@ -125,7 +125,7 @@ def _vacuum_into(connection: sqlite3.Connection, draft: Path, progress: Progress
 
     connection.set_progress_handler(tell, _STEPS)
     try:
-        # a backup in steps would begin anew with every write of somebody else
+        # the incremental backup API would start over with every write of another process
         connection.execute("VACUUM INTO ?", (str(draft),))
     finally:
         connection.set_progress_handler(None, 0)

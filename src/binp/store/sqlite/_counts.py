@@ -1,4 +1,4 @@
-"""Count the runs that fit a query, by time, operation and state: from what is counted already, or one by one."""
+"""Count the runs that match a query, by time, operation and state: from precomputed tallies, or one by one."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ._search import Ask, Budget, Everything, Fresh, Source, Span
 __all__ = ["Scale", "Tally", "Totals", "count_each", "is_tallied"]
 
 _SECOND, _MINUTE, _HOUR, _DAY = 1_000_000, 60_000_000, 3_600_000_000, 86_400_000_000
-#: widths of buckets in microseconds; wider ones are whole days
+#: bucket widths in microseconds; wider buckets are whole days
 _WIDTHS = (_MINUTE, 5 * _MINUTE, 15 * _MINUTE, 30 * _MINUTE, _HOUR, 3 * _HOUR, 6 * _HOUR, 12 * _HOUR, _DAY)
-#: runs, or rows of the tally, that are counted in a step
+#: runs, or rows of the tally, counted per step
 _STEP = 2000
-#: operations that are named
+#: maximum number of operations to list
 _MOST_NAMED = 100
 _BEYOND = 2**62
 
@@ -30,58 +30,58 @@ _BEYOND = 2**62
 class Scale:
     """Buckets of time."""
 
-    #: microseconds since the epoch, a multiple of the width
+    #: start in microseconds since the epoch, a multiple of the width
     first: int
     width: int
     number: int
 
     @classmethod
     def of(cls, start: int, end: int, most: int) -> Scale:
-        """At most so many, as narrow as possible, from *start* up to *end*, which is not included."""
+        """At most *most* buckets, as narrow as possible, from *start* to *end* (exclusive)."""
         if end <= start:
             return cls(start, _MINUTE, 0)
         days = (end - start) // _DAY // most
-        # a bucket more than fits between them may be begun and not filled
+        # a partly filled bucket may be needed in addition
         for width in (*_WIDTHS, *(_DAY * (days + more) for more in (1, 2))):
             first = start // width
             number = (end - 1) // width - first + 1
             if number <= most:
                 return cls(first * width, width, number)
-        # a single one: from the first moment on, in whole seconds
+        # a single bucket: from the start, in whole seconds
         return cls(start, -(-(end - start) // _SECOND) * _SECOND, 1)
 
     @property
     def has_days(self) -> bool:
-        """Whether each day is within one bucket."""
+        """Whether each day lies within one bucket."""
         return self.number == 1 or self.width % _DAY == 0
 
     def place(self, at: int) -> int:
-        """Which bucket holds the moment *at*; what lies outside is counted in the nearest."""
+        """The index of the bucket for *at*; times outside belong to the nearest bucket."""
         return max(0, min((at - self.first) // self.width, self.number - 1))
 
 
 @dataclass(slots=True)
 class Totals:
-    """What was counted so far."""
+    """The counts so far."""
 
     scale: Scale
     cells: Counter[tuple[int, int]] = field(default_factory=Counter)
     operations: Counter[int] = field(default_factory=Counter)
-    #: up to where something was counted that is not known behind it: the newest such id
+    #: the newest id at which counting stopped early; None if it did not
     stopped: int | None = None
 
     def add(self, at: int, operation: int, state: int, runs: int = 1) -> None:
-        """So many runs more."""
+        """Add *runs* runs."""
         self.cells[self.scale.place(at), state] += runs
         self.operations[operation] += runs
 
     def stop(self, at: int | None) -> None:
-        """Behind this id not all is known; None: it is."""
+        """Counting stopped early at the id *at*; None: it did not."""
         if at is not None:
             self.stopped = at if self.stopped is None else max(at, self.stopped)
 
     def result(self, names: Callable[[Collection[int]], dict[int, str]]) -> RunCounts:
-        """All of it."""
+        """The final counts."""
         scale = self.scale
         buckets = [dict.fromkeys(STATES, 0) for _ in range(scale.number)]
         states: Counter[State] = Counter()
@@ -104,13 +104,13 @@ class Totals:
 
 
 def is_tallied(query: RunQuery) -> bool:
-    """Whether operation and state of a run tell if it fits *query*."""
+    """Whether *query* only depends on operation, state and time."""
     is_plain = not (query.journaled or query.journal is not None or query.labels or query.parent is not None)
     return is_plain and all(condition.key in (Key.ACTION, Key.STATE) for condition in query.where)
 
 
 def count_each(ask: Ask, source: Source, span: Span, totals: Totals, budget: Budget) -> None:
-    """Count the runs of *source* in *span*, the newest first, as far as *budget* reaches."""
+    """Count the runs of *source* in *span*, newest first, as far as *budget* allows."""
     _count(ask, source, span, totals, budget, lambda operation, state: True)
 
 
@@ -131,12 +131,12 @@ def _count(
 
 
 class Tally:
-    """What is counted already: how many runs there are of an hour, an operation and a state.
+    """The precomputed numbers of runs per hour, operation and state.
 
     Args:
         ask: Executes a statement.
-        query: What is asked for; :func:`is_tallied`.
-        name: The id of a text that is kept once.
+        query: The query, for which :func:`is_tallied` is true.
+        name: Returns the id of an interned text.
     """
 
     def __init__(self, ask: Ask, query: RunQuery, name: Callable[[str], int | None]) -> None:
@@ -156,10 +156,10 @@ class Tally:
         self._states = {CODES[state] for state in states}
 
     def count(self, span: Span, query: RunQuery, totals: Totals, work: Callable[[], Budget]) -> bool:
-        """Count what *span* holds: whole hours at once, what lies before and behind them one by one.
+        """Count the runs in *span*: whole hours from the tally, the rest before and after them one by one.
 
         Returns:
-            Whether there is a whole hour in it; nothing is counted otherwise.
+            Whether there is a whole hour in it; otherwise nothing is counted.
         """
         first = 0 if query.since is None else -(-query.since // _HOUR)
         end = _BEYOND // _HOUR if query.until is None else query.until // _HOUR
@@ -203,7 +203,7 @@ class Tally:
 
 
 def _units(first: int, end: int, *, by_days: bool) -> list[tuple[int, int, int]]:
-    """The hours from *first* up to *end* as hours and whole days, the last ones first: (1 or 24, from, up to)."""
+    """The hours from *first* to *end* (exclusive) as single hours and whole days, latest first: (1 or 24, from, to)."""
     begin, stop = -(-first // 24) * 24, end // 24 * 24
     if not by_days or begin >= stop:
         return [(1, first, end)]

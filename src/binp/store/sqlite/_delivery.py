@@ -1,4 +1,4 @@
-"""Hand what threads committed over to the loop, and hand the interpreter's lock over to the thread that commits."""
+"""Deliver results and changes to the event loop, and make the loop yield the GIL to a thread that commits."""
 
 from __future__ import annotations
 
@@ -22,26 +22,25 @@ T = TypeVar("T")
 
 _logger = logging.getLogger("binp.store")
 
-#: seconds after which a commit is thought to wait for the interpreter's lock
+#: seconds after which a commit is assumed to wait for the GIL
 _LATE = 0.001
-#: changes on their way to a loop that does not come to them, above which it is only told that there were some
+#: maximum number of undelivered changes; above it, the busy loop is only told that there were some
 _MOST_CHANGES = 100_000
-#: seconds between two looks at whether the loop is busy while it is not
+#: polling interval of the loop's load while it is not busy, in seconds
 _LOOK = 0.005
-#: seconds for which the loop lets go of the lock, and between two times: first, and after a while
+#: seconds for which the loop yields the GIL; and between two times, at first and later
 _PAUSE, _SOON, _LATER = 0.0001, 0.0002, 0.002
 
 
 class Delivery:
-    """The side of a store that lives on its loop.
+    """The part of a store that runs on its event loop.
 
-    A loop that is never idle starves every other thread of the interpreter's lock: its own ``select`` lets go of it for
-    so short a time that nobody can take it. So the loop sleeps for a tenth of a millisecond now and then while a commit
-    is late.
+    An event loop that is never idle starves all other threads of the GIL: its own ``select`` releases the GIL for too
+    short a time. So while a commit is late, the loop sleeps for a tenth of a millisecond now and then.
 
     Args:
-        outbox: Where the writes wait.
-        renew: Called on the loop when changes could not be told: their feed is to be another one from then on.
+        outbox: The queue of writes.
+        renew: Called on the loop if changes could not be delivered: the feed gets a new identity.
     """
 
     def __init__(self, outbox: Outbox, renew: Callable[[], None]) -> None:
@@ -51,26 +50,26 @@ class Delivery:
         self._listeners: list[Listener] = []
         self._role_callbacks: list[Callable[[Role], None]] = []
         self._health_callbacks: list[Callable[[Health], None]] = []
-        #: whether the database takes writes, and what of it could not be read here
+        #: whether the database accepts writes, and the damage that this process has found
         self._writes = Health()
         self._damage: Health | None = None
         self._renew = renew
         self._posting = threading.Lock()
-        #: what is on its way to the loop
+        #: what is on its way to the event loop
         self._awaited: list[Awaited] = []
         self._changes: list[Change] = []
-        #: it is not known what else has changed; that is because the loop did not come to it
+        #: changes were lost; and whether the reason is that the event loop was too busy
         self._is_torn = self._has_gap = False
         self._is_posted = False
         self._nudges = 0
         self._since = 0.0
-        #: how often the loop had waited at the last look
+        #: how often the loop had waited at the last poll
         self._waits = -1
-        #: a write that is queued need not be told of
+        #: whether the loop polls already, so that `expect` need not be called
         self.is_looking = False
 
     def bind(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Work for *loop*, in whose thread this is called."""
+        """Work for *loop*; must be called in its thread."""
         self._loop = loop
         self._thread = threading.get_ident()
         self.is_looking = self._is_posted = False
@@ -79,34 +78,34 @@ class Delivery:
 
     @property
     def health(self) -> Health:
-        """Whether the database is well, as far as this process knows. Damage stays known until it is closed."""
+        """The health of the database, as far as this process knows. Damage is remembered until the store is closed."""
         return self._damage if self._damage is not None and self._writes.reason is None else self._writes
 
     def mark(self, since: float) -> None:
-        """What is being committed was taken at *since*, in monotonic seconds; 0 if nothing is."""
+        """Set when the current commit has started, in monotonic seconds; 0 if there is none."""
         self._since = since
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Call *listener* with the changes of each commit. Returns what ends it."""
+        """Call *listener* with the changes of each commit. Returns a function that ends it."""
         return _add(self._listeners, listener)
 
     def on_role(self, callback: Callable[[Role], None]) -> Callable[[], None]:
-        """Call *callback* when this process takes the role of the owner. Returns what ends it."""
+        """Call *callback* when this process becomes the owner. Returns a function that ends it."""
         return _add(self._role_callbacks, callback)
 
     def on_health(self, callback: Callable[[Health], None]) -> Callable[[], None]:
-        """Call *callback* when the database takes no writes, and when it does again. Returns what ends it."""
+        """Call *callback* when the database stops accepting writes, or recovers. Returns a function that ends it."""
         return _add(self._health_callbacks, callback)
 
     def post(self, awaited: Sequence[Awaited], changes: Sequence[Change]) -> None:
-        """Tell the listeners of *changes*, then those who have *awaited*. Called by the thread that committed."""
+        """Deliver *changes* to listeners, then results to those who have *awaited*. Called by the committing thread."""
         mine = self._loop
         own = [pair for pair in awaited if pair[0].get_loop() is mine]
         if len(own) < len(awaited):
             for pair in awaited:
                 loop = pair[0].get_loop()
                 if loop is not mine:
-                    # awaited in another loop, of another thread
+                    # awaited in the event loop of another thread
                     with contextlib.suppress(RuntimeError):
                         loop.call_soon_threadsafe(resolve, [pair])
         with self._posting:
@@ -120,7 +119,7 @@ class Delivery:
             self._call(self._arrive)
 
     def reset(self) -> None:
-        """Tell the listeners that the feed is another one from here on."""
+        """Report to the listeners that the feed is a different one from now on."""
         with self._posting:
             self._changes, self._is_torn = [], True
             is_known, self._is_posted = self._is_posted, True
@@ -128,16 +127,16 @@ class Delivery:
             self._call(self._arrive)
 
     def post_role(self, role: Role) -> None:
-        """Tell that this process has another role."""
+        """Report the new role of this process."""
         self._call(_tell, self._role_callbacks, role, "store's role")
 
     def post_health(self, health: Health) -> None:
-        """Tell whether the database takes writes."""
+        """Report whether the database accepts writes."""
         self._writes = health
         self._call(_tell, self._health_callbacks, self.health, "store's health")
 
     def post_damage(self, error: StoreDamaged) -> None:
-        """Tell, once, that some of the database cannot be read. Callable from any thread."""
+        """Report, once, that part of the database cannot be read. May be called from any thread."""
         damage = Health(reason=error.what, fix=error.fix, since=wall_clock(), is_damaged=True)
         with self._posting:
             known, self._damage = self._damage, self._damage or damage
@@ -146,7 +145,7 @@ class Delivery:
             self._call(_tell, self._health_callbacks, self.health, "store's health")
 
     def expect(self) -> None:
-        """A write was queued: see to it that it gets its turn. Not needed while :attr:`is_looking`."""
+        """A write was queued: make sure that it is committed soon. Not needed while :attr:`is_looking`."""
         self.is_looking = True
         if threading.get_ident() == self._thread:
             self._nudge_in(_LATE)
@@ -155,7 +154,7 @@ class Delivery:
 
     def _call(self, function: Callable[..., object], *arguments: object) -> None:
         if self._loop is not None:
-            # a loop that is closed has nobody left who waits
+            # with a closed event loop, nobody is waiting
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(function, *arguments)
 
@@ -187,23 +186,23 @@ class Delivery:
         is_busy = self._is_busy()
         if is_busy and (self._outbox.is_pressing or (since and time.monotonic() - since > _LATE)):
             time.sleep(_PAUSE)
-            # which was a wait, and is none of its own
+            # the sleep counts as a wait, but not as one of the loop
             self._waits = _waits()
             self._nudges += 1
-            # a commit that is still not done waits for the disk, which sleeping does not help
+            # a commit that is still not done waits for the disk, for which more sleeping does not help
             self._nudge_in(_SOON if self._nudges < 50 else _LATER)
         else:
             self._nudges = 0
             self._nudge_in(_LATE if is_busy else _LOOK)
 
     def _is_busy(self) -> bool:
-        """Whether the loop has not waited for anything since the last look."""
+        """Whether the event loop has not waited since the last poll."""
         before, self._waits = self._waits, _waits()
         return before == self._waits
 
 
 def _counter() -> Callable[[], int]:
-    """What tells how often the calling thread has waited so far; always the same where the system does not tell."""
+    """A function that returns how often its thread has waited so far; constant if the system does not tell."""
     try:
         import resource
 
@@ -217,7 +216,7 @@ _waits = _counter()
 
 
 def _tell(listeners: Sequence[Callable[[T], object]], news: T, subject: str) -> None:
-    """Call all *listeners*, whatever any of them raises."""
+    """Call all *listeners*, even if some raise."""
     for listener in tuple(listeners):
         try:
             listener(news)
@@ -226,7 +225,7 @@ def _tell(listeners: Sequence[Callable[[T], object]], news: T, subject: str) -> 
 
 
 def _add(callbacks: list[T], callback: T) -> Callable[[], None]:
-    """Add *callback*; returns what takes it out again, once."""
+    """Add *callback*; returns a function that removes it again."""
     callbacks.append(callback)
 
     def end() -> None:

@@ -1,4 +1,4 @@
-"""What this process is to the file: its owner, with the thread that writes, or a client of the owner."""
+"""The role of this process for the file: its owner, with the writing thread, or a client of the owner."""
 
 from __future__ import annotations
 
@@ -31,37 +31,37 @@ __all__ = ["Engine"]
 
 _logger = logging.getLogger("binp.store")
 
-#: seconds for which a file that changes hands is tried to be claimed
+#: seconds to retry while the file changes hands
 _CHANGE_OF_HANDS = 0.3
 
-#: the same where the one who holds it has not noted who it is, or took it from one that died
+#: the same if the lock's holder is not noted yet, or the note is that of a dead process
 _TAKING = 10.0
 
-#: seconds for which a process waits for an owner of its group to listen: it may be migrating
+#: seconds to wait until an owner of the same group listens: it may be migrating
 _SIBLING = 60.0
 
-#: seconds between two looks for somebody who waits to be the owner
+#: polling interval for processes that wait for the role, in seconds
 _LOOK = 0.1
 
-#: the same when handing the role over fails again and again
+#: the same if handing the role over fails repeatedly
 _LONGEST_LOOK = 10.0
 
-#: seconds for which a process that has let go of the role leaves it to others of its group
+#: seconds for which a process that gave the role up leaves it to others of its group
 _WAY = 0.3
 
 
 class Engine:
-    """Takes the role that is to be had, and the other one when that becomes free.
+    """Takes the available role, and changes it when the other role becomes available.
 
     Args:
         path: The database file.
         node: This process.
-        outbox: What is to be written.
-        ids: Told where to begin.
-        group: Processes that share the file; None to have it alone.
-        is_guest: Write through whoever owns the file, and never own it.
+        outbox: The queued writes.
+        ids: The generator of ids.
+        group: The group of processes that share the file; None for this process alone.
+        is_guest: Write through the owner of the file, and never own it.
         synchronous: As in SQLite.
-        clock: Microseconds since the epoch.
+        clock: Returns microseconds since the epoch.
     """
 
     def __init__(
@@ -93,27 +93,27 @@ class Engine:
         self._client: Client | None = None
         self._care: Care | None = None
         self._caring = threading.Lock()
-        #: where the server listens
+        #: the address at which the server listens
         self._place: str | None = None
         self._changing = threading.Lock()
-        #: this process ends, and owns the file only as long as nobody else wants to
+        #: this process will end, and owns the file only until another one wants to
         self._is_leaving = False
-        #: until then, in monotonic seconds, it does not take the role
+        #: it does not take the role before this time, in monotonic seconds
         self._gives_way_until = 0.0
-        #: nothing changes any more, and nothing is waited for
+        #: the shutdown has begun: no more changes of role, and no waiting
         self._is_ending = threading.Event()
         self._looking: threading.Thread | None = None
-        #: why the owner does not let this process in
+        #: why the owner does not admit this process
         self._refusal: StoreError | None = None
         self._joining = Retries("the owner of the database says what makes no sense", first=_LOOK, most=_LOOK)
 
     @property
     def commits(self) -> int:
-        """Transactions of this process so far."""
+        """Number of transactions of this process so far."""
         return 0 if self._writer is None else self._writer.commits
 
     def start(self, delivery: Delivery) -> None:
-        """Take the role of the owner if it is free, else become a client of the owner. Blocks.
+        """Become the owner if the role is free, otherwise a client of the owner. Blocks.
 
         Raises:
             StoreOwned: another process has the file, and does not share it with this one.
@@ -132,12 +132,12 @@ class Engine:
                     return
                 owner = self._lock.read()
                 if owner.get("leaving") and not self._is_guest:
-                    # that it waits for the role is known by its lock, also whether it is still there
+                    # its lock tells the owner that it waits, and is still alive
                     is_told = is_told or self._tell_wait(owner)
                     heir.hold()
                     began = time.monotonic()
                 if time.monotonic() - began > self._patience_with(owner):
-                    # it may have been let go of while it was looked who holds it, which can take long
+                    # finding the holder can take long; the lock may have been released meanwhile
                     if not self._is_guest and self._lock.take():
                         break
                     raise self._refusal or owned_error(self._path, owner)
@@ -148,17 +148,17 @@ class Engine:
             heir.release()
 
     def _patience_with(self, owner: dict[str, Any]) -> float:
-        """Seconds to wait for the file while somebody holds it, of whom *owner* is the note."""
+        """Seconds to wait for the file; *owner* is the note of its holder."""
         if self._is_guest or (self._group is not None and owner.get("group") in {self._group, None}):
             return _SIBLING
         return _CHANGE_OF_HANDS if self._lock.is_of_holder(owner, self._node.boot) else _TAKING
 
     def give_up(self) -> None:
-        """Do not wait for the file any more."""
+        """Stop waiting for the file."""
         self._is_ending.set()
 
     def admit(self) -> None:
-        """Let guests in, also where this process shares the file with no others."""
+        """Admit guests, even if this process shares the file with no others."""
         with self._changing:
             if self.role is Role.OWNER and self._server is None:
                 server = Server(self._path, self._outbox, self.feed)
@@ -167,16 +167,16 @@ class Engine:
                 self._note()
 
     def expect_heir(self) -> None:
-        """This process ends: who opens the file from here on waits until it lets go, and is not refused."""
+        """This process will end: processes that open the file from now on wait for it instead of being refused."""
         with self._changing:
             self._is_leaving = True
             if self.role is Role.OWNER:
                 self._note()
 
     def hand_over(self) -> None:
-        """Let go of the role of the owner for whoever opens the file, and go on as a client of that one.
+        """Hand the role of the owner over to the next process that opens the file, and continue as its client.
 
-        As long as nobody comes this process remains the owner; it is so again when the other one goes before it.
+        Until one comes, this process remains the owner; it becomes the owner again if the other one ends first.
         """
         self.expect_heir()
         if self._looking is None:
@@ -184,7 +184,7 @@ class Engine:
             self._looking.start()
 
     def retain(self, retention: Retention) -> None:
-        """Take care of the file from here on, if this process owns it."""
+        """Maintain the file from now on, if this process owns it."""
         with self._caring:
             if self._care is not None:
                 self._care.set(retention)
@@ -194,25 +194,25 @@ class Engine:
 
     @property
     def problem(self) -> str | None:
-        """Why the file takes up more than it is to, as far as this process knows."""
+        """Why the file is larger than it should be, as far as this process knows."""
         if self._writer is None or self.role is not Role.OWNER:
             return None
         return self._writer.problem or (None if self._care is None else self._care.problem)
 
     def rest(self) -> None:
-        """Take care of the file no more. Blocks until what is being done is done."""
+        """Stop maintaining the file. Blocks until the current step is done."""
         with self._caring:
             care, self._care = self._care, None
         if care is not None:
             care.stop()
 
     def stop(self) -> None:
-        """Wait until everything is committed after the outbox was closed, and let go of all. Blocks."""
+        """Wait until everything is committed after the outbox was closed, and release everything. Blocks."""
         self._is_ending.set()
         if self._looking is not None:
             self._looking.join()
         if self._client is not None:
-            # it may take the role of the owner on its way out
+            # it may still become the owner
             self._client.join()
         with self._changing:
             if self._writer is not None:
@@ -224,7 +224,7 @@ class Engine:
             self._lock.release()
 
     def forked(self) -> None:
-        """In a forked child: close what would keep the parent's things alive, and touch nothing else."""
+        """In a forked child: close its copies of what would keep the parent's objects alive, and touch nothing else."""
         self._lock.abandon()
         if self._care is not None:
             self._care.abandon()
@@ -236,8 +236,8 @@ class Engine:
             self._client.abandon()
 
     def take_over(self) -> bool:
-        """Take the role of the owner if it has become free; called by the thread of the client."""
-        # whoever waits for the role gets it first, as do others of the group where this process ends
+        """Become the owner if the role is free; called by the thread of the client."""
+        # processes that wait for the role have precedence, and others of the group if this process is ending
         if self._is_guest or time.monotonic() < self._gives_way_until or HeirLock(self._path).is_held():
             return False
         with self._changing:
@@ -253,7 +253,7 @@ class Engine:
         return True
 
     def owner_socket(self) -> str | None:
-        """Where the owner listens, if it takes in processes of this group, or what it has taken over from this one."""
+        """The address of the owner, if it admits this process; None otherwise."""
         is_welcome_anywhere = self._is_guest or self._is_leaving
         if self._group is None and not is_welcome_anywhere:
             return None
@@ -261,7 +261,7 @@ class Engine:
         return note.get("socket") if is_welcome_anywhere or note.get("group") == self._group else None
 
     def follow(self, feed: str | None, slot: int, newest: int) -> None:
-        """The client found an owner: the first one, another one, or the same again."""
+        """The client has connected to an owner: the first one, another one, or the same again."""
         self._ids.start(slot, newest)
         if feed is not None:
             is_first = not self.feed
@@ -300,7 +300,7 @@ class Engine:
             slot, numbered, refused = writer.enter(self._lock.last_sign)
             undo.callback(writer.cancel)
             server = place = None
-            # others may be there although this process shares with none: one that ends, and still has runs
+            # clients may exist even without a group: processes that are ending, and still have runs
             if self._group is not None or writer.has_company:
                 server = Server(self._path, self._outbox, writer.feed)
                 place = server.start()
@@ -318,7 +318,7 @@ class Engine:
             undo.pop_all()
 
     def _take_back(self, role: Role) -> None:
-        """It did not become the owner in the end."""
+        """Undo a failed attempt to become the owner."""
         self.role, self._writer, self._server, self._place = role, None, None, None
 
     def _note(self) -> None:
@@ -329,7 +329,7 @@ class Engine:
         return True
 
     def _look_for_heirs(self) -> None:
-        """Step down whenever somebody waits for the role, and once for the others of this group."""
+        """Step down whenever a process waits for the role, and once for the others of this group."""
         heir = HeirLock(self._path)
         failing = Retries("the role of the owner could not be handed over", first=_LOOK, most=_LONGEST_LOOK)
         is_first = True
@@ -344,19 +344,19 @@ class Engine:
                     self._step_down()
                 failing.succeeded()
                 is_first = False
-            except Exception as error:  # noqa: BLE001 - logged; who waits for the role is not to wait for ever
+            except Exception as error:  # noqa: BLE001 - logged and retried; a process is waiting for the role
                 failing.complain(error)
                 pause = failing.failed()
 
     def _step_down(self) -> None:
-        """From the owner to a client of whoever is the owner next."""
+        """Change from the owner to a client of the next owner."""
         assert self._delivery is not None  # noqa: S101 - set by start
         self.rest()
         with self._changing:
             if self._writer is None or self._is_ending.is_set():
                 return
             if self._server is not None:
-                # first: what others have sent is committed or sent again, and nothing more comes
+                # first: what clients have sent is committed, or will be sent again
                 self._server.stop()
             self._writer.leave()
             self._server = None
@@ -366,7 +366,7 @@ class Engine:
             try:
                 self._lock.release()
             finally:
-                # whatever becomes of the lock: somebody has to take what is queued
+                # in any case: somebody has to take the queued writes
                 self._client.seek()
         # one that was begun meanwhile: what it asks for is for an owner alone
         self.rest()

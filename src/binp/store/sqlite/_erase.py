@@ -1,4 +1,4 @@
-"""Delete runs with all that belongs to them, in a transaction that is open."""
+"""Delete runs with everything that belongs to them, in an open transaction."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from ._index import SLICE, take_out, tidy
 
 __all__ = ["KEPT_RECORDS", "erase", "release_labels", "thin"]
 
-#: the first records of a run, which go with it and not before it: whatever else is kept of its records is made of these
+#: the first records of a run, which are only deleted together with it: everything derived from records uses only these
 KEPT_RECORDS = 1000
 
 
 def erase(file: File, ids: Sequence[int]) -> list[int]:
-    """Delete the runs *ids* with their records and labels, and what they are searched by.
+    """Delete the runs *ids* with their records and labels, and their entries in the index.
 
-    One that has not ended stays, and so does one with a child that has not; children outlive their parents otherwise.
+    Runs that have not ended, and runs with a child that has not, are kept. Other children outlive their parents.
 
     Returns:
-        The ids of those that were deleted.
+        The ids of the deleted runs.
     """
-    # each once: it is counted what goes
+    # without duplicates, because the deleted runs are counted
     found = [run for run, _ in file.ask("find_erasable", list(dict.fromkeys(ids)))]
     if found:
-        # what it consists of has to be there still
+        # before the rows are deleted, because the index entries are derived from them
         is_hollow = take_out(file, found)
         release_labels(file, found)
         file.bulk("erase_records", found)
@@ -39,7 +39,7 @@ def erase(file: File, ids: Sequence[int]) -> list[int]:
 
 
 def release_labels(file: File, runs: Sequence[int]) -> None:
-    """The labels of *runs*, which are about to go, are labels of so many runs less; those of none go as well."""
+    """Decrease the counts of the labels of *runs*, which are about to be deleted; delete unused labels."""
     labels = Counter(label for text in file.ask("get_labels", runs) for label in orjson.loads(text))
     if labels:
         left = file.bulk("release_labels", list(labels.items())).fetchall()
@@ -48,11 +48,11 @@ def release_labels(file: File, runs: Sequence[int]) -> None:
 
 
 def thin(file: File, run: int, most: int) -> int:
-    """Delete up to *most* records of *run*, the last ones first, so that what is left of it is soon erased.
+    """Delete up to *most* records of *run*, the last ones first, so that deleting the rest is fast.
 
-    The first :data:`KEPT_RECORDS` stay. It has to be one that :func:`erase` would delete.
+    The first :data:`KEPT_RECORDS` are kept. The run must be one that :func:`erase` would delete.
 
     Returns:
-        How many were deleted.
+        Number of deleted records.
     """
     return file.run("thin_records", {"run": run, "kept": KEPT_RECORDS, "most": most}).rowcount

@@ -12,21 +12,21 @@ from ._statements import of_part, statements, values_of
 
 __all__ = ["Executor"]
 
-#: rows of one execution: any number below the first, multiples of it, and these
+#: rows per execution: any number below the first, multiples of it, and these
 _FEW, _MANY = 8, (256, 128)
 
 
 class Executor:
-    """What the named statements do to a file.
+    """Executes the named statements on a file.
 
     Args:
-        connection: The one that executes them.
+        connection: The connection.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
         self._sql = statements()
-        #: columns of the statements that take a row, and what they are for several
+        #: the number of columns of statements that take a row, and the statements for several rows
         self._widths: dict[str, int] = {}
         self._wide: dict[tuple[str, int], str] = {}
 
@@ -35,11 +35,11 @@ class Executor:
         return self.connection.execute(self._sql[name], parameters)
 
     def run_in_part(self, number: int, name: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
-        """Execute the statement *name* for the part *number* of the index of runs."""
+        """Execute the statement *name* for part *number* of the index of runs."""
         return self.connection.execute(of_part(self._sql[name], number), parameters)
 
     def one(self, name: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Any:
-        """The first row of the statement *name*; its transaction goes on, the statement is done."""
+        """The first row of the statement *name*; the statement is finished, its transaction continues."""
         cursor = self.run(name, parameters)
         row = cursor.fetchone()
         cursor.close()
@@ -50,17 +50,17 @@ class Executor:
         return self.run(name, (orjson.dumps(rows).decode(),))
 
     def ask(self, name: str, wanted: Iterable[Any]) -> Any:
-        """What the bulk question *name* answers: one JSON text for all that is *wanted*."""
+        """The result of the bulk query *name*: one JSON text for everything *wanted*."""
         return self.json(name, (orjson.dumps(wanted).decode(),))
 
     def json(self, name: str, parameters: Sequence[Any] | Mapping[str, Any]) -> Any:
-        """What the JSON text says that the statement *name* answers."""
+        """The JSON result of the statement *name*, decoded."""
         return orjson.loads(self.one(name, parameters)[0])
 
     def put(self, name: str, values: list[Any]) -> int:
-        """Execute the statement *name*, which takes one row, for all rows of *values*, one behind the other.
+        """Execute the statement *name*, which takes one row, for all rows in *values*, which are concatenated.
 
-        Many rows go into one execution, which holds the interpreter's lock only once. Returns how many were changed.
+        Many rows go into one execution, which acquires the GIL only once. Returns the number of changed rows.
         """
         if not values:
             return 0
@@ -71,7 +71,7 @@ class Executor:
         return changed
 
     def look_up(self, name: str, values: list[Any]) -> list[Any]:
-        """What the question *name*, which takes one row and answers in JSON, has to say of all rows of *values*."""
+        """The combined results of the query *name*, which takes one row and returns JSON, for all rows in *values*."""
         found: list[Any] = []
         if not values:
             return found
@@ -80,7 +80,7 @@ class Executor:
         return found
 
     def _parts(self, name: str, values: list[Any]) -> Iterator[tuple[str, list[Any]]]:
-        """Statements made of *name* that take several rows each, and the values that go into them."""
+        """Variants of the statement *name* that take several rows each, with their values."""
         width = self._widths.get(name) or self._width_of(name)
         start = 0
         left = len(values) // width
@@ -103,7 +103,7 @@ class Executor:
 
 
 def _portion(rows: int) -> int:
-    """How many of *rows* go into one execution: of each number there is a statement to be kept, so there are few."""
+    """How many of *rows* go into one execution; only a few sizes, because each needs a prepared statement."""
     if rows < _FEW:
         return rows
     return next((most for most in _MANY if rows >= most), rows - rows % _FEW)

@@ -1,4 +1,4 @@
-"""Write all that a database keeps as lines of JSON, while it is in use or not."""
+"""Export a whole database as lines of JSON, whether it is in use or not."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table that is exported, with whatever columns it has."""
+    """A table to export, with whatever columns it has."""
 
-    #: of the table, and of the kind of line
+    #: name of the table, and kind of its lines
     name: str
     #: columns of the primary key
     key: tuple[str, ...]
-    #: columns that point to texts which are kept once
+    #: columns with ids of interned texts
     names: tuple[str, ...] = ()
 
 
 _RUN = Table(
     "run", ("id",), ("operation", "journal", "description", "trigger", "actor", "node", "version", "cancelled_by")
 )
-#: these carry what they were before
+#: tables whose rows also carry their history
 _KEYS = (Table("kv", ("namespace", "key")), Table("kv_removed", ("namespace", "key")))
 _PARTS = (Table("record", ("run", "seq"), ("level", "source")),)
 
-#: in the order in which they are exported; a run comes before what belongs to it
+#: in the order of the export; a run comes before its parts
 TABLES = (
     Table("kv_floor", ("id",)),
     *_KEYS,
@@ -60,27 +60,27 @@ TABLES = (
 )
 
 
-#: what is read for an export
+#: the tables that an export reads
 _READ = (*(table.name for table in TABLES), "name", "kv_past")
 
 
 def export(path: Path) -> Iterator[bytes]:
-    """All that the database *path* keeps, as lines of JSON, without their ends.
+    """The whole content of the database *path*, as lines of JSON without line ends.
 
-    The first line tells the format, each further one is a row (``kind`` is its table, what is null is left out), and
-    the last one tells how many there were, so that what was cut off is noticed. Each run is complete in itself; what is
-    written meanwhile may be in it or not.
+    The first line has the format, each further line a row (``kind`` is its table; nulls are left out), and the last
+    line the number of rows, so that a truncated export is noticed. Each run is complete in itself; what is written
+    meanwhile may or may not be included.
 
-    What is damaged is left out, and the last line tells what (``lost``): of the rows of each ``kind`` those between the
-    keys ``after`` and ``before``, which are null where nothing could be read beyond, or the one with ``key``; how many
-    ``rows`` that are at most, null if that is not known; or which ``part`` of a row: its ``text`` has characters that
-    are not what they were, its ``past`` is not all, and a ``name`` that others have is made up. ``unknown`` is what is
-    missing where the pages of a table do not fit together, and ``why`` that is thought. A row of which the key itself
-    was changed cannot be told from a sound one: it comes out under that key, and counts as one that is there.
+    Damaged data is left out and reported in the last line (``lost``): for each ``kind``, the rows between the keys
+    ``after`` and ``before`` (null where nothing could be read beyond), or the one with ``key``; how many ``rows`` these
+    are at most, null if unknown; or which ``part`` of a row: its ``text`` has altered characters, its ``past`` is
+    incomplete, or a ``name`` shared with other rows is made up. ``unknown`` means losses because the pages of a table
+    are inconsistent, with the reason ``why``. A row whose key itself was altered cannot be recognised: it is exported
+    with that key.
 
     Raises:
-        SchemaTooNew: a newer version wrote it: what this one does not know of would be missing.
-        StoreError: it cannot be read, or so little of it that it is not known what is in it.
+        SchemaTooNew: a newer version wrote it, and the export would be incomplete.
+        StoreError: it cannot be read, or is too damaged to know what it contains.
     """
     with visit(path, is_torn=True) as connection:
         reader = _Reader(connection)
@@ -96,8 +96,8 @@ def export(path: Path) -> Iterator[bytes]:
 
 
 def _schema(connection: sqlite3.Connection, path: Path, losses: Losses) -> int | None:
-    """The version of the schema, which is one that is known here."""
-    # where not even the list of tables can be read there is nothing to go by
+    """The version of the schema, if it is a known one."""
+    # if even the list of tables cannot be read, nothing can
     connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     for table in _READ:
         if not connection.execute(f"PRAGMA table_info({table})").fetchall():
@@ -123,7 +123,7 @@ class _Reader:
         self.losses = Losses(connection)
         self._connection = connection
         self._names: dict[int, str] = {}
-        #: they were looked for wherever they are
+        #: whether they were searched in the table and its index already
         self._is_searched = False
 
     def lines(self) -> Iterator[bytes]:
@@ -143,7 +143,7 @@ class _Reader:
                 for rows in walk.pages(self.losses.add_records, (page[0]["id"], 0), page[-1]["id"]):
                     self.losses.count_records((row["run"], row["seq"]) for row in rows)
                     yield from self._written(part, rows)
-        # what belongs to runs that are lost may be of use where these are known
+        # parts of lost runs may still be useful where the runs are known
         for first, last in self.losses.lost_runs():
             for part, walk in parts:
                 for rows in walk.pages(self.losses.add_orphans, (first, 0), last):
@@ -165,21 +165,21 @@ class _Reader:
             yield orjson.dumps({"kind": table.name} | {name: value for name, value in row.items() if value is not None})
 
     def _past(self, table: Table, row: Row) -> list[tuple[Any, ...]] | None:
-        """What a key was before, the oldest first: version, value, module, at, run, actor, removed."""
+        """The history of a key, oldest first: version, value, module, at, run, actor, removed."""
         if row["past"] is None:
             return None
         given = {"namespace": row["namespace"], "key": row["key"], "after": -1}
         versions: list[tuple[Any, ...]] = []
         with Tolerant() as block:
             for version in self._connection.execute(statements()["get_history"], given | {"limit": -1}):
-                versions.append(version)  # noqa: PERF402 - those before the one that fails are kept
+                versions.append(version)  # noqa: PERF402 - keeps the rows before one that fails
         if block.damage is not None:
             self.losses.add_part(table.name, (row["namespace"], row["key"]), "past")
-        # the first is what it is now, and none has an end any more
+        # the first one is the present version; the expiry is dropped, as past versions have none
         return [version[:7] for version in reversed(versions[1:])] or None
 
     def _learn(self, ids: set[Any]) -> None:
-        """Read the names that rows have by these numbers; where one cannot be read it gets another one."""
+        """Read the texts for these ids; an unreadable one gets a replacement."""
         unknown = ids - self._names.keys()
         if not unknown:
             return
@@ -197,7 +197,7 @@ class _Reader:
             self._names[number] = f"unreadable-{number}"
 
     def _search_names(self) -> None:
-        """Read all names that can be read, in the table and in its index."""
+        """Read all readable texts, from the table and from its index."""
         if self._is_searched:
             return
         self._is_searched = True

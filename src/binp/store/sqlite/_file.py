@@ -1,4 +1,4 @@
-"""The file as its one writer sees it: transactions, and what is known of it while nobody else writes."""
+"""The file as its only writer sees it: transactions, and a cache that is valid while nobody else writes."""
 
 from __future__ import annotations
 
@@ -17,70 +17,70 @@ from ._vocabulary import REMEMBERED, Vocabulary
 
 __all__ = ["File"]
 
-#: the level of SQLite at which each commit is on the disk when it is done
+#: the level of SQLite at which each commit is synced
 _FULL = 2
 
 
 class File(Executor):
-    """What the writer does to the file.
+    """The writer's access to the file.
 
     Args:
-        connection: The one that writes.
+        connection: The writing connection.
         path: The file.
     """
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         super().__init__(connection)
-        #: when the first commit was made that is not on the disk yet, in monotonic seconds; None if all are
+        #: time of the first commit that is not synced yet, in monotonic seconds; None if all are
         self.unsynced: float | None = None
         self._log = path.with_name(path.name + "-wal")
-        #: whether commits are to reach the disk at all, and whether the next one does
+        #: whether commits are synced at all, and whether the next one is
         self._syncs = self._is_syncing = connection.execute("PRAGMA synchronous").fetchone()[0] >= _FULL
         self._names = Vocabulary(self, "find_names", "add_names")
         self._labels = Vocabulary(self, "find_labels", "add_labels")
         self._tuples: dict[tuple[str | None, ...], tuple[int | None, ...]] = {}
-        #: what is known of runs that are open, by their ids
+        #: cache: open runs, by id
         self.runs: dict[int, OpenRun] = {}
-        #: version, versions that are kept and moment of expiry of keys that are there
+        #: cache: version, number of kept versions, and expiry, of existing keys
         self.present_keys: dict[tuple[str, str], tuple[int, int, int | None]] = {}
-        #: changes when another connection has written
+        #: differs when another connection has written
         self._version = self._read_version()
         (newest,) = self.one("newest_run")
         #: the largest id of a run so far
         self.newest: int = newest or 0
         #: called after each commit
         self.tell: Callable[[], None] = lambda: None
-        #: what is known of all keys together
+        #: the numbers that all keys share
         self.keys = KeyCare(self)
 
     def names(self, texts: tuple[str | None, ...]) -> tuple[int | None, ...]:
-        """The ids of *texts*, None for None; a text that is not known yet becomes known."""
+        """The ids of *texts*, None for None; new texts are added."""
         return self._tuples.get(texts) or self._name(texts)
 
     def ids_of(self, texts: set[str]) -> dict[str, int]:
-        """The same for any number of texts that do not come again and again."""
+        """The same for any number of texts that are not expected to recur."""
         return self._names.ids(texts)
 
     def labels(self, texts: set[str]) -> dict[str, int]:
-        """The ids of the labels *texts*; those that are not known yet become known."""
+        """The ids of the labels *texts*; new ones are added."""
         return self._labels.ids(texts)
 
     def forget_labels(self, texts: Iterable[str]) -> None:
-        """The labels *texts* are not in the file any more."""
+        """The labels *texts* were deleted from the file."""
         self._labels.forget(texts)
 
     def begin(self, *, durable: bool = True, keeps: bool = False) -> None:
-        """Begin a transaction that writes: a reading one could not become one when another program has written.
+        """Start a write transaction: a read transaction could not be upgraded after another program has written.
 
         Args:
-            durable: It is to be on the disk when it is committed.
-            keeps: What it changes about open runs and keys, it changes in :attr:`runs` and :attr:`present_keys` too.
+            durable: The commit must be synced.
+            keeps: The caller applies its changes of open runs and keys to :attr:`runs` and :attr:`present_keys` too.
         """
         self._set_durable(durable)
         self.connection.execute("BEGIN IMMEDIATE")
         version = self._read_version()
         if version != self._version:
-            # by a program of somebody else: what is remembered may not be true any more
+            # another program has written: the cache may be wrong
             self._version = version
             self._forget()
         elif not keeps:
@@ -88,22 +88,22 @@ class File(Executor):
             self.present_keys.clear()
 
     def commit(self) -> None:
-        """Make it last."""
+        """Commit the transaction."""
         self.connection.execute("COMMIT")
         self._committed()
 
     def give_back(self, pages: int) -> None:
-        """Give so many free pages back, in a transaction of its own that need not be on the disk."""
+        """Release so many free pages, in a transaction of its own that need not be synced."""
         self._set_durable(False)
-        # it goes on with each row that is asked for and has none: only a script is run to its end
+        # it does one page per fetched row, and returns no rows: only executescript runs it to the end
         self.connection.executescript(f"PRAGMA incremental_vacuum({pages})")
         self._committed()
 
     def sync(self) -> None:
-        """Bring onto the disk what is committed and not there yet.
+        """Sync committed transactions that are not on disk yet.
 
         Raises:
-            OSError: the disk did not take it.
+            OSError: the sync failed.
         """
         if self.unsynced is None:
             return
@@ -115,17 +115,17 @@ class File(Executor):
         self.unsynced = None
 
     def roll_back(self) -> None:
-        """Undo the transaction, if SQLite has not done so itself."""
+        """Roll the transaction back, unless SQLite has done so itself."""
         if self.connection.in_transaction:
             self.connection.execute("ROLLBACK")
         self._forget()
 
     def save(self) -> None:
-        """Begin a part of the transaction that can be undone by itself."""
+        """Start a part of the transaction that can be undone by itself."""
         self.connection.execute("SAVEPOINT part")
 
     def release_save(self) -> None:
-        """The part is done, or undone."""
+        """End the part, whether it was undone or not."""
         self.connection.execute("RELEASE part")
 
     def back_to_save(self) -> None:
@@ -141,8 +141,8 @@ class File(Executor):
     def _committed(self) -> None:
         self.tell()
         if self._is_syncing:
-            # a transaction that changed nothing did not take earlier ones with it; where the disk does not take them
-            # this one is committed all the same, and whoever tries that again every second says so
+            # a transaction without changes does not sync earlier ones. If this fails, the transaction is committed all
+            # the same, and the next attempt, within a second, reports the error
             with contextlib.suppress(OSError):
                 self.sync()
         elif self._syncs and self.unsynced is None:

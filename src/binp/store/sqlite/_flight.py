@@ -1,4 +1,4 @@
-"""Writes on their way to the owner: sent, in the order of their numbers, and not heard of yet."""
+"""Writes in flight to the owner: sent and numbered, but not answered yet."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from ._wire import decode_failure, decode_outcome
 
 __all__ = ["Flight"]
 
-#: writes on their way, and characters in them, above which no more are sent
+#: maximum number of writes in flight, and of characters in them
 _MOST = 16_384
 _MOST_CHARACTERS = 64 * 1024 * 1024
 
 
 class Flight:
-    """One thread adds, another one lands.
+    """A queue to which one thread adds, and from which another one removes.
 
     Args:
-        number: The last number that was given before.
+        number: The last number used before.
     """
 
     def __init__(self, number: int) -> None:
-        #: of the last write that was sent
+        #: number of the last sent write
         self.sent = number
-        #: of the last write of which the outcome is known
+        #: number of the last write with a known result
         self.heard = number
-        #: there is no owner from whom anything could be heard
+        #: whether there is no owner that could answer
         self.is_lost = False
         self._receipts: deque[Receipt] = deque()
-        #: characters in them
+        #: number of characters in them
         self._characters = 0
         self._landing = threading.Condition()
 
@@ -43,7 +43,7 @@ class Flight:
         return iter(self._receipts)
 
     def add(self, receipt: Receipt) -> None:
-        """*receipt* is sent, with the next number."""
+        """*receipt* is being sent, with the next number."""
         self.sent += 1
         receipt.number = self.sent
         with self._landing:
@@ -51,27 +51,27 @@ class Flight:
             self._characters += receipt.size
 
     def take_back(self) -> deque[Receipt]:
-        """All of them, in their order; none is on its way then."""
+        """Remove and return all of them, in order."""
         with self._landing:
             taken, self._receipts, self._characters = self._receipts, deque(), 0
         return taken
 
     def lose(self) -> None:
-        """The owner has gone: nobody is to wait for what it says."""
+        """The owner is gone: stop waiting for its answers."""
         with self._landing:
             self.is_lost = True
             self._landing.notify_all()
 
     def has_room(self, timeout: float) -> bool:
-        """Whether more may be sent, or the owner has gone, within *timeout* seconds."""
+        """Wait until more may be sent; False after *timeout* seconds, unless the owner is gone."""
         with self._landing:
             return self._landing.wait_for(self._may_send, timeout)
 
     def empty(self, patience: float) -> bool:
-        """Wait until nothing is on its way; False if the owner has gone before.
+        """Wait until nothing is in flight; False if the owner is gone before.
 
         Raises:
-            TimeoutError: nothing was heard for *patience* seconds.
+            TimeoutError: nothing was received for *patience* seconds.
         """
         with self._landing:
             before = None
@@ -83,10 +83,10 @@ class Flight:
             return not self._receipts
 
     def land(self, results: Sequence[Sequence[Any]], awaited: list[Awaited]) -> None:
-        """Settle what the owner says of the first ones; who waits for them is added to *awaited*, whatever happens.
+        """Settle the first writes with the owner's results; waiting callers are added to *awaited*, even on an error.
 
         Raises:
-            ValueError: what it says is not about those that are due.
+            ValueError: the results are not those of the next writes.
         """
         with self._landing:
             for number, value, failure in results:
@@ -97,7 +97,7 @@ class Flight:
                 self._landing.notify_all()
 
     def land_known(self, numbered: int, refused: Sequence[Sequence[Any]], awaited: list[Awaited]) -> None:
-        """Settle what an owner committed and could not tell: up to *numbered*, all true but for those *refused*."""
+        """Settle writes that an owner committed but could not report: up to *numbered*, all True except *refused*."""
         not_true = {number: (failure, outcome) for number, failure, outcome in refused}
         with self._landing:
             while self._receipts and self._receipts[0].number <= numbered:
@@ -109,7 +109,7 @@ class Flight:
         return has_room or not self._receipts or self.is_lost
 
     def _settle_first(self, failure: Any, value: Any) -> Sequence[Awaited]:
-        """Settle the first one, which leaves: not before it is known what is said of it."""
+        """Settle the first write, and remove it once its result could be decoded."""
         receipt = self._receipts[0]
         outcome = decode_outcome(receipt.write, value) if failure is None else Failure(decode_failure(failure))
         self._receipts.popleft()

@@ -1,4 +1,4 @@
-"""Look after open stores when the process forks or ends."""
+"""Handle open stores when the process forks or exits."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ class Guarded(Protocol):
     """An open store."""
 
     def close_sync(self) -> None:
-        """Commit what is queued and let go of everything."""
+        """Commit queued writes and release everything."""
 
     def forked(self) -> None:
-        """In a forked child: be unusable, without touching what is the parent's."""
+        """In a forked child: become unusable, without touching what belongs to the parent."""
 
 
-# held strongly: a store that everybody else forgot still has its threads and files
+# strong references: a store that nobody else references still has threads and files
 _open: set[Guarded] = set()
 _installed = False
 
 
 def enroll(store: Guarded) -> None:
-    """Look after *store* from here on."""
-    global _installed  # noqa: PLW0603 - the hooks of a process are installed once, and not before they are needed
+    """Handle *store* from now on."""
+    global _installed  # noqa: PLW0603 - the hooks are installed once per process, when first needed
     if not _installed:
         _installed = True
         atexit.register(_close_all)
@@ -45,7 +45,7 @@ def withdraw(store: Guarded) -> None:
 
 
 def leak(thing: object) -> None:
-    """Keep *thing* from being destroyed: a connection from before a fork would close what is its parent's."""
+    """Keep *thing* alive for ever: destroying a connection from before a fork would affect the parent."""
     with contextlib.suppress(ImportError, AttributeError):
         import ctypes
 
@@ -53,7 +53,7 @@ def leak(thing: object) -> None:
 
 
 def _close_all() -> None:
-    """A script that never closed its store ends all the same, with everything committed."""
+    """Close all stores at exit, so that everything is committed even if a script has not closed its store."""
     for store in list(_open):
         try:
             store.close_sync()

@@ -1,4 +1,4 @@
-"""What the writer does by itself, between two batches: index runs, bring commits to the disk, remove expired keys."""
+"""What the writer does between two batches: index runs, sync commits, remove expired keys."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ __all__ = ["Housekeeping"]
 
 _logger = logging.getLogger("binp.store")
 
-#: seconds after which what is committed is on the disk, if nothing brought it there before
+#: maximum seconds until a commit is synced
 _ON_DISK = 1.0
 
-#: keys that are removed at once when they have expired, seconds to the next attempt if that failed, and the longest
-#: time without a look at the clock
+#: maximum number of expired keys per step, seconds until a retry after a failure, and the longest time without a look
+#: at the clock
 _EXPIRED, _AGAIN, _NAP = 500, 1.0, 60.0
 
 
 class Housekeeping:
-    """Work on the file that nobody asked for, and that can wait; used by the writer's thread alone.
+    """Work on the file that nobody waits for; only used by the writer's thread.
 
-    None of it raises: what could not be done is logged, told to *fitness*, and tried again later.
+    It never raises: failures are logged, reported to *fitness*, and retried later.
 
     Args:
         path: The database file.
-        file: The same, when no transaction is open.
-        committer: Puts errors into words, and rolls back.
-        fitness: Told of damage.
-        clock: Microseconds since the epoch.
+        file: The file; no transaction is open.
+        committer: Explains errors, and rolls back.
+        fitness: Receives reports of damage.
+        clock: Returns microseconds since the epoch.
     """
 
     def __init__(
@@ -49,18 +49,18 @@ class Housekeeping:
         self._committer = committer
         self._fitness = fitness
         self._clock = clock
-        #: when runs that have ended get into the index
+        #: adds ended runs to the index
         self.indexing = Indexing(file, lambda error: fitness.notice(committer.explain(error)))
 
     def step(self, seq: int, *, is_idle: bool) -> tuple[float | None, list[Change]]:
-        """Do what is due, and a bounded piece of it at a time.
+        """Do a bounded piece of the due work.
 
         Args:
             seq: Number of the last change.
             is_idle: No write is waiting.
 
         Returns:
-            The seconds until there is more to do, None if nothing is foreseen; and what has changed.
+            The seconds until there is more to do (None if nothing is planned), and the changes.
         """
         waits, changes = [], list[Change]()
         self.indexing.step(is_idle=is_idle)
@@ -75,7 +75,7 @@ class Housekeeping:
         if self._file.keys.soonest is not None:
             left = (self._file.keys.soonest - self._clock()) / 1e6
             if left > 0:
-                # the clock may be put forward meanwhile
+                # limited, because the clock may be set forward meanwhile
                 waits.append(min(left, _NAP))
             else:
                 wait, changes = self._expire(seq)
@@ -83,25 +83,25 @@ class Housekeeping:
         return min(waits, default=None), changes
 
     def sync(self) -> None:
-        """Bring to the disk what is committed and not there yet."""
+        """Sync committed transactions that are not on disk yet."""
         try:
             self._file.sync()
         except OSError as error:
-            # whoever needs it on the disk is told by the next commit
-            _logger.error("the last writes may not be on the disk: %s", explain(error, self._path))  # noqa: TRY400 - the reason is the message
+            # a caller that needs a sync gets the error from the next commit
+            _logger.error("the last writes may not be on the disk: %s", explain(error, self._path))  # noqa: TRY400 - the message has the reason
             self._file.unsynced = None
 
     def _expire(self, seq: int) -> tuple[float, list[Change]]:
-        """Remove some of the keys that have expired; the seconds after which to go on, and what has changed."""
+        """Remove some expired keys; returns the seconds until the next step, and the changes."""
         now = self._clock()
         work = Batch(self._file, seq, (), now)
         try:
-            # a power cut brings back what expires again at once
+            # not synced: after a power failure the keys simply expire again
             self._file.begin(durable=False)
             work.expire(self._file.keys.expired(now, _EXPIRED))
             self._file.keys.look()
             self._file.commit()
-        except Exception as error:  # noqa: BLE001 - nobody sees these keys, and there will be another time
+        except Exception as error:  # noqa: BLE001 - nobody can see these keys, and it is retried
             self._committer.roll_back()
             explained = self._committer.explain(error)
             _logger.warning("keys that have expired could not be removed: %s", explained)

@@ -1,4 +1,4 @@
-"""Make ids of runs: larger than every earlier one of this process, and never the same as those of its siblings."""
+"""Generate run ids: increasing within a process, and unique among the processes of a database."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ __all__ = ["EPOCH", "SLOTS", "Ids", "first_id", "made_at", "slot_of"]
 #: 2024-01-01 in milliseconds of Unix time
 EPOCH = 1_704_067_200_000
 
-#: processes that can write to one database at a time
+#: maximum number of processes that can write to a database at once
 SLOTS = 64
 
-#: ids that one process makes in one millisecond before it borrows from the next
+#: ids per process and millisecond; further ones are borrowed from the next millisecond
 _PER_MILLISECOND = 64
-#: the last one that an id can have, in milliseconds since 2024
+#: the last millisecond of an id, since 2024
 _LAST_MILLISECOND = 2**41 - 1
 
 
 class Ids:
-    """41 bits of milliseconds since 2024, 6 bits that tell processes apart, 6 bits that count within the millisecond.
+    """41 bits of milliseconds since 2024, 6 bits for the process, 6 bits for a counter within the millisecond.
 
-    That is 53 bits in all, so they are exact in JavaScript, until 2093. The clock is a hybrid one: it goes on from the
-    last id when the computer's is behind that, or when a millisecond is used up.
+    These 53 bits are exact in JavaScript, and last until 2093. The clock is a hybrid logical clock: it continues from
+    the last id if the system clock is behind it, or if a millisecond is used up.
     """
 
     def __init__(self) -> None:
@@ -33,20 +33,20 @@ class Ids:
         self._count = 0
 
     def start(self, slot: int, newest: int) -> None:
-        """Make ids for *slot* that are larger than *newest* and than all made before."""
+        """Generate ids for *slot* that are larger than *newest*, and than all earlier ones."""
         with self._lock:
             self._slot = slot
             self._last = max(self._last, newest >> 12)
             self._count = _PER_MILLISECOND
 
     def rise(self, above: int) -> None:
-        """Make ids that are larger than *above*, which another process has made."""
+        """Generate ids that are larger than *above*, an id of another process."""
         with self._lock:
             if above >> 12 >= self._last:
                 self._last, self._count = above >> 12, _PER_MILLISECOND
 
     def new(self) -> int:
-        """The next id. Callable from any thread."""
+        """The next id. May be called from any thread."""
         with self._lock:
             now = time.time_ns() // 1_000_000 - EPOCH
             if now > self._last:
@@ -59,15 +59,15 @@ class Ids:
 
 
 def slot_of(run: int) -> int:
-    """The slot of the process that made the id *run*."""
+    """The slot of the process that generated the id *run*."""
     return run >> 6 & 63
 
 
 def first_id(micros: int) -> int:
-    """The smallest id that is made in the millisecond of *micros*, which are microseconds since the epoch."""
+    """The smallest id for the millisecond that contains *micros*, microseconds since the epoch."""
     return max(0, micros // 1000 - EPOCH) << 12
 
 
 def made_at(run: int) -> int:
-    """The millisecond in which the id *run* was made, in microseconds since the epoch."""
+    """The millisecond in which the id *run* was generated, in microseconds since the epoch."""
     return (min(run >> 12, _LAST_MILLISECOND) + EPOCH) * 1000

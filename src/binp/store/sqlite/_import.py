@@ -1,4 +1,4 @@
-"""Take in lines that were exported: what is not here yet, and what is newer than what is here."""
+"""Import exported lines: rows that are new, or newer than the existing ones."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ __all__ = ["take_in"]
 
 _TABLES = {table.name: table for table in TABLES}
 
-#: what a run says that had not ended when it was exported: nobody holds it any more
+#: the error of a run that had not ended when it was exported
 _CUT_OFF = "interrupted: it had not ended when it was exported"
 
 _Row = dict[str, Any]
 
 
 def take_in(file: File, lines: Iterable[str], seq: int) -> tuple[int, list[Change]]:
-    """Take in *lines*; a transaction is open.
+    """Import *lines*; a transaction is open.
 
-    A row that is here already stays as it is, unless the one that comes is a later state of it: a run with a higher
-    revision that does not run here, a key with a higher version. So the same lines can be taken in again.
+    An existing row is kept, unless the imported one is a later state of it: a run with a higher revision that is not
+    running here, or a key with a higher version. So the same lines can be imported again.
 
     Returns:
-        How many rows were taken in, and the changes, numbered after *seq*.
+        The number of imported rows, and the changes, numbered after *seq*.
 
     Raises:
-        BadLine: a line is none of ours.
+        BadLine: a line is invalid.
     """
     taking = _Taking(file, seq)
     rows: dict[str, list[_Row]] = {}
@@ -69,13 +69,13 @@ class _Taking:
     def __init__(self, file: File, seq: int) -> None:
         self.count = 0
         self.changes: list[Change] = []
-        #: the numbers of the lines, by the identities of their rows
+        #: line numbers, by the identity of their rows
         self.numbers: dict[int, int] = {}
         self._file = file
         self._seq = seq
 
     def take(self, table: Table, rows: list[_Row]) -> None:
-        """Rows of one table."""
+        """Import rows of one table."""
         steps: dict[str, Callable[[Table, list[_Row]], None]] = {
             "run": self._take_runs,
             "record": self._take_records,
@@ -92,9 +92,9 @@ class _Taking:
     def _check(self, table: Table, rows: list[_Row]) -> None:
         columns = self._file.connection.execute(f"PRAGMA table_info({table.name})").fetchall()
         known = {name: kind for _, name, kind, *_ in columns}
-        # a key of one number is not said to be set
+        # an integer primary key is not declared as NOT NULL
         needed = [name for _, name, _, is_set, default, place in columns if (is_set or place) and default is None]
-        # these are texts in a line, and numbers in the file
+        # texts in a line, but numbers in the file
         known |= dict.fromkeys(table.names, "TEXT") | ({"state": "TEXT"} if table.name == "run" else {})
         for row in rows:
             if unknown := row.keys() - known:
@@ -116,7 +116,7 @@ class _Taking:
         news: dict[int, _Row] = {}
         for row in rows:
             rev, code = here.get(row["id"], (0, CODES[State.INTERRUPTED]))
-            # one that goes on here is held here
+            # a run that is in flight here belongs to its holder
             if row["rev"] > rev and code > CODES[State.RUNNING]:
                 news[row["id"]] = _ended(row)
         if not news:
@@ -143,7 +143,7 @@ class _Taking:
         self._insert(table, [row for row in rows if row["run"] in states])
 
     def _renew_texts(self, states: Mapping[int, int], rows: Sequence[_Row]) -> None:
-        """Let runs that have ended be found by what *rows* say, unless they say it already."""
+        """Update the index entries of ended runs for *rows*, unless they contain them already."""
         keys = [[row["run"], row["seq"]] for row in rows]
         missing = self._file.ask("find_missing_records", keys)
         if ended := sorted(run for run in set(missing) if states[run] > CODES[State.RUNNING]):
@@ -173,7 +173,7 @@ class _Taking:
             self._tell("kv", f"{row['namespace']}/{row['key']}", row["version"])
         self._file.put("add_past", past)
         self._insert(table, news)
-        # of what is kept of all keys together nothing is known any more
+        # the cached numbers about all keys are no longer valid
         self._file.keys.read()
 
     def _raise_floor(self, _table: Table, rows: list[_Row]) -> None:
@@ -181,7 +181,7 @@ class _Taking:
             self._file.run("raise_floor", {"version": row["version"]})
 
     def _insert(self, table: Table, rows: Sequence[_Row]) -> None:
-        """Rows that are not there yet, as many with one statement as have the same columns."""
+        """Insert new rows, with one statement for all rows with the same columns."""
         texts = {row[column] for row in rows for column in table.names if row.get(column) is not None}
         names = self._file.ids_of(texts)
         groups: dict[tuple[str, ...], list[list[Any]]] = {}
@@ -194,7 +194,7 @@ class _Taking:
     def _insert_all(self, table: str, columns: tuple[str, ...], rows: list[list[Any]]) -> int:
         into = f"INSERT INTO {table} ({', '.join(columns)})"
         execute = self._file.connection.execute
-        # SQLite cuts a text at a NUL that comes to it in JSON
+        # SQLite truncates JSON texts at a NUL character
         whole = [row for row in rows if not _is_torn(row)]
         kept = 0
         if whole:
@@ -212,7 +212,7 @@ class _Taking:
 
 
 def _problem(table: Table, row: _Row, kinds: Mapping[str, str]) -> str | None:
-    """What in *row* cannot be, in columns of these *kinds*; None if all can be."""
+    """What is invalid in *row*, for columns of these *kinds*; None if nothing is."""
     for column, value in row.items():
         is_past = column == "past"
         if value is not None and not (isinstance(value, list) if is_past else fits(kinds[column], value)):
@@ -221,13 +221,13 @@ def _problem(table: Table, row: _Row, kinds: Mapping[str, str]) -> str | None:
     if table.name == "run" and row["state"] not in set(State):
         return f"its state is none that there is: {row['state']!r:.80}"
     if table.name == "run" and not 0 <= row["id"] < MANY:
-        # all that are made here afterwards would be larger still, and not exact in JavaScript
+        # all later ids would be larger still, and not exact in JavaScript
         return f"its id is {row['id']}"
     return flaw(table.name, row)
 
 
 def _ended(row: _Row) -> _Row:
-    """*row* as a run that nobody holds any more."""
+    """*row* as a run without a holder."""
     if State(row["state"]) in FINISHED:
         return row
     since = row["started"]

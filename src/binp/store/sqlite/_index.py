@@ -1,4 +1,4 @@
-"""Write the index of runs, in parts: what has ended gets into it, and a part goes when most of its runs are erased."""
+"""Write the full-text index of runs, in parts: ended runs are added, and parts with mostly erased runs are dropped."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ._file import File
 
 __all__ = ["SLICE", "merge", "put_in", "renew", "take_out", "tidy"]
 
-#: runs that get into the index at a time: others wait for the file meanwhile
+#: maximum number of runs to index at a time: other writers have to wait meanwhile
 SLICE = 256
-#: records that are read for them, which is most of the work: so many of a run at most, and then of all together
+#: maximum number of records to read for this, which is most of the work: per run, and in all
 _READ, _HEAVY = 1000, 2000
-#: runs of a part, after which the next one begins
+#: number of runs in a part, after which the next part starts
 _FULL = 65_536
-#: stale ones in a part, above which it goes if they are most of it
+#: a part with more than this number of stale runs is dropped if they are the majority
 _STALE = 256
-#: pages, of a kilobyte, that are brought together at a time
+#: number of pages, of one kilobyte, to merge at a time
 _MERGED = 256
-#: pages that are let go at a time of a part that nobody asks any more
+#: number of pages to delete at a time from a part that is no longer used
 _CLEARED = 512
 #: how far a part is merged
 _LOOSE, _MERGING, _TIGHT = range(3)
@@ -43,7 +43,7 @@ class _Part:
 
 
 def put_in(file: File) -> int:
-    """Put some runs that have ended into the index, and count them; returns how many. A transaction is open."""
+    """Add some ended runs to the index, and tally them; returns how many. A transaction is open."""
     runs = _bearable(file.json("waiting", (SLICE,)))
     if runs:
         _index(file, _parts(file), runs)
@@ -57,12 +57,12 @@ def put_in(file: File) -> int:
 
 
 def take_out(file: File, runs: Sequence[int]) -> bool:
-    """Take *runs*, which have ended and are about to be erased, out of the index. A transaction is open.
+    """Remove *runs*, which have ended and are about to be erased, from the index. A transaction is open.
 
-    Their part is not written anew for them: when they are erased it can be :func:`tidy`-ed.
+    Their entries stay in the part as stale ones, until :func:`tidy` removes them.
 
     Returns:
-        Whether nothing else is in their part, or in one of theirs.
+        Whether a part has only stale entries now.
     """
     is_hollow = False
     for part, inside in _by_part(_parts(file), _forget(file, runs)):
@@ -72,16 +72,16 @@ def take_out(file: File, runs: Sequence[int]) -> bool:
 
 
 def renew(file: File, runs: Sequence[int]) -> None:
-    """Let *runs*, which have ended and are about to change, get into the index anew. A transaction is open."""
+    """Index *runs*, which have ended and are about to change, again. A transaction is open."""
     for part, inside in _by_part(_parts(file), _forget(file, runs)):
-        # what it consists of is as it was when it got there
+        # the entries have to be removed with the content with which they were added
         file.run_in_part(part.number, "withdraw_runs", (orjson.dumps(inside).decode(),))
         file.run("fill_part", {"number": part.number, "last": 0, "documents": -len(inside)})
     file.bulk("wait_again", runs)
 
 
 def _forget(file: File, runs: Sequence[int]) -> list[int]:
-    """*runs* wait for nothing and are not counted any more; returns those that are in the index."""
+    """Remove *runs* from the queue and from the tally; returns those that are in the index."""
     waiting = set(file.json("are_waiting", (orjson.dumps(list(runs)).decode(),)))
     if waiting:
         file.bulk("stop_waiting", list(waiting))
@@ -93,7 +93,7 @@ def _forget(file: File, runs: Sequence[int]) -> list[int]:
 
 
 def merge(file: File) -> bool:
-    """Bring some of what is in the index together; returns whether there was anything to do. A transaction is open."""
+    """Merge a piece of the index; returns whether there was anything to do. A transaction is open."""
     if _clear(file):
         return True
     parts = _parts(file)
@@ -101,7 +101,7 @@ def merge(file: File) -> bool:
         return True
     for part in parts[:-1]:
         if part.merged != _TIGHT:
-            # nothing, or little, is going to be added to it: one list for each word
+            # few or no further runs will be added: merge to a single segment
             changed = _merge_part(file, part, _MERGED if part.merged else -_MERGED)
             file.run("set_merged", {"number": part.number, "merged": _MERGING if changed else _TIGHT})
             return True
@@ -111,7 +111,7 @@ def merge(file: File) -> bool:
 def _merge_part(file: File, part: _Part, pages: int) -> bool:
     before = file.connection.total_changes
     file.run_in_part(part.number, "merge_part", (pages,))
-    # the command itself is one change
+    # the command itself counts as one change
     return file.connection.total_changes - before > 1
 
 
@@ -131,7 +131,7 @@ def _by_part(parts: Sequence[_Part], runs: Sequence[int]) -> list[tuple[_Part, l
 
 
 def _bearable(found: Sequence[tuple[int, int]]) -> list[int]:
-    """The first of *found*, runs with the number of their records, that do not take long; one at least."""
+    """The first of *found*, pairs of run and number of records, that can be indexed quickly; at least one."""
     runs: list[int] = []
     weight = 0
     for run, records in found:
@@ -149,9 +149,9 @@ def _index(file: File, parts: Sequence[_Part], runs: Sequence[int]) -> None:
 
 
 def _begin(file: File, newest: _Part) -> _Part:
-    """A further part, behind all that is in the newest one."""
-    # after a part was emptied into a newer one, the last one has not the largest number; what is left of one that
-    # nobody asks any more has its own still
+    """Start a new part, after the newest one."""
+    # the last part need not have the largest number, after a part was emptied into a newer one; and a part that is no
+    # longer used keeps its number until it is deleted
     number = file.one("last_part")[0] + 1
     made = _Part(number, newest.last + 1, 0, 0, 0, _LOOSE)
     for name in ("make_part", "prepare_part", "page_part"):
@@ -161,17 +161,17 @@ def _begin(file: File, newest: _Part) -> _Part:
 
 
 def tidy(file: File, most: int) -> int:
-    """Move some of what is left of a part that is mostly stale into the next one; let it go when nothing is left.
+    """Move some of the remaining runs of a mostly stale part to the next part; drop the part when it is empty.
 
-    The next part begins earlier each time: what of the old one lies behind that is not looked at any more. Its pages
-    are many, so they go a few at a time, before another part has its turn. A transaction is open.
+    The next part starts earlier each time, so moved entries of the old part are no longer used. The old part's many
+    pages are deleted a few at a time, before another part is handled. A transaction is open.
 
     Args:
         file: The file.
-        most: How many runs are moved, up to a slice.
+        most: Maximum number of runs to move, up to a slice.
 
     Returns:
-        How many were moved, or 1 for another step; 0 when all is tidy.
+        The number of moved runs, or 1 for another step; 0 when everything is tidy.
     """
     if _clear(file):
         return 1
@@ -185,10 +185,10 @@ def tidy(file: File, most: int) -> int:
             first = min(moved, default=part.first)
             if moved:
                 _index(file, [following], moved)
-                # otherwise all that was moved would be brought together at once some time
+                # otherwise all moved entries would be merged at once later
                 _merge_part(file, following, _MERGED)
             if first == part.first:
-                # nothing is left, or the run with which it began was the last: no two parts begin with the same
+                # nothing is left, or only the first run was: two parts cannot start with the same run
                 file.run("leave_part", (part.number,))
                 file.run_in_part(part.number, "hollow_part")
             file.run("move_part", {"number": following.number, "first": first})
@@ -197,7 +197,7 @@ def tidy(file: File, most: int) -> int:
 
 
 def _clear(file: File) -> bool:
-    """Let go of some pages of a part that nobody asks any more, and of the part with the last; whether there is one."""
+    """Delete some pages of a part that is no longer used, finally the part itself; returns whether there is one."""
     found = file.one("left_part")
     if found is None:
         return False

@@ -1,4 +1,4 @@
-"""Decide when the index of runs is written: when nobody waits for the file, or very much waits for the index."""
+"""Decide when to write the index of runs: when nobody else writes, or when too many runs are waiting."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ __all__ = ["Indexing"]
 
 _logger = logging.getLogger("binp.store")
 
-#: seconds after which a run that has ended gets into the index, when there is nothing else to do
+#: seconds until an ended run is indexed, if there is nothing else to do
 _SOON = 0.5
-#: runs that may wait for it while there is: above that they come first
+#: maximum number of waiting runs while there is other work; above it, indexing comes first
 _MANY = 20_000
-#: seconds after which it is tried again when it could not be written
+#: seconds until a retry after a failure
 _AGAIN = 30.0
-#: writes in one batch from which on a crowd is at work, and the seconds after which it has gone
+#: size of a batch that indicates heavy load, and the seconds after which the load is over
 _CROWD, _GONE = 16, 0.05
-#: seconds that are spent on it when the file is closed
+#: maximum seconds to spend on indexing when the file is closed
 _LEAVING = 0.25
 
 
 class Indexing:
-    """What the writer does for the index between two batches. What waits is found nevertheless, by looking at each.
+    """Schedules indexing between two batches. Waiting runs are still found, by scanning them.
 
     Args:
-        file: The file, when no transaction is open.
-        notice: Told why it could not be written.
+        file: The file; no transaction is open.
+        notice: Called with the error if it could not be written.
     """
 
     def __init__(self, file: File, notice: Callable[[Exception], None] = lambda _error: None) -> None:
@@ -41,13 +41,13 @@ class Indexing:
         self._notice = notice
         #: when there is something to do next, in monotonic seconds; None if there is nothing
         self.due: float | None = time.monotonic() + _SOON
-        #: what is in the index could be brought together
+        #: whether the index could be merged further
         self._is_loose = True
-        #: when a crowd was seen at work, in monotonic seconds
+        #: when heavy load was last seen, in monotonic seconds
         self._crowded = 0.0
 
     def expect(self, writes: int) -> None:
-        """So many writes were committed: runs may have ended."""
+        """*writes* writes were committed: runs may have ended."""
         now = time.monotonic()
         if writes >= _CROWD:
             self._crowded = now
@@ -55,10 +55,10 @@ class Indexing:
             self.due = now + _SOON
 
     def step(self, *, is_idle: bool) -> None:
-        """Write a slice if it is time: at once if nobody else writes, else only if very many wait for it.
+        """Index a slice if it is time: immediately if nobody else writes, otherwise only if too many runs are waiting.
 
-        Between two batches of a crowd nobody writes just because all of them are having their turn at what they do: a
-        slice that is begun then gets no turn itself before the next batch is there, which has to wait for it.
+        Under heavy load there are gaps between batches only because all writers are busy with their results. Indexing
+        in such a gap would delay the next batch.
         """
         now = time.monotonic()
         if self.due is None or now < self.due:
@@ -69,16 +69,16 @@ class Indexing:
                 self.due = time.monotonic() + _SOON
             else:
                 self._write()
-        except Exception as error:  # noqa: BLE001 - what waits stays found, only not as quickly
+        except Exception as error:  # noqa: BLE001 - waiting runs are still found, only more slowly
             self._fail(error)
 
     def leave(self) -> None:
-        """Before the file is closed: leave no more behind than is quickly looked through."""
+        """Before the file is closed: leave only a few runs to be scanned."""
         end = time.monotonic() + _LEAVING
         try:
             while time.monotonic() < end and self._waiting(SLICE) == SLICE:
                 self._write()
-        except Exception as error:  # noqa: BLE001 - the same, for the next one who opens the file
+        except Exception as error:  # noqa: BLE001 - the same, for the next process that opens the file
             self._fail(error)
 
     def _waiting(self, most: int) -> int:

@@ -1,4 +1,4 @@
-"""Judge whether a row can have been written: what cannot be is neither given out by an export nor taken in."""
+"""Judge whether a row is plausible; implausible rows are neither exported nor imported."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["MANY", "fits", "flaw"]
 
 _TYPES: dict[str, type | tuple[type, ...]] = {"INTEGER": int, "TEXT": str, "REAL": (int, float)}
 
-#: beyond all numbers that count something: so many JavaScript has exactly, and one more can be added to each
+#: limit for counters: integers below it are exact in JavaScript, also after adding one
 MANY = 2**53
 
-#: columns that count something, by their tables
+#: columns that are counters, by table
 _COUNTS = {
     "run": ("attempt", "epoch", "records", "rev"),
     "record": ("seq",),
@@ -26,7 +26,7 @@ _COUNTS = {
     "schedule": ("rev",),
 }
 
-#: columns that are moments, and the first and the last moment that there is, in microseconds since the epoch
+#: columns that are moments, by table; and the first and the last possible moment, in microseconds since the epoch
 _MOMENTS = {
     "run": ("due", "started", "ended", "cancelled_at"),
     "record": ("at",),
@@ -48,11 +48,11 @@ def fits(kind: str, value: object) -> bool:
 
 
 def flaw(table: str, row: Mapping[str, Any]) -> str | None:
-    """What in *row* nobody can have written although it fits its column, like ``its rev is -1``; None if all can be.
+    """What is implausible in *row* although it fits its columns, such as ``its rev is -1``; None if nothing is.
 
     Args:
-        table: Of which it is a row.
-        row: What is in its columns; what is left out is null.
+        table: The table of the row.
+        row: The columns; a missing one is null.
     """
     for column in _COUNTS.get(table, ()):
         value = row.get(column)
@@ -73,7 +73,7 @@ def flaw(table: str, row: Mapping[str, Any]) -> str | None:
 
 
 def _is_version(version: object) -> bool:
-    """Whether *version* is one of a key: version, value, module, at, run, actor, removed."""
+    """Whether *version* is a version of a key: version, value, module, at, run, actor, removed."""
     kinds = ("INTEGER", "TEXT", "TEXT", "INTEGER", "INTEGER", "TEXT", "INTEGER")
     if not isinstance(version, Sequence) or len(version) != len(kinds):
         return False
@@ -88,7 +88,7 @@ def _is_version(version: object) -> bool:
 
 
 def _is_list(text: str) -> bool:
-    """Whether *text* is a list of texts in JSON."""
+    """Whether *text* is a JSON list of texts."""
     try:
         found = orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -101,7 +101,7 @@ def _is_json(text: str) -> bool:
         orjson.loads(text)
     except orjson.JSONDecodeError:
         try:
-            # what Python writes besides: numbers that are none, and halves of characters
+            # Python's json also writes NaN and lone surrogates
             json.loads(text)
         except (ValueError, RecursionError):
             return False

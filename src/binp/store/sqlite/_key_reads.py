@@ -13,7 +13,7 @@ from ._text import clean
 
 __all__ = ["KeyReads"]
 
-#: keys in one answer, and versions
+#: maximum number of keys, and of versions, in one answer
 _MOST = 1000
 
 #: executes a named statement
@@ -21,12 +21,12 @@ Ask = Callable[[str, Any], sqlite3.Cursor]
 
 
 class KeyReads:
-    """The questions about keys. What has expired is not there, whether it is still in the file or not.
+    """The queries about keys. Expired keys do not exist, even if they are still in the file.
 
     Args:
         ask: Executes a named statement.
-        cursor: Of the same connection, for what is asked for most often.
-        clock: Microseconds since the epoch.
+        cursor: A cursor of the same connection, for the most frequent query.
+        clock: Returns microseconds since the epoch.
     """
 
     def __init__(self, ask: Ask, cursor: sqlite3.Cursor, clock: Callable[[], int]) -> None:
@@ -37,7 +37,7 @@ class KeyReads:
 
     def value(self, namespace: str, key: str) -> str | None:
         """The JSON text of one key, or None."""
-        # without all that can be left out: this takes a few microseconds, and is done very often
+        # reduced to the minimum: this takes a few microseconds, and is called very often
         names = namespace if namespace.isascii() else clean(namespace), key if key.isascii() else clean(key)
         row = self._execute(self._get_value, names).fetchone()
         if row is None or (row[1] is not None and row[1] <= self._clock()):
@@ -52,13 +52,13 @@ class KeyReads:
         return None if found is None or (found.expires is not None and found.expires <= self._clock()) else found
 
     def page(self, namespace: str, prefix: str, after: str, limit: int) -> list[KeyValue]:
-        """Keys that begin with *prefix* and come after *after*, by name."""
+        """Keys that start with *prefix* and sort after *after*, by name."""
         prefix = clean(prefix)
         parameters = {
             "namespace": clean(namespace),
-            # nothing lies between a text and the same with a NUL behind it
+            # the smallest text greater than `after` is the same with a NUL appended
             "start": max(prefix, clean(after) + "\0") if after else prefix,
-            # an empty blob is larger than every text
+            # in SQLite, a blob is greater than every text
             "stop": _behind(prefix) or b"",
             "now": self._clock(),
             "limit": _within(limit),
@@ -70,14 +70,14 @@ class KeyReads:
         return [row[0] for row in self._ask("namespaces", {"now": self._clock()})]
 
     def history(self, namespace: str, key: str, after: int, limit: int) -> list[KeyVersion]:
-        """Versions of a key behind *after*, the newest first."""
+        """Versions of a key after version *after*, newest first."""
         most = _within(limit)
         names = {"namespace": clean(namespace), "key": clean(key)}
         rows = self._ask("get_history", {**names, "after": after, "limit": most}).fetchall()
         found = [_version(row) for row in rows]
         expires = rows[0][7] if rows else None
         if expires is not None and expires <= self._clock():
-            # it is still in the file: this is what it will be when that is found out
+            # its removal is not in the file yet, but will look like this
             found.insert(0, _version((rows[0][0] + 1, None, None, expires, None, None, 2)))
         return found[:most]
 
@@ -116,11 +116,11 @@ def _within(limit: int) -> int:
 
 
 def _behind(prefix: str) -> str:
-    """The first text behind all that begin with *prefix*; empty if there is none."""
+    """The smallest text after all that start with *prefix*; empty if there is none."""
     while prefix:
         code = ord(prefix[-1]) + 1
         prefix = prefix[:-1]
-        # between these two lie the surrogates, which no text has
+        # skip the surrogates, which no text contains
         code = 0xE000 if code == 0xD800 else code
         if code <= 0x10FFFF:
             return prefix + chr(code)

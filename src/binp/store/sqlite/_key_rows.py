@@ -1,4 +1,4 @@
-"""The keys that a batch touches, held in memory from its beginning to its end."""
+"""The keys that a batch uses, in memory from its start to its end."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from ._text import clean, clean_name, clean_text
 
 __all__ = ["KEY_KINDS", "Key", "Keys"]
 
-#: kinds of writes that are about keys
+#: kinds of writes about keys
 KEY_KINDS = frozenset({SetKeys.kind, RemoveKeys.kind, PutKey.kind})
 
-#: characters of a value above which it is not kept when another one takes its place; archive_keys says the same
+#: longer values are not kept as past versions, in characters; the same as in the statement archive_keys
 _LONGEST_PAST = 65536
 
-#: keys that stay known from batch to batch
+#: number of keys to cache between batches
 _REMEMBERED = 20_000
 
 
 class _Version(NamedTuple):
-    """What became of a key at one moment."""
+    """A version that a key got in this batch."""
 
     number: int
-    #: JSON text; None if it is removed
+    #: JSON text; None if it was removed
     value: str | None
-    #: what did it; None if it expired
+    #: the write; None if it expired
     write: SetKeys | PutKey | RemoveKeys | None
     at: int
 
     @property
     def module(self) -> str | None:
-        """The module of the class that was saved."""
+        """The module of the saved class."""
         module = None if self.write is None or isinstance(self.write, RemoveKeys) else self.write.module
         return None if module is None else clean_name(module)
 
     @property
     def writer(self) -> tuple[int | None, int | None, str | None]:
-        """The run that wrote, with its epoch, and who it was."""
+        """The run that wrote it, with its epoch, and the actor."""
         write = self.write
         if write is None:
             return None, None, None
@@ -50,7 +50,7 @@ class _Version(NamedTuple):
 
 @dataclass(slots=True)
 class Key:
-    """Where the version of a key is, and what this batch makes of it."""
+    """The state of a key in the file, and what this batch makes of it."""
 
     namespace: str
     name: str
@@ -58,43 +58,43 @@ class Key:
     exists: bool = False
     #: microseconds since the epoch; None for never
     expires: int | None = None
-    #: how many versions are kept, the present one included
+    #: number of versions to keep, including the current one
     keep: int = HISTORY
-    #: the version in the file, of a value or of its removal; 0 if there is neither
+    #: the version in the file, of a value or of a removal; 0 if there is neither
     filed: int = 0
-    #: the file has a value
+    #: whether the file has a value
     is_filed: bool = False
-    #: in this batch, the oldest first
+    #: versions of this batch, oldest first
     made: list[_Version] = field(default_factory=list)
 
     def make(self, value: str | None, write: SetKeys | PutKey | RemoveKeys | None, at: int) -> None:
-        """The next version."""
+        """Add the next version."""
         self.version += 1
         self.exists = value is not None
         self.made.append(_Version(self.version, value, write, at))
 
 
 class Keys:
-    """The keys of a batch, and what is written to them.
+    """The keys of a batch, and their new values.
 
     Args:
-        file: Where they are; a transaction is open.
-        now: Microseconds since the epoch: what has expired by then is not there.
+        file: The file; a transaction is open.
+        now: Microseconds since the epoch; keys expired by then do not exist.
     """
 
     def __init__(self, file: File, now: int) -> None:
         self._file = file
         self._now = now
         self._keys: dict[tuple[str, str], Key] = {}
-        #: the same by their names as they are written in writes
+        #: the same by the names in the writes, which are not normalised
         self._given: dict[tuple[str, str], Key] = {}
 
     def load(self, writes: Sequence[Write]) -> None:
-        """Read the versions of the keys that *writes* are about."""
+        """Read the versions of the keys in *writes*."""
         self.load_names(_names(writes))
 
     def load_names(self, names: Iterable[tuple[str, str]]) -> None:
-        """Read the versions of keys, which are pairs of namespace and name."""
+        """Read the versions of keys, given as pairs of namespace and name."""
         known, wanted = self._given, []
         remembered, floor = self._file.present_keys, self._file.keys.floor
         for given in names:
@@ -128,25 +128,25 @@ class Keys:
         return self._given[namespace, name]
 
     def expire(self, key: Key) -> bool:
-        """Remove the key if it has expired; whether it has."""
+        """Remove the key if it has expired; returns whether it has."""
         if not key.exists or key.expires is None or key.expires > self._now:
             return False
         key.make(None, None, key.expires)
         return True
 
     def put(self, key: Key, value: str, write: SetKeys | PutKey, expires: int | None = None) -> None:
-        """A new value."""
+        """Set a new value."""
         key.make(clean_text(value), write, write.at)
         key.expires = expires
         if write.history is not None:
             key.keep = max(1, write.history)
 
     def remove(self, key: Key, write: RemoveKeys | PutKey) -> None:
-        """No value any more."""
+        """Remove the value."""
         key.make(None, write, write.at)
 
     def store(self) -> None:
-        """Put it all into the file."""
+        """Write all changes to the file."""
         changed = [key for key in self._keys.values() if key.made]
         if not changed:
             return
@@ -171,7 +171,7 @@ class Keys:
         self._remember(changed)
 
     def _remember(self, changed: Sequence[Key]) -> None:
-        """What those that are there are by now: the next batch need not ask for it."""
+        """Cache the present state of existing keys for the next batch."""
         remembered = self._file.present_keys
         if len(remembered) > _REMEMBERED:
             remembered.clear()
@@ -183,7 +183,7 @@ class Keys:
                 remembered.pop(pair, None)
 
     def _archive(self, changed: list[Key]) -> list[int | None]:
-        """Keep what was before, as far as it is to be kept; returns for each key where the last of it is."""
+        """Store the past versions as far as they have to be kept; returns the id of the last one for each key."""
         links: list[int | None] = []
         values: list[Any] = []
         removals: list[Any] = []
