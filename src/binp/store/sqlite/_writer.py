@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from binp.store.contract import Change, Health, StoreError
+from binp.store.contract import Change, EndRun, Health, StoreError
 
 from ._alone import ALONE, OWN, Alone
 from ._checkpoint import Checkpoints
@@ -80,6 +80,8 @@ class Writer:
         #: None before it has entered
         self._checkpoints: Checkpoints | None = None
         self._first_changes: list[Change] = []
+        #: ends of runs that the file did not take while somebody waited for them
+        self._late: list[Receipt] = []
         self._post: Post = lambda _awaited, _changes: None
         self._mark: Callable[[float], None] = lambda _since: None
         self._beat: Callable[[], None] = lambda: None
@@ -242,11 +244,12 @@ class Writer:
             self._checkpoints.stop()
         batch = self._outbox.take_all()
         if self._fitness.trouble is not None and self._fitness.is_final:
-            self._fail(batch, self._fitness.trouble.error)
+            self._refuse(batch, self._fitness.trouble)
         elif batch and not self._try(batch):
             # whoever sent the others sends them again
             left = self._outbox.take_all()
             self._outbox.put_back([each for each in left if each.sender is None and each.write.kind not in OWN])
+        self._catch_up()
 
     def _try(self, batch: list[Receipt]) -> bool:
         """Commit *batch*, or put back what cannot be committed now; whether the file takes writes."""
@@ -259,7 +262,7 @@ class Writer:
             if trouble.is_passing:
                 self._outbox.put_back(left)
             else:
-                self._fail(left, trouble.error)
+                self._refuse(left, trouble)
             return False
         except Exception as error:
             # nobody may wait for ever because of a mistake in here
@@ -272,16 +275,17 @@ class Writer:
         """Try again after a while. Who has waited for long, and who comes when nothing has gone for long, is told."""
         if trouble.is_final:
             left = self._outbox.take(_BATCH, max(0.0, self._next_beat - time.monotonic()))
-            self._fail(left or [], trouble.error)
+            self._refuse(left or [], trouble)
             return left is not None
         self._outbox.rest(_PROBE)
         if self._is_well():
             self._fitness.recover()
+            self._catch_up()
             return True
         # what was tried meanwhile may have met something else
         trouble = self._fitness.trouble or trouble
         if self._outbox.is_closed or not trouble.is_passing or self._fitness.has_lasted(PATIENCE):
-            self._fail(self._outbox.take_all(), trouble.error)
+            self._refuse(self._outbox.take_all(), trouble)
         return not self._outbox.is_closed
 
     def _is_well(self) -> bool:
@@ -298,6 +302,22 @@ class Writer:
             self._fitness.falter(trouble, time.monotonic())
             return False
         return True
+
+    def _refuse(self, left: list[Receipt], trouble: FileTrouble) -> None:
+        """Tell those who wait that the file takes nothing. A run that has ended is not to be open for that for ever."""
+        for receipt in left:
+            if receipt.write.kind == EndRun.kind and not trouble.is_final:
+                # there are no more of them than of runs; whoever began one since is told by the epoch
+                late = Receipt(receipt.write)
+                late.size = receipt.size
+                self._late.append(late)
+        self._fail(left, trouble.error)
+
+    def _catch_up(self) -> None:
+        """Queue again what nobody waits for any more, and is to be written all the same."""
+        late, self._late = self._late, []
+        if late:
+            self._outbox.put_back(late)
 
     def _fail(self, left: list[Receipt], error: StoreError) -> None:
         if left:

@@ -17,6 +17,7 @@ time.time_ns = lambda: _real() + int(skew * 1e9)
 
 from binp.kv import KV  # noqa: E402 - after the clock was set
 from binp.store import open_store  # noqa: E402 - the same
+from binp.store.contract import StoreError  # noqa: E402 - the same
 
 
 async def answer(store, what, arguments):
@@ -28,6 +29,12 @@ async def answer(store, what, arguments):
     if what == "write":
         acks = [store.write(write) for write in arguments[0]]
         return store, [await ack for ack in acks]
+    if what == "refused":
+        try:
+            await store.write(*arguments)
+        except StoreError as error:
+            return store, error.what
+        return store, None
     if what == "ids":
         return store, [store.new_id() for _ in range(arguments[0])]
     if what == "update":

@@ -11,7 +11,7 @@ import sqlite3
 import pytest
 
 from binp.store import open_store
-from binp.store.contract import SetKeys, State, StoreError
+from binp.store.contract import BeginRun, EndRun, SetKeys, State, StoreError
 from binp.store.sqlite import _checkpoint, _writer
 
 
@@ -126,6 +126,35 @@ async def test_a_disk_that_refuses_for_a_while(path, disk, hurry, writes_of, err
     with contextlib.closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert connection.execute("SELECT count(*), max(version) FROM kv").fetchone() == (1, 1)
+
+
+@pytest.mark.parametrize("by", ["this", "another"])
+async def test_a_run_that_ends_while_the_disk_refuses(path, disk, hurry, monkeypatch, there, until, by):
+    """Whoever waits is told that its end is not written; it is as soon as the disk takes it, and not open for ever."""
+    monkeypatch.setattr(_writer, "PATIENCE", 0.0)
+    store = open_store(str(path), group="g")
+    await store.open()
+    node = await asyncio.to_thread(there.ask, "open", str(path)) if by == "another" else store.node
+    run = store.new_id()
+    await store.write(BeginRun(id=run, operation="o", trigger="call", node=node, at=1))
+    end = EndRun(id=run, state=State.FAILED, at=2, duration=1, error="it was so")
+
+    disk.error = errno.ENOSPC
+    if by == "another":
+        told = await asyncio.to_thread(there.ask, "refused", end)
+    else:
+        with pytest.raises(StoreError) as caught:
+            await store.write(end)
+        told = caught.value.what
+    assert "there is no space left for the database" in told
+    assert (await store.get_run(run)).state is State.RUNNING
+
+    disk.error = None
+    async with asyncio.timeout(200):
+        while (found := await store.get_run(run)).state is State.RUNNING:
+            await asyncio.sleep(0.01)
+    assert (found.state, found.error) == (State.FAILED, "it was so")
+    await store.close()
 
 
 async def test_closing_while_the_disk_refuses(path, disk, hurry, until):
