@@ -1,4 +1,4 @@
-"""Which plugins are being loaded, by whom, and who waits for whom."""
+"""Track which plugins are being loaded, and which loads wait for each other."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ import logging
 from collections.abc import Iterator
 from typing import Final
 
-#: Seconds of loading after which it is told what is being loaded; then after twice as long, and so on.
+#: Seconds of loading after which a message says what is being loaded; repeated after twice as long, and so on.
 SLOW: Final = 10.0
 
 _log = logging.getLogger("buvar.plugin")
 
 
 class Loading:
-    """The loading of one plugin: under way, done, or failed.
+    """The loading of one plugin: in progress, done, or failed.
 
     Args:
         name: Name of the plugin.
-        asking: What is being loaded that asks for it; None where nothing is.
+        asking: The loading that requested it; None if there is none.
     """
 
     def __init__(self, name: str, asking: Loading | None) -> None:
         self.name = name
-        #: Set when it is over.
+        #: Set when it has ended.
         self.ended = asyncio.Event()
-        #: Why it failed; None also where it was cancelled, so that who waits for it tries it again.
+        #: Why it failed; None also if it was cancelled, so that a load that waits for it tries again.
         self.error: Exception | None = None
-        #: Which others it waits for right now.
+        #: The loadings that it is waiting for.
         self._needs: set[Loading] = set()
-        #: What is being loaded that asks for it.
+        #: The loading that requested it.
         self.asking = asking
 
     def above(self) -> Iterator[Loading]:
-        """This and those that ask for it, the nearest first."""
+        """This loading and those that requested it, nearest first."""
         loading: Loading | None = self
         while loading is not None:
             yield loading
             loading = loading.asking
 
     def way_to(self, other: Loading) -> list[str]:
-        """The names from here to *other*, following who waits for whom; empty when there is no way."""
+        """The names from here to *other* along the waiting loads; empty if there is no such path."""
         if self is other:
             return [self.name]
         for needed in self._needs:
@@ -53,7 +53,7 @@ class Loading:
 
     @contextlib.contextmanager
     def needing(self, other: Loading) -> Iterator[None]:
-        """Inside the block, this waits for *other*."""
+        """Inside the block, this one waits for *other*."""
         self._needs.add(other)
         try:
             yield
@@ -62,7 +62,7 @@ class Loading:
 
     @contextlib.contextmanager
     def under_way(self) -> Iterator[None]:
-        """Inside the block, this is being loaded; it is told when that takes long, for it may wait for ever."""
+        """Inside the block, this plugin is being loaded; if that takes long, it is logged, because it may hang."""
         loop = asyncio.get_running_loop()
         timer: asyncio.TimerHandle
 
@@ -87,9 +87,9 @@ class Loading:
             self.ended.set()
 
     async def wait(self) -> None:
-        """Until it is over.
+        """Wait until it has ended.
 
-        A plugin that this one waits for in turn does not wait: for such a circle there is no right order.
+        Does not wait if this loading in turn waits for the caller: for such a cycle there is no right order.
 
         Raises:
             Exception: it failed.
@@ -98,7 +98,7 @@ class Loading:
         way = [] if asking is None or self.ended.is_set() else self.way_to(asking)
         if way:
             if asking is not None and self not in asking.above():
-                # one inside the other they come in the same order each time; side by side they do not
+                # nested loads always happen in the same order; concurrent ones do not
                 circle = " -> ".join([*way, self.name])
                 _log.warning("Plugins that are loaded at once need each other, %s: %s does not wait", circle, way[-1])
             return
@@ -108,11 +108,11 @@ class Loading:
             raise self.error
 
 
-#: What the running code is part of loading.
+#: The loading that the running code is part of.
 _current: contextvars.ContextVar[Loading | None] = contextvars.ContextVar("buvar.plugin.loading", default=None)
 
 
 def current() -> Loading | None:
-    """What the running code is part of loading; None when that is over."""
+    """The loading that the running code is part of; None if there is none, or it has ended."""
     loading = _current.get()
     return None if loading is None or loading.ended.is_set() else loading

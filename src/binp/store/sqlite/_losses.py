@@ -1,4 +1,4 @@
-"""What an export could not read, and how much that is at most."""
+"""Determine what an export could not read, and how much that is at most."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ __all__ = ["Losses"]
 
 _HOUR = 3_600_000_000
 
-#: what SQLite says of pages that cannot be read at all: whoever comes to one meets an error
+#: SQLite's messages about unreadable pages, which cause an error in whatever reads them
 _MET = re.compile(r"btreeInitPage|[Uu]nable to get|[Ff]ailed to get page|[Ii]nvalid page number|overflow list length")
 
 
 class Losses:
-    """What is missing of one export.
+    """The losses of one export.
 
     Args:
-        connection: To the file.
+        connection: A connection to the file.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -34,23 +34,23 @@ class Losses:
         self._found: list[dict[str, Any]] = []
         #: the last gap in the records
         self._records: dict[str, Any] | None = None
-        #: runs that are lost; how many is known when all others were read
+        #: gaps in the runs; their sizes are known after all other runs were read
         self._runs: list[Gap] = []
-        #: the runs that were read last, and how many records they have
+        #: the runs that were read last, with the number of their records
         self._counts: Mapping[int, int] = {}
-        #: the same less those that could be read
+        #: the same, minus the records that could be read
         self._due: Counter[int] = Counter()
-        #: runs with fewer records than they say, in ascending order: how many are missing, and of how many
+        #: runs with missing records, in ascending order: number of missing ones, and number of all
         self._short: dict[int, tuple[int, int]] = {}
-        #: runs that were counted so far, and the numbers of those among them
+        #: the number of runs so far, and the positions of those in `_short`
         self._counted = 0
         self._places: dict[int, int] = {}
         self._orphans = (0, 0)
-        #: runs that could be read, by the hour in which they came into being
+        #: number of readable runs, by the hour of their creation
         self._read: Counter[int] = Counter()
 
     def add(self, gap: Gap) -> None:
-        """Rows of any table."""
+        """Add a gap in any table."""
         if gap.table == "run" and not gap.is_altered:
             self._runs.append(gap)
         rows = 1 if gap.key is not None else None if gap.table == "run" else self._by_index(gap)
@@ -58,25 +58,25 @@ class Losses:
             self._tell(gap, rows)
 
     def count_runs(self, counts: Mapping[int, int]) -> None:
-        """These runs could be read, and have so many records each; in ascending order."""
+        """Note readable runs with the numbers of their records, in ascending order."""
         self._close_counts()
         self._counts = counts
-        # those behind the first ones may have been erased
+        # further records may have been erased
         self._due = Counter({run: min(records, KEPT_RECORDS) for run, records in counts.items()})
         for run in counts:
             self._read[made_at(run) // _HOUR] += 1
 
     def count_records(self, keys: Iterable[tuple[int, int]]) -> None:
-        """Records could be read, with these *keys*: run and number."""
-        # one with a number beyond all of its run may be another one, the key of which was changed
+        """Note readable records, by their *keys*: run and number."""
+        # a number larger than that of the run's last record belongs to a record whose key was altered
         self._due.subtract(run for run, seq in keys if seq <= self._counts.get(run, 0))
 
     def add_records(self, gap: Gap) -> None:
-        """Records of the runs that were counted last."""
+        """Add a gap in the records of the runs noted last."""
         rows = 1 if gap.key is not None else _records_in(gap, self._counts)
         before = self._records
         if rows and before is not None and gap.key is None and _overlap(before, gap):
-            # the same gap, met again from the next runs on
+            # the same gap, found again from the next runs
             before["before"] = gap.before
             before["rows"] += rows
         elif rows:
@@ -84,13 +84,13 @@ class Losses:
             self._records = None if gap.key is not None else self._found[-1]
 
     def lost_runs(self) -> Iterator[tuple[int, int]]:
-        """The first and the last run of each gap in them."""
+        """The first and the last possible run of each gap in the runs."""
         for gap in self._runs:
             self._orphans = ends = _ends(gap)
             yield ends
 
     def add_orphans(self, gap: Gap) -> None:
-        """Records of the lost runs that were given out last."""
+        """Add a gap in the records of the lost runs returned last."""
         if gap.key is not None:
             self._tell(gap, 1)
             return
@@ -100,11 +100,11 @@ class Losses:
         self._tell(Gap(table=gap.table, after=after, before=(last + 1, 0) if is_beyond else gap.before), None)
 
     def add_part(self, table: str, key: Key, part: str) -> None:
-        """Something that belongs to one row."""
+        """Add a lost part of one row."""
         self._found.append({"kind": table, "key": key, "part": part})
 
     def told(self, tables: Iterable[str]) -> list[dict[str, Any]]:
-        """All of it, as the last line of an export tells it; of *tables*, whether they led where they should."""
+        """All losses, for the last line of an export; also checks *tables* for damage that was not noticed."""
         gaps = [gap for gap in self._runs if gap.key is None]
         known = self._count_runs() if gaps else None
         for gap in gaps:
@@ -112,12 +112,12 @@ class Losses:
         if gaps or any(loss["kind"] == "run" for loss in self._found):
             self._add_missing_runs(known if gaps else self._count_runs())
         for loss in self._found:
-            # how many records they had is lost with them
+            # the runs that have the numbers of these records are lost, too
             if loss["kind"] == "record" and "rows" in loss and any(_is_within(run, loss) for run in self._runs):
                 loss["rows"] = None
         told = {loss["kind"] for loss in self._found}
         problems: dict[str, str] = {}
-        # of these it is known what is missing: records and runs are counted, names are looked for one by one
+        # the losses of these are known: records and runs are counted, names are searched one by one
         counted = {"record", "name"} if gaps and known is None else {"record", "name", "run"}
         for table in tables:
             problem = None if table in told & counted else self._problem(table, is_told=table in told)
@@ -132,7 +132,7 @@ class Losses:
         return self._found
 
     def _close_counts(self) -> None:
-        """Note of which of the runs that were counted last records are missing."""
+        """Note the missing records of the runs noted last."""
         for place, (run, records) in enumerate(self._counts.items(), self._counted):
             if self._due[run] > 0:
                 self._short[run] = self._due[run], records
@@ -140,7 +140,7 @@ class Losses:
         self._counted += len(self._counts)
 
     def _add_short(self) -> None:
-        """Records that runs say to have, and nothing that failed led to: what is damaged may be what leads there."""
+        """Add missing records that caused no error: the damage may be in the pages that lead to them."""
         self._close_counts()
         told = [loss for loss in self._found if loss["kind"] == "record" and "part" not in loss]
         added: list[dict[str, Any]] = []
@@ -158,7 +158,7 @@ class Losses:
         self._found += added
 
     def _add_missing_runs(self, known: Counter[int] | None) -> None:
-        """The same of runs, which are *known* by the hour in which they came into being."""
+        """The same for runs; *known* has their numbers by the hour of their creation."""
         if known is None:
             return
         told = [loss for loss in self._found if loss["kind"] == "run"]
@@ -171,26 +171,26 @@ class Losses:
                 self._tell(Gap(table="run", after=ends[0], before=ends[1]), rows)
 
     def _problem(self, table: str, *, is_told: bool) -> str | None:
-        """What is wrong with the pages of *table*: damage may lead past rows as if there were none.
+        """What is wrong with the pages of *table*: damage may hide rows without causing an error.
 
         Args:
             table: Its name.
-            is_told: Some of it could not be read, and that was told: pages that nobody can read have been met.
+            is_told: Losses were already reported for it, so unreadable pages are known.
         """
         lines, damage = self._check(table, -1)
         if damage is not None:
-            # the module of SQLite forgets the row before the one that fails
+            # the sqlite3 module drops the row before the one that fails
             more, _ = self._check(table, len(lines) + 1)
             lines = max(lines, more, key=len)
             if not is_told:
                 lines.append(damage)
         problems = [line for text in lines for line in text.splitlines() if not (is_told and _MET.search(line))]
-        # the first line says in which database, and there is one
+        # the first line only names the database
         problems = [line for line in problems if line != "ok" and not line.startswith("***")]
         return problems[-1] if problems else None
 
     def _check(self, table: str, most: int) -> tuple[list[str], str | None]:
-        """What SQLite says of the pages of *table*, and the damage that kept it from saying more."""
+        """SQLite's messages about the pages of *table*, and the damage that ended the check."""
         found: list[str] = []
         with Tolerant() as block:
             for (text,) in self._connection.execute("SELECT * FROM pragma_quick_check(?) LIMIT ?", (table, most)):
@@ -198,13 +198,13 @@ class Losses:
         return found, None if block.damage is None else str(block.damage)
 
     def _disorder(self, table: str) -> str | None:
-        """What is wrong with the order of the rows of *table*: one that is in a wrong place is not found by its key."""
+        """What is wrong with the order of the rows of *table*: a row in the wrong place is not found by its key."""
         columns = self._key_of(table)
         for way in ("ASC", "DESC"):
             before: Key | None = None
             order = ", ".join(f"{column} {way}" for column in columns)
             with Tolerant() as block:
-                # nothing is sorted for it: they are read as they lie there
+                # read in index order: nothing is sorted for this
                 keys = self._connection.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}")  # noqa: S608 - our own tables # nosec B608 - the same
                 for key in keys:
                     if before is not None and not _is_in_order(before, key, way):
@@ -227,7 +227,7 @@ class Losses:
             self._found.append({"kind": gap.table, "after": gap.after, "before": gap.before, "rows": rows})
 
     def _by_index(self, gap: Gap) -> int | None:
-        """How many keys an index knows between the ends of *gap*; None if there is no index of all rows."""
+        """How many keys an index has within *gap*; None if there is no index of all rows."""
         with Tolerant():
             indexes = self._connection.execute(f"PRAGMA index_list({gap.table})").fetchall()
             whole = [name for _, name, _, origin, partial in indexes if origin == "c" and not partial]
@@ -248,10 +248,10 @@ class Losses:
         return None
 
     def _count_runs(self) -> Counter[int] | None:
-        """How many runs there are by the hour, from where they are counted; None if that cannot be read either."""
+        """The numbers of runs per hour from the tally; None if that cannot be read either."""
         known: Counter[int] = Counter()
         with Tolerant():
-            # those that are in the index, those that wait for it, and those that have not ended
+            # runs in the index, runs waiting for it, and runs that have not ended
             for hour, runs in self._connection.execute("SELECT hour, runs FROM tally WHERE hours = 1"):
                 known[hour] += runs
             for statement in (
@@ -265,7 +265,7 @@ class Losses:
 
 
 def _runs_in(gap: Gap, missing: Counter[int]) -> int:
-    """How many of the runs that are *missing*, by the hour, may be in *gap*."""
+    """How many of the *missing* runs, given per hour, may be in *gap*."""
     low, high = (None if end is None else int(end[0]) for end in (gap.after, gap.before))
     found = sum(
         count
@@ -278,7 +278,7 @@ def _runs_in(gap: Gap, missing: Counter[int]) -> int:
 
 
 def _records_in(gap: Gap, counts: Mapping[int, int]) -> int:
-    """How many records are between the ends of *gap*: a run numbers them from 1 on."""
+    """How many records are within *gap*: they are numbered from 1 in each run."""
     first, seen = (int(part) for part in gap.after or (-1, 0))
     last, following = (int(part) for part in gap.before or (2**63, 1))
     found = 0
@@ -294,12 +294,12 @@ def _is_in_order(before: Key, key: Key, way: str) -> bool:
     try:
         return low < high
     except TypeError:
-        # nothing, or something of another type, can be no key
+        # null, or a value of another type, cannot be a key
         return False
 
 
 def _told_of(run: int, records: int, loss: Mapping[str, Any]) -> int:
-    """How many of the *records* of *run* are among those that *loss* tells of."""
+    """How many of the *records* of *run* are covered by *loss*."""
     if "key" in loss:
         number, seq = loss["key"]
         return int(number == run and seq <= records)
@@ -307,7 +307,7 @@ def _told_of(run: int, records: int, loss: Mapping[str, Any]) -> int:
 
 
 def _holds(loss: Mapping[str, Any], after: Key, before: Key) -> bool:
-    """Whether what *loss* tells of goes from *after* to *before*, or beyond."""
+    """Whether *loss* covers everything from *after* to *before*."""
     return (loss["after"] is None or loss["after"] <= after) and (loss["before"] is None or before <= loss["before"])
 
 
@@ -324,7 +324,7 @@ def _ends(gap: Gap) -> tuple[int, int]:
 
 
 def _is_within(run: Gap, loss: Mapping[str, Any]) -> bool:
-    """Whether the lost runs may be some of those of which the records are lost."""
+    """Whether the lost records may belong to the lost runs."""
     if "key" in loss:
         return False
     first, last = _ends(run)

@@ -1,4 +1,4 @@
-"""Bring the tables up to date: numbered files, each applied once, as a whole or not at all."""
+"""Migrate the schema: numbered files of statements, each applied once, completely or not at all."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Migration:
 
     #: 1, 2, 3...
     version: int
-    #: of the file
+    #: name of the file
     name: str
     text: str
 
     @property
     def sha256(self) -> str:
-        """What the file is recognised by."""
+        """The digest that identifies the content of the file."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
@@ -52,14 +52,14 @@ def shipped() -> list[Migration]:
 
 
 def migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration]) -> list[int]:
-    """Apply those of *migrations* that are missing. A copy of a file with data in it is made first.
+    """Apply the missing *migrations*. If the file contains data, a copy is made first.
 
     Returns:
-        The versions that were applied.
+        The applied versions.
 
     Raises:
-        SchemaTooNew: a newer version of the platform wrote the file.
-        StoreError: a file has changed since it was applied, or one of its statements failed: nothing of it is kept.
+        SchemaTooNew: the file was written by a newer version of the platform.
+        StoreError: a migration has changed since it was applied, or a statement failed: it is rolled back.
     """
     try:
         connection.execute(statements()["make_migrations"])
@@ -74,11 +74,11 @@ def migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Mig
 
 
 def missing(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration]) -> list[Migration]:
-    """Those of *migrations* that were not applied yet.
+    """The *migrations* that were not applied yet.
 
     Raises:
-        SchemaTooNew: a newer version of the platform wrote the file.
-        StoreError: a file has changed since it was applied.
+        SchemaTooNew: the file was written by a newer version of the platform.
+        StoreError: a migration has changed since it was applied.
     """
     applied = _applied(connection, path)
     _verify(applied, migrations, path)
@@ -86,25 +86,25 @@ def missing(connection: sqlite3.Connection, path: Path, migrations: Sequence[Mig
 
 
 def check_known(connection: sqlite3.Connection, path: Path) -> None:
-    """See whether this version knows what is in the file; what is missing in it does not matter.
+    """Check that this version knows the schema of the file; missing migrations do not matter.
 
     Raises:
-        SchemaTooNew: a newer version wrote it.
-        StoreError: a file has changed since it was applied.
+        SchemaTooNew: the file was written by a newer version.
+        StoreError: a migration has changed since it was applied.
     """
     missing(connection, path, shipped())
 
 
 def altered(connection: sqlite3.Connection, path: Path, *, tables: Iterable[str] = ()) -> list[str]:
-    """What is not in the file as the migrations that were applied have made it, like ``table run``.
+    """The differences between the schema and what the applied migrations create, such as ``table run``.
 
     Args:
-        connection: To the file.
-        path: The same.
-        tables: Look at the columns of these alone; by default at the text of whatever the migrations made.
+        connection: A connection to the file.
+        path: The file.
+        tables: Only compare the columns of these tables. Default: the definitions of everything.
 
     Raises:
-        StoreError: which ones were applied cannot be read.
+        StoreError: the applied migrations cannot be read.
     """
     applied = _applied(connection, path)
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as pattern:
@@ -129,7 +129,7 @@ def _rows(connection: sqlite3.Connection, statement: str) -> list[Any]:
 
 
 def standing(connection: sqlite3.Connection, path: Path) -> int:
-    """The version of the schema, 0 for a file without any."""
+    """The version of the schema; 0 if the file has none."""
     return max(_applied(connection, path), default=0)
 
 
@@ -171,20 +171,20 @@ def _verify(applied: dict[int, tuple[str, str]], migrations: Sequence[Migration]
 
 
 def _way_back(path: Path, newest: int) -> str:
-    """What to do with a file that is too new for a version which knows the schema *newest*."""
+    """What to do with a file that is too new for a version whose newest schema is *newest*."""
     copies = (_copy_of(path, version) for version in range(newest + 1, 1, -1))
-    # there is none where the newer version made the database itself, or somebody has deleted it
+    # there is no copy if the newer version created the database, or if the copy was deleted
     copy = next((copy.name for copy in copies if copy.exists()), None)
     return "install the version that wrote it" + (f", or restore the copy {copy}" if copy else "")
 
 
 def _copy_of(path: Path, version: int) -> Path:
-    """Where the copy is that was made before the schema of *path* became *version*."""
+    """The path of the copy made before the schema of *path* became *version*."""
     return path.with_name(f"{path.name}.before-{version}.bak")
 
 
 def _back_up(connection: sqlite3.Connection, path: Path, version: int) -> None:
-    # over what was left by an attempt that did not get to the end: what is copied now is the same or newer
+    # overwrites the copy of an interrupted attempt: the present data is the same or newer
     copy = _copy_of(path, version)
     try:
         copy_into(connection, path, copy)
@@ -223,7 +223,7 @@ def _apply(connection: sqlite3.Connection, migration: Migration, path: Path) -> 
 
 
 def _split(text: str) -> list[str]:
-    """The statements of *text*: SQLite says where one ends, since triggers and strings have semicolons too."""
+    """Split *text* into statements; SQLite decides, because triggers and strings contain semicolons too."""
     found, current = [], ""
     for piece in re.split(r"(?<=;)", text):
         current += piece

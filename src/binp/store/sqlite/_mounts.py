@@ -1,4 +1,4 @@
-"""Tell by its file system whether a file is on this computer."""
+"""Detect network file systems."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 __all__ = ["network_of"]
 
-#: where Linux tells what is mounted where
+#: the mount table of Linux
 _TABLE = Path("/proc/self/mountinfo")
 
 #: file systems whose files are on other computers, or on several at once
@@ -43,7 +43,7 @@ _NETWORK = frozenset(
 
 
 def network_of(path: Path) -> str | None:
-    """The kind of network file system that *path* is on; None for a local one, and where that is not known."""
+    """The kind of network file system that *path* is on; None for a local one, and if unknown."""
     try:
         text = _TABLE.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
@@ -55,7 +55,7 @@ def network_of(path: Path) -> str | None:
         if len(fields) < 5 or not behind:
             continue
         place = Path(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields[4]))
-        # of several that are mounted over each other the last one is seen
+        # of several mounts at one place, the last one is visible
         if path.is_relative_to(place) and len(place.parts) >= longest:
             found, longest = behind.split(" ")[0], len(place.parts)
     return found if found in _NETWORK else None

@@ -1,4 +1,4 @@
-"""Which processes write here, and which of them are still alive."""
+"""The processes that write to a database, and which of them are alive."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from binp.store.contract import Write
 
 __all__ = ["BEAT", "Join", "Leave", "Node", "this_process"]
 
-#: seconds after which a process gives another sign of life
+#: seconds between two heartbeats
 BEAT = 5.0
 
-#: what says nothing of that which is looked at: there are no descriptors, or there is no memory
+#: errors that say nothing about the file: no descriptors or no memory are left
 _LACKING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
-#: the kernel's life, as the process of that number found it: it does not change, and is to be known without looking
+#: cached boot id, by the process that read it: a forked child must read it again
 _boots: dict[int, str] = {}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Node:
-    """A process, as long as it has the database open. It is known by more than its pid, which others get later."""
+    """A process that has the database open. Its pid alone does not identify it, because pids are reused."""
 
-    #: in rows: host, pid, and something that no other opening has
+    #: in rows: host, pid, and a random part for each opening
     name: str
     host: str
-    #: the kernel's current life, and whose processes are numbered together in it; empty where that is not known
+    #: boot id and pid namespace; empty if unknown
     boot: str
     pid: int
-    #: clock ticks from boot to the start of the process, 0 where that is not known
+    #: clock ticks from boot to the start of the process; 0 if unknown
     started: int
 
     def is_alive(self) -> bool:
-        """Whether the process runs. One on another computer cannot be here: a file of SQLite has one computer."""
-        # a computer may get another name at any time, so that tells only where nothing better does
+        """Whether the process is running. One on another computer is not: an SQLite file is used by one computer."""
+        # the host name can change, so it is only used if there is no boot id
         if self.boot != _boot() or (not self.boot and self.host != socket.gethostname()):
             return False
         try:
@@ -47,16 +47,16 @@ class Node:
         except ProcessLookupError:
             return False
         except PermissionError:
-            # it is somebody else's, so it runs
+            # it exists, but belongs to another user
             pass
         try:
             return self.started == _started(self.pid)
         except OSError:
-            # nobody is to be taken for dead because this process has no descriptors left to look
+            # this process has no descriptors left to check: do not declare others dead
             return True
 
     def is_busy(self) -> bool:
-        """Whether one of its threads computes, or waits for a disk: then it will answer. False where nobody knows."""
+        """Whether a thread of it is computing, or waiting for a disk, so that it will answer. False if unknown."""
         try:
             states = [_stat(place / "stat")[0] for place in Path(f"/proc/{self.pid}/task").iterdir()]
         except (OSError, IndexError):
@@ -66,7 +66,7 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Join(Write):
-    """A process begins, or goes on, to write through the owner. Acknowledged with what it must know."""
+    """A process starts, or continues, to write through the owner. Acknowledged with what it has to know."""
 
     kind: ClassVar[str] = "join"
     node: Node
@@ -75,29 +75,29 @@ class Join(Write):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Leave(Write):
-    """A process has gone, or may have: what gone ones left running is interrupted."""
+    """A process is gone, or may be: runs of dead processes become interrupted."""
 
     kind: ClassVar[str] = "leave"
-    #: None to look which have died
+    #: None to find out which are dead
     name: str | None = None
     at: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Silence(Write):
-    """A process is there, and has not answered for so long that what it was running is given up."""
+    """A process exists, but has not answered for so long that its runs are given up."""
 
     kind: ClassVar[str] = "silence"
     name: str
-    #: when it was heard last
+    #: when it was last heard
     at: int
 
 
 def this_process() -> Node:
-    """This process, under a name of its own for each time that it opens a database.
+    """This process, with a new name for each opening of a database.
 
     Raises:
-        OSError: there are no descriptors left to find out what it is.
+        OSError: no descriptors are left to identify it.
     """
     host, pid = socket.gethostname(), os.getpid()
     return Node(name=f"{host}-{pid}-{secrets.token_hex(3)}", host=host, boot=_boot(), pid=pid, started=_started(pid))
@@ -106,7 +106,7 @@ def this_process() -> Node:
 def _boot() -> str:
     pid = os.getpid()
     if pid not in _boots:
-        # of a child that was forked it may be another one
+        # a forked child may be in another pid namespace
         _boots.clear()
         _boots[pid] = _read_boot()
     return _boots[pid]
@@ -115,7 +115,7 @@ def _boot() -> str:
 def _read_boot() -> str:
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        # in a container the same number is another process
+        # pids are only unique within a namespace
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
     except OSError as error:
         if error.errno in _LACKING:
@@ -124,10 +124,10 @@ def _read_boot() -> str:
 
 
 def _started(pid: int) -> int:
-    """Clock ticks from boot to the start of *pid*; -1 if it has ended and waits for its parent, 0 if nobody knows.
+    """Clock ticks from boot to the start of *pid*; -1 if it is a zombie, 0 if unknown.
 
     Raises:
-        OSError: this process lacks what it takes to look.
+        OSError: this process lacks the resources to check.
     """
     try:
         fields = _stat(Path(f"/proc/{pid}/stat"))
@@ -139,6 +139,6 @@ def _started(pid: int) -> int:
 
 
 def _stat(place: Path) -> list[str]:
-    """What the kernel says of a process or a thread, from its state on."""
-    # the name of the program stands in brackets and may hold anything, brackets as well
+    """The fields of a process's or thread's stat file, starting with its state."""
+    # the name of the program is in parentheses and may contain anything, even parentheses
     return place.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()

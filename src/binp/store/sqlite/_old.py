@@ -1,4 +1,4 @@
-"""Find the runs that are not to be kept any longer, page by page, the oldest first."""
+"""Find the runs to erase, page by page, oldest first."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ __all__ = ["Finder", "Population", "moment"]
 #: microseconds
 _DAY = 86_400_000_000
 
-#: runs that are looked at together
+#: runs per page
 _PAGE = 500
-#: seconds of work, and in all, for one page
+#: maximum CPU seconds, and maximum seconds in all, per page
 _WORK, _PATIENCE = 0.05, 1.0
 #: the largest integer of SQLite
 _LAST = 2**63 - 1
@@ -38,27 +38,27 @@ _FAILED = frozenset({State.FAILED, State.CANCELLED, State.INTERRUPTED})
 
 @dataclass(slots=True)
 class Population:
-    """The runs that one rule is for."""
+    """The runs to which one rule applies."""
 
     keep: Keep
-    #: what finds them; None for all runs
+    #: the query that finds them; None for all runs
     query: RunQuery | None
-    #: JSON: ids of operations, and labels, that have rules of their own, which win
+    #: JSON: ids of operations, and labels, with rules that take precedence
     operations: str
     labels: str
-    #: everything up to this run was looked at; what is left of it stays for now
+    #: every run up to this one was checked; what is left of them stays for now
     floor: int = -1
-    #: how many there are, counted up to this run
+    #: how many there are, counted up to the run `counted`
     number: int = 0
     counted: int = -1
 
 
 class Finder:
-    """Reads what there is.
+    """Reads which runs there are.
 
     Args:
-        connection: One that reads.
-        go_on: Called now and then; raises to end what takes long.
+        connection: A reading connection.
+        go_on: Called regularly; may raise an exception to end long work.
     """
 
     def __init__(self, connection: sqlite3.Connection, go_on: Callable[[], None] = lambda: None) -> None:
@@ -68,17 +68,17 @@ class Finder:
         self._scratch: Scratch | None = None
 
     def close(self) -> None:
-        """Let go of what it needs beside the connection."""
+        """Release everything except the connection."""
         if self._scratch is not None:
             self._scratch.close()
 
     def plan(self, retention: Retention) -> list[Population]:
-        """The populations of *retention*, the general one last. Names that no run has are left out."""
+        """The populations for *retention*, the general one last. Names without runs are left out."""
         general = retention.general
         labels = [(keep.within(general), text) for text, keep in retention.labels.items()]
         found: list[Population] = []
         stronger: list[str] = []
-        # of the rules for several labels of a run that one counts which keeps longest
+        # of several label rules that apply to a run, the one that keeps longest takes precedence
         for keep, label in sorted(labels, key=_length, reverse=True):
             if self._id("find_label", label) is not None:
                 found.append(Population(keep, RunQuery(labels=(label,)), "[]", _json(stronger)))
@@ -92,7 +92,7 @@ class Finder:
         return [*found, Population(general, None, _json(known), _json(stronger))]
 
     def number(self, population: Population) -> int:
-        """How many runs *population* has. Only what came since the last time is counted, where it has to be counted."""
+        """The number of runs of *population*. If they have to be counted, only new ones are."""
         if population.query is None:
             (population.number,) = self.ask("count_all").fetchone()
             return population.number
@@ -105,14 +105,14 @@ class Finder:
         return population.number
 
     def surplus(self, population: Population) -> int:
-        """How many runs *population* has too many."""
+        """By how many runs *population* exceeds its limit."""
         most = population.keep.runs
         return 0 if most is None else max(0, self.number(population) - most)
 
     def victims(self, population: Population, surplus: int) -> Iterator[tuple[int, int]]:
-        """The runs of *population* that are too old, and the oldest *surplus* ones; with the number of their records.
+        """The runs of *population* that are too old, and the *surplus* oldest ones, with the numbers of their records.
 
-        They may be erased while this goes on.
+        They may be erased during the iteration.
         """
         keep = population.keep
         old = moment(keep.days)
@@ -125,13 +125,13 @@ class Finder:
                     surplus -= 1
                     yield run, records
             end = max([population.floor, *page[-1:]]) if reached is None else reached
-            # one that is not old enough yet will be
+            # runs that are not old enough yet have to be checked again later
             population.floor = end if surplus > 0 else min(end, max(population.floor, newest))
             if reached is None:
                 return
 
     def size(self) -> tuple[int, int, int]:
-        """Bytes in use, free pages, and bytes of a page."""
+        """Bytes in use, number of free pages, and size of a page in bytes."""
         (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
         (free,) = self._connection.execute("PRAGMA freelist_count").fetchone()
         (size,) = self._connection.execute("PRAGMA page_size").fetchone()
@@ -144,12 +144,12 @@ class Finder:
         return self._connection.execute(arranged(self._sql[name], ascending, part), parameters)
 
     def _page(self, query: RunQuery | None, after: int) -> tuple[list[int], int | None]:
-        """Some runs behind *after*, the oldest first, and up to where that are all; None: to the end."""
+        """Some runs after *after*, oldest first, and up to where the list is complete; None: to the end."""
         self._go_on()
         source = self._source(query)
         if source is None:
             return [], None
-        # the index is not rearranged meanwhile
+        # a transaction, so that the index is not reorganised meanwhile
         self._connection.execute("BEGIN")
         try:
             return source().step(Span(after, _LAST, ascending=True), _PAGE)
@@ -177,12 +177,12 @@ class Finder:
 
 
 def moment(days: float | None) -> int:
-    """So many days ago; the beginning of time if there is no such limit."""
+    """The time *days* ago; 0 if there is no limit."""
     return 0 if days is None or math.isinf(days) else max(0, wall_clock() - int(days * _DAY))
 
 
 def _id_of(at: int) -> int:
-    """An id of a run from that moment."""
+    """An id of a run created at that time."""
     return max(0, at // 1000 - EPOCH) << 12
 
 

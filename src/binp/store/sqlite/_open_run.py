@@ -1,4 +1,4 @@
-"""A run as the writer knows it from one batch to the next, as long as it is open."""
+"""The writer's cached state of an open run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from binp.store.contract import BeginRun, EndRun, State, StoreDamaged, TakeRun
 
 __all__ = ["CODES", "STATES", "OpenRun", "state_of"]
 
-#: states by the number that stands for them in the file
+#: states by their number in the file
 STATES = (
     State.QUEUED,
     State.RUNNING,
@@ -22,13 +22,13 @@ CODES = {state: code for code, state in enumerate(STATES)}
 
 _STATES = dict(enumerate(STATES))
 
-#: those below are open, the others ended
+#: states below this number are open, the others final
 _ENDED = CODES[State.SUCCEEDED]
 
 
 @dataclass(slots=True)
 class OpenRun:
-    """What decides on writes to a run, and what the batch at hand made of it."""
+    """What decides about writes to a run, and the changes of the present batch."""
 
     id: int
     #: number of its state
@@ -40,44 +40,44 @@ class OpenRun:
     cancelled_at: int | None
     journaled: bool
     started: int
-    #: process that holds it, or queued it
+    #: the process that holds it, or queued it
     node: str
     slot: str | None
-    #: it is running in its slot as far as the file knows
+    #: it is running in its slot according to the file
     has_place: bool = False
-    #: the batch changed it
+    #: the batch has changed it
     changed: bool = False
-    #: it is not in the file yet
+    #: the write that creates it, if it is not in the file yet
     begun: BeginRun | None = None
     taken: TakeRun | None = None
     ended: EndRun | None = None
     #: value, total, message
     moved: tuple[float | None, float | None, str | None] | None = None
-    #: somebody asked for it to be cancelled: who, as far as is known
+    #: its cancellation was requested; and by whom, if known
     cancelled: tuple[str | None] | None = None
 
     @property
     def is_finished(self) -> bool:
-        """It has ended, in the file or in this batch."""
+        """Whether it has ended, in the file or in this batch."""
         return self.state >= _ENDED
 
     @property
     def is_running(self) -> bool:
-        """It is held by a process."""
+        """Whether a process holds it."""
         return self.state == 1
 
     def settle(self) -> None:
-        """What the batch made of it is in the file."""
+        """The changes of the batch are in the file."""
         self.has_place = self.slot is not None and self.state == 1
         self.changed = False
         self.begun = self.taken = self.ended = self.moved = self.cancelled = None
 
 
 def state_of(code: int) -> State:
-    """The state that *code* stands for in the file.
+    """The state with the number *code* in the file.
 
     Raises:
-        StoreDamaged: it stands for none.
+        StoreDamaged: there is none.
     """
     state = _STATES.get(code)
     if state is None:

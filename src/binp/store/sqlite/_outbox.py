@@ -1,4 +1,4 @@
-"""Queue the writes of all threads in one order, and say when it is time to commit."""
+"""Queue the writes of all threads in one order, and decide when to commit."""
 
 from __future__ import annotations
 
@@ -28,47 +28,47 @@ from ._receipt import Failure, Receipt
 
 __all__ = ["LEISURELY", "Outbox"]
 
-#: seconds that a write may lie when nobody is known to wait for it
+#: maximum seconds that a write may be queued if nobody is known to wait for it
 PATIENCE = 0.05
 
-#: kinds of writes that are made in numbers and not waited for: they are committed with the next that is, or soon
+#: kinds of writes that are frequent and not awaited: committed with the next other write, or soon
 LEISURELY = frozenset({AddRecord.kind, AddLabels.kind, SetProgress.kind, SetObserved.kind})
 
-#: queued writes, and characters in them, above which further leisurely ones fail
+#: limits of the queue, in writes and in characters, above which leisurely writes fail
 _MOST = 200_000
 _MOST_CHARACTERS = 256 * 1024 * 1024
 
-#: the same, times this, is where every write fails but those that end what has begun
+#: factor for these limits above which all writes fail, except those that end something
 _UTMOST = 4
 
-#: kinds of writes that are always taken: there are no more of them than of what has begun, or of processes
+#: kinds of writes that are always accepted: their number is limited by that of runs and processes
 _ALWAYS = frozenset({EndRun.kind, Join.kind, Leave.kind})
 
-#: characters in one batch, so that a statement's parameters stay handy; and no limit
+#: maximum number of characters in one batch, so that parameters stay small; and no limit
 _BATCH_CHARACTERS = 16 * 1024 * 1024
 _EVERYTHING = 2**63
 
-#: queued writes, and characters in them, above which other processes are not read from
+#: queue size, in writes and in characters, above which nothing is read from other processes
 _PLENTY = 50_000
 _PLENTY_CHARACTERS = 64 * 1024 * 1024
 
 
 class Outbox:
-    """Writes on their way to the file. Any thread puts, one thread takes.
+    """The queue of writes for the file. Any thread puts, one thread takes.
 
-    Awaiting the acknowledgements is the back-pressure: who awaits cannot be ahead by more than what is in flight.
-    Records and their like can be queued without awaiting, so of these there is a limit, above which they fail instead
-    of filling the memory. Of what is usually awaited there is one as well, far beyond.
+    Awaiting acknowledgements is the back-pressure: a caller that awaits cannot get ahead. Records and similar writes
+    need not be awaited, so there is a limit above which they fail instead of filling the memory. For writes that are
+    usually awaited there is a much higher one.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        #: released to wake the one who takes, which has said by one of the two below what it waits for
+        #: released to wake the taking thread, which says in the two fields below what it waits for
         self._gate = threading.Lock()
         self._gate.acquire()
         self._queue: deque[Receipt] = deque()
         self._characters = 0
-        #: the same of what was taken last: it may come back
+        #: the same for the batch taken last, which may come back
         self._taken = self._taken_characters = 0
         self._urgent = 0
         self._first = 0.0
@@ -83,44 +83,44 @@ class Outbox:
 
     @property
     def pending(self) -> int:
-        """How many are not settled: those that are queued, and those that are being attempted."""
+        """Number of writes that are not settled: queued, or being committed."""
         with self._lock:
             return len(self._queue) + self._taken
 
     @property
     def is_pressing(self) -> bool:
-        """Something is queued that ought to be on its way by now."""
+        """Whether something is queued that should be committed by now."""
         return bool(self._queue) and (self._urgent > 0 or time.monotonic() - self._first > PATIENCE)
 
     def open(self) -> None:
-        """Take writes from here on."""
+        """Accept writes from now on."""
         self._closed = False
 
     @property
     def is_full(self) -> bool:
-        """So much is queued that whoever reads writes from somewhere should pause."""
+        """Whether so much is queued that reading writes from elsewhere should pause."""
         return len(self._queue) > _PLENTY or self._characters > _PLENTY_CHARACTERS
 
     @property
     def is_closed(self) -> bool:
-        """No more is taken."""
+        """Whether no more writes are accepted."""
         return self._closed
 
     def close(self) -> None:
-        """Take no more; what is queued is still given out, then None."""
+        """Accept no more writes; queued ones can still be taken, then None."""
         with self._lock:
             self._closed = True
             self._wake()
 
     def put(self, receipt: Receipt, *, is_bounded: bool = True) -> Failure | None:
-        """Queue *receipt*; never blocks. Returns why it was not queued.
+        """Queue *receipt*; never blocks. Returns why it was not queued, or None.
 
         Args:
-            receipt: What is to be written.
-            is_bounded: Refuse a leisurely write when very many are queued.
+            receipt: The write.
+            is_bounded: Reject a leisurely write if very many are queued.
 
         Raises:
-            StoreClosed: writes are not taken any more.
+            StoreClosed: no more writes are accepted.
         """
         write = receipt.write
         kind = write.kind
@@ -129,7 +129,7 @@ class Outbox:
             try:
                 size = _SIZES[kind](write)
             except (TypeError, ValueError):
-                # something in it is not text: that is found out, and said, where it is written
+                # it contains something that is not text; that is reported when it is written
                 size = 0
         receipt.size = size
         is_leisurely = kind in LEISURELY
@@ -158,14 +158,14 @@ class Outbox:
         return None
 
     def hasten(self) -> None:
-        """Somebody waits for what is queued: it is time."""
+        """Somebody waits for what is queued: commit it now."""
         with self._lock:
             self._first = 0.0
             if self._napping:
                 self._wake()
 
     def put_back(self, receipts: Iterable[Receipt]) -> None:
-        """Queue *receipts* again, before everything else and at once: they were taken, and did not arrive."""
+        """Queue *receipts*, which were taken but not committed, again: before everything else, to be committed now."""
         with self._lock:
             before = list(receipts)
             self._queue.extendleft(reversed(before))
@@ -176,20 +176,20 @@ class Outbox:
             self._wake()
 
     def settled(self, count: int) -> None:
-        """So many of those that were taken last are done with."""
+        """*count* writes of the batch taken last are settled."""
         with self._lock:
             self._taken = max(0, self._taken - count)
 
     def interrupt(self) -> None:
-        """Let the one who takes go with nothing, to look at what else there is to do."""
+        """Let the taking thread return with nothing, to check what else there is to do."""
         with self._lock:
             self._is_interrupted = True
             self._wake()
 
     def take(self, most: int, within: float | None = None) -> list[Receipt] | None:
-        """Wait until it is time, then take what is queued, *most* of them. None when closed and empty.
+        """Wait until it is time to commit, then take up to *most* writes. None if closed and empty.
 
-        Returns nothing at once after :meth:`interrupt`, and when nothing came *within* so many seconds.
+        Returns an empty list after :meth:`interrupt`, and if nothing was queued *within* so many seconds.
         """
         with self._lock:
             self._taken = self._taken_characters = 0
@@ -213,14 +213,14 @@ class Outbox:
                     self._wait(None if until is None else until - time.monotonic())
 
     def rest(self, seconds: float) -> None:
-        """Let *seconds* pass, whatever is queued; less when it is closed."""
+        """Wait for *seconds*, whatever is queued; less if it is closed."""
         with self._lock:
             until = time.monotonic() + seconds
             while not self._closed and (left := until - time.monotonic()) > 0:
                 self._wait(left)
 
     def take_all(self) -> list[Receipt]:
-        """All that is queued, at once."""
+        """Take everything that is queued, immediately."""
         with self._lock:
             return self._take(len(self._queue), _EVERYTHING)
 
@@ -231,7 +231,7 @@ class Outbox:
         is_woken = self._gate.acquire(timeout=-1 if seconds is None else max(0.0, seconds))
         self._lock.acquire()
         if not is_woken and not self._is_waiting:
-            # it was let go just when it went by itself
+            # the gate was released just when the wait timed out
             self._gate.acquire()
         self._is_waiting = self._idle = self._napping = False
 
@@ -241,7 +241,7 @@ class Outbox:
             self._gate.release()
 
     def _refuse(self, kind: str, is_leisurely: bool, queued: int, characters: int) -> Failure | None:
-        """Why a write of *kind* is not queued when so much is; None if it is all the same."""
+        """Why a write of *kind* is rejected while so much is queued; None if it is accepted."""
         is_utmost = queued >= _MOST * _UTMOST or characters >= _MOST_CHARACTERS * _UTMOST
         if kind in _ALWAYS or not (is_leisurely or is_utmost):
             return None
@@ -279,7 +279,7 @@ _SIZES: dict[str, Callable[[Any], int]] = {
     SetObserved.kind: lambda write: len(write.status),
     AddRecord.kind: lambda write: len(write.message) + len(write.fields or ""),
     Import.kind: lambda write: sum(map(len, write.lines)),
-    # most are of one key, which needs no loop
+    # the common case of a single key needs no loop
     SetKeys.kind: lambda write: (
         len(write.items[0][1]) if len(write.items) == 1 else sum(len(value) for _, value in write.items)
     ),

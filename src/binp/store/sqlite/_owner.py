@@ -1,4 +1,4 @@
-"""Own the database: a lock beside the file that ends with the process, and a note of who holds it."""
+"""Own the database: a lock beside the file that the system releases with the process, and a note about its holder."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from ._sign import Sign
 
 __all__ = ["HeirLock", "OwnerLock", "claim", "owned_error", "unclaim"]
 
-# files that are open here, and by which process: a second opening would have to close its own, which drops the locks of
-# the first; and a child of a process that has a file open inherits what SQLite believes to have locked
+# files that are open here, and in which process. Closing a second opening would drop the POSIX locks of the first one,
+# and a forked child inherits SQLite's belief that it holds locks
 _claimed: dict[Path, int] = {}
 _claiming = threading.Lock()
 
 
 def claim(path: Path) -> None:
-    """Have *path* for one store of this process alone, from here to :func:`unclaim`.
+    """Reserve *path* for one store of this process, until :func:`unclaim`.
 
     Raises:
         StoreOwned: another store of this process has it.
@@ -53,13 +53,13 @@ def claim(path: Path) -> None:
 
 
 def unclaim(path: Path) -> None:
-    """Let another store of this process have *path*."""
+    """Allow another store of this process to have *path*."""
     with _claiming:
         _claimed.pop(path, None)
 
 
 class OwnerLock:
-    """The lock ``<database>.owner``. The system lets go of it when the process ends, however that ends.
+    """The lock ``<database>.owner``. The system releases it when the process ends, for whatever reason.
 
     Args:
         path: The database file.
@@ -69,17 +69,17 @@ class OwnerLock:
         self._path = path.with_name(path.name + ".owner")
         self._file: int | None = None
         self._sign: Sign | None = None
-        #: it has the note of a holder that died, and none of this one
+        #: the file still has the note of a dead holder
         self._is_inherited = False
         self._since = datetime.now(UTC)
-        #: the last sign of life of a holder that died, in microseconds since the epoch; 0 if there was none
+        #: last heartbeat of a dead holder, in microseconds since the epoch; 0 if there is none
         self.last_sign = 0
 
     def take(self) -> bool:
         """Take the lock if nobody holds it.
 
         Raises:
-            StoreError: the file cannot be made, or this system has no such locks.
+            StoreError: the file cannot be created, or this system has no such locks.
         """
         try:
             import fcntl
@@ -98,7 +98,7 @@ class OwnerLock:
                 ) from None
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # the one who held it may have removed the file in the meantime: then this lock is of nothing
+                # the previous holder may have deleted the file meanwhile: then this lock is worthless
                 if self._is_still(file):
                     self._sign = Sign(file)
                     self.last_sign = self._sign.read()
@@ -119,14 +119,14 @@ class OwnerLock:
             os.close(file)
 
     def _is_still(self, file: int) -> bool:
-        """Whether *file* lies there."""
+        """Whether *file* is still the one at the path."""
         try:
             return os.path.samestat(os.fstat(file), self._path.stat())
         except FileNotFoundError:
             return False
 
     def note(self, node: Node, group: str | None, socket: str | None, *, is_leaving: bool = False) -> None:
-        """Write down who holds it, and whether it lets go of it for the next one who comes."""
+        """Write down who holds it, and whether the holder will leave it to the next process."""
         assert self._file is not None  # noqa: S101 - only called by the holder
         note = {
             "pid": node.pid,
@@ -140,20 +140,20 @@ class OwnerLock:
             "socket": socket,
             "leaving": is_leaving,
         }
-        # on a full disk nobody can be told, which is no reason not to go on
+        # the note cannot be written to a full disk; continue without it
         with contextlib.suppress(OSError):
             os.ftruncate(self._file, 0)
             os.pwrite(self._file, orjson.dumps(note), 0)
         self._is_inherited = False
 
     def touch(self) -> None:
-        """Give a sign of life, for the next one who takes it."""
+        """Give a heartbeat, for the next holder."""
         if self._sign is not None:
             self._sign.give()
 
     def read(self) -> dict[str, Any]:
-        """Who holds it, as far as is known."""
-        # the holder locks first and notes then: give it the moment in between
+        """The note about its holder; empty if there is none."""
+        # the holder locks first and writes the note then: wait for that moment
         for _ in range(20):
             try:
                 note = orjson.loads(self._path.read_bytes())
@@ -166,25 +166,25 @@ class OwnerLock:
 
     @staticmethod
     def is_of_holder(note: dict[str, Any], boot: str) -> bool:
-        """Whether *note* may be that of who holds it: who takes it notes that when it can write, which takes a moment.
+        """Whether *note* may be that of the present holder; a new holder writes its note a moment after locking.
 
         Args:
-            note: What was read.
-            boot: The kernel's life, and whose processes are numbered together in it, as this process knows it.
+            note: The note.
+            boot: Boot id and pid namespace of this process.
         """
         try:
             node = Node(
                 name=note["node"], host=note["host"], boot=note["boot"], pid=note["pid"], started=note["started"]
             )
-            # of one that is numbered elsewhere nothing is known
+            # the process cannot be checked from another pid namespace
             return node.boot != boot or node.is_alive()
         except (KeyError, TypeError):
             return False
 
     def release(self) -> None:
-        """Let go of it. Idempotent."""
+        """Release it. Idempotent."""
         if self._is_inherited:
-            # whoever holds it for a moment, or cannot be the owner after all, leaves the last sign to the one who can
+            # a process that only held it briefly leaves the last heartbeat to the one that becomes the owner
             self._is_inherited = False
             self.abandon()
             return
@@ -192,17 +192,17 @@ class OwnerLock:
             self._sign.end()
         if self._file is not None:
             try:
-                # removed while it is still held, so that nobody who takes it finds an old note
+                # deleted while it is still locked, so that nobody who takes it finds an old note
                 self._path.unlink(missing_ok=True)
             except OSError:
-                # no more can be done than to say nothing in it; kept, it would keep everybody from the database
+                # at least empty the note; the lock itself must not be kept
                 with contextlib.suppress(OSError):
                     os.ftruncate(self._file, 0)
             finally:
                 self.abandon()
 
     def abandon(self) -> None:
-        """Close the file and nothing more: in a forked child, where the lock is the parent's."""
+        """Only close the file; for a forked child, where the lock belongs to the parent."""
         if self._sign is not None:
             self._sign.abandon()
             self._sign = None
@@ -212,7 +212,7 @@ class OwnerLock:
 
 
 class HeirLock(OwnerLock):
-    """The lock ``<database>.heir``: whoever holds it is the next owner, and waits for the present one to let go.
+    """The lock ``<database>.heir``: its holder is the next owner, and waits for the present one to step down.
 
     Args:
         path: The database file.
@@ -223,20 +223,20 @@ class HeirLock(OwnerLock):
         self._path = path.with_name(path.name + ".heir")
 
     def hold(self) -> bool:
-        """Take the lock if nobody holds it; true as well if this process does."""
+        """Take the lock if nobody holds it; also True if this process holds it already."""
         return self._file is not None or self.take()
 
     def is_held(self) -> bool:
-        """Whether another process holds it. It is not taken in order to look, so that those who look see no other."""
+        """Whether another process holds it. Checks with a shared lock, so that several checks do not see each other."""
         import fcntl
 
         try:
             file = os.open(self._path, os.O_RDONLY)
         except OSError:
-            # there is none, or none of this user's
+            # it does not exist, or belongs to another user
             return False
         try:
-            # shared by all who look; who wants to hold it at this very moment is turned away, and tries again
+            # a process that wants to take it at this very moment fails, and retries
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
@@ -245,14 +245,14 @@ class HeirLock(OwnerLock):
         return False
 
     def tidy(self) -> None:
-        """Take away what one who died has left behind, unless somebody holds it. Never raises."""
+        """Remove the file of a dead holder, unless another process holds the lock. Never raises."""
         with contextlib.suppress(OSError, StoreError):
             if self._path.exists() and self.take():
                 self.release()
 
 
 def owned_error(path: Path, owner: dict[str, Any]) -> StoreOwned:
-    """The refusal that names *owner*."""
+    """The error that names *owner*."""
     pid, command, since = owner.get("pid"), owner.get("command"), owner.get("since")
     known = f"process {pid} ({command}) since {since}" if pid else "another process"
     end = f"end that process{f': kill {pid}' if pid else ''}"
@@ -265,5 +265,5 @@ def owned_error(path: Path, owner: dict[str, Any]) -> StoreOwned:
 
 
 def _command() -> str:
-    """The command line of this process, without the values that may be secrets."""
+    """The command line of this process, without values that may be secret."""
     return shlex.join(sys.orig_argv)[:300]

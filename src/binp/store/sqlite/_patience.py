@@ -1,4 +1,4 @@
-"""Wait for an owner that may have been stopped: for ever, unless this process is to end."""
+"""Wait for an owner that may be suspended: for ever, unless this process is shutting down."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["Patience", "hand"]
 
 
 class Patience:
-    """How long a store that is being closed waits for an owner that does nothing.
+    """How long a store that is being closed waits for an owner that does not respond.
 
     Args:
         outbox: It is closed when the store is being closed.
-        seconds: As long as that.
+        seconds: Maximum time.
     """
 
     def __init__(self, outbox: Outbox, seconds: float) -> None:
@@ -28,14 +28,14 @@ class Patience:
         self._since = time.monotonic()
 
     def renew(self) -> None:
-        """The owner did something."""
+        """The owner has responded."""
         self._since = time.monotonic()
 
     def spend(self) -> None:
-        """Go on waiting.
+        """Check that waiting may continue.
 
         Raises:
-            StoreError: it was long enough.
+            StoreError: it may not.
         """
         if not self._outbox.is_closed:
             self.renew()
@@ -44,18 +44,18 @@ class Patience:
 
     @staticmethod
     def over() -> StoreError:
-        """What is raised when it is over."""
+        """The error when the time is over."""
         return StoreError("the owner of the store does not answer: the last writes may be lost")
 
 
 def hand(connection: socket.socket, content: bytes, patience: Patience, pause: float) -> None:
-    """Send *content*, however long the other side takes nothing in, as long as there is *patience*.
+    """Send *content*, however long the peer does not read, as long as there is *patience*.
 
     Args:
-        connection: Another thread may be reading from it, so it has no timeout.
-        content: All of it is sent.
-        patience: Renewed whenever some of it is taken.
-        pause: Seconds between two looks at it.
+        connection: The socket; without timeout, because another thread may be reading from it.
+        content: The bytes to send.
+        patience: Renewed whenever the peer reads some of it.
+        pause: Polling interval, in seconds.
 
     Raises:
         OSError: the connection broke.

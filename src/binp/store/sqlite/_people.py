@@ -1,4 +1,4 @@
-"""Keep account of the processes that write here, and end what a gone one left running."""
+"""Keep the table of processes, and end the runs of dead ones."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ __all__ = ["People"]
 
 
 class People:
-    """The table of processes, as the writer sees it; a transaction is open whenever one of these is called."""
+    """The table of processes, for the writer; every method needs an open transaction."""
 
     def __init__(self, file: File) -> None:
         self._file = file
 
     def join(self, node: Node, now: int, sign: int) -> tuple[int, int, list[Any]]:
-        """*node* comes, or comes again.
+        """Add *node*, or note that it has come again.
 
         Args:
-            node: Who comes.
-            now: When.
+            node: The process.
+            now: The time.
             sign: As for :meth:`interrupt_gone`.
 
         Returns:
-            Its slot, the number of its last write that is committed, and those that were not acknowledged with True.
+            Its slot, the number of its last committed write, and those writes that were not acknowledged with True.
 
         Raises:
-            StoreError: there are as many processes as there can be.
+            StoreError: there are too many processes.
         """
         taken = set()
         for name, slot, host, boot, pid, started, seen in self._here(sign):
             if (host, boot, pid, started) == (node.host, node.boot, node.pid, node.started):
-                # one process has the file open once: this is an earlier opening that did not say that it ended
+                # a process opens the file only once: this is an earlier opening that was not ended properly
                 self.leave(name, seen)
             else:
                 taken.add(slot)
@@ -54,15 +54,15 @@ class People:
         return slot, numbered, orjson.loads(refused)
 
     def leave(self, name: str, now: int) -> None:
-        """The process *name* has gone."""
+        """The process *name* is gone."""
         self._file.run("leave_node", {"name": name, "now": now})
 
     def see(self, name: str, now: int) -> None:
-        """A sign of life of the process *name*."""
+        """Note a heartbeat of the process *name*."""
         self._file.run("see_node", {"name": name, "now": now})
 
     def count(self, batch: Sequence[Receipt], outcomes: Sequence[Any], now: int) -> None:
-        """Remember with the batch itself which numbered writes it holds, so that none of them is done twice."""
+        """Store with the batch itself which numbered writes it contains, so that none is applied twice."""
         first: dict[Sender, int] = {}
         last: dict[Sender, int] = {}
         refused: dict[Sender, list[list[Any]]] = {}
@@ -80,13 +80,13 @@ class People:
             self._file.run("count_node", {"name": sender.node, "numbered": number, "refused": kept, "now": now})
 
     def interrupt_gone(self, seq: int, sign: int) -> list[Change]:
-        """End what processes left running that are not here any more; returns the changes, numbered after *seq*.
+        """End the running runs of dead processes; returns the changes, numbered after *seq*.
 
-        What they left queued stays so: somebody else may take it.
+        Their queued runs stay queued: another process may take them.
 
         Args:
             seq: Number of the last change.
-            sign: Up to this moment those that are found dead now were seen alive, if not longer.
+            sign: Until when processes that are found dead now were alive at least.
         """
         here = {row[0] for row in self._here(sign)}
         last: dict[str, int] = {}
@@ -108,9 +108,9 @@ class People:
         return told.changes
 
     def interrupt_silent(self, name: str, heard: int, seq: int) -> list[Change]:
-        """End what the process *name* is running, which was heard last at *heard*; returns the changes.
+        """End the running runs of the process *name*, which was last heard at *heard*; returns the changes.
 
-        It may answer again: then it is told to cancel that, and what it writes of it is refused.
+        If it answers again, it is told to cancel them, and its writes to them are rejected.
         """
         ended: list[tuple[int, int, str]] = []
         told = _Told(seq)
@@ -124,11 +124,11 @@ class People:
         return told.changes
 
     def is_company(self, name: str) -> bool:
-        """Whether other processes than *name* are noted as being here."""
+        """Whether other processes than *name* are noted as present."""
         return any(row[0] != name for row in self._file.run("here_nodes").fetchall())
 
     def _here(self, sign: int) -> list[Any]:
-        """Those that are here: one that has died without saying so is noted as gone."""
+        """The present processes; dead ones are noted as gone."""
         here = []
         for row in self._file.run("here_nodes").fetchall():
             name, _, host, boot, pid, started, seen = row
@@ -140,7 +140,7 @@ class People:
 
 
 class _Told:
-    """Changes, numbered."""
+    """Collects numbered changes."""
 
     def __init__(self, seq: int) -> None:
         self._seq = seq
@@ -150,7 +150,7 @@ class _Told:
         self.changes.append(Change(self._seq + len(self.changes) + 1, topic, id, rev, bool(journaled)))
 
     def end(self, run: int, rev: int, journaled: object, slot: str | None) -> None:
-        """A run has ended, and given its place back."""
+        """A run has ended, and its slot has a free place."""
         self.tell("run", run, rev + 1, journaled)
         if slot is not None:
             self.tell("slot", slot, rev + 1)

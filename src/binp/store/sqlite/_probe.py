@@ -1,4 +1,4 @@
-"""Keys at which a table may be readable again behind a place where it is not, those that are near first."""
+"""Generate keys at which a damaged table may be readable again, nearest first."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ __all__ = ["Key", "Place", "place_of", "places"]
 #: a key of a table, column by column
 Key = tuple[int | str, ...]
 
-#: the first columns of a key that need not be there; texts as SQLite compares them, which need not be texts
+#: a prefix of a possible key; texts as bytes, as SQLite compares them
 Place = tuple[int | bytes, ...]
 
-#: the number beyond all ids
+#: larger than all ids
 _END = 2**63 - 1
 
-#: places that are tried evenly between two that are known
+#: number of evenly spaced places to try between two known ones
 _EVEN = 32
 
-#: characters of a text beyond which its neighbours are not told apart
+#: maximum length of a text for telling it from its neighbours, in characters
 _LONGEST = 64
 
 _DAY = 86_400_000_000
@@ -33,18 +33,18 @@ def place_of(key: Key) -> Place:
 
 
 def places(kinds: Sequence[str], low: Place | None, high: Place | None) -> Iterator[Place]:
-    """Places between *low* and *high*, without them.
+    """Places between *low* and *high*, both excluded.
 
-    It is not known how many keys lie between, so the steps from either end grow: a damaged page may hold two of them
-    or hundreds.
+    The number of keys between them is unknown, so the steps from either end grow: a damaged page may hold two keys or
+    hundreds.
 
     Args:
         kinds: Types of the columns, ``"INTEGER"`` or ``"TEXT"``.
-        low: The last key that could be read, or None if there was none.
-        high: The next one that can be, or None if that is not known.
+        low: The last readable key; None if there is none.
+        high: The next readable key; None if unknown.
     """
     start = low or tuple(0 if kind == "INTEGER" else b"" for kind in kinds)
-    # keys that begin with the same columns have nothing between them but for the others
+    # for keys with a common prefix, only the remaining columns differ
     same = 0
     while high is not None and same < len(kinds) - 1 and start[same] == high[same]:
         same += 1
@@ -81,7 +81,7 @@ def _numbers_above(low: int, high: int | None) -> Iterator[int]:
     if high is not None:
         yield from range(low + 1, high, max(1, (high - low) // _EVEN))
     else:
-        # most numbers that are keys are ids of runs, which are moments: from the present one back
+        # most numeric keys are run ids, which are timestamps: search backwards from now
         newest = first_id(wall_clock() + _DAY)
         yield from (newest - 2**step for step in range(63) if newest - 2**step > low)
 
@@ -105,7 +105,7 @@ def _texts_below(high: bytes) -> Iterator[bytes]:
 
 
 def _texts_between(low: bytes, high: bytes) -> list[bytes]:
-    """Texts that lie evenly between two, by the characters behind those that both begin with."""
+    """Evenly spaced texts between two, by the characters after their common prefix."""
     common = 0
     while common < min(len(low), len(high)) and low[common] == high[common]:
         common += 1

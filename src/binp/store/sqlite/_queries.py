@@ -42,30 +42,30 @@ __all__ = ["Reader"]
 #: the largest integer of SQLite
 _LAST = 2**63 - 1
 
-#: seconds of work, and in all, after which a search stops and says how far it got
+#: maximum CPU seconds, and maximum seconds in all, after which a search stops and reports how far it got
 _WORK, _PATIENCE = 0.05, 1.0
-#: the same for each part of counting: of what is counted already, and what is not
+#: the same for each part of a count: precomputed, and not
 _COUNTING = 0.1
 
-#: runs with a label, above which it is rather looked at what a run has than walked along the list of them
+#: number of runs with a label above which checking single runs is faster than scanning the label's list
 _COMMON = 20_000
 
-#: runs on a page
+#: maximum number of runs per page
 _MOST_RUNS = 200
-#: parts of a chart
+#: maximum number of buckets of a chart
 _MOST_BUCKETS = 200
-#: microseconds; how finely runs are counted beforehand
+#: resolution of the tally, in microseconds
 _HOUR = 3_600_000_000
-#: records in one answer
+#: maximum number of records in one answer
 _MOST_RECORDS = 10_000
 
 
 class Reader:
-    """A connection that reads. Used by one thread at a time. What SQLite says of the file is not put into words here.
+    """A reading connection, used by one thread at a time. Errors of SQLite are not translated here.
 
     Args:
         path: The database file.
-        clock: Microseconds since the epoch.
+        clock: Returns microseconds since the epoch.
 
     Raises:
         StoreError: it cannot be opened.
@@ -80,31 +80,31 @@ class Reader:
         self.keys = KeyReads(self._ask, self.connection.cursor(), clock)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the connection."""
         if self._scratch is not None:
             self._scratch.close()
         self.connection.close()
 
     def get_once(self, key: str) -> OnceRow | None:
-        """When *key* was used, and the run that was begun with it, or None."""
+        """The first use of the idempotency key *key*; None if it was not used."""
         row = self._ask("get_once", (clean_name(key),)).fetchone()
         return None if row is None else OnceRow(at=row[0], run=row[1])
 
     def get_orphans(self, limit: int) -> list[int]:
-        """Runs that wait although the process that queued them is gone, oldest first."""
+        """Queued runs whose process is gone, oldest first."""
         return [row[0] for row in self._ask("get_orphans", (_bounded(limit),))]
 
     def get_steps(self, origin: int) -> list[StepRow]:
-        """The steps that are done of a run and its further attempts, by name."""
+        """The completed steps of a run and its further attempts, by name."""
         rows = self._ask("get_steps", (_bounded(origin),))
         return [StepRow(name=name, result=result, run=run, at=at) for name, result, run, at in rows]
 
     def get_slot(self, slot: str) -> list[int]:
-        """The runs that wait for a place in *slot* or have one, oldest first."""
+        """The queued and running runs of *slot*, oldest first."""
         return sorted(row[0] for row in self._ask("get_slot", (clean_name(slot),)))
 
     def newest_run(self) -> int:
-        """The largest id of a run, 0 if there is none."""
+        """The largest id of a run; 0 if there is none."""
         return self._ask("newest_run").fetchone()[0] or 0
 
     def get_run(self, run: int) -> Run | None:
@@ -137,7 +137,7 @@ class Reader:
         ]
 
     def get_services(self) -> list[ServiceRow]:
-        """Every service."""
+        """All services."""
         return [
             ServiceRow(
                 name=name,
@@ -154,17 +154,17 @@ class Reader:
         ]
 
     def get_usage(self) -> Usage:
-        """What the file holds and takes up."""
+        """The content and size of the file."""
         return read_usage(self.connection, self._path)
 
     def find_runs(self, query: RunQuery) -> RunPage:
         """A page of runs, newest first."""
-        # so that a run is shown in the state that it was found by
+        # a transaction, so that each run is shown in the state in which it was found
         with self._still():
             return self._page(query)
 
     def count_runs(self, query: RunQuery, buckets: int) -> RunCounts:
-        """How many runs there are, in up to so many *buckets* of time."""
+        """How many runs match, in up to *buckets* periods of time."""
         with self._still():
             return self._count(replace(query, before=None, after=None), buckets)
 
@@ -180,7 +180,7 @@ class Reader:
         totals, span = Totals(scale), _span(query)
         if is_tallied(query):
             tally = Tally(self._ask, query, self._name)
-            # a single bucket holds whatever there is, however narrow it is
+            # a single bucket contains everything, however narrow it is
             is_wide = scale.width >= _HOUR or scale.number == 1
             if is_wide and tally.count(span, query, totals, _share):
                 return totals.result(self._names)
@@ -192,7 +192,7 @@ class Reader:
 
     @contextlib.contextmanager
     def _still(self) -> Iterator[None]:
-        """A transaction: what others write meanwhile is not seen."""
+        """A read transaction: a consistent snapshot."""
         self.connection.execute("BEGIN")
         try:
             yield
@@ -232,7 +232,7 @@ class Reader:
         return bool(found.ids) or found.stopped is not None
 
     def _source(self, query: RunQuery, budget: Budget) -> Source | None:
-        """Where the ids of what fits come from; None if nothing can fit."""
+        """The source of matching ids; None if nothing can match."""
         if self._scratch is None:
             self._scratch = Scratch()
         wanted = wanted_of(query, Lookup(self._name, self._label, self._scratch.words, self._is_common))
@@ -275,13 +275,13 @@ def _share() -> Budget:
 
 
 def _span(query: RunQuery) -> Span:
-    """The ids that are asked for."""
+    """The range of ids for the query."""
     before = _LAST if query.before is None else query.before
     after = -1 if query.after is None else query.after
     if query.since is not None:
         after = max(after, first_id(query.since) - 1)
     if query.until is not None:
-        # to the end of the millisecond, which ids cannot be told apart in
+        # ids have a resolution of milliseconds: include the last one completely
         before = min(before, first_id(query.until + 999))
     return Span(max(-1, _bounded(after)), _bounded(before), ascending=query.after is not None)
 
@@ -327,7 +327,7 @@ def _record(row: tuple[Any, ...]) -> RecordRow:
 
 
 def _bounded(number: int) -> int:
-    """A number as SQLite can hold it; beyond that there is nothing to find."""
+    """*number* within the range of SQLite; there are no rows beyond it."""
     return max(-_LAST, min(number, _LAST))
 
 

@@ -1,4 +1,4 @@
-"""What a store tells of what is in it: single rows at once, lists in a thread beside the loop."""
+"""The read methods of a store: single rows immediately, lists in a thread."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 _logger = logging.getLogger("binp.store")
 
-#: what reading fails with because of the file
+#: errors of reading that are due to the file
 _UNREADABLE = (*FAILURES, orjson.JSONDecodeError, StoreDamaged)
 
 
@@ -47,40 +47,40 @@ class Reads:
 
     Args:
         path: The database file.
-        listeners: Told when some of it cannot be read.
+        listeners: Told when part of the file cannot be read.
     """
 
     def __init__(self, path: Path, listeners: Delivery) -> None:
         self._path = path
         self._listeners = listeners
-        #: for single rows, used on the loop
+        #: for single rows, used on the event loop
         self._point: Reader | None = None
-        #: for lists, used in the thread beside it
+        #: for lists, used in the thread
         self._lists: Reader | None = None
         self._thread: ThreadPoolExecutor | None = None
         self._is_forked = False
 
     async def get_key(self, namespace: str, key: str) -> KeyValue | None:
-        """One key, or None. Read at once, without a thread: that takes a few microseconds."""
+        """One key, or None. Read without a thread, because it takes only a few microseconds."""
         return self._look(self._opened(), lambda reader: reader.keys.get(namespace, key))
 
     async def get_value(self, namespace: str, key: str) -> str | None:
-        """The JSON text of one key, or None. Read at once as well, and nothing is read that is not needed."""
+        """The JSON text of one key, or None. Also without a thread, and reads only what is needed."""
         point = self._point
         if point is None or self._is_forked:
             point = self._opened()
-        # as in _look, without two more calls: this is what is asked most often
+        # inlines _look, because this is the most frequent query
         try:
             return point.keys.value(namespace, key)
         except _UNREADABLE as error:
             raise self._explain(error) from None
 
     async def get_key_history(self, namespace: str, key: str, *, after: int = 0, limit: int = 100) -> list[KeyVersion]:
-        """What is kept of the versions of a key behind *after*, the newest first; at most 1,000."""
+        """The stored versions of a key after version *after*, newest first; at most 1,000."""
         return await self._aside(lambda reader: reader.keys.history(namespace, key, after, limit))
 
     async def list_keys(self, namespace: str, *, prefix: str = "", after: str = "", limit: int = 200) -> list[KeyValue]:
-        """Keys of a namespace in order of their names; at most 1,000."""
+        """Keys of a namespace, sorted by name; at most 1,000."""
         return await self._aside(lambda reader: reader.keys.page(namespace, prefix, after, limit))
 
     async def namespaces(self) -> list[str]:
@@ -92,7 +92,7 @@ class Reads:
         return self._look(self._opened(), lambda reader: reader.get_run(run))
 
     async def get_once(self, key: str) -> OnceRow | None:
-        """When the key *key* was used, and the run that was begun with it, or None."""
+        """The first use of the idempotency key *key*, and its run; None if it was not used."""
         return self._look(self._opened(), lambda reader: reader.get_once(key))
 
     async def get_orphans(self, limit: int = 200) -> list[int]:
@@ -100,11 +100,11 @@ class Reads:
         return await self._aside(lambda reader: reader.get_orphans(limit))
 
     async def get_steps(self, origin: int) -> list[StepRow]:
-        """The steps that all attempts that began with the run *origin* have done, by name."""
+        """The completed steps of all attempts that started with the run *origin*, by name."""
         return await self._aside(lambda reader: reader.get_steps(origin))
 
     async def get_slot(self, slot: str) -> list[int]:
-        """The runs that are RUNNING in the slot *slot*, oldest first."""
+        """The QUEUED and RUNNING runs of a slot, oldest first."""
         return await self._aside(lambda reader: reader.get_slot(slot))
 
     async def get_records(
@@ -118,15 +118,15 @@ class Reads:
         return await self._aside(lambda reader: reader.find_runs(query))
 
     async def count_runs(self, query: RunQuery, *, buckets: int = 60) -> RunCounts:
-        """How many runs fit *query*, in up to so many *buckets* of time, which cover what it asks for."""
+        """How many runs match *query*, in up to *buckets* periods of time that cover its time range."""
         return await self._aside(lambda reader: reader.count_runs(query, buckets))
 
     async def get_services(self) -> list[ServiceRow]:
-        """Every service that was ever seen or wanted, by name."""
+        """Every service that was ever observed or commanded, by name."""
         return await self._aside(Reader.get_services)
 
     async def get_schedules(self) -> list[ScheduleRow]:
-        """Every schedule that was ever moved or paused, by name."""
+        """Every schedule with stored progress or a pause, by name."""
         return await self._aside(Reader.get_schedules)
 
     def _opened(self) -> Reader:
@@ -144,7 +144,7 @@ class Reads:
             )
 
     async def _aside(self, read: Callable[[Reader], T]) -> T:
-        """What *read* finds, in the thread beside the loop."""
+        """The result of *read*, executed in the thread."""
         self._opened()
         if self._thread is None:
             raise StoreClosed("the store is not open", where=str(self._path), fix="open it first: await store.open()")
@@ -156,14 +156,14 @@ class Reads:
         return self._look(self._lists, read)
 
     def _look(self, reader: Reader, read: Callable[[Reader], T]) -> T:
-        """What *read* finds, or what it means that it failed."""
+        """The result of *read*; translates its errors."""
         try:
             return read(reader)
         except _UNREADABLE as error:
             raise self._explain(error) from None
 
     def _explain(self, error: Exception) -> StoreError:
-        """What it means that reading failed with *error*; damage is told to whoever looks after the store."""
+        """The error for a read that failed with *error*; damage is reported to the listeners."""
         _logger.debug("a read failed", exc_info=error)
         explained = error if isinstance(error, StoreDamaged) else explain_use(error, self._path)
         if isinstance(explained, StoreDamaged):

@@ -1,4 +1,4 @@
-"""The acknowledgement of a write: awaited by tasks, waited for by threads, settled by the thread that commits."""
+"""The acknowledgement of a write: awaited by tasks and threads, settled by the committing thread."""
 
 from __future__ import annotations
 
@@ -16,41 +16,41 @@ __all__ = ["Awaited", "Failure", "Receipt", "Sender", "resolve"]
 
 _logger = logging.getLogger("binp.store")
 
-# taken by those who begin to wait, so that two of them do not overwrite each other's place in the list
+# held while a waiter is added, so that concurrent ones do not overwrite each other
 _waiting = threading.Lock()
 
 
 class _Pending(enum.Enum):
-    """It is not known how it ended."""
+    """The type of the unknown outcome."""
 
     PENDING = "pending"
 
 
 _PENDING: Final = _Pending.PENDING
 
-#: who awaits a write, and how it ended
+#: the future of a waiting caller, and the outcome
 Awaited = tuple["asyncio.Future[Any]", Any]
 
 
 class Failure:
-    """Why writes failed; one for all that failed together, so that it is logged once if nobody hears of it."""
+    """Why writes failed; shared by all that failed together, so that it is logged once if nobody awaited them."""
 
     __slots__ = ("_logged", "count", "error")
 
     def __init__(self, error: StoreError, count: int = 1) -> None:
         self.error = error
-        #: writes that failed with it
+        #: number of writes that failed
         self.count = count
         self._logged = False
 
     def exception(self) -> StoreError:
-        """A fresh exception for each that waits: one that is raised in two places mixes up their tracebacks."""
+        """A new exception for each caller: raising the same object twice would mix up the tracebacks."""
         made = copy.copy(self.error)
         made.__cause__ = self.error.__cause__
         return made
 
     def log(self, write: Write) -> None:
-        """Say that nobody awaited a write that failed with it."""
+        """Log that nobody awaited a failed write."""
         if not self._logged:
             self._logged = True
             _logger.error(
@@ -59,29 +59,29 @@ class Failure:
 
 
 class Sender(Protocol):
-    """Another process that numbers its writes."""
+    """Another process that sends numbered writes."""
 
     #: its name
     node: str
 
     def remember(self, first: int, refused: list[list[Any]]) -> list[list[Any]]:
-        """Add [number, failure, outcome] of those not acknowledged with True, in a batch that begins with *first*.
+        """Add [number, failure, outcome] of writes not acknowledged with True, for a batch that starts with *first*.
 
-        Returns what it may still ask about.
+        Returns those that the process may still ask about.
         """
 
 
 class Hurry(Protocol):
-    """What is told when somebody begins to wait."""
+    """Notified when somebody starts to wait."""
 
     def hasten(self) -> None:
-        """It is time."""
+        """Commit now."""
 
 
 class _Unheard:
-    """The failure of one write, which is logged if it goes without having been raised.
+    """The failure of one write, which logs it when it is destroyed without having been raised.
 
-    Most writes do not fail, and something with a finalizer costs whenever it goes.
+    A separate object, because most writes do not fail, and destroying an object with a finaliser is slow.
     """
 
     __slots__ = ("_failure", "_is_heard", "_write")
@@ -92,7 +92,7 @@ class _Unheard:
         self._is_heard = False
 
     def exception(self) -> StoreError:
-        """The failure, for somebody who hears of it."""
+        """The exception, for a caller who gets it."""
         self._is_heard = True
         return self._failure.exception()
 
@@ -102,31 +102,31 @@ class _Unheard:
 
 
 class Receipt:
-    """A write on its way, and its acknowledgement.
+    """A queued write, and its acknowledgement.
 
     Args:
-        write: What is to be written.
+        write: The write.
     """
 
     __slots__ = ("_outcome", "_unheard", "_waiters", "hurry", "number", "size", "write")
 
-    #: the process that it came from; None for this one
+    #: the process that has sent it; None for this one
     sender: Sender | None = None
-    #: its place among the numbered writes of this process, as long as another process commits them
+    #: its number, if it is sent to another process to be committed
     number: int
-    #: about how many characters it brings along; set by the outbox
+    #: approximate size in characters; set by the outbox
     size: int
 
     def __init__(self, write: Write) -> None:
         self.write = write
-        #: told when somebody begins to wait; set by the outbox when that matters
+        #: notified when somebody starts to wait; set by the outbox if that matters
         self.hurry: Hurry | None = None
         self._outcome: Any = _PENDING
         self._waiters: Any = None
 
     @property
     def is_settled(self) -> bool:
-        """Whether it is known how it ended."""
+        """Whether its outcome is known."""
         return self._outcome is not _PENDING
 
     def __await__(self) -> Generator[Any, None, Any]:
@@ -137,7 +137,8 @@ class Receipt:
                     self._waiters = (future,) if self._waiters is None else (*self._waiters, future)
             else:
                 self._add(future)
-            # settling sets the outcome and then looks at the list, this is the other way round: one sees the other
+            # settling sets the outcome first and then reads the list; here it is the other way round, so no waiter is
+            # missed
             if self._outcome is _PENDING:
                 return future.__await__()
             # settled just now: nobody waits for what may be on its way, and a failure would be said to be missed
@@ -145,7 +146,7 @@ class Receipt:
         return self._ended()
 
     def wait(self, timeout: float | None = None) -> Any:
-        """Block the calling thread until it is committed; *timeout* in seconds, then TimeoutError."""
+        """Block the calling thread until it is committed; raises TimeoutError after *timeout* seconds."""
         if self._outcome is _PENDING:
             event = threading.Event()
             self._add(event)
@@ -154,10 +155,10 @@ class Receipt:
         return self.outcome()
 
     def settle(self, outcome: Any) -> Sequence[Awaited]:
-        """Say how it ended and wake the threads that wait. Returns whom :func:`resolve` is to tell on their loops.
+        """Set the outcome and wake waiting threads. Returns the futures for :func:`resolve` on their event loops.
 
         Args:
-            outcome: What it is acknowledged with, or its :class:`Failure`.
+            outcome: The result, or a :class:`Failure`.
         """
         if isinstance(outcome, Failure):
             self._unheard = _Unheard(outcome, self.write)
@@ -176,7 +177,7 @@ class Receipt:
         return awaited
 
     def outcome(self) -> Any:
-        """What it was acknowledged with.
+        """The result of the write.
 
         Raises:
             StoreError: it failed.
@@ -191,13 +192,13 @@ class Receipt:
 
     @staticmethod
     def settle_all(receipts: Sequence[Receipt], outcomes: Sequence[Any]) -> list[Awaited]:
-        """Settle each of *receipts* as one of *outcomes* says; returns the same as for one."""
+        """Settle each of *receipts* with its outcome; returns the same as :meth:`settle`."""
         awaited: list[Awaited] = []
         for receipt, outcome in zip(receipts, outcomes, strict=True):
             if receipt.__class__ is not Receipt or outcome.__class__ is Failure:
                 awaited += receipt.settle(outcome)
                 continue
-            # the same as settling it, without the calls: there are some hundred thousand in a second
+            # `settle` inlined, because there are several hundred thousand per second
             receipt._outcome = outcome  # noqa: SLF001 - of this class
             waiters = receipt._waiters  # noqa: SLF001 - the same
             if waiters is not None:
@@ -219,7 +220,7 @@ class Receipt:
 
 
 def resolve(awaited: Iterable[Awaited]) -> None:
-    """Tell those who wait on this loop."""
+    """Resolve the futures of callers on this event loop."""
     for future, outcome in awaited:
         if future.done():
             continue

@@ -1,4 +1,4 @@
-"""Put a backup in the place of a database that nobody has open."""
+"""Replace a database that nobody has open with a backup."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ __all__ = ["restore"]
 
 
 def restore(path: Path, source: Path, progress: Progress | None = None) -> Path | None:
-    """Put a copy of *source* in the place of the database *path*; what was there is kept beside it.
+    """Replace the database *path* with a copy of *source*; the old database is kept beside it.
 
     Args:
         path: The database file.
-        source: The backup; it stays as it is.
-        progress: Told how many bytes of how many are done.
+        source: The backup; it is not changed.
+        progress: Called with the number of bytes done, and the total.
 
     Returns:
         Where the old database is kept; None if there was none.
 
     Raises:
-        StoreOwned: somebody has the database open.
-        SchemaTooNew: a newer version of the platform wrote the backup.
-        StoreError: *source* is no sound database of this platform. In all these cases nothing has been changed.
+        StoreOwned: a process has the database open.
+        SchemaTooNew: the backup was written by a newer version of the platform.
+        StoreError: *source* is not a sound database of this platform. In all these cases nothing was changed.
     """
     check_place(path)
     if not source.is_file():
@@ -71,19 +71,19 @@ def _copy(source: Path, fresh: Path, progress: Progress | None) -> None:
 
 
 def _exchange(path: Path, fresh: Path) -> Path | None:
-    """Put *fresh* where *path* is, so that at every moment one of both is there, and whole."""
+    """Move *fresh* to *path*, so that a complete database is there at every moment."""
     kept = None
     if path.exists():
         kept = path.with_name(f"{path.name}.{datetime.now(UTC):%Y%m%d-%H%M%S}.bak")
         _close_log(path, kept)
-    # SQLite would take it for the log of the new file
+    # otherwise SQLite would use them for the new file
     for ending in ("-wal", "-shm"):
         path.with_name(path.name + ending).unlink(missing_ok=True)
     if kept is not None:
         try:
             os.link(path, kept)
         except OSError:
-            # a file system without such links: for a moment neither is there under its name
+            # a file system without hard links: for a moment there is no file at the path
             path.rename(kept)
     fresh.replace(path)
     sync_directory(path.parent)
@@ -91,7 +91,7 @@ def _exchange(path: Path, fresh: Path) -> Path | None:
 
 
 def _close_log(path: Path, kept: Path) -> None:
-    """Bring all that is in the log of *path* into it; that of one which is damaged is kept beside *kept*."""
+    """Checkpoint the whole log of *path*; the log of a damaged database is kept beside *kept*."""
     log, kept_log = path.with_name(path.name + "-wal"), kept.with_name(kept.name + "-wal")
     if log.exists() and log.stat().st_size:
         shutil.copy2(log, kept_log)

@@ -1,4 +1,4 @@
-"""The runs that a batch touches: what it makes of them in memory, and the rows that come of it."""
+"""The runs that a batch uses: their state in memory, and the resulting rows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from ._text import clean, clean_name, clean_text
 
 __all__ = ["Runs"]
 
-#: how to find the run that a write is about, by its kind
+#: by kind of write, how to get the id of its run
 _RUN_OF: dict[str, Callable[[Any], int | None]] = {
     **{
         kind.kind: operator.attrgetter("run")
@@ -42,7 +42,7 @@ _RUN_OF: dict[str, Callable[[Any], int | None]] = {
 
 _RUNNING, _SUCCEEDED = CODES[State.RUNNING], CODES[State.SUCCEEDED]
 
-#: runs that stay known
+#: maximum number of runs to cache
 _REMEMBERED = 20_000
 
 #: columns of a row of "insert_records"
@@ -50,13 +50,12 @@ _RECORD_COLUMNS = 7
 
 
 class Runs:
-    """The runs of a batch, and what is written to them.
+    """The runs of a batch, and the writes to them.
 
-    Runs that are open stay known from batch to batch, so that the file is only asked for those that come back after
-    long.
+    Open runs are cached between batches, so that the file is only read for those that were not used for long.
 
     Args:
-        file: Where they go.
+        file: The file.
         writes: The whole batch.
     """
 
@@ -66,31 +65,31 @@ class Runs:
         self._known = file.runs
         self._is_loaded = False
         self._changed: list[OpenRun] = []
-        #: those of the loaded ones that ended before
+        #: loaded runs that had ended before
         self._past: list[int] = []
-        #: columns of the new records, one behind the other
+        #: columns of the new records, concatenated
         self._records: list[Any] = []
-        #: how many more runs have each
+        #: by how much the number of runs of each label grows
         self._labels: Counter[str] = Counter()
 
     def find(self, id: int) -> OpenRun | None:  # noqa: A002 - the id of a run is called so everywhere
         """The run *id*, or None."""
         run = self._known.get(id)
-        # a new run is not in the file, and that is known without looking
+        # a new run cannot be in the file
         if run is None and id <= self._file.newest and not self._is_loaded:
             self._load()
             run = self._known.get(id)
         return run
 
     def held(self, id: int, epoch: int) -> OpenRun | None:  # noqa: A002 - the id of a run is called so everywhere
-        """The run *id* if it is open and nobody holds it in a newer epoch."""
+        """The run *id*, if it is open and not held in a newer epoch."""
         run = self._known.get(id) or self.find(id)
         if run is None or run.epoch > epoch or run.state >= _SUCCEEDED:
             return None
         return run
 
     def begin(self, write: BeginRun) -> OpenRun:
-        """A new run."""
+        """Create a run."""
         state = CODES.get(write.state)
         if state is None:
             raise ValueError(f"a run cannot begin as {write.state!r}")
@@ -114,12 +113,12 @@ class Runs:
         if write.labels:
             self.label(run, write.labels)
         if run.is_finished:
-            # by a rule, before it ran
+            # a rule prevented its start
             self.end(run, EndRun(id=run.id, state=write.state, at=write.at, duration=0, error=write.reason))
         return run
 
     def take(self, run: OpenRun, write: TakeRun) -> None:
-        """*run* is held by a process from here on."""
+        """*run* is held by a process from now on."""
         self._touch(run)
         run.state, run.epoch, run.started, run.taken = _RUNNING, run.epoch + 1, write.at, write
         run.node = clean_name(write.node)
@@ -129,7 +128,7 @@ class Runs:
         inside: int = self._file.one("count_slot", (slot,))[0]
         for run in self._changed:
             if run.slot == slot:
-                # what this batch has changed is not in the file yet
+                # the changes of this batch are not in the file yet
                 inside += run.is_running - run.has_place
         return inside < places
 
@@ -139,7 +138,7 @@ class Runs:
         return run.begun is None and not is_here
 
     def record(self, run: OpenRun, write: AddRecord) -> None:
-        """A line of *run*."""
+        """Add a record to *run*."""
         if not run.changed:
             self._touch(run)
         run.records += 1
@@ -154,7 +153,7 @@ class Runs:
         )
 
     def label(self, run: OpenRun, labels: Sequence[str]) -> bool:
-        """Labels of *run*; whether any of them is new."""
+        """Add labels to *run*; returns whether any of them is new."""
         new = [label for label in dict.fromkeys(map(clean_name, labels)) if label not in run.labels]
         if new:
             self._touch(run)
@@ -163,24 +162,24 @@ class Runs:
         return bool(new)
 
     def move(self, run: OpenRun, value: float | None, total: float | None, message: str | None) -> None:
-        """How far *run* is."""
+        """Set the progress of *run*."""
         self._touch(run)
         run.moved = (value, total, None if message is None else clean_text(message))
 
     def ask_to_cancel(self, run: OpenRun, at: int, actor: str | None) -> None:
-        """Somebody wants *run* to be cancelled."""
+        """Note a request to cancel *run*."""
         self._touch(run)
         run.cancelled_at = at
         run.cancelled = (None if actor is None else clean_name(actor),)
 
     def end(self, run: OpenRun, write: EndRun) -> None:
-        """The end of *run*."""
+        """End *run*."""
         self._touch(run)
         run.state = CODES[write.state]
         run.ended = write
 
     def store(self) -> None:
-        """Put it all into the file."""
+        """Write all changes to the file."""
         if self._changed:
             self._store_changed()
         self._forget()
@@ -217,7 +216,7 @@ class Runs:
         self._store_records()
 
     def _load(self) -> None:
-        """Read what the file has of the runs that this batch is about, as far as it is not known."""
+        """Read the runs of this batch that are not cached."""
         self._is_loaded = True
         newest, known = self._file.newest, self._known
         wanted = set()
@@ -269,13 +268,13 @@ class Runs:
         records = self._records
         kept = self._file.put("insert_records", records)
         if kept * _RECORD_COLUMNS != len(records):
-            # some were there before
+            # some records existed already: count them
             counted = list(set(records[::_RECORD_COLUMNS]))
             self._file.bulk("count_records", counted)
             self._past += counted
 
     def _forget(self) -> None:
-        """What ended is not known any more; neither is all of it, when that is very much."""
+        """Drop ended runs from the cache; drop everything if the cache is too large."""
         known = self._known
         for run in self._changed:
             if run.is_finished:

@@ -1,4 +1,4 @@
-"""Find rows by how many are before them, where looking for their keys is what fails."""
+"""Find rows by their position, in a table in which searching by key fails."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from ._probe import Key, Place, place_of
 
 __all__ = ["Scan"]
 
-#: keys that are read, and kept in mind one of
+#: number of keys per remembered key
 _STEP = 1000
 
-#: keys that are given out together
+#: number of keys per step
 _CHUNK = 200
 
 
 class Scan:
-    """The keys of a table from its beginning up to where the table is torn.
+    """The keys of a table from its start to the first damage.
 
-    To look for a key SQLite compares it with whole rows, and fails at one that has its end on a damaged page: near the
-    root of a table that one row hides all others. To go from row to row it needs none of them.
+    In a search, SQLite compares the key with whole rows, and fails at a row that continues on a damaged page. Near the
+    root of the tree, one such row hides all others. Going from row to row does not need it.
 
     Args:
-        ask: Gives the keys that are left of so many from a number on, and whether reading them failed.
+        ask: Returns up to so many keys from a position on, and whether reading them failed.
     """
 
     def __init__(self, ask: Callable[[int, int], tuple[Sequence[Any], bool]]) -> None:
         self._ask = ask
-        #: every so many-th key
+        #: every so-many-th key
         self._marks: list[Place] = []
         self._count = 0
-        #: the last key before the first tear, or of all
+        #: the last key before the first damage, or of all
         self.last: Key | None = None
-        #: there is a tear
+        #: whether there is damage
         self.is_torn = False
         self._learn()
 
     def between(self, low: Place | None, high: Place | None) -> Iterator[tuple[int, list[Key]]]:
-        """Keys behind *low* and before *high*, some at a time, with the number of the first of them."""
+        """Keys after *low* and before *high*, a few at a time, with the position of the first of them."""
         number = 0 if low is None else max(0, bisect.bisect_right(self._marks, low) - 1) * _STEP
         while number < self._count:
             found, has_failed = self._ask(number, _CHUNK)

@@ -1,4 +1,4 @@
-"""Look at single runs as the index of all would, in a small one in memory; it also says what words a text has."""
+"""A small in-memory index: matches single runs like the index of all runs, and splits texts into words."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ._text import clean
 
 __all__ = ["Scratch"]
 
-#: what marks tokens and separates texts, and is in no text
+#: characters for marking tokens and separating texts, which occur in no text
 _MARKS = {0xE000: " ", 0xE001: " "}
 
 
 class Scratch:
-    """An index in memory that is empty between two questions. It knows which words stand next to each other."""
+    """An in-memory index that is empty between two queries. It records the order of words."""
 
     def __init__(self) -> None:
         self._sql = statements()
@@ -24,11 +24,11 @@ class Scratch:
             self.connection.execute(self._sql[name])
 
     def close(self) -> None:
-        """Let go of the memory."""
+        """Release the memory."""
         self.connection.close()
 
     def words(self, text: str) -> list[str]:
-        """The words of *text*, as they are in the index."""
+        """The words of *text*, as the index stores them."""
         self.connection.execute(self._sql["scratch_insert"], (1, clean(text).translate(_MARKS)))
         try:
             found = self.connection.execute(self._sql["scratch_words"]).fetchall()
@@ -37,7 +37,7 @@ class Scratch:
         return [word for _, word in sorted(found)]
 
     def fitting(self, documents: Iterable[tuple[int, bytes]], expression: str) -> set[int]:
-        """The ids of those of *documents* that fit *expression*."""
+        """The ids of those *documents* that match *expression*."""
         run = self.connection.execute
         run("BEGIN")
         try:

@@ -1,4 +1,4 @@
-"""Find the runs that fit a query: in the index, and among those that are not in it yet, a bounded step at a time."""
+"""Find the runs that match a query: in the index, and among those not indexed yet, in bounded steps."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ __all__ = [
     "collect",
 ]
 
-#: runs that are looked at one by one in a step: at first, at most
+#: number of runs to check one by one per step, at first and at most
 _LOOKED, _MOST_LOOKED = 32, 256
-#: runs of a part of the index that are rather looked at than asked for with a label that very many have
+#: number of candidates in a part of the index up to which checking them is faster than intersecting with a common label
 _FEW = 3
-#: parts one after the other in which there were more, after which it is not tried again
+#: number of consecutive parts with more candidates, after which this is not tried again
 _DETOURS = 3
-#: ids in a step, at least and at most
+#: minimum and maximum number of ids per step
 _LEAST, _MANY = 64, 10_000
 
 Ask = Callable[..., sqlite3.Cursor]
@@ -42,20 +42,20 @@ Ask = Callable[..., sqlite3.Cursor]
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Ids between two others, and from which side they are walked through."""
+    """A range of ids, and the direction in which to go through it."""
 
     after: int
     before: int
     ascending: bool = False
 
     def from_(self, position: int) -> Span:
-        """What is left of it when everything up to *position* was looked at."""
+        """The rest of it after everything up to *position* was checked."""
         if self.ascending:
             return Span(position, self.before, ascending=True)
         return Span(self.after, position)
 
     def to(self, position: int | None) -> Span:
-        """What of it lies before *position*, which is included."""
+        """The part of it up to *position*, inclusive."""
         if position is None:
             return self
         if self.ascending:
@@ -64,11 +64,11 @@ class Span:
 
 
 class Budget:
-    """The work that a question may take. What the thread waits for, for the processor above all, is no work of its.
+    """The time that a query may take. Waiting, above all for the CPU, does not count as work.
 
     Args:
-        work: Seconds of work.
-        patience: Seconds in all.
+        work: Maximum CPU seconds.
+        patience: Maximum seconds in all.
     """
 
     def __init__(self, work: float, patience: float) -> None:
@@ -77,34 +77,34 @@ class Budget:
 
     @property
     def is_spent(self) -> bool:
-        """Nothing further is to be begun."""
+        """Whether nothing more may be started."""
         return time.thread_time() > self._work or time.monotonic() > self._patience
 
 
-#: ids of a step in their order, and up to where everything was looked at; None for the end
+#: the ids of a step in order, and up to where everything was checked; None for the end
 Step = tuple[list[int], int | None]
 
 
 class Source(Protocol):
-    """Where ids come from."""
+    """A source of matching ids."""
 
     def step(self, span: Span, most: int) -> Step:
-        """The first ids in *span* that fit, about *most* of them: more is looked at in the next step."""
+        """The first matching ids in *span*, about *most* of them; the rest is checked in the next step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was found."""
+    """The result of a search."""
 
     ids: list[int]
-    #: so many before them were left out, as was wished
+    #: number of skipped ids before them
     skipped: int
-    #: up to where everything was looked at, if it ended before enough were found; the rest is not known
+    #: up to where everything was checked, if it stopped early; None otherwise
     stopped: int | None
 
 
 def collect(source: Source, span: Span, skip: int, need: int, budget: Budget) -> Found:
-    """The first *need* ids of *source* in *span* behind *skip* others, as far as *budget* reaches."""
+    """The first *need* ids of *source* in *span*, after skipping *skip*, as far as *budget* allows."""
     ids: list[int] = []
     skipped = 0
     while True:
@@ -131,7 +131,7 @@ class Everything:
 
 
 class Fresh:
-    """All runs that have not ended, or are not in the index yet."""
+    """Runs that have not ended, or are not indexed yet."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
@@ -142,7 +142,7 @@ class Fresh:
 
 
 class Looker:
-    """Looks at single runs."""
+    """Checks single runs."""
 
     def __init__(self, ask: Ask, scratch: Scratch, wanted: Wanted) -> None:
         self._ask = ask
@@ -151,7 +151,7 @@ class Looker:
         self._expression = wanted.expression
 
     def fitting(self, ids: Sequence[int]) -> list[int]:
-        """Those of *ids* that fit."""
+        """Those of *ids* that match."""
         if not ids:
             return []
         documents = self._ask(self._statement, (orjson.dumps(ids).decode(),))
@@ -160,7 +160,7 @@ class Looker:
 
 
 class Children:
-    """The runs that were started inside a run, of which there are few."""
+    """The runs started in a run; there are few of them."""
 
     def __init__(self, ask: Ask, parent: int, looker: Looker | None) -> None:
         self._ask = ask
@@ -176,7 +176,7 @@ class Children:
 
 
 class Indexed:
-    """The runs in the index, together with those that are not in it yet."""
+    """The runs in the index, together with those that are not indexed yet."""
 
     def __init__(self, ask: Ask, wanted: Wanted, looker: Looker, budget: Budget) -> None:
         self._ask = ask
@@ -184,7 +184,7 @@ class Indexed:
         self._looker = looker
         self._budget = budget
         self._looked = _LOOKED
-        #: what the index is asked for first, and the labels that are looked at then
+        #: the expression without common labels, and the labels to check afterwards
         self._narrow = wanted.narrow
         self._detours = 0
         self._labels = frozenset(wanted.common.values())
@@ -213,7 +213,7 @@ class Indexed:
         return self._looker.fitting(found), reached
 
     def _find(self, span: Span, most: int) -> Step:
-        """The first ids in the index that fit. What is asked of one part cannot be interrupted, so each is a step."""
+        """The first matching ids in the index. A query of one part cannot be interrupted, so each part is a step."""
         place = self._place(span.after + 1 if span.ascending else span.before - 1)
         while True:
             number, first = self._parts[place]
@@ -230,10 +230,10 @@ class Indexed:
             place, span = further, span.from_(end)
 
     def _walk_part(self, part: int, span: Span, most: int) -> Step:
-        """The first ids in a part that fit.
+        """The first matching ids in a part.
 
-        The index finds what several lists have in common by walking along the longest of them as well. Where that is
-        the list of a label that very many have, and next to nothing fits the rest, it is quicker to look at that.
+        To intersect lists, the index scans the longest of them as well. If that is the list of a very common label, and
+        hardly anything matches the rest, checking the few candidates is faster.
         """
         if self._narrow is not None:
             few, _ = _walk(self._ask, "walk_index", span, _FEW + 1, part=part, expression=self._narrow)
@@ -253,12 +253,12 @@ class Indexed:
         return [run for run in ids if self._labels.issubset(orjson.loads(found[run] or "[]"))]
 
     def _place(self, run: int) -> int:
-        """Which part holds *run*."""
+        """The part that contains *run*."""
         return max(0, bisect_right(self._parts, run, key=lambda part: part[1]) - 1)
 
 
 def _walk(ask: Ask, name: str, span: Span, most: int, part: int | None = None, **given: Any) -> Step:
-    """Up to *most* ids that the statement *name* knows."""
+    """Up to *most* ids from the statement *name*."""
     most = min(most, _MANY)
     bounds = {"before": span.before, "after": span.after, "limit": most}
     ids = [row[0] for row in ask(name, bounds | given, ascending=span.ascending, part=part)]

@@ -1,4 +1,4 @@
-"""The owner's side of the socket: take in the writes of other processes, tell them of results and changes."""
+"""The owner's socket server: receives the writes of other processes, and sends them results and changes."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ __all__ = ["Server", "listen_at"]
 
 _logger = logging.getLogger("binp.store")
 
-#: the path of a socket has to fit into some hundred bytes, on all systems
+#: maximum length of a socket path that all systems support, in bytes
 _LONGEST_PATH = 100
 
-#: bytes on their way to a process that does not read them, above which it is cut off
+#: maximum number of unread bytes for a client, above which it is disconnected
 _PATIENCE = 64 * 1024 * 1024
 
-#: seconds between two looks for processes that died
+#: seconds between two checks for dead processes
 _LOOK = 5.0
 
-#: seconds for which a process may say nothing, and seconds by which a look may come late without telling anything
+#: lease: maximum seconds without a message; and the delay of a check above which it proves nothing
 _LEASE, _LATE = 20.0, 2.0
 
 
 class _Joining(Receipt):
-    """The acknowledgement of a process that comes."""
+    """The acknowledgement of a process that joins."""
 
     __slots__ = ("_server", "_session")
 
@@ -56,7 +56,7 @@ class _Joining(Receipt):
         self._session = session
 
     def settle(self, outcome: Any) -> Sequence[Awaited]:
-        """Welcome it; the changes of this moment and before are not for it, all later ones are."""
+        """Welcome it; it gets all changes after this one."""
         self._outcome = outcome
         if not isinstance(outcome, Failure):
             self._session.start(outcome[2])
@@ -69,18 +69,18 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     try:
         return asyncio.SelectorEventLoop(selector)
     except BaseException:
-        # where there are no more descriptors asyncio leaves this one open: with each attempt there would be one less
+        # without free descriptors, asyncio leaks this one at each attempt
         selector.close()
         raise
 
 
 class Server:
-    """A thread with a small loop of its own, so that a busy loop of the user does not keep others from writing.
+    """A thread with an event loop of its own, so that a busy loop of the user does not block other processes.
 
     Args:
         path: The database file.
-        outbox: Where writes go.
-        feed: Identity of the changes.
+        outbox: Receives the writes.
+        feed: Identity of the change feed.
     """
 
     def __init__(self, path: Path, outbox: Outbox, feed: str) -> None:
@@ -102,10 +102,10 @@ class Server:
         return bool(self._sessions)
 
     def start(self) -> str:
-        """Listen; returns the path of the socket.
+        """Start listening; returns the path of the socket.
 
         Raises:
-            StoreError: there can be no socket.
+            StoreError: the socket cannot be created.
         """
         try:
             place, self._directory = _place(self._path)
@@ -122,10 +122,10 @@ class Server:
         return str(place)
 
     def stop(self) -> None:
-        """Send what is left to send, and end. Blocks."""
+        """Send everything that is left, and end. Blocks."""
         self.call(self._stopping.set)
         self._thread.join()
-        # where it cannot be taken away the next owner does, who has to make one in its place
+        # if this fails, the next owner replaces it
         with contextlib.suppress(OSError):
             self._place.unlink(missing_ok=True)
         self._let_go()
@@ -136,8 +136,8 @@ class Server:
             shutil.rmtree(self._directory, ignore_errors=True)
 
     def abandon(self) -> None:
-        """In a forked child: close its copies of the sockets, which are the parent's."""
-        # destroying it would take the parent's sockets from what both share in the kernel
+        """In a forked child: close its copies of the parent's sockets."""
+        # destroying the loop would remove the parent's sockets from the shared epoll object
         leak(self._loop)
         if self._socket is not None:
             self._socket.close()
@@ -151,7 +151,7 @@ class Server:
             self._loop.call_soon_threadsafe(function, *arguments)
 
     def publish(self, changes: Sequence[Change]) -> None:
-        """Tell all of *changes*, and each of its results. Called by the thread that commits, after each commit."""
+        """Send *changes* to all clients, and each its results. Called by the committing thread after each commit."""
         results = []
         for session in self._sessions:
             if session.results:
@@ -161,12 +161,12 @@ class Server:
             self.call(self._send, changes, results)
 
     def tell_health(self, health: Health) -> None:
-        """Tell all whether the database takes writes. Called by the thread that commits."""
+        """Report to all clients whether the database accepts writes. Called by the committing thread."""
         self._health = health
         self.call(self._send_health, health)
 
     def welcome(self, session: Session, outcome: Any) -> None:
-        """Let *session* in."""
+        """Admit *session*."""
         if isinstance(outcome, Failure):
             self._write(session, {"error": outcome.error.what, "fix": outcome.error.fix})
             session.out.close()
@@ -192,12 +192,12 @@ class Server:
             _logger.exception("the store does not take in other processes any more")
 
     async def _serve(self) -> None:
-        # a server of unix sockets would take the path away, from Python 3.13 on
+        # start_unix_server would remove the path when it is closed, since Python 3.13
         server = await asyncio.start_server(self._accept, sock=self._socket)
         looking = asyncio.create_task(self._look())
         await self._stopping.wait()
-        # whoever was taken just now is known three turns later: when the transport is made, the protocol is told, and
-        # _accept has begun; before that nobody would read what they say, and nobody hang up
+        # a connection that was just accepted becomes known three iterations later: the transport is created, the
+        # protocol is told, and _accept starts; before that, nobody would read from it or close it
         self._loop.remove_reader(server.sockets[0])
         for _ in range(3):
             await asyncio.sleep(0)
@@ -207,7 +207,7 @@ class Server:
         await asyncio.gather(looking, *self._tasks, return_exceptions=True)
         for session in self._sessions:
             session.out.close()
-            # one that does not read must not keep this process from ending
+            # a client that does not read must not block the end of this process
             with contextlib.suppress(OSError, TimeoutError):
                 await asyncio.wait_for(session.out.wait_closed(), 1.0)
 
@@ -217,14 +217,14 @@ class Server:
             await asyncio.sleep(_LOOK)
             self._look_now()
             if time.monotonic() - began > _LOOK + _LATE:
-                # this process was stopped itself, or so busy that it may have missed what the others said
+                # this process itself was suspended or too busy, and may have missed messages
                 for session in self._sessions:
                     session.hear()
             for session in self._sessions:
                 self._listen_for(session)
 
     def _listen_for(self, session: Session) -> None:
-        """Give up what a process is running that has not been heard for long: it is stopped, or hangs as a whole."""
+        """Give up the runs of a process that was silent for too long: it is suspended, or hangs as a whole."""
         silence = time.monotonic() - session.heard_at
         node = session.process
         if node is None or session.is_silent or silence < _LEASE or node.is_busy():
@@ -247,18 +247,18 @@ class Server:
         try:
             await self._listen(reader, session)
         except (asyncio.IncompleteReadError, OSError):
-            # it has gone; if it died, what it left behind is ended
+            # it is gone; if it died, its runs are ended
             self._look_now()
             for seconds in (0.2, 1.0):
                 self._loop.call_later(seconds, self._look_now)
         except StoreClosed:
-            # the results of what it wrote before are still sent to it
+            # the results of its earlier writes are still sent
             return
         except asyncio.CancelledError:
-            # this process ends; Python 3.11 reports a handler that stays cancelled as an error of the server
+            # shutdown; since Python 3.11 a handler that stays cancelled is reported as an error
             return
         except Exception:
-            # whatever it was: it is cut off, comes again, and sends again what was not committed
+            # the client is disconnected, reconnects, and repeats what was not committed
             _logger.exception("a process that writes through this one said something that makes no sense")
         finally:
             self._tasks.discard(task)
@@ -269,7 +269,7 @@ class Server:
         hello = await _read(reader)
         node = node_of(hello["hello"])
         for other in self._sessions:
-            # what was read of it is committed before this one is welcomed; what was not is sent again
+            # everything read from its old connection is committed before it is welcomed; the rest is sent again
             if other.node == node.name:
                 other.end()
         session.node, session.process = node.name, node
@@ -286,7 +286,7 @@ class Server:
             for number, kind, content in message["writes"]:
                 self._outbox.put(RemoteReceipt(decode_write(kind, content), number, session), is_bounded=False)
             if message["writes"]:
-                # they have waited there for as long as they may, or somebody waits for them
+                # they were queued there as long as they may be, or somebody waits for them
                 self._outbox.hasten()
             while self._outbox.is_full:
                 await asyncio.sleep(0.01)
@@ -311,19 +311,19 @@ class Server:
     def _write_raw(self, session: Session, content: bytes) -> None:
         transport = session.out.transport
         if transport.get_write_buffer_size() > _PATIENCE:
-            # it comes again, and asks for what it missed
+            # the client reconnects, and asks for what it has missed
             transport.abort()
         elif not transport.is_closing():
             session.out.write(frame(content))
 
 
 def listen_at(place: Path) -> socket.socket:
-    """A socket at *place* that only this user can connect to."""
+    """A listening socket at *place* that only this user can connect to."""
     place.unlink(missing_ok=True)
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         made.bind(str(place))
-        # nobody can connect before it listens
+        # set before listening: until then nobody can connect
         place.chmod(0o600)
         made.listen(128)
         made.setblocking(False)
@@ -342,7 +342,7 @@ def _refused(error: OSError, path: Path) -> StoreError:
 
 
 def _place(path: Path) -> tuple[Path, Path | None]:
-    """Where the socket of the database *path* is, and the directory that was made for it, if one was."""
+    """The path of the socket of the database *path*, and the directory created for it, if any."""
     beside = path.with_name(path.name + ".sock")
     if len(os.fsencode(beside)) <= _LONGEST_PATH:
         return beside, None

@@ -1,4 +1,4 @@
-"""A process that writes through this one, as its owner knows it: what it was told, and what it may ask about."""
+"""The owner's view of a client: which results it got, and which it may ask about."""
 
 from __future__ import annotations
 
@@ -17,53 +17,53 @@ __all__ = ["RemoteReceipt", "Session"]
 
 
 class Session:
-    """Another process that writes through this one. Its results are only touched by the thread that commits."""
+    """A client of this owner. Its results are only used by the committing thread."""
 
     def __init__(self, out: asyncio.StreamWriter) -> None:
         self.out = out
         self.node = ""
         self.process: Node | None = None
         self.is_joined = False
-        #: when it was heard last, in monotonic seconds; what it was running is given up
+        #: when it was last heard, in monotonic seconds; whether its runs were given up
         self.heard_at = time.monotonic()
         self.is_silent = False
-        #: [number, value, failure] of what is committed and not told yet
+        #: [number, value, failure] of committed writes that were not reported yet
         self.results: list[list[Any]] = []
-        #: number up to which it has heard the results
+        #: number of the last write whose result it has received
         self.heard = 0
-        #: it has come again, and sends by another session what was not committed by then
+        #: the client has reconnected, and repeats uncommitted writes in a new session
         self.is_over = False
-        #: what it may still ask about, by its numbers
+        #: results that it may still ask about, by number
         self._refused: dict[int, list[Any]] = {}
 
     def hear(self) -> None:
-        """It said something, or it is not its fault that it was not heard."""
+        """It has sent something, or its silence was not its own fault."""
         self.heard_at = time.monotonic()
         self.is_silent = False
 
     def start(self, refused: list[list[Any]]) -> None:
-        """Go on from what the file remembers."""
+        """Continue from what the file remembers."""
         self._refused = {entry[0]: entry for entry in refused}
 
     def remember(self, first: int, refused: list[list[Any]]) -> list[list[Any]]:
-        """Add what is not acknowledged with True of a batch that begins with *first*; returns what it may ask about."""
-        # what is noted from there on is of an attempt that was not committed
+        """Add the results other than True of a batch that starts with *first*; returns those that it may ask about."""
+        # later entries belong to an attempt that was not committed
         kept = {number: entry for number, entry in self._refused.items() if self.heard < number < first}
         self._refused = kept | {entry[0]: entry for entry in refused}
         return list(self._refused.values())
 
     def fail(self, number: int, failure: list[Any]) -> None:
-        """Write *number* is not done; that gets into the file with what is committed next, which is behind it."""
+        """Write *number* has failed; this is stored with the next commit, which comes after it."""
         self._refused[number] = [number, failure, None]
 
     def end(self) -> None:
-        """Read nothing more of it."""
+        """Stop reading from it."""
         self.is_over = True
         self.out.transport.abort()
 
 
 class RemoteReceipt(Receipt):
-    """The acknowledgement of a write that another process waits for."""
+    """The acknowledgement of a write from another process."""
 
     __slots__ = ("_session", "sender")
 
@@ -73,8 +73,8 @@ class RemoteReceipt(Receipt):
         self.sender = self._session = session
 
     def settle(self, outcome: Any) -> Sequence[Awaited]:
-        """Leave the result for the next ``Server.publish``, which follows at once."""
-        # where the rest of its batch fails this one is not tried again; that nobody waits for it here is no loss
+        """Store the result for the next ``Server.publish``, which follows immediately."""
+        # if the rest of its batch fails, this write is not repeated; nobody waits for it in this process
         self._outcome = outcome
         failure = encode_failure(outcome.error) if isinstance(outcome, Failure) else None
         if failure is not None:

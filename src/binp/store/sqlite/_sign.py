@@ -1,4 +1,4 @@
-"""Say that the owner of a file is alive, in memory that outlives it: a process with nothing to do writes nothing."""
+"""The heartbeat of the owner of a file, in memory that outlives the process, so that an idle process writes nothing."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from pathlib import Path
 
 __all__ = ["Sign"]
 
-#: where Linux keeps files in memory: until the computer is started anew
+#: memory-backed file system on Linux, which lasts until reboot
 _MEMORY = Path("/dev/shm")  # noqa: S108 - it holds a time, and is trusted if it is ours # nosec B108 - the same
 
-#: seconds between two signs on the disk while there are some in memory: that much is not known after a power cut
+#: seconds between two heartbeats on disk, in addition to those in memory: the precision after a power failure
 _RARELY = 60.0
 
-#: seconds after which what a killed process has left in memory is taken away, whosever database it was
+#: seconds after which the heartbeat file of a killed process is removed, for any database
 _ABANDONED = 24 * 3600.0
 
 
 class Sign:
-    """The time at which the holder of a lock was alive last: of its file, and of one in memory.
+    """The time at which the holder of a lock was last alive: in the lock file, and in a file in memory.
 
-    To set the time of a file is a write to the disk, some ten kilobytes with the journal of the file system. Every few
-    seconds that would be hundreds of megabytes a day, on the SD card of a server that does nothing. What a killed
-    process leaves has to outlive the process, and not the computer: so it is said in memory, where there is some.
+    Setting the time of a file causes a disk write of some ten kilobytes, including the file system's journal. Every few
+    seconds, that would add up to hundreds of megabytes a day, on the SD card of an idle server. The heartbeat has to
+    outlive the process, but not a reboot; so it is kept in memory, where possible.
 
     Args:
-        file: The descriptor of the lock's file, which stays open.
+        file: Descriptor of the lock file, which stays open.
     """
 
     def __init__(self, file: int) -> None:
@@ -39,11 +39,11 @@ class Sign:
         self._written = time.monotonic()
 
     def read(self) -> int:
-        """When the last sign was given, in microseconds since the epoch; 0 if there was none."""
+        """The time of the last heartbeat, in microseconds since the epoch; 0 if there is none."""
         found = os.fstat(self._file)
         if not found.st_size:
             return 0
-        # one that is older is of another file, which had the same number
+        # an older one belongs to another file that had the same inode
         signs = [found.st_mtime_ns]
         memory = self._open(os.O_RDONLY)
         if memory is not None:
@@ -52,7 +52,7 @@ class Sign:
         return max(signs) // 1000
 
     def give(self) -> None:
-        """Be alive. Where that cannot be said, it is not: no reason to end what runs."""
+        """Give a heartbeat. Failures are ignored."""
         is_said = self._say()
         now = time.monotonic()
         if not is_said or now - self._written >= _RARELY:
@@ -61,20 +61,20 @@ class Sign:
                 os.utime(self._file)
 
     def end(self) -> None:
-        """Nobody has to know any more; what one who was killed has left goes too."""
+        """Remove the heartbeat, which is no longer needed, and those of killed processes."""
         with contextlib.suppress(OSError):
             self._path.unlink(missing_ok=True)
         self.abandon()
 
     def abandon(self) -> None:
-        """Close the file and nothing more: in a forked child, where the sign is the parent's."""
+        """Only close the file; for a forked child, where the heartbeat belongs to the parent."""
         if self._memory is not None:
             os.close(self._memory)
             self._memory = None
 
     def _say(self) -> bool:
         try:
-            # systemd takes away what a user has there who logs out
+            # systemd removes a user's files there on logout
             if self._memory is not None and not os.fstat(self._memory).st_nlink:
                 self.abandon()
             if self._memory is None:
@@ -88,7 +88,7 @@ class Sign:
         return True
 
     def _open(self, flags: int) -> int | None:
-        """The file in memory, if there can be one, and nobody else has put it there."""
+        """The file in memory; None if there cannot be one, or if another user has created it."""
         try:
             file = os.open(self._path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
         except OSError:
@@ -101,7 +101,7 @@ class Sign:
 
 
 def _sweep() -> None:
-    """Take away what nobody came to take over: who is alive has said so since."""
+    """Remove the files of processes that have been dead for long."""
     limit = time.time() - _ABANDONED
     for path in _MEMORY.glob(f"binp-{os.geteuid()}-*"):
         with contextlib.suppress(OSError):

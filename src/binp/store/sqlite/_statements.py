@@ -15,13 +15,13 @@ _VALUES = re.compile(r"VALUES (\([^()]*\))")
 
 @functools.cache
 def statements() -> Mapping[str, str]:
-    """Every statement by its name, without the line that explains it."""
+    """All statements by name, without their comment lines."""
     folder = resources.files(__package__).joinpath("statements")
     return dict(pair for file in folder.iterdir() for pair in _named(file.read_text(encoding="utf-8")))
 
 
 def values_of(sql: str) -> str:
-    """The row of a statement that inserts one, ``(?, ?)``, which may be repeated for more."""
+    """The row of an insert statement, ``(?, ?)``, which may be repeated for several rows."""
     found = _VALUES.search(sql)
     if found is None:
         raise ValueError(f"a statement without a row of values: {sql}")
@@ -29,12 +29,12 @@ def values_of(sql: str) -> str:
 
 
 def of_part(sql: str, number: int) -> str:
-    """A statement about the part *number* of the index of runs, of one about the first part."""
+    """A statement about part *number* of the index, made from one about the first part."""
     return sql.replace("search_0", f"search_{number}")
 
 
 def arranged(sql: str, ascending: bool, part: int | None) -> str:
-    """A statement, in the other direction if *ascending*, and about a *part* of the index if one is named."""
+    """A statement in the other direction if *ascending*, and about *part* of the index if given."""
     sql = sql.replace("DESC", "ASC") if ascending else sql
     return sql if part is None else of_part(sql, part)
 

@@ -1,4 +1,4 @@
-"""The store in a SQLite file, as the rest of the platform sees it."""
+"""The SQLite store, as the rest of the platform uses it."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ T = TypeVar("T")
 
 
 class SqliteStore(Reads):
-    """Runs, records, keys and services in one file of SQLite. Made by :func:`binp.store.open_store`.
+    """Runs, records, keys and services in one SQLite file. Created by :func:`binp.store.open_store`.
 
-    Awaiting acknowledgements is the back-pressure: a function that awaits what it writes goes no faster than the disk.
-    What is written without awaiting is queued; records and their like fail when a few hundred thousand are.
+    Awaiting acknowledgements is the back-pressure: a function that awaits its writes goes no faster than the disk.
+    Writes that are not awaited are queued; records and the like fail when a few hundred thousand are.
 
     Args:
         path: The file, as a full path without links.
         group: Processes of the same group share the file; None to have it alone.
-        is_guest: Write through the process that owns the file, which lets guests in, and never own it.
-        synchronous: How hard SQLite tries to have a commit on the disk.
-        clock: Microseconds since the epoch, by which keys expire; that of this computer by default.
+        is_guest: Write through the process that owns the file and admits guests, and never own it.
+        synchronous: When SQLite syncs commits.
+        clock: Returns microseconds since the epoch, for the expiry of keys. Default: the clock of this computer.
     """
 
     def __init__(
@@ -80,12 +80,12 @@ class SqliteStore(Reads):
 
     @property
     def url(self) -> str:
-        """Canonical URL of the database: two stores with the same URL are the same database."""
+        """Canonical URL of the database: stores with equal URLs have the same database."""
         return f"sqlite:///{self._path}"
 
     @property
     def role(self) -> Role:
-        """What this process is to the database."""
+        """The role of this process for the database."""
         return Role.OWNER if self._engine is None else self._engine.role
 
     @property
@@ -95,25 +95,25 @@ class SqliteStore(Reads):
 
     @property
     def feed(self) -> str:
-        """Identity of the change feed: ``seq`` of another feed cannot be compared."""
+        """Identity of the change feed: ``seq`` values of different feeds cannot be compared."""
         return "" if self._engine is None else self._engine.feed
 
     @property
     def health(self) -> Health:
-        """Whether it takes writes, as far as is known."""
+        """Whether it accepts writes, as far as known."""
         return self._listeners.health
 
     @property
     def queued(self) -> int:
-        """How many writes of this process wait to be committed."""
+        """Number of writes of this process that are waiting to be committed."""
         return self._outbox.pending
 
     async def open(self) -> None:
-        """Open, migrate if needed, mark what a dead process left running as interrupted. Idempotent.
+        """Open it, migrate it if needed, and mark the runs of dead processes as interrupted. Idempotent.
 
         Raises:
-            StoreOwned: another process owns the file and does not take this one in, or this one has it open already.
-            SchemaTooNew: a newer version wrote it.
+            StoreOwned: another process owns the file and does not admit this one, or this one has opened it already.
+            SchemaTooNew: it was written by a newer version.
             StoreError: it cannot be opened; the message says why.
         """
         while self._engine is not None:
@@ -124,7 +124,7 @@ class SqliteStore(Reads):
             else:
                 return
         self._check_fork()
-        # from here to the end of closing: a name of its own for each opening
+        # a new name for each opening, valid until the end of closing
         node = this_process()
         claim(self._path)
         self._node = node
@@ -151,25 +151,25 @@ class SqliteStore(Reads):
         self._opening = None
 
     def admit(self) -> None:
-        """Let in guests: processes that this one starts."""
+        """Admit guests: processes started by this one."""
         self._opened()
         if self._engine is not None:
             self._engine.admit()
 
     def expect_heir(self) -> None:
-        """This process is about to end: who opens the database from here on waits for it, and is not refused."""
+        """This process will end soon: processes that open the database from now on wait instead of being refused."""
         self._opened()
         if self._engine is not None:
             self._engine.expect_heir()
 
     def hand_over(self) -> None:
-        """Leave the database to whoever opens it from here on; this process writes through that one then."""
+        """Hand the database over to the next process that opens it; this process then writes through that one."""
         self._opened()
         if self._engine is not None:
             self._engine.hand_over()
 
     async def close(self) -> None:
-        """Commit what is queued, acknowledge it, and let go of files, threads and sockets. Idempotent."""
+        """Commit all queued writes, acknowledge them, and release files, threads and sockets. Idempotent."""
         if self._engine is None or self._thread is None or self._is_forked:
             return
         if self._closing is None:
@@ -182,11 +182,11 @@ class SqliteStore(Reads):
             self._finish(engine)
 
     def close_sync(self) -> None:
-        """The same from outside a loop, when the loop it was bound to is gone. Idempotent."""
+        """Close it without its event loop, which is gone. Idempotent."""
         if self._engine is None or self._is_forked:
             return
         if self._thread is not None:
-            # it may be reading
+            # waits for a read in progress
             self._thread.shutdown(wait=True, cancel_futures=True)
         self._close_point()
         engine = self._engine
@@ -194,19 +194,19 @@ class SqliteStore(Reads):
         self._finish(engine)
 
     def new_id(self) -> int:
-        """A new id below 2**53, larger than every earlier one of this process. Callable from any thread."""
+        """A new id below 2**53, larger than all earlier ones of this process. May be called from any thread."""
         self._opened()
         return self._ids.new()
 
     def raise_ids(self, above: int) -> None:
-        """Make new ids larger than the id *above* of another process, whatever the clocks say."""
+        """Make new ids larger than *above*, an id of another process, whatever the clocks say."""
         self._ids.rise(above)
 
     def write(self, write: Write) -> Ack[Any]:
-        """Queue *write* at once. Never blocks, callable from any thread.
+        """Queue *write* immediately. Never blocks; may be called from any thread.
 
-        Records, labels, progress and what services are seen to be are committed with the next write of another kind,
-        when somebody awaits them, and after 50 milliseconds at the latest; everything else at once.
+        Records, labels, progress and the observed state of services are committed with the next write of another kind,
+        when somebody awaits them, or after 50 milliseconds; everything else at once.
 
         Raises:
             StoreClosed: the store is not open.
@@ -222,11 +222,11 @@ class SqliteStore(Reads):
         return receipt
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Call *listener* on the loop with the changes of each commit, in order; with none when the feed is another."""
+        """Call *listener* on the loop with the changes of each commit, in order; with none if the feed has changed."""
         return self._listeners.listen(listener)
 
     def on_role(self, callback: Callable[[Role], None]) -> Callable[[], None]:
-        """Call *callback* on the loop when this process takes the role of the owner. Returns what ends it."""
+        """Call *callback* on the loop when this process becomes the owner. Returns a function that ends it."""
         return self._listeners.on_role(callback)
 
     def on_health(self, callback: Callable[[Health], None]) -> Callable[[], None]:
@@ -234,18 +234,18 @@ class SqliteStore(Reads):
         return self._listeners.on_health(callback)
 
     def retain(self, retention: Retention) -> None:
-        """Keep runs as *retention* says from here on, as long as this process owns the database."""
+        """Apply the *retention* rules from now on, as long as this process owns the database."""
         self._opened()
         if self._engine is not None:
             self._engine.retain(retention)
 
     async def get_usage(self) -> Usage:
-        """What the database holds and takes up."""
+        """The content and size of the database."""
         found = await self._aside(Reader.get_usage)
         return found if self._engine is None else replace(found, problem=self._engine.problem)
 
     def forked(self) -> None:
-        """In a forked child: be unusable, without touching what is the parent's."""
+        """In a forked child: become unusable, without touching what belongs to the parent."""
         self._is_forked = True
         for reader in (self._point, self._lists):
             if reader is not None:
@@ -256,7 +256,7 @@ class SqliteStore(Reads):
     def _start(self, engine: Engine) -> None:
         engine.start(self._listeners)
         self._lists = Reader(self._path, self._clock)
-        # from here on it is open
+        # it counts as open from here on
         self._point = Reader(self._path, self._clock)
 
     def _renew_feed(self) -> None:
@@ -264,15 +264,15 @@ class SqliteStore(Reads):
             self._engine.feed = secrets.token_hex(8)
 
     def _close_point(self) -> None:
-        # on the loop, which may be reading from it and is not just now
+        # on the event loop, where no read is in progress now
         if self._point is not None:
             self._point.close()
             self._point = None
 
     def _stop(self, engine: Engine) -> None:
         engine.rest()
-        # readers first: the last connection to be closed puts the file in order and has to be allowed to write, so the
-        # writer must not know before they are gone that it is to end
+        # readers first: the last connection that is closed cleans up the file, which needs write access. So the writer
+        # must not be told to end before the readers are closed
         if self._lists is not None:
             self._lists.close()
             self._lists = None
@@ -295,7 +295,7 @@ class SqliteStore(Reads):
 
 
 async def _to_the_end(work: asyncio.Future[None], hurry: Callable[[], None] | None = None) -> None:
-    """Wait for *work* to its end even when cancelled meanwhile, which calls *hurry*, and is raised afterwards."""
+    """Wait for *work* to its end, even if cancelled meanwhile; that calls *hurry*, and is raised afterwards."""
     try:
         await asyncio.shield(work)
     except asyncio.CancelledError:

@@ -1,4 +1,4 @@
-"""What a client needs of the process that it is in, which may take the place of the owner."""
+"""What a client needs of its process, which may become the owner."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Gone(Exception):
     """The owner cannot be reached.
 
     Attributes:
-        nonsense: What came of that which it said, if it made no sense.
-        refusal: Why it does not let this process in, if it said so.
+        nonsense: The error that its answer led to, if the answer was invalid.
+        refusal: Why it does not admit this process, if it said so.
     """
 
     def __init__(self, reason: str, nonsense: Exception | None = None, *, refusal: StoreError | None = None) -> None:
@@ -24,19 +24,19 @@ class Gone(Exception):
 
 
 class Succession(Protocol):
-    """What decides on the role of this process."""
+    """Decides about the role of this process."""
 
     def take_over(self) -> bool:
-        """Take the role of the owner if it has become free, and nobody else is to have it."""
+        """Become the owner if the role is free and no other process has precedence."""
 
     def owner_socket(self) -> str | None:
-        """Where the owner listens, if there is one for this process."""
+        """The address of the owner; None if there is none for this process."""
 
     def follow(self, feed: str | None, slot: int, newest: int) -> None:
-        """The client found an owner: the first one, another one, or the same again.
+        """The client has connected to an owner: the first one, another one, or the same again.
 
         Args:
-            feed: Identity of the changes from here on; None if none was missed since those that came last.
-            slot: The place of this process in what makes ids.
+            feed: Identity of the changes from here on; None if none was missed since the last received ones.
+            slot: The slot of this process for generating ids.
             newest: The largest id so far.
         """

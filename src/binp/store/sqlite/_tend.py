@@ -1,4 +1,4 @@
-"""What the owner does for the file itself, in small parts between the commits of others."""
+"""Maintenance of the file by its owner, in small steps between the commits of others."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Tended:
-    """What came of it."""
+    """The result of a step."""
 
     #: runs, records, rows or pages
     count: int
-    #: for which it kept the file from others
+    #: duration during which others could not write
     seconds: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Erase(Write):
-    """Runs are to be gone, with all that belongs to them; those that may not be yet stay."""
+    """Erases runs with everything that belongs to them; those that may not be erased yet are kept."""
 
     kind: ClassVar[str] = "erase"
     runs: tuple[int, ...]
@@ -47,38 +47,38 @@ class Erase(Write):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tidy(Write):
-    """Some of what erased runs have left behind in the index is to be gone."""
+    """Removes some of what erased runs have left in the index."""
 
     kind: ClassVar[str] = "tidy"
-    #: how many runs are moved for it
+    #: maximum number of runs to move for it
     most: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trim(Write):
-    """Some of very many records of a run are to be gone."""
+    """Removes some of the very many records of a run."""
 
     kind: ClassVar[str] = "trim"
     run: int
-    #: how many at a time
+    #: maximum number
     most: int
-    #: only those that are older than this, the oldest first; None for any, the newest first
+    #: only records older than this, oldest first; None for any, newest first
     before: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Forget(Write):
-    """What was to happen only once, and which processes were here, is to be forgotten after a long time."""
+    """Forgets idempotency keys and processes that are long past."""
 
     kind: ClassVar[str] = "forget"
     before: int
-    #: how many at a time
+    #: maximum number
     most: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shrink(Write):
-    """Free pages are to be given back, which are cut off the end of the file at the next checkpoint."""
+    """Releases free pages, which are cut off the end of the file at the next checkpoint."""
 
     kind: ClassVar[str] = "shrink"
     pages: int
@@ -86,14 +86,14 @@ class Shrink(Write):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Truncate(Write):
-    """All that is in the write-ahead log is to be in the file, and the log empty; not while somebody reads."""
+    """Copies the whole write-ahead log to the file and truncates it; not while somebody reads."""
 
     kind: ClassVar[str] = "truncate"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checkpoint(Write):
-    """The last of what is in the write-ahead log is to get into the file, so that the log begins anew."""
+    """Copies the rest of the write-ahead log to the file, so that the log restarts."""
 
     kind: ClassVar[str] = "checkpoint"
 
@@ -103,9 +103,9 @@ TENDING = frozenset({Checkpoint.kind, Erase.kind, Tidy.kind, Trim.kind, Forget.k
 
 
 def tend(file: File, write: Write) -> Tended:
-    """Do what *write* says, in a transaction of its own.
+    """Execute *write* in a transaction of its own.
 
-    None of it needs to be on the disk at once: what a power cut brings back is erased again.
+    It is not synced: what comes back after a power failure is erased again.
     """
     began = time.monotonic()
     if isinstance(write, Truncate):
@@ -117,7 +117,7 @@ def tend(file: File, write: Write) -> Tended:
         file.give_back(write.pages)
         count = before - _free(file)
     else:
-        # none of it is about runs that are open
+        # none of these changes open runs or keys
         file.begin(durable=False, keeps=True)
         count = _change(file, write)
         file.commit()
@@ -145,7 +145,7 @@ def _change(file: File, write: Write) -> int:
 def _truncate(file: File) -> int:
     run: Any = file.connection.execute
     (patience,) = run("PRAGMA busy_timeout").fetchone()
-    # whoever reads is not waited for: there will be another time
+    # do not wait for readers: it will be tried again
     run("PRAGMA busy_timeout = 0")
     try:
         busy, _, _ = run("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

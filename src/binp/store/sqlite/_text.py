@@ -1,4 +1,4 @@
-"""Bring texts into what SQLite keeps whole."""
+"""Normalise texts so that SQLite stores them completely."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["clean", "clean_name", "clean_text", "finite"]
 
 
 def clean(text: str) -> str:
-    """*text* as it can be encoded: half of a surrogate pair becomes its escape, which JSON reads back as the same."""
+    """*text* made encodable: a lone surrogate is replaced by its escape, which JSON decodes to the same character."""
     if text.isascii():
         return text
     try:
@@ -20,16 +20,16 @@ def clean(text: str) -> str:
 
 
 def clean_text(text: str) -> str:
-    """The same for texts that never hold a NUL in earnest: it becomes its picture, ``␀``."""
+    """The same, with NUL characters, which are never intended in these texts, replaced by the symbol ``␀``."""
     return clean(text).replace("\0", "␀")
 
 
-#: the same for texts that come again and again
+#: the same, cached, for texts that recur
 clean_name = functools.lru_cache(4096)(clean_text)
 
 
 def finite(number: float | None) -> float | None:
-    """*number*, or None for what is not a number or has no end: neither JSON nor a progress bar has these."""
+    """*number*, or None for NaN and infinity, which neither JSON nor a progress bar can express."""
     if number is None:
         return None
     number = float(number)

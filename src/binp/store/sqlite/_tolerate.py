@@ -1,4 +1,4 @@
-"""Go on where the file is damaged: some bytes of it cannot be read, and others may be all the same."""
+"""Continue after damage: where some bytes of a file cannot be read, others often can."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ._connect import FAILURES, explain
 
 __all__ = ["Tolerant"]
 
-#: what SQLite says of a disk that does not give out what is on it: there too it may go on behind that
+#: read errors of the disk, after which reading may work again further on
 _UNREADABLE = frozenset({sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ})
 
 
 class Tolerant:
-    """A block that ends where it meets damage, and keeps what it was; whatever else is raised in it goes through."""
+    """A block that ends at damage and records it; other exceptions propagate."""
 
     def __init__(self) -> None:
         self.damage: Exception | None = None
@@ -36,7 +36,7 @@ class Tolerant:
 
 
 def _is_damage(error: Exception) -> bool:
-    """Whether *error* is about some bytes of the file only."""
+    """Whether *error* only concerns some bytes of the file."""
     code = getattr(error, "sqlite_errorcode", None)
     return (
         code in _UNREADABLE or isinstance(error, sqlite3.DataError) or isinstance(explain(error, Path()), StoreDamaged)

@@ -1,4 +1,4 @@
-"""Bring the schema of a database up to date while nobody has it open, or try that on a copy."""
+"""Migrate a database that nobody has open, or try the migrations on a copy."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ __all__ = ["rehearse", "unknown_schema", "upgrade"]
 
 
 def rehearse(path: Path, progress: Progress | None = None) -> list[str]:
-    """Apply to a copy of *path* what is missing; the database itself may be in use, and stays as it is.
+    """Apply the missing migrations to a copy of *path*; the database itself may be in use, and is not changed.
 
     Args:
         path: The database file.
-        progress: Told how far the copy is.
+        progress: Called with the progress of the copy.
 
     Returns:
-        The names of the migrations that are missing; none if it is up to date.
+        The names of the missing migrations; empty if it is up to date.
 
     Raises:
-        SchemaTooNew: a newer version wrote it.
-        StoreError: it cannot be read, or one of them fails: then it would fail at the next start as well.
+        SchemaTooNew: it was written by a newer version.
+        StoreError: it cannot be read, or a migration fails, as it would at the next start.
     """
     with visit(path) as connection:
         todo = missing(connection, path, shipped())
         if todo:
-            # where there will have to be space for a copy anyway
+            # in the database's folder, which needs space for a copy anyway
             with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
                 copy = Path(folder) / path.name
                 copy_into(connection, path, copy, progress)
@@ -42,15 +42,15 @@ def rehearse(path: Path, progress: Progress | None = None) -> list[str]:
 
 
 def upgrade(path: Path) -> list[str]:
-    """Apply what is missing, after a copy was made; nobody may have the database open.
+    """Apply the missing migrations after making a copy; nobody may have the database open.
 
     Returns:
-        The names of the migrations that were applied.
+        The names of the applied migrations.
 
     Raises:
-        StoreOwned: somebody has it open.
-        SchemaTooNew: a newer version wrote it.
-        StoreError: the copy cannot be made, or one of them fails: the database is as it was before it.
+        StoreOwned: a process has it open.
+        SchemaTooNew: it was written by a newer version.
+        StoreError: the copy cannot be made, or a migration fails; that migration is rolled back.
     """
     check_place(path)
     with visit(path) as connection:
@@ -68,7 +68,7 @@ def upgrade(path: Path) -> list[str]:
 
 
 def unknown_schema(path: Path) -> StoreError | None:
-    """Why this version cannot open the database *path*, although it is sound; None if it can.
+    """Why this version cannot open the sound database *path*; None if it can.
 
     Raises:
         StoreError: it cannot be read.

@@ -1,4 +1,4 @@
-"""What a database holds and takes up."""
+"""Read the content and size of a database."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["read_usage", "usage_of"]
 
 
 def read_usage(connection: sqlite3.Connection, path: Path) -> Usage:
-    """What the database *path* holds, which *connection* has open."""
+    """The usage of the database *path*, which is open in *connection*."""
     finder = Finder(connection)
     used, free, size = finder.size()
     oldest = finder.ask("oldest_run").fetchone()
@@ -38,10 +38,10 @@ def read_usage(connection: sqlite3.Connection, path: Path) -> Usage:
 
 
 def usage_of(path: Path) -> Usage:
-    """What the database *path* holds, whether somebody has it open or not.
+    """The usage of the database *path*, whether it is in use or not.
 
     Raises:
-        SchemaTooNew: a newer version wrote it, and may mean something else by what is in it.
+        SchemaTooNew: it was written by a newer version, and its content may have another meaning.
         StoreError: it cannot be read.
     """
     with visit(path) as connection:

@@ -1,4 +1,4 @@
-"""Look into a database from outside, whether somebody has it open or not, and leave it as it was found."""
+"""Read a database from outside, whether it is in use or not, and leave it unchanged."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["visit"]
 
 @contextlib.contextmanager
 def visit(path: Path, *, is_torn: bool = False) -> Iterator[sqlite3.Connection]:
-    """A connection to the database *path* that reads, and may write what it reads into other files.
+    """A connection to the database *path* that reads, and may write what it reads to other files.
 
     Args:
         path: The database file.
         is_torn: As for :func:`connect_copier`.
 
     Raises:
-        StoreError: it cannot be opened, or is no database of this platform.
+        StoreError: it cannot be opened, or is not a database of this platform.
     """
     with looking(path):
         is_there = path.is_file()
@@ -35,7 +35,7 @@ def visit(path: Path, *, is_torn: bool = False) -> Iterator[sqlite3.Connection]:
         check_ours(connection, path)
         yield connection
     except UnicodeDecodeError as error:
-        # so the module of SQLite fails where what is to be said of the damage quotes what is not text
+        # the sqlite3 module raises this if the error message quotes damaged text
         raise explain(error, path) from None
     finally:
         connection.close()
@@ -43,7 +43,7 @@ def visit(path: Path, *, is_torn: bool = False) -> Iterator[sqlite3.Connection]:
 
 
 def _tidy_up(path: Path) -> None:
-    """Take away the empty log that one who only reads leaves behind where nobody else had the database open."""
+    """Remove the empty log that a reader leaves behind if no other process has the database open."""
     log = path.with_name(path.name + "-wal")
     lock = OwnerLock(path)
     with contextlib.suppress(OSError, StoreError):

@@ -1,4 +1,4 @@
-"""Ids of texts that a table keeps once: they come again and again."""
+"""Interned texts: a table stores recurring texts once, and other tables refer to them by id."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from ._executor import Executor
 
 __all__ = ["REMEMBERED", "Vocabulary"]
 
-#: texts whose ids are remembered, of each kind; labels may be of any number
+#: maximum number of cached ids per kind; there may be any number of labels
 REMEMBERED = 50_000
 
 
 class Vocabulary:
-    """Ids of texts that a table keeps once.
+    """The ids of interned texts.
 
     Args:
-        executor: Of the file that has the table.
-        find: Statement that asks for the ids of texts.
-        add: Statement that keeps texts.
+        executor: Executes statements on the file with the table.
+        find: The statement that looks up ids of texts.
+        add: The statement that adds texts.
     """
 
     def __init__(self, executor: Executor, find: str, add: str) -> None:
@@ -27,7 +27,7 @@ class Vocabulary:
         self._known: dict[str, int] = {}
 
     def ids(self, texts: set[str]) -> dict[str, int]:
-        """At least the ids of *texts*; those that are not in the table yet are put there."""
+        """The ids of at least *texts*; new texts are added."""
         known = self._known
         missing = [text for text in texts if text not in known]
         if missing:
@@ -42,12 +42,12 @@ class Vocabulary:
         return known
 
     def forget(self, texts: Iterable[str]) -> None:
-        """Those are not in the table any more."""
+        """*texts* were deleted from the table."""
         for text in texts:
             self._known.pop(text, None)
 
     def clear(self) -> None:
-        """What is in the table is not known any more."""
+        """Clear the cache."""
         self._known.clear()
 
     def _find(self, texts: list[str]) -> None:

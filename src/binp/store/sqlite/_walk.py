@@ -1,4 +1,4 @@
-"""Walk through a table in the order of its key, also past what cannot be read of it."""
+"""Iterate over a table in the order of its key, skipping what cannot be read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ._tolerate import Tolerant
 
 __all__ = ["Gap", "Row", "Walk", "compared"]
 
-#: rows that are read together: nothing is held open while they are used
+#: rows per read: nothing is kept open while they are used
 _PAGE = 500
 
 Row = dict[str, Any]
@@ -25,16 +25,16 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """Rows that cannot be read, or not as they were written."""
+    """Rows that cannot be read, or were altered."""
 
     table: str
-    #: the last key before them; None where nothing is known to be before them
+    #: the last key before them; None if none is known
     after: Key | None = None
-    #: the next key behind them; None where nothing is known to be behind them
+    #: the next key after them; None if none is known
     before: Key | None = None
-    #: of the one row, if it is one of which the key is known
+    #: the key, if it is a single row with a known key
     key: Key | None = None
-    #: it is there, but characters of it are not what they were
+    #: the row can be read, but some of its characters were altered
     is_altered: bool = False
 
 
@@ -42,10 +42,10 @@ class Walk:
     """Reads one table.
 
     Args:
-        connection: To the file.
+        connection: A connection to the file.
         table: Its name.
         key: Columns of its primary key.
-        index: Read it from this index, which has all columns and is in the order of the key.
+        index: Read it from this index, which has all columns and the order of the key.
     """
 
     def __init__(
@@ -70,11 +70,11 @@ class Walk:
     def pages(
         self, lost: Callable[[Gap], None], after: Key | None = None, last: int | None = None
     ) -> Iterator[list[Row]]:
-        """All rows in the order of their keys, some hundred at a time.
+        """All rows in the order of their keys, a few hundred at a time.
 
         Args:
-            lost: Told of what cannot be read, while the walk goes on.
-            after: Begin behind this key.
+            lost: Called with each gap during the iteration.
+            after: Start after this key.
             last: Up to this number in the first column of the key.
         """
         low, size = after, _PAGE
@@ -88,13 +88,13 @@ class Walk:
                 continue
             if not has_failed and not self._has_more(low, last):
                 return
-            # what cannot be read is the row behind, or more
+            # the next row, and possibly more, cannot be read
             size = 1
             key = self._first(*self._from(low), None if low is None else place_of(low))
             if _is_beyond(key, last):
                 if not self._has_more(low, last):
                     return
-                # it leads past those that are there
+                # it would skip existing rows
                 key = None
             if key is not None:
                 yield from self._saved(key, lost)
@@ -110,7 +110,7 @@ class Walk:
     def _filled(
         self, low: Key | None, high: Key | None, last: int | None, lost: Callable[[Gap], None]
     ) -> Iterator[list[Row]]:
-        """What can be read between *low* and *high*, where rows cannot be looked for."""
+        """What can be read between *low* and *high*, where searching by key fails."""
         start = None if low is None else place_of(low)
         end = None if high is None else place_of(high)
         if last is not None:
@@ -131,7 +131,7 @@ class Walk:
                 lost(Gap(table=self._table, after=low, before=high))
 
     def _found(self, keys: Sequence[Key], lost: Callable[[Gap], None]) -> Iterator[list[Row]]:
-        """The rows with *keys*, which could be read from above: the way to the first of them may be damaged."""
+        """The rows with *keys*, which were readable in descending order; the path to the first may be damaged."""
         if not keys:
             return
         condition = compared(self._key, "<=")
@@ -144,7 +144,7 @@ class Walk:
                 yield from self._saved(key, lost)
 
     def _saved(self, key: Key, lost: Callable[[Gap], None], number: int | None = None) -> Iterator[list[Row]]:
-        """What can be saved of the row with *key*, of which it is not known how it can be read."""
+        """What can be recovered of the row with *key*, by any of several ways."""
         given = [f"{column} = ?" for column in self._key]
         down = compared(self._key, "<=")
         ways: list[tuple[list[str], Key, str]] = [
@@ -173,24 +173,24 @@ class Walk:
             yield [row]
 
     def _one(self, key: Key, conditions: Sequence[str], values: Sequence[Any], order: str) -> Row | None:
-        """The row with *key*, if that is what is found, and can have been written."""
+        """The row with *key*, if it is found and plausible."""
         found, _ = self._ask("*", conditions, values, order)
         row = self._row_of(found[0]) if found else None
         return row if row is not None and self._is_sound(row) and self._key_of(row) == key else None
 
     def _rows(self, low: Key | None, last: int | None, size: int) -> tuple[list[Row], bool]:
-        """Up to *size* rows behind *low*; and whether reading one more failed."""
+        """Up to *size* rows after *low*, and whether reading another one failed."""
         conditions, values = self._up_to(low, last)
         found, has_failed = self._ask("*", conditions, values, f"{self._upward} LIMIT {size}")
         if has_failed and len(found) + 1 < size:
-            # the module of SQLite forgets the row before the one that fails
+            # the sqlite3 module drops the row before the one that fails
             more, _ = self._ask("*", conditions, values, f"{self._upward} LIMIT {len(found) + 1}")
             found = max(found, more, key=len)
         rows = self._sound(found, low)
         return rows, has_failed or len(rows) < len(found)
 
     def _sound(self, found: Sequence[tuple[Any, ...]], low: Key | None) -> list[Row]:
-        """Rows up to the first one that cannot have been written, or not there, behind *low*."""
+        """The rows up to the first one that is implausible or not after *low*."""
         rows: list[Row] = []
         before = None if low is None else place_of(low)
         for values in found:
@@ -198,7 +198,7 @@ class Walk:
             if not self._is_sound(row):
                 break
             place = place_of(self._key_of(row))
-            # a page that holds something else may lead anywhere, also back
+            # a page with wrong content may lead anywhere, even back
             if before is not None and place <= before:
                 break
             before = place
@@ -206,7 +206,7 @@ class Walk:
         return rows
 
     def _has_more(self, low: Key | None, last: int | None) -> bool:
-        """Whether there may be rows behind *low*, as seen from above: from below damage may lead past them."""
+        """Whether there may be rows after *low*, in descending order: in ascending order, damage may hide them."""
         conditions, values = self._up_to(low, last)
         found, has_failed = self._keys(conditions, values, f"{self._downward} LIMIT 1")
         return has_failed or bool(found)
@@ -226,17 +226,17 @@ class Walk:
     def _ask(
         self, columns: str, conditions: Sequence[str], values: Sequence[Any], order: str
     ) -> tuple[list[tuple[Any, ...]], bool]:
-        """Rows up to the first one that cannot be read, and whether there was one."""
+        """The rows up to the first unreadable one, and whether there was one."""
         where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
         found: list[tuple[Any, ...]] = []
         with Tolerant() as block:
             cursor = self._connection.execute(f"SELECT {columns} FROM {self._source} {where} ORDER BY {order}", values)  # noqa: S608 - our own tables # nosec B608 - the same
             for row in cursor:
-                found.append(row)  # noqa: PERF402 - those before the one that fails are kept
+                found.append(row)  # noqa: PERF402 - keeps the rows before one that fails
         return found, block.damage is not None
 
     def _is_sound(self, row: Row) -> bool:
-        """Whether *row* can have been written: what cannot be would not be taken in anywhere else either."""
+        """Whether *row* is plausible; an implausible one could not be imported anyway."""
         for name, (type_name, is_set) in self._columns.items():
             value = row[name]
             if value is None:
@@ -255,7 +255,7 @@ class Walk:
         return tuple(row[column] for column in self._key)
 
     def _keys(self, conditions: Sequence[str], values: Sequence[Any], order: str) -> tuple[list[Key], bool]:
-        """Keys up to the first one that cannot be read, or cannot be one, and whether there was one."""
+        """The keys up to the first unreadable or invalid one, and whether there was one."""
         found, has_failed = self._ask(self._upward, conditions, values, order)
         for number, key in enumerate(found):
             if not all(fits(kind, part) for part, kind in zip(key, self._kinds, strict=True)):
@@ -263,12 +263,12 @@ class Walk:
         return found, has_failed
 
     def _first(self, conditions: Sequence[str], values: Sequence[Any], low: Place | None) -> Key | None:
-        """The first key that fits *conditions*, if it can be read and is behind *low*."""
+        """The first key that fulfils *conditions*, if it can be read and is after *low*."""
         found, _ = self._keys(conditions, values, f"{self._upward} LIMIT 1")
         return found[0] if found and (low is None or place_of(found[0]) > low) else None
 
     def _behind(self, low: Key | None) -> list[Key]:
-        """The first keys behind *low* from which on rows can be read again; none if there are none."""
+        """The first keys after *low* from which on rows are readable again; empty if there are none."""
         start = None if low is None else place_of(low)
         keys: list[Key] = []
         while (found := self._probe(start, keys[0] if keys else None)) is not None:
@@ -276,7 +276,7 @@ class Walk:
         return keys
 
     def _probe(self, low: Place | None, high: Key | None) -> Key | None:
-        """A key between *low* and *high* that can be read."""
+        """A readable key between *low* and *high*."""
         end = None if high is None else place_of(high)
         for place in places(self._kinds, low, end):
             columns = ", ".join(self._key[: len(place)])
@@ -293,7 +293,7 @@ class Walk:
         return found[0] if found else None
 
     def _descend(self, high: Key, low: Place | None) -> list[Key]:
-        """From *high* down to where no more can be read: the last keys on that way, in ascending order."""
+        """Go down from *high* until nothing more can be read; returns the last keys on the way, in ascending order."""
         condition = compared(self._key, "<")
         passed, size = deque([high], _PAGE), _PAGE
         while True:
@@ -310,7 +310,7 @@ class Walk:
 
 
 def compared(columns: Sequence[str], sign: str) -> str:
-    """The condition that these *columns* of a row stand so to a key that is given."""
+    """The condition that compares these *columns* with a given key."""
     return f"({', '.join(columns)}) {sign} ({', '.join('?' for _ in columns)})"
 
 
@@ -319,7 +319,7 @@ def _is_beyond(key: Key | None, last: int | None) -> bool:
 
 
 def _around(key: Key) -> tuple[Place, Place]:
-    """What lies right before *key*, and right behind it."""
+    """The places immediately before and after *key*."""
     *front, end = place_of(key)
     if isinstance(end, int):
         return (*front, end - 1), (*front, end + 1)

@@ -1,4 +1,4 @@
-"""Turn a query into the expressions that the index of runs understands."""
+"""Translate a query into expressions for the index of runs."""
 
 from __future__ import annotations
 
@@ -12,47 +12,47 @@ from ._text import clean_name
 
 __all__ = ["Lookup", "Wanted", "wanted_of"]
 
-#: before the letter and number of a token that stands for a property
+#: precedes the letter and the number of a token for a property
 _MARK = "\ue000"
-#: the letters of properties that are names
+#: the letters of properties that are interned names
 _NAMED = {Key.ACTION: "o", Key.BY: "a", Key.TRIGGER: "g", Key.NODE: "n"}
 _LARGEST = 2**63
 
 
 @dataclass(slots=True)
 class Wanted:
-    """What runs have to fit."""
+    """What matching runs must have."""
 
-    #: the index: all of these, and none of those
+    #: for the index: all of the former, none of the latter
     included: list[str] = field(default_factory=list)
     excluded: list[str] = field(default_factory=list)
-    #: labels that very many runs have, by what the index is asked for
+    #: expressions for very common labels, by label
     common: dict[str, str] = field(default_factory=dict)
-    #: a run looked at by itself: the same, where words of a text stand next to each other
+    #: for checking single runs: the same, but with the order of words
     looked: list[str] = field(default_factory=list)
     overlooked: list[str] = field(default_factory=list)
-    #: nothing can fit
+    #: nothing can match
     is_impossible: bool = False
-    #: it is about words, not only properties
+    #: it contains words, not only properties
     has_words: bool = False
-    #: what the index finds has to be looked at
+    #: results of the index have to be checked
     is_rough: bool = False
-    #: no run that has ended can fit, so there is nothing in the index
+    #: no ended run can match, so nothing in the index does
     is_unended: bool = False
 
     def need(self, text: str) -> None:
-        """A token or word that a run has to have, or one of several."""
+        """Require a token or word, or one of several."""
         self.included.append(text)
         self.looked.append(text)
 
     def refuse(self, text: str) -> None:
-        """A token or word that a run may not have."""
+        """Exclude a token or word."""
         self.excluded.append(text)
         self.overlooked.append(text)
 
     @property
     def is_everything(self) -> bool:
-        """Each run fits."""
+        """Whether every run matches."""
         return not (self.looked or self.overlooked or self.is_impossible)
 
     @property
@@ -62,31 +62,31 @@ class Wanted:
 
     @property
     def narrow(self) -> str | None:
-        """The same without the labels that very many runs have; None if there are none, or nothing would be left."""
+        """The same without very common labels; None if there are none, or nothing would be left."""
         rest = [text for text in self.included if text not in self.common]
         return _expression(rest, self.excluded) if rest and self.common else None
 
     @property
     def expression(self) -> str:
-        """The expression for runs that are looked at by themselves."""
+        """The expression for checking single runs."""
         return _expression(self.looked, self.overlooked)
 
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """What the file and the index are asked for."""
+    """Lookups in the file and in the index."""
 
-    #: id of a text that is kept once, and of a label
+    #: return the id of an interned text, and of a label
     name: Callable[[str], int | None]
     label: Callable[[str], int | None]
-    #: the words of a text
+    #: splits a text into words
     words: Callable[[str], list[str]]
-    #: whether so many runs have a label that walking along the list of them takes long
+    #: whether a label has so many runs that scanning its list takes long
     is_common: Callable[[str], bool] = lambda _label: False
 
 
 def wanted_of(query: RunQuery, lookup: Lookup) -> Wanted:
-    """What fits *query*, apart from ids."""
+    """The expressions for *query*, except its range of ids."""
     wanted = Wanted()
     states = set(State) if query.states is None else set(query.states)
     for condition in _conditions(query):
@@ -160,7 +160,7 @@ def _want_journal(wanted: Wanted, query: RunQuery, lookup: Lookup) -> None:
     if found is None:
         wanted.is_impossible = True
         return
-    # nearly always operation and journal have the same name
+    # operation and journal nearly always have the same name
     wanted.need(f"({_all([same, _token(f'o{found}')])} OR {_token(f'i{found}')})")
 
 
@@ -170,7 +170,7 @@ def _want_states(wanted: Wanted, states: set[State]) -> None:
     elif len(states) < len(STATES):
         wanted.is_unended = not states & FINISHED
         if wanted.included and 2 * len(states) > len(STATES):
-            # only asked of what fits otherwise, where the lists of the many would all be walked along
+            # only checked for other matches, so that the long lists of frequent states are not scanned
             wanted.refuse(_states(set(STATES) - states))
         else:
             wanted.need(_states(states))
@@ -181,7 +181,7 @@ def _states(states: Collection[State]) -> str:
 
 
 def _expression(needed: list[str], refused: list[str]) -> str:
-    # each run is in some state
+    # a term that matches everything: each run has a state
     text = _all(list(dict.fromkeys(needed or [_states(STATES)])))
     return f"{text} NOT {_any(list(dict.fromkeys(refused)))}" if refused else text
 

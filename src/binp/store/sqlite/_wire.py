@@ -1,4 +1,4 @@
-"""What owner and clients say to each other: frames of JSON over a unix socket."""
+"""The protocol between the owner and its clients: frames of JSON over a Unix socket."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ __all__ = [
     "size_of",
 ]
 
-#: bytes before each frame that say how long it is
+#: length of the following frame
 HEAD = struct.Struct(">I")
 
-#: a version beyond those that a key can have
+#: larger than any version of a key
 _NO_VERSION = 2**63
 
 _KINDS: dict[str, type[Write]] = {
@@ -68,21 +68,21 @@ _KINDS: dict[str, type[Write]] = {
 
 
 def frame(content: bytes) -> bytes:
-    """*content* with its length before it."""
+    """*content*, preceded by its length."""
     return HEAD.pack(len(content)) + content
 
 
 def size_of(head: bytes) -> int:
-    """How long the frame behind *head* is."""
+    """The length of the frame after *head*."""
     (size,) = HEAD.unpack(head)
     return int(size)
 
 
 def receive(connection: socket.socket) -> Any:
-    """The next message; None at the end, also where that comes in the middle of one. Blocks.
+    """The next message; None at the end of the stream, even in the middle of a message. Blocks.
 
     Raises:
-        OSError: the connection broke, or its timeout is over.
+        OSError: the connection broke, or timed out.
         ValueError: it is not JSON.
     """
     head = _exactly(connection, HEAD.size)
@@ -91,27 +91,27 @@ def receive(connection: socket.socket) -> Any:
 
 
 def encode_write(number: int, write: Write) -> bytes:
-    """A numbered write.
+    """Encode a numbered write.
 
     Raises:
-        StoreClosed: only the owner itself makes anything of it, and this process was one.
-        TypeError: something in it is of a type that it does not say.
+        StoreClosed: only the owner itself executes such writes, and this process no longer is the owner.
+        TypeError: it contains a value of the wrong type.
     """
     if write.kind not in _KINDS:
         raise StoreClosed(f"another process owns the database by now, and does this by itself: {write.kind}")
     try:
         return orjson.dumps([number, write.kind, write])
     except TypeError:
-        # half of a surrogate pair cannot be encoded, and no number beyond 64 bits; whatever else it is fails for good
+        # lone surrogates and numbers beyond 64 bits can be cleaned; any other problem raises again
         return orjson.dumps([number, write.kind, _cleaned(write)])
 
 
 def decode_write(kind: str, content: dict[str, Any]) -> Write:
-    """The write of *kind* that :func:`encode_write` made *content* of.
+    """Decode a write of *kind* from the *content* that :func:`encode_write` has made.
 
     Raises:
         KeyError: there is no such kind.
-        TypeError: its fields are not those of the kind.
+        TypeError: its fields are wrong.
     """
     for name in ("labels", "keys", "lines"):
         if name in content:
@@ -124,56 +124,56 @@ def decode_write(kind: str, content: dict[str, Any]) -> Write:
 
 
 def decode_outcome(write: Write, outcome: Any) -> Any:
-    """What *write* was acknowledged with, as it came over the wire."""
+    """Decode the result of *write*."""
     return Written(**outcome) if isinstance(write, PutKey) and isinstance(outcome, dict) else outcome
 
 
 def encode_failure(error: StoreError) -> list[Any]:
-    """Why a write failed."""
+    """Encode why a write failed."""
     if isinstance(error, BadLine):
         return ["line", error.what, error.line, error.fix]
     return ["", error.what, error.where, error.fix]
 
 
 def decode_failure(content: list[Any]) -> StoreError:
-    """The error that *content* tells of."""
+    """Decode the error of a failed write."""
     kind, what, place, fix = content
     return BadLine(what, place, fix=fix) if kind == "line" else StoreError(what, where=place, fix=fix)
 
 
 def encode_health(health: Health) -> dict[str, Any]:
-    """Whether the database takes writes."""
+    """Encode the health of the database."""
     return asdict(health)
 
 
 def health_of(content: dict[str, Any]) -> Health:
-    """What *content* tells of the database."""
+    """Decode the health of the database."""
     return Health(**content)
 
 
 def encode_node(node: Node) -> dict[str, Any]:
-    """A process."""
+    """Encode a process."""
     return asdict(node)
 
 
 def node_of(content: dict[str, Any]) -> Node:
-    """The process that *content* tells of."""
+    """Decode a process."""
     return Node(**content)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Welcome:
-    """What the owner says to a process that it lets in."""
+    """The owner's answer to a process that it admits."""
 
-    #: identity of the changes
+    #: identity of the change feed
     feed: str
-    #: this process's place in what makes ids
+    #: slot of this process for generating ids
     slot: int
-    #: number of the last write of this process that was committed
+    #: number of the last committed write of this process
     numbered: int
-    #: [number, failure, outcome] of those up to there that were not acknowledged with True
+    #: [number, failure, outcome] of committed writes that were not acknowledged with True
     refused: list[tuple[int, Any, Any]]
-    #: number of the last change that it does not tell of
+    #: number of the last change before those that it will send
     seq: int
     #: the newest run
     newest: int
@@ -181,10 +181,10 @@ class Welcome:
 
 
 class Refused(ConnectionError):
-    """The owner does not let this process in.
+    """The owner does not admit this process.
 
     Attributes:
-        error: Why.
+        error: Why not.
     """
 
     def __init__(self, what: str, fix: str | None) -> None:
@@ -193,12 +193,12 @@ class Refused(ConnectionError):
 
 
 def decode_welcome(content: Any) -> Welcome:
-    """What *content* says to a process that is let in.
+    """Decode the owner's answer to a process that joins.
 
     Raises:
-        Refused: it is not let in.
+        Refused: the process is not admitted.
         ConnectionError: the owner went away.
-        ValueError: it makes no sense, whatever it is.
+        ValueError: the answer is invalid.
     """
     if content is None:
         raise ConnectionError("the owner went away")
@@ -220,12 +220,12 @@ def decode_welcome(content: Any) -> Welcome:
 
 
 def encode_change(change: Change) -> list[Any]:
-    """A change."""
+    """Encode a change."""
     return [change.seq, change.topic, change.id, change.rev, change.journal]
 
 
 def decode_changes(rows: Iterable[list[Any]]) -> tuple[Change, ...]:
-    """The changes that *rows* tell of."""
+    """Decode changes."""
     return tuple(Change(*row) for row in rows)
 
 
@@ -245,7 +245,7 @@ def _cleaned(write: Any) -> Write:
         value = getattr(write, field.name)
         changed[field.name] = _clean(value)
     if isinstance(write, PutKey) and write.expected is not None:
-        # no key is in either version: to whoever expects a number beyond them the answer is the same
+        # no key can have such a version, so a clamped one gives the same result
         changed["expected"] = max(-1, min(write.expected, _NO_VERSION))
     cleaned: Write = replace(write, **changed)
     return cleaned

@@ -1,4 +1,4 @@
-"""Commit what is queued, in groups: the one thread that writes to the file."""
+"""The one thread that writes to the file: commits queued writes in groups."""
 
 from __future__ import annotations
 
@@ -33,37 +33,37 @@ __all__ = ["PATIENCE", "Writer"]
 
 _logger = logging.getLogger("binp.store")
 
-#: writes in one transaction
+#: maximum number of writes per transaction
 _BATCH = 4096
 
 _kind_of = operator.attrgetter("write.kind")
 
-#: seconds for which writes wait for a file that does not take any, and between two attempts
+#: seconds that writes wait for a file that rejects them, and seconds between two attempts
 PATIENCE, _PROBE = 10.0, 1.0
 
-#: what the writer has to tell after a commit: who waits for it, and what has changed
+#: receives the results for waiting callers, and the changes, after a commit
 Post = Callable[[Sequence[Awaited], Sequence[Change]], None]
 
 
 class Writer:
-    """The owner's thread.
+    """The owner's writing thread.
 
-    What is queued when a commit ends becomes the next transaction, so the more there is to do, the less each costs. A
-    write that cannot be done fails alone. When the file is to blame, what is queued waits while it is tried again and
-    again; after a while whoever waits is told why, and later ones are told sooner, until the file takes writes again.
+    Everything queued during a commit becomes the next transaction, so the higher the load, the lower the cost per
+    write. An invalid write fails alone. If the file rejects writes, queued ones wait while it is retried; after a while
+    they fail with the reason, and later ones fail sooner, until the file accepts writes again.
 
     Args:
         path: The database file.
-        connection: The one that writes; closed at the end.
-        outbox: Where the writes come from.
+        connection: The writing connection; closed at the end.
+        outbox: The queue of writes.
         node: This process.
-        clock: Microseconds since the epoch.
+        clock: Returns microseconds since the epoch.
     """
 
     def __init__(
         self, path: Path, connection: sqlite3.Connection, outbox: Outbox, node: Node, clock: Callable[[], int]
     ) -> None:
-        #: identity of the changes that this writer tells
+        #: identity of this writer's change feed
         self.feed = secrets.token_hex(8)
         #: number of the last change
         self.seq = 0
@@ -73,11 +73,11 @@ class Writer:
         self._node = node
         self._people = People(self._file)
         self._committer = Committer(path, self._file, self._people, node.name, clock)
-        #: whether the file takes writes
+        #: whether the file accepts writes
         self._fitness = Fitness(clock)
         self._alone = Alone(self._file, self._people, self._committer, self._fitness.notice)
         self._housekeeping = Housekeeping(path, self._file, self._committer, self._fitness, clock)
-        #: None before it has entered
+        #: None before `enter`
         self._checkpoints: Checkpoints | None = None
         self._first_changes: list[Change] = []
         #: ends of runs that the file did not take while somebody waited for them
@@ -86,15 +86,15 @@ class Writer:
         self._mark: Callable[[float], None] = lambda _since: None
         self._beat: Callable[[], None] = lambda: None
         self._next_beat = 0.0
-        #: it ends although the outbox is open: somebody else writes from then on
+        #: it ends although the outbox is open: another process will write
         self._is_leaving = False
-        #: other processes that write here were alive when this one came
+        #: whether other processes were writing when this one started
         self.has_company = False
         self._thread: threading.Thread | None = None
 
     @property
     def commits(self) -> int:
-        """Transactions so far."""
+        """Number of transactions so far."""
         return self._committer.commits
 
     @property
@@ -104,22 +104,22 @@ class Writer:
 
     @property
     def problem(self) -> str | None:
-        """Why what is committed does not get from the log into the file; None if it does."""
+        """Why the log is not checkpointed; None if it is."""
         return None if self._checkpoints is None else self._checkpoints.problem
 
     @property
     def connection(self) -> sqlite3.Connection:
-        """The one that writes."""
+        """The writing connection."""
         return self._file.connection
 
     def enter(self, last_sign: int = 0) -> tuple[int, int, list[Any]]:
-        """Note this process as one that writes, and end what gone ones left behind.
+        """Register this process as a writer, and end the runs of dead ones.
 
         Args:
-            last_sign: When the one before it was seen alive, in microseconds since the epoch.
+            last_sign: When the previous owner was last alive, in microseconds since the epoch.
 
         Returns:
-            Its slot, the number of its last numbered write that is committed, and those not acknowledged with True.
+            Its slot, the number of its last committed numbered write, and those not acknowledged with True.
 
         Raises:
             StoreError: the file could not be written to.
@@ -133,7 +133,7 @@ class Writer:
             changes = self._people.interrupt_gone(self.seq, sign)
             self.has_company = self._people.is_company(self._node.name)
             self._file.commit()
-        except BaseException as error:  # noqa: BLE001 - raised again below, in words where there are any
+        except BaseException as error:  # noqa: BLE001 - raised again below, translated where possible
             self._committer.roll_back()
             self.cancel()
             raise (explain(error, self._path) if isinstance(error, FAILURES) else error) from None
@@ -148,13 +148,13 @@ class Writer:
         tell_health: Callable[[Health], None],
         beat: Callable[[], None] = lambda: None,
     ) -> None:
-        """Begin to commit.
+        """Start committing.
 
         Args:
             post: Called after each commit.
-            mark: Told when a batch is taken (monotonic seconds), and 0 when it is done.
-            tell_health: Told when the file does not take writes, and when it does again; and of damage.
-            beat: Called every few seconds: a sign of life.
+            mark: Called when a batch is taken, with the monotonic time, and with 0 when it is done.
+            tell_health: Called when the file rejects writes, when it recovers, and for damage.
+            beat: Called every few seconds, as a heartbeat.
         """
         self._post, self._mark, self._fitness.tell, self._beat = post, mark, tell_health, beat
         if self._checkpoints is not None:
@@ -166,33 +166,33 @@ class Writer:
         self._thread.start()
 
     def cancel(self) -> None:
-        """Let go of the file: it does not begin to commit, or has ended."""
+        """Close the file, before the thread was started or after it has ended."""
         if self._checkpoints is not None:
             self._checkpoints.stop()
         self._file.connection.close()
 
     def carry(self) -> None:
-        """Bring what is in the write-ahead log into the file, in this thread and without keeping the writer.
+        """Checkpoint the write-ahead log in this thread, without delaying the writer.
 
         Raises:
-            sqlite3.Error: the file does not take it.
+            sqlite3.Error: the checkpoint failed.
         """
         if self._checkpoints is not None:
             self._checkpoints.carry()
 
     def abandon(self) -> None:
-        """In a forked child: leave the connections, which are the parent's, as they are."""
+        """In a forked child: leave the connections alone, which belong to the parent."""
         leak(self._file.connection)
         if self._checkpoints is not None:
             self._checkpoints.abandon()
 
     def join(self) -> None:
-        """Wait until everything is committed after the outbox was closed; the connection is closed then."""
+        """Wait until everything is committed and the connection is closed, after the outbox was closed."""
         if self._thread is not None:
             self._thread.join()
 
     def leave(self) -> None:
-        """Commit what is queued, and end without saying goodbye: another process writes from then on. Blocks."""
+        """Commit what is queued, and end without signing off: another process will write. Blocks."""
         self._is_leaving = True
         self._outbox.interrupt()
         self.join()
@@ -211,18 +211,18 @@ class Writer:
             self.cancel()
 
     def _go_on(self) -> bool:
-        """One step; whether there is another one."""
+        """Do one step; returns whether there is another one."""
         try:
             return self._step()
         except Exception as error:
-            # without this thread everybody would wait for ever; what can be mended is tried again like anything else
+            # without this thread all callers would wait for ever: retry, as after any other failure
             _logger.exception("the store itself failed")
             self._committer.roll_back()
             self._fitness.falter(FileTrouble(self._committer.explain(error), is_passing=True), time.monotonic())
             return not self._outbox.is_closed
 
     def _step(self) -> bool:
-        # a scope of its own: a batch that is done is forgotten before the next one is waited for
+        # in a scope of its own, so that a finished batch is released before waiting for the next one
         if time.monotonic() >= self._next_beat:
             self._beat()
             self._next_beat = time.monotonic() + BEAT
@@ -238,21 +238,21 @@ class Writer:
         return True
 
     def _hand_on(self) -> None:
-        """Commit what is queued; of what cannot be committed, the next writer gets what is this process's own."""
+        """Commit what is queued; the next writer gets this process's own writes that could not be committed."""
         if self._checkpoints is not None:
-            # first: from here on it would ask the next writer, who does not do that for others
+            # first: it would queue its request for the next writer, who executes such requests only for itself
             self._checkpoints.stop()
         batch = self._outbox.take_all()
         if self._fitness.trouble is not None and self._fitness.is_final:
             self._refuse(batch, self._fitness.trouble)
         elif batch and not self._try(batch):
-            # whoever sent the others sends them again
+            # other processes send theirs again
             left = self._outbox.take_all()
             self._outbox.put_back([each for each in left if each.sender is None and each.write.kind not in OWN])
         self._catch_up()
 
     def _try(self, batch: list[Receipt]) -> bool:
-        """Commit *batch*, or put back what cannot be committed now; whether the file takes writes."""
+        """Commit *batch*, or put back what cannot be committed now; returns whether the file accepts writes."""
         began = time.monotonic()
         try:
             self._work(batch)
@@ -265,14 +265,14 @@ class Writer:
                 self._refuse(left, trouble)
             return False
         except Exception as error:
-            # nobody may wait for ever because of a mistake in here
+            # nobody may wait for ever because of an error in here
             _logger.exception("%d writes ran into an error of the store itself", len(batch))
             self._committer.roll_back()
             self._fail([receipt for receipt in batch if not receipt.is_settled], self._committer.explain(error))
         return True
 
     def _struggle(self, trouble: FileTrouble) -> bool:
-        """Try again after a while. Who has waited for long, and who comes when nothing has gone for long, is told."""
+        """Retry after a while. Writes that have waited too long fail, as do new ones during a long failure."""
         if trouble.is_final:
             left = self._outbox.take(_BATCH, max(0.0, self._next_beat - time.monotonic()))
             self._refuse(left or [], trouble)
@@ -282,20 +282,20 @@ class Writer:
             self._fitness.recover()
             self._catch_up()
             return True
-        # what was tried meanwhile may have met something else
+        # the attempt may have found another problem
         trouble = self._fitness.trouble or trouble
         if self._outbox.is_closed or not trouble.is_passing or self._fitness.has_lasted(PATIENCE):
             self._refuse(self._outbox.take_all(), trouble)
         return not self._outbox.is_closed
 
     def _is_well(self) -> bool:
-        """Whether the file takes what is queued, or anything."""
+        """Whether the file accepts the queued writes, or any write."""
         batch = self._outbox.take(_BATCH, 0.0)
         if batch and not self._try(batch):
             return False
         if batch and not ALONE.issuperset(map(_kind_of, batch)):
             return True
-        # what is done alone fails alone, or needs nothing of the file: that says nothing
+        # writes with a transaction of their own fail alone, or do not need the file: that proves nothing
         try:
             self._committer.try_again()
         except FileTrouble as trouble:
@@ -324,7 +324,7 @@ class Writer:
             self._settle(left, [Failure(error, len(left))] * len(left), [])
 
     def _keep_house(self) -> float:
-        """Do what is due by itself; returns the seconds until there is more of it."""
+        """Do the due housekeeping; returns the seconds until there is more of it."""
         rest = max(0.0, self._next_beat - time.monotonic())
         wait, changes = self._housekeeping.step(self.seq, is_idle=not self._outbox)
         if changes:
@@ -332,11 +332,11 @@ class Writer:
         return rest if wait is None else min(rest, wait)
 
     def _work(self, batch: list[Receipt]) -> None:
-        """Commit *batch*; coming, going and what is done for the file itself are transactions of their own."""
+        """Commit *batch*; writes that need a transaction of their own are executed separately."""
         if ALONE.isdisjoint(map(_kind_of, batch)):
             self._commit(batch)
             return
-        # what is done for the file itself has no place among the others, and nobody is to wait for it
+        # maintenance is kept apart from the other writes, so that nobody waits for it
         tending = [receipt for receipt in batch if receipt.write.kind in TENDING]
         batch = [receipt for receipt in batch if receipt.write.kind not in TENDING]
         start = 0
@@ -369,6 +369,6 @@ class Writer:
             self._people.leave(self._node.name, wall_clock())
             self._file.commit()
         except (sqlite3.Error, OSError) as error:
-            # the next owner finds out by itself that this process has gone
+            # the next owner finds out itself that this process is gone
             self._committer.roll_back()
             _logger.warning("the store was closed without saying so: %s", explain(error, self._path))
