@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
+from binp._loop import running_loop
+from binp.errors import BinpError
 from binp.home import Home
 from binp.operations import (
     InvalidArguments,
@@ -26,7 +28,7 @@ from binp.operations import (
     place,
     with_known_options,
 )
-from binp.runs import MASKED, RunHandle, RunLost, Threads, Trigger, call_function, current_run
+from binp.runs import MASKED, RunHandle, RunLost, Threads, Trigger, call_function, current_run, told_to_end
 from binp.store.contract import State
 from buvar import di
 
@@ -314,6 +316,26 @@ class Action:
             again=row if is_attempt else None,
             once=None if once is None else f"rerun {run} {once}",
         )
+
+    def stopping(self, *, within: float = 0) -> bool:
+        """Whether the run that this is called in shall end: a thread cannot be cancelled, and asks.
+
+        True when the run was cancelled, or replaced, or the server shuts down, or its ``timeout`` is over. A run that
+        was told so and returns is cancelled, or failed at its time-out. ``while not binp.action.stopping(within=5)``
+        waits five seconds between two rounds, and no longer than needed. Outside of a run the answer is no.
+
+        Args:
+            within: Seconds to wait for it, in a thread.
+
+        Raises:
+            BinpError: *within* was given on an event loop, which would be blocked.
+        """
+        if within > 0 and running_loop() is not None:
+            raise BinpError(
+                "stopping(within=...) would block the event loop",
+                fix="leave out `within` and await asyncio.sleep, which ends when the run is cancelled",
+            )
+        return told_to_end(within)
 
     async def _call(self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         threads = Threads(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._base import JOURNALED, base_of, journal_of
+from ._base import JOURNALED, base_of, journal_of, without_journal
 from ._form import BoundCall, Form, FormError, InvalidArguments
 from ._given import encode_given
 from ._json import CUT_KEY, REPR_KEY, as_json, as_text, cut_json, shorten
@@ -48,4 +48,5 @@ __all__ = [
     "seconds_of",
     "shorten",
     "with_known_options",
+    "without_journal",
 ]

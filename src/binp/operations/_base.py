@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["JOURNALED", "base_of", "journal_of"]
+__all__ = ["JOURNALED", "base_of", "journal_of", "without_journal"]
 
 #: attribute of a function that journals itself; ``functools.wraps`` copies it to other decorators' wrappers
 JOURNALED = "__binp_journal__"
@@ -29,3 +29,13 @@ def journal_of(function: Callable[..., Any]) -> Any:
     while isinstance(function, functools.partial):
         function = function.func
     return getattr(function, JOURNALED, None)
+
+
+def without_journal(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What is below the journal, where that is the outermost decorator of *function*; else *function* itself.
+
+    For a run that is there already. A journal would not wait for a thread that cannot be stopped.
+    """
+    journal = journal_of(function)
+    inner: Callable[..., Any] | None = getattr(function, "__wrapped__", None)
+    return inner if journal is not None and inner is not None and inner is journal.function else function

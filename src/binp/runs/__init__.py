@@ -14,6 +14,7 @@ from ._output import OutputCapture
 from ._process import Processes
 from ._runs import Runs
 from ._steps import BadStep, Steps
+from ._stopping import told_to_end
 from ._threads import Threads, call_function
 from ._traceback import traceback_of
 from ._tracing import Tracing
@@ -61,5 +62,6 @@ __all__ = [
     "quietly",
     "settle",
     "text_of",
+    "told_to_end",
     "traceback_of",
 ]

@@ -17,6 +17,7 @@ from binp.operations import as_json, as_text, cut_json, shorten
 from binp.store.contract import Ack, AddLabels, AddRecord, EndRun, Run, SetProgress, Store, StoreError, Write
 
 from ._masks import Masks
+from ._told import ring
 from ._tracing import Tracing
 
 __all__ = [
@@ -65,6 +66,7 @@ def now() -> int:
 @contextlib.contextmanager
 def entered(run: ActiveRun) -> Iterator[None]:
     """Run the block as part of *run*."""
+    run.outer = current_run.get()
     token, token_id = current_run.set(run), current_journal.set(run.id)
     try:
         yield
@@ -143,7 +145,10 @@ class ActiveRun:
 
     #: the innermost function that the platform started this run for; its own journal adopts the run once
     adoptable: Callable[..., Any] | None = None
-    cancel_requested = False
+    #: it was asked to end; its attempt has used up its time; its function asked whether it shall end, and was told so
+    cancel_requested = is_late = has_heard = False
+    #: the run whose function has called it
+    outer: ActiveRun | None = None
     #: its task was cancelled on its behalf, and must be uncancelled
     cancel_delivered = False
     #: why it was cancelled
@@ -328,6 +333,7 @@ class ActiveRun:
             self.cancel_reason = reason
             task = self.task if self._interruptible else None
             self.cancel_delivered = task is not None
+        ring()
         if task is not None:
             task.cancel()
 

@@ -8,7 +8,7 @@ from dataclasses import field
 from typing import Any
 
 from binp.files import File
-from binp.operations import BoundCall, Operation, Policy, Retry, journal_of
+from binp.operations import BoundCall, Operation, Policy, Retry, is_async, journal_of, without_journal
 from binp.store.contract import State, value
 
 from ._active import ActiveRun
@@ -111,12 +111,16 @@ async def _attempt(run: ActiveRun, execution: Execution, threads: Threads) -> Ou
             return await processes.call(run, execution.operation, execution.given, execution.files)
 
         return await execute(run, apart, (), {}, injected=(), threads=threads, timeout=policy.timeout)
-    if execution.must_begin and journal_of(execution.function) is not None:
+    function = execution.function
+    if execution.must_begin and not is_async(plain := without_journal(function)):
+        # a thread cannot be stopped: it is called by the rules for threads, and the run is there already
+        function = plain
+    elif execution.must_begin and journal_of(function) is not None:
         # the function journals itself: let its journal adopt this run instead of starting another one
         run.adoptable = execution.operation.base
     outcome = await execute(
         run,
-        execution.function,
+        function,
         execution.args,
         execution.kwargs,
         injected=execution.operation.form.injected,

@@ -17,6 +17,7 @@ from buvar.errors import Explained
 
 from ._active import MESSAGE_LIMIT, Acknowledged, ActiveRun, now
 from ._errors import CallFailed
+from ._stopping import tell_late
 from ._threads import Threads, call_function
 from ._traceback import traceback_of
 
@@ -269,24 +270,26 @@ async def _call_in_thread(
         # a thread cannot be stopped: once it has started, a request to cancel is remembered until it returns
         return function(*given, **named) if run.shield() else None
 
-    if timeout is None:
-        return await call_function(begin, args, kwargs, threads)
-    late = asyncio.get_running_loop().call_later(
-        timeout,
-        lambda: run.record(
-            f"it takes longer than {timeout:g} s; a thread cannot be stopped, so its end is waited for",
-            {},
-            level="warning",
-        ),
-    )
+    run.is_late = run.has_heard = False
     started = time.monotonic()
+    late = None if timeout is None else asyncio.get_running_loop().call_later(timeout, _be_late, run, timeout)
     try:
         value = await call_function(begin, args, kwargs, threads)
     finally:
-        late.cancel()
-    if time.monotonic() - started > timeout:
+        if late is not None:
+            late.cancel()
+    if timeout is not None and time.monotonic() - started > timeout:
         raise RunTimedOut(timeout)
+    if run.has_heard and run.cancel_requested:
+        # it asked, and has ended for that reason: what it returned is not what was wanted of it
+        raise asyncio.CancelledError
     return value
+
+
+def _be_late(run: ActiveRun, timeout: float) -> None:
+    text = f"it takes longer than {timeout:g} s; a thread cannot be stopped, so its end is waited for"
+    run.record(text, {}, level="warning")
+    tell_late(run)
 
 
 async def _await(ack: Ack[Any] | Acknowledged) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from binp.home import Home
-from binp.operations import Operation, is_async, journal_of
+from binp.operations import Operation, is_async, journal_of, without_journal
 from binp.runs import ActiveRun, Outcome, Threads, Trigger, current_journal, current_run
 from binp.store.contract import StoreError
 from buvar import di
@@ -74,7 +74,7 @@ class _Life:
             self.cancelled = self._run.cancel_reason
 
     async def _call(self, provided: dict[str, Any]) -> Any:
-        function = _without_journal(self._operation.function)
+        function = without_journal(self._operation.function)
         current_end.set(self._end)
         try:
             if is_async(function):
@@ -109,16 +109,6 @@ async def begin_life(operation: Operation, home: Home | None) -> _Life:
         run.adoptable = operation.base
     run.task = asyncio.current_task()
     return _Life(operation, home, run)
-
-
-def _without_journal(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function below the journal, if that is the outermost decorator: its run exists already.
-
-    The journal would not wait for a thread that cannot be stopped.
-    """
-    journal = journal_of(function)
-    inner: Callable[..., Any] | None = getattr(function, "__wrapped__", None)
-    return inner if journal is not None and inner is not None and inner is journal.function else function
 
 
 class _Once:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import queue
 import sqlite3
 import subprocess
 import sys
@@ -106,6 +107,122 @@ async def test_a_thread_that_takes_too_long_is_waited_for(binp):
     assert run.error == "RunTimedOut: it took longer than 0.05 s"
     (said,) = await messages(binp, handle.id)
     assert said == "it takes longer than 0.05 s; a thread cannot be stopped, so its end is waited for"
+
+
+@pytest.mark.parametrize("journal_is_outside", [True, False])
+async def test_a_thread_with_a_journal_is_waited_for_as_well(binp, journal_is_outside):
+    """ACT-03: a journal around a synchronous action changes nothing: no run of it ends before its thread."""
+    release, ended = threading.Event(), []
+
+    def wait() -> None:
+        release.wait(100)
+        ended.append(1)
+
+    decorators = [binp.action(timeout=0.05, name="wait"), binp.journal]
+    function = wait
+    for decorate in decorators if journal_is_outside else reversed(decorators):
+        function = decorate(function)
+    handle = await binp.action.start("wait")
+    while not await messages(binp, handle.id):
+        await asyncio.sleep(0.01)
+    assert not handle.done
+    release.set()
+    run = await run_of(handle)
+    assert (run.error, ended) == ("RunTimedOut: it took longer than 0.05 s", [1])
+    assert run.journal is not None
+    assert len((await binp.home.store.find_runs(RunQuery())).runs) == 1
+
+
+# --- a thread that asks
+
+
+async def test_a_thread_that_asks_ends_when_it_is_cancelled(binp):
+    """A thread is told at once that its run was cancelled; what returns for that reason has not succeeded."""
+    begun = threading.Event()
+
+    @binp.action
+    def work() -> str:
+        assert not binp.action.stopping()
+        begun.set()
+        while not binp.action.stopping(within=3600):
+            """Works."""
+        return "half of it"
+
+    handle = await binp.action.start(work)
+    await asyncio.to_thread(begun.wait, 60)
+    assert await handle.cancel()
+    with pytest.raises(RunCancelled):
+        await asyncio.wait_for(handle.result(), 60)
+    assert (await run_of(handle)).result is None
+
+
+async def test_a_thread_that_does_not_ask_succeeds_although_it_was_cancelled(binp):
+    """What was done in spite of a request to cancel is done, and has its result."""
+    begun, release = threading.Event(), threading.Event()
+
+    @binp.action
+    def work() -> str:
+        begun.set()
+        release.wait(60)
+        return "all of it"
+
+    handle = await binp.action.start(work)
+    await asyncio.to_thread(begun.wait, 60)
+    assert await handle.cancel()
+    (run,) = binp.home.runs.active
+    while not run.cancel_requested:
+        await asyncio.sleep(0.01)
+    release.set()
+    assert await handle.result() == "all of it"
+
+
+async def test_a_thread_that_asks_ends_when_its_time_is_over(binp):
+    """Each attempt is told of its own time-out, and of no other's; the run has failed at it."""
+    heard = []
+
+    @binp.action(timeout=0.2, retries=1, retry_delay=0)
+    def work() -> None:
+        heard.append(binp.action.stopping())
+        heard.append(binp.action.stopping(within=3600))
+
+    run = await run_of(await binp.action.start(work))
+    assert (run.error, run.attempt) == ("RunTimedOut: it took longer than 0.2 s", 2)
+    assert heard == [False, True] * 2
+
+
+async def test_a_function_inside_a_run_asks_for_it(binp):
+    """What a run calls is told to end with it, in a run of its own as well."""
+    begun, heard = threading.Event(), queue.Queue()
+
+    @binp.journal
+    def part() -> None:
+        begun.set()
+        heard.put(binp.action.stopping(within=3600))
+
+    @binp.action
+    async def work() -> None:
+        await part()
+
+    handle = await binp.action.start(work)
+    await asyncio.to_thread(begun.wait, 60)
+    await handle.cancel()
+    assert await asyncio.to_thread(heard.get, timeout=60)
+    assert (await run_of(handle)).state is State.CANCELLED
+
+
+async def test_who_may_ask_whether_to_end(binp):
+    """On a loop nothing may wait; outside of a run the answer is no, after the wait."""
+
+    @binp.action
+    async def ask() -> bool:
+        with pytest.raises(BinpError, match="would block the event loop"):
+            binp.action.stopping(within=1)
+        return binp.action.stopping()
+
+    assert await (await binp.action.start(ask)).result() is False
+    before = time.monotonic()
+    assert await asyncio.to_thread(lambda: binp.action.stopping(within=0.1)) is False
+    assert time.monotonic() - before >= 0.1
 
 
 async def test_dependencies_are_closed_in_peace(binp):
