@@ -15,7 +15,8 @@ from buvar.config._environ import FILE_ENDING, Outside, variable_names
 from buvar.config._errors import ConfigClassError, ConfigError, ConfigFileError, Problem
 from buvar.config._load import Loading
 from buvar.config._shapes import has
-from buvar.config._values import Path
+from buvar.config._unread import misspelt
+from buvar.config._values import Path, dotted
 from buvar.names import did_you_mean
 
 T = TypeVar("T")
@@ -294,6 +295,21 @@ class ConfigSource(dict[str, Any]):
                 near = did_you_mean(name, [".".join(asked) for asked in self._asked])
                 message = "is read by nothing" + (f", did you mean {near}?" if near else "")
                 problems.append(Problem(name, message, f"--set {name}"))
+        return problems
+
+    def check_sections(self) -> list[Problem]:
+        """Which tables and keys of the files are most likely misspelt.
+
+        Those that no `load` has read so far, whose name is close to that of one that was asked for and is not there.
+        Others are left alone: they may belong to whoever does not run here.
+        """
+        from buvar.config._sections import Config  # stands on this module
+
+        known = [section for section in Config.__buvar_config_sections__ if isinstance(section, str)]
+        problems = []
+        for path, wanted in misspelt(self, self._asked, known):
+            message = f"is read by nothing, did you mean {wanted!r}?"
+            problems.append(Problem(dotted(path), message, self._origin(tuple(map(str, path)))))
         return problems
 
     def _copy_layers(self, other: ConfigSource) -> None:

@@ -13,7 +13,7 @@ from buvar.components import Components
 from buvar.config import ConfigError
 from buvar.plugin import ReloadSignals, Signals, Stage, TeardownError
 
-from ._fork import Fork
+from ._fork import Fork, is_leader
 from ._policy import BOOT_FAILED
 from ._seat import Manager, Report, Reporter, Seat, orphaned
 from ._sockets import Socket
@@ -26,7 +26,7 @@ _OURS = object()
 
 
 class WorkerStage(Stage):
-    """A stage that remembers whether it was asked to end."""
+    """A stage that remembers whether it was asked to end, and speaks for all workers where it leads them."""
 
     was_asked = False
     on_stop: Callable[[], None] | None = None
@@ -37,6 +37,11 @@ class WorkerStage(Stage):
         if self.on_stop is not None:
             self.on_stop()
         super().interrupt()
+
+    def check_settings(self) -> None:
+        """Warn about settings that are most likely misspelt, once for all workers."""
+        if is_leader():
+            super().check_settings()
 
 
 class Life:

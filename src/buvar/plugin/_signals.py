@@ -184,6 +184,7 @@ class ReloadSignals(Signals):
         if changes.unheard:
             names = _sections(changes.unheard)
             _log.warning("Nobody follows changes of %s: what was loaded before keeps its values", names)
+        self.stage.check_settings()
 
 
 def _sections(changes: Iterable[Change]) -> str:

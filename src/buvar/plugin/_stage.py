@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from buvar import context, di
 from buvar.components import Components
+from buvar.plugin._check import tell_misspelt
 from buvar.plugin._errors import LoadInterruptedError, LoopRunningError, StageOverError
 from buvar.plugin._loader import Loader, Plugin
 from buvar.plugin._loop import close_loop, new_loop
@@ -69,6 +70,8 @@ class Stage:
         self._asked = self._interrupted = False
         #: whether the teardown has begun
         self._is_over = False
+        #: problems of the configuration that were told
+        self._told: set[str] = set()
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
@@ -270,6 +273,7 @@ class Stage:
             self._check_life()
             await self._open()
             await loading
+            self.check_settings()
         except asyncio.CancelledError:
             self.loader.discard()
             if not self._interrupted or task is None or task.uncancel() > 0:
@@ -290,6 +294,10 @@ class Stage:
             self.teardown.join(self._application)
             self._variables = variables
         return self._variables
+
+    def check_settings(self) -> None:
+        """Warn about settings that are most likely misspelt; called when plugins are loaded."""
+        tell_misspelt(self.context, self._told)
 
     def _check_life(self) -> None:
         if self._is_over:

@@ -434,6 +434,46 @@ def test_what_was_loaded_follows_by_itself(tmp_path, caplog):
     assert changes.unheard == (config.Change("other", Foo("a"), Foo("b")),)
 
 
+@dataclasses.dataclass
+class Easy:
+    size: int = 1
+    log_level: str = ""
+
+
+@pytest.mark.parametrize(
+    ("tree", "section", "expected"),
+    [
+        ({"databse": {}}, "database", ["databse: is read by nothing, did you mean 'database'? (from dict #1)"]),
+        ({"data-bases": {}}, "data_base", ["data-bases: is read by nothing, did you mean 'data_base'? (from dict #1)"]),
+        ({"LGO": {}}, "log", ["LGO: is read by nothing, did you mean 'log'? (from dict #1)"]),
+        ({"shop": {"databse": {}}}, "shop.database",
+         ["shop.databse: is read by nothing, did you mean 'database'? (from dict #1)"]),
+        ({"log_levl": "INFO"}, None, ["log_levl: is read by nothing, did you mean 'log_level'? (from dict #1)"]),
+        # of somebody who does not run here
+        ({"billing": {}, "main": {}}, "mail", []),
+        # there is what was looked for
+        ({"database": {}, "databse": {}}, "database", []),
+        ({"shop": {"data-base": {}, "data-bases": {}}}, "shop.data_base", []),
+        ({"shop": {}, "shops": {}}, "shop.database", []),
+        # a class waits for it
+        ({"known": {}}, "knowns", []),
+        # what has the name of something that was read, or is above it
+        ({"bases": {}, "shop": {"x": {}}}, ["base", "bases", "shop.x", "shops"], []),
+    ],
+)  # fmt: skip
+def test_a_misspelt_section_is_named(reset_config_sections, tree, section, expected):
+    """CFG-02: what nobody reads and is called nearly like what was looked for in vain is named; all else is not."""
+
+    @dataclasses.dataclass
+    class Known(config.Config, section="known"):
+        size: int = 1
+
+    source = config.ConfigSource(tree, environ={})
+    for each in section if isinstance(section, list) else [section]:
+        source.load(Easy, each)
+    assert [str(problem) for problem in source.check_sections()] == expected
+
+
 def test_pydantic_speaks_for_itself(refused):
     """CFG-02: what a pydantic class refuses is mapped to paths and sources; aliases and validators work."""
 

@@ -218,6 +218,25 @@ def test_a_single_worker_reads_the_configuration_again(start):
     assert program.end() == 0
 
 
+def test_a_misspelt_section_is_told_once_for_all_workers(start):
+    """CFG-02: of several workers one warns about a section that is most likely misspelt."""
+    program = start(
+        """
+        import dataclasses
+        context.add(config.ConfigSource({"shpo": {}}, env_prefix="ZZ"))
+        @dataclasses.dataclass
+        class Shop(config.Config, section="shop"):
+            name: str = ""
+        async def ask():
+            await di.nject(Shop)
+        fork.stage(config, ask, serve, forks=2, sockets=[URI])
+        """
+    ).ready()
+
+    assert program.end() == 0
+    assert program.log.count("shpo: is read by nothing, did you mean 'shop'?") == 1
+
+
 def test_exactly_one_leads_also_during_a_reload(start, tools):
     """`is_leader` is true in worker 0 alone, and never in two at once while workers are replaced."""
     program = start(

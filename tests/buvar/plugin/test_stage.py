@@ -478,3 +478,28 @@ async def test_a_stage_lives_once():
         async with stage.running(shop):
             pass
     await stage.arun_teardown()
+
+
+def test_a_misspelt_section_is_told_once(caplog):
+    """CFG-02: once plugins are loaded, sections that are most likely misspelt are warned about, each once."""
+    import dataclasses
+
+    from buvar import config, context
+
+    @dataclasses.dataclass
+    class Easy:
+        size: int = 1
+
+    async def prepare():
+        source = context.add(config.ConfigSource({"databse": {}, "others": {}}, environ={}))
+        source.load(Easy, "database")
+
+    async def more():
+        pass
+
+    stage = plugin.Stage()
+    stage.load(prepare)
+    assert caplog.messages == ["Unused setting: databse: is read by nothing, did you mean 'database'? (from dict #1)"]
+    stage.load(more)
+    stage.run_teardown()
+    assert len(caplog.messages) == 1
