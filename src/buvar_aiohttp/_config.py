@@ -17,7 +17,7 @@ from buvar import config, context, fork
 from buvar.names import resolve_dotted_name
 
 from ._errors import AioHttpConfigError, require
-from ._requests import first_requests, hurry
+from ._requests import hurry
 
 if TYPE_CHECKING:
     import aiohttp.web
@@ -76,7 +76,7 @@ class AioHttpConfig(config.Config, section="aiohttp"):
     def runner(self, app: aiohttp.web.Application) -> aiohttp.web.AppRunner:
         """A runner of *app* with these settings."""
         require()
-        import aiohttp.web
+        from ._runner import Runner  # needs aiohttp, which may be missing
 
         options: dict[str, Any] = {}
         if isinstance(self.access_log, str):
@@ -85,9 +85,7 @@ class AioHttpConfig(config.Config, section="aiohttp"):
             options["access_log"] = None
         elif isinstance(self.access_log, logging.Logger):
             options["access_log"] = self.access_log
-        return aiohttp.web.AppRunner(
-            app, handle_signals=self.handle_signals, shutdown_timeout=self.shutdown_timeout, **options
-        )
+        return Runner(app, handle_signals=self.handle_signals, shutdown_timeout=self.shutdown_timeout, **options)
 
     def site(self, runner: aiohttp.web.BaseRunner) -> aiohttp.web.BaseSite:
         """The site on which *runner*, which is set up, listens; the first one if there are several.
@@ -168,11 +166,16 @@ class AioHttpConfig(config.Config, section="aiohttp"):
                     # an event loop that calls listen again must not shorten the accept queue that all processes share
                     sock.listen(max(self.backlog, sock.backlog))
             await (asyncio.get_running_loop().create_future() if cancel is None else cancel.wait())
-        except asyncio.CancelledError:
-            hurry(app)
+        except Exception:
+            # it begins the shutdown, which may hurry this; what went wrong is raised all the same
+            with contextlib.suppress(asyncio.CancelledError):
+                await _end(runner, self._shared())
             raise
-        finally:
+        except BaseException:
+            hurry(app)
             await _end(runner, self._shared())
+            raise
+        await _end(runner, self._shared())
 
 
 async def _start(site: aiohttp.web.BaseSite) -> None:
@@ -218,8 +221,11 @@ def _own(runner: aiohttp.web.AppRunner) -> list[Any]:
 
 
 async def _clean(runner: aiohttp.web.AppRunner, shared: Iterable[fork.Socket]) -> None:
+    from ._runner import Runner  # needs aiohttp, which may be missing
+
     await fork.stop_accepting([*shared, *_own(runner)])
     for site in list(runner.sites):
         await site.stop()
-    await first_requests(runner, within=_LINGER)
+    if isinstance(runner, Runner):
+        await runner.drain(_LINGER)
     await runner.cleanup()

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     import aiohttp.web
 
-#: Polling interval for connections without a request, in seconds.
-_LOOK: Final = 0.01
 #: the tasks that answer requests, per application
 _answering: weakref.WeakKeyDictionary[aiohttp.web.Application, set[asyncio.Task[Any]]] = weakref.WeakKeyDictionary()
-#: the connection tasks that have received a request, per application; aiohttp has one task per connection
-_asked: weakref.WeakKeyDictionary[aiohttp.web.Application, weakref.WeakSet[asyncio.Task[Any]]] = (
+#: the ids of the connections that have received a request, per application, by aiohttp's task for the connection
+_asked: weakref.WeakKeyDictionary[aiohttp.web.Application, weakref.WeakKeyDictionary[asyncio.Task[Any], int]] = (
     weakref.WeakKeyDictionary()
 )
 
@@ -25,18 +23,12 @@ def note(request: aiohttp.web.Request) -> None:
     tasks = _answering.setdefault(request.app, set())
     tasks.add(task)
     task.add_done_callback(tasks.discard)
-    _asked.setdefault(request.app, weakref.WeakSet()).add(request.task)
+    _asked.setdefault(request.app, weakref.WeakKeyDictionary())[request.task] = id(request.protocol)
 
 
-async def first_requests(runner: aiohttp.web.AppRunner, *, within: float) -> None:
-    """Wait until each connection of *runner*'s server has sent a request, at most *within* seconds."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + within
-    while runner.server is not None and loop.time() < end:
-        asked = sum(not task.done() for task in _asked.get(runner.app, ()))
-        if len(runner.server.connections) <= asked:
-            break
-        await asyncio.sleep(_LOOK)
+def asked(app: aiohttp.web.Application) -> set[int]:
+    """The ids of the connections of *app* that have received a request."""
+    return set(_asked.get(app, {}).values())
 
 
 def hurry(app: aiohttp.web.Application) -> None:

@@ -407,3 +407,114 @@ async def test_an_address_that_another_process_listens_on_first():
     assert str(caught.value) == "[Errno 98] Address already in use: http://127.0.0.1:5678"
     with pytest.raises(AttributeError, match="missing"):
         await _config._start(BrokenSite())
+
+
+async def raw(port, *parts):
+    """Connect and send the first part of a request."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"".join(parts))
+    await writer.drain()
+    return reader, writer
+
+
+async def test_a_body_that_arrives_late_is_taken(port, monkeypatch):
+    """AIO-04: a request whose body is still on its way when the server ends is answered, and told of the end."""
+    monkeypatch.setattr(_config, "_LINGER", 0.0)
+    began, app = asyncio.Event(), aiohttp.web.Application()
+
+    async def echo(request):
+        began.set()
+        return aiohttp.web.Response(text=await request.text())
+
+    app.router.add_post("/", echo)
+    cancel = plugin.Cancel()
+    serving = asyncio.create_task(AioHttpConfig(host="127.0.0.1", port=port).run(app, cancel=cancel))
+    await until_served(port)
+    reader, writer = await raw(port, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab")
+    await asyncio.wait_for(began.wait(), 60)
+    cancel.set()
+    with pytest.raises(OSError):  # noqa: PT012 - until nobody listens any more
+        while True:
+            (await asyncio.open_connection("127.0.0.1", port))[1].close()
+            await asyncio.sleep(0.01)
+    for _ in range(20):
+        await asyncio.sleep(0.01)
+    writer.write(b"cd")
+    head, _, body = (await asyncio.wait_for(reader.read(), 30)).partition(b"\r\n\r\n")
+    writer.close()
+
+    assert head.startswith(b"HTTP/1.1 200")
+    assert b"\r\nConnection: close\r\n" in head + b"\r\n"
+    assert body == b"abcd"
+    await asyncio.wait_for(serving, 60)
+
+
+@pytest.mark.parametrize("turns", range(3))
+async def test_who_is_made_known_late_is_answered(turns, monkeypatch):
+    """AIO-04: a connection that the loop had taken, and tells of when the listener is closed already, is answered."""
+    app = aiohttp.web.Application()
+
+    async def hello(request):
+        return aiohttp.web.Response(text="hello")
+
+    app.router.add_get("/", hello)
+    settings = AioHttpConfig(host="127.0.0.1", port=0)
+    runner = settings.runner(app)
+    cancel, loop, taken = plugin.Cancel(), asyncio.get_running_loop(), []
+    here, there = socket.socketpair()
+
+    async def take():
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await loop.connect_accepted_socket(server, here)
+
+    serving = asyncio.create_task(settings.run(app, runner=runner, cancel=cancel))
+    while not runner.sites:
+        await asyncio.sleep(0.01)
+    server = runner.server
+    stop = aiohttp.web.TCPSite.stop
+
+    async def stop_and_take(site):
+        await stop(site)
+        taken.append(asyncio.create_task(take()))
+
+    monkeypatch.setattr(aiohttp.web.TCPSite, "stop", stop_and_take)
+    with there:
+        there.setblocking(False)
+        there.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        cancel.set()
+        # the process would be gone then
+        await asyncio.wait_for(serving, 60)
+        assert there.recv(12) == b"HTTP/1.1 200"
+
+
+async def test_the_application_hears_of_the_end_once(port):
+    """AIO-04: websockets are closed by `on_shutdown`, once, before anybody waits for them; they hold up nothing."""
+    heard, sockets = [], []
+
+    async def own(load: plugin.Loader):
+        await load("buvar_aiohttp")
+        app = context.get(aiohttp.web.Application)
+
+        async def talk(request):
+            sockets.append(aiohttp.web.WebSocketResponse())
+            await sockets[0].prepare(request)
+            async for _ in sockets[0]:
+                pass
+            return sockets[0]
+
+        async def hear(app):
+            heard.append(len(sockets))
+            await sockets[0].close(code=1001)
+
+        app.router.add_get("/talk", talk)
+        app.on_shutdown.append(hear)
+
+    async with contextlib.AsyncExitStack() as stack:
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        async with running(own, host="127.0.0.1", port=port, shutdown_timeout=600.0) as stage:
+            await until_served(port)
+            client = await stack.enter_async_context(session.ws_connect(f"http://127.0.0.1:{port}/talk"))
+            stage.cancel.set()
+            assert (await asyncio.wait_for(client.receive(), 60)).data == 1001
+    assert heard == [1]
