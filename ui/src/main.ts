@@ -1,5 +1,5 @@
-// The start: the styles, the connection, the page.
-// most pages need it: here it is no request of its own
+// The entry point: styles, connection, page.
+// included here, because most pages need it: no separate request
 import "./lib/amount.ts";
 import { mount } from "svelte";
 

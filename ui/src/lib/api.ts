@@ -1,4 +1,4 @@
-// Requests to the platform, typed by its OpenAPI document; what is refused becomes a Problem.
+// Requests to the platform, typed by its OpenAPI document; a refused request throws a Problem.
 import type { components, paths } from "./api.gen";
 
 type Schemas = components["schemas"];
@@ -32,28 +32,28 @@ interface Options<O> {
   path?: Part<O, "path">;
   query?: Part<O, "query">;
   body?: Body<O>;
-  /** the body as the text of JSON, which may hold what is no value of JavaScript */
+  /** the body as JSON text, which may contain values that JavaScript cannot represent */
   text?: string;
-  /** the version that must be there; 0 if there must be none */
+  /** the version that must exist; 0 if none may exist */
   version?: number;
-  /** sent again with the same one, a start starts nothing further */
+  /** idempotency key: a start that is repeated with the same key starts nothing further */
   key?: string;
   signal?: AbortSignal;
 }
 
-/** One thing that is wrong with what was sent. */
+/** One error in the data that was sent. */
 export interface FieldError {
   loc: (string | number)[];
   msg: string;
 }
 
-/** Why a request was not answered as it wished. */
+/** Why a request failed. */
 export class Problem extends Error {
-  /** HTTP status; 0 when there was no answer at all */
+  /** HTTP status; 0 if there was no response at all */
   readonly status: number;
   readonly fix: string | null;
   readonly errors: FieldError[];
-  /** where in what was sent it is wrong, in characters */
+  /** position of the error in the text that was sent, in characters */
   place?: { start: number; stop: number };
 
   constructor(status: number, detail: string, fix: string | null | undefined = null, errors: FieldError[] = []) {
@@ -68,7 +68,7 @@ export class Problem extends Error {
     return new Problem(0, "The server does not answer", "It may be restarting. This page reconnects by itself.");
   }
 
-  /** Whether it passes by itself. */
+  /** Whether it is temporary. */
   get passes(): boolean {
     return this.status === 0 || this.status >= 502;
   }
@@ -83,17 +83,17 @@ export function onLoggedOut(listener: () => void): void {
 
 const watchers = new Set<() => void>();
 
-/** Call *watcher* whenever the server says that it cannot do what it was asked for at present. */
+/** Call *watcher* whenever the server says that it cannot do something at present. */
 export function onUnavailable(watcher: () => void): void {
   watchers.add(watcher);
 }
 
-/** Make the address of something below the root of the application, wherever that is mounted. */
+/** The URL of a path below the root of the application, wherever that is mounted. */
 export function address(path: string): URL {
   return new URL(`..${path}`, document.baseURI);
 }
 
-/** *value* without its files, which are put into *form* under the paths where they stood. */
+/** *value* without its files, which are added to *form* under their paths in *value*. */
 function withoutFiles(value: unknown, form: FormData, path: string): unknown {
   if (value instanceof File) {
     form.append(path, value);
@@ -119,7 +119,7 @@ async function send<P extends keyof paths, M extends Method>(
   const init: RequestInit = { method: method.toUpperCase(), headers: { accept: "application/json" } };
   if (options.signal) init.signal = options.signal;
   if (method !== "get") {
-    // also without a body: by its type the door tells a program from a form on a page of somebody else
+    // even without a body: by the content type, the server tells a program from a form on a foreign page (CSRF)
     init.headers = { ...init.headers, "content-type": "application/json" };
     if (options.key) init.headers = { ...init.headers, "idempotency-key": options.key };
     if (options.version) init.headers = { ...init.headers, "if-match": `"${options.version}"` };
@@ -132,7 +132,7 @@ async function send<P extends keyof paths, M extends Method>(
       else {
         form.append("arguments", text);
         init.body = form;
-        // with its boundary, which the browser alone knows
+        // the browser sets the content type, because only it knows the boundary
         delete (init.headers as Record<string, string>)["content-type"];
       }
     }
@@ -142,7 +142,7 @@ async function send<P extends keyof paths, M extends Method>(
   return (response.status === 204 ? undefined : await response.json()) as Answer<Operation<P, M>>;
 }
 
-/** What a refusal says. */
+/** The text of a refusal. */
 export async function problemOf(response: Response): Promise<Problem> {
   if (response.status === 401) for (const listener of listeners) listener();
   if (response.status === 503) for (const watcher of watchers) watcher();

@@ -1,4 +1,4 @@
-// Time as people say it: "3 minutes ago", "1 m 12 s", without a library.
+// Times in words: "3 minutes ago", "1 m 12 s", without a library.
 export const clock = $state({ now: Date.now() });
 
 setInterval(() => {
@@ -6,7 +6,7 @@ setInterval(() => {
 }, 1000);
 document.addEventListener("visibilitychange", () => (clock.now = Date.now()));
 
-// the words of the page are English, whatever the language of the browser; dates and hours are written as the reader does
+// words are English, like the page, whatever the language of the browser; dates and hours follow the reader's locale
 const relative = new Intl.RelativeTimeFormat("en-GB", { numeric: "auto", style: "short" });
 const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
@@ -18,7 +18,7 @@ const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [
 ];
 
 
-/** How long ago it was; the date when that is weeks. */
+/** How long ago it was; if that is weeks, the date. */
 export function ago(time: string, now: number): string {
   const seconds = Math.max(0, (now - Date.parse(time)) / 1000);
   if (seconds < 5) return "just now";
@@ -27,7 +27,7 @@ export function ago(time: string, now: number): string {
   return relative.format(-Math.floor(seconds / size), unit);
 }
 
-/** How soon it will be; the date when that is weeks. */
+/** How soon it will be; if that is weeks, the date. */
 export function until(time: string, now: number): string {
   const seconds = (Date.parse(time) - now) / 1000;
   if (seconds < 1) return "now";
@@ -38,32 +38,32 @@ export function until(time: string, now: number): string {
 
 const DAY = { weekday: "short", day: "numeric", month: "short" } as const;
 
-/** Day and time of a moment on the clock of the reader. */
+/** Day and time in the reader's time zone. */
 export function near(time: string): string {
   return written(new Date(time), DAY);
 }
 
-/** The time on the clock of another place, with the day if that is another one; null if it is what the reader's shows. */
+/** The time in another time zone, with the day if it differs; null if it is the same as the reader's time. */
 export function there(time: string, local: string): string | null {
   const [here, wall] = [new Date(time), `${local.slice(0, 19)}Z`];
-  // that language writes a date like ISO 8601
+  // Swedish dates are formatted like ISO 8601
   const isSameDay = here.toLocaleDateString("sv") === local.slice(0, 10);
   if (isSameDay && here.toLocaleTimeString("sv") === local.slice(11, 19)) return null;
   return written(new Date(wall), { ...(isSameDay ? {} : DAY), timeZone: "UTC" });
 }
 
 function written(date: Date, options: Intl.DateTimeFormatOptions): string {
-  // most have no seconds worth reading
+  // leave out zero seconds
   const second = date.getUTCSeconds() ? ({ second: "2-digit" } as const) : {};
   return date.toLocaleString(undefined, { ...options, hour: "2-digit", minute: "2-digit", ...second });
 }
 
-/** The exact moment, here and in UTC. */
+/** The exact time, local and in UTC. */
 export function exact(time: string): string {
   return `${full.format(new Date(time))}\n${time}`;
 }
 
-/** Seconds, in two units at most. */
+/** A duration in seconds, in at most two units. */
 export function span(seconds: number): string {
   if (Number.isInteger(seconds) && seconds < 60) return `${seconds} s`;
   if (seconds < 0.0995) return `${(seconds * 1000).toFixed(seconds < 0.00995 ? 1 : 0)} ms`;

@@ -1,4 +1,4 @@
-// Files in what runs returned, as the history describes them.
+// Files in results of runs, as the history describes them.
 
 export interface Returned {
   name: string;
@@ -7,7 +7,7 @@ export interface Returned {
   sha256: string;
 }
 
-/** The file that *value* describes, if it does. */
+/** The file that *value* describes; undefined if it describes none. */
 export function fileOf(value: unknown): Returned | undefined {
   if (value === null || typeof value !== "object" || !("$file" in value)) return undefined;
   const { $file: name, size, type, sha256 } = value as Record<string, unknown>;

@@ -1,4 +1,4 @@
-// A form as a tree of nodes: made of a schema, filled in by a person, read as JSON. The server alone decides what is right.
+// A form as a tree of nodes: built from a schema, filled in by a person, read as JSON. Only the server validates it.
 import { bytes } from "./amount.ts";
 import { alternatives, isNullable, looksLike, resolve, tagOf, typesOf, type Schema } from "./schema.ts";
 import { hasOffset, onClock, withOffset } from "./zone.ts";
@@ -13,27 +13,27 @@ export interface Node {
   name: string | number;
   title: string;
   help: string;
-  /** there is no default, and it must be given */
+  /** there is no default, and a value is required */
   isRequired: boolean;
   isNullable: boolean;
   error: string;
   schema: Schema;
-  /** text, number and json: what stands in the field; file: the name of the one that a former run had */
+  /** text, number and json: the content of the field; file: the name of the file of an earlier run */
   text: string;
-  /** text that is a moment with an offset: what it was, as it stands in the field, which knows none; undefined for others */
+  /** for a datetime with an offset: the original text, and its form in the field, which has no offset */
   moment?: { given: string; text: string } | undefined;
-  /** file: what was chosen */
+  /** file: the chosen files */
   file: File | null;
   flag: boolean;
-  /** choice and union: which one; -1 for null */
+  /** choice and union: the chosen index; -1 for null */
   index: number;
   /** choice: the values; union: the names of the alternatives */
   options: unknown[];
-  /** object: one of each member; list: one of each item; union: the alternative that was chosen */
+  /** object: one node per member; list: one per item; union: the chosen alternative */
   items: Node[];
 }
 
-/** Where a node stands. */
+/** The path of a node. */
 export interface Place {
   id: string;
   name: string | number;
@@ -42,7 +42,7 @@ export interface Place {
 
 const TOP: Place = { id: "f", name: "", isRequired: true };
 
-/** Make the form of a schema; *value* fills it in, undefined leaves the defaults. */
+/** Build the form of a schema, filled in with *value*; undefined leaves the defaults. */
 export function build(given: Schema, root: Schema, value?: unknown, place: Place = TOP): Node {
   const schema = resolve(given, root);
   const others = alternatives(schema, root);
@@ -70,7 +70,7 @@ export function build(given: Schema, root: Schema, value?: unknown, place: Place
   return node;
 }
 
-/** What stands beside the alternatives, and is about the whole. */
+/** The keywords beside the alternatives, which apply to all of them. */
 function beside({ anyOf: _any, oneOf: _one, ...rest }: Schema): Schema {
   return rest;
 }
@@ -90,7 +90,7 @@ function kindOf(schema: Schema, others: Schema[], nullable: boolean): Kind {
   return "json";
 }
 
-/** A decimal may come as a number or as a text. */
+/** A decimal, which may arrive as a number or as text. */
 function isDecimal(others: Schema[]): boolean {
   const isPlain = (type: string) => others.some((one) => one.type === type && !one.format && !one.enum);
   return others.length === 2 && isPlain("number") && isPlain("string");
@@ -128,7 +128,7 @@ function fill(node: Node, others: Schema[], root: Schema, value: unknown): void 
       node.flag = value === true;
       break;
     case "json":
-      // what is null by default is as good as empty
+      // a default of null is the same as an empty field
       node.text = value === undefined || (value === null && (schema.default ?? null) === null) ? "" : JSON.stringify(value, null, 1);
       break;
     case "file":
@@ -163,7 +163,7 @@ export function addItem(node: Node, root: Schema, value?: unknown): void {
   node.items.push(made);
 }
 
-/** Take an item out of a list; those behind it move up. */
+/** Remove an item from a list. */
 export function removeItem(node: Node, index: number): void {
   node.items.splice(index, 1);
 }
@@ -175,7 +175,7 @@ export function pick(node: Node, root: Schema, index: number, value?: unknown): 
   node.items = chosen ? [build({ title: node.title, ...chosen }, root, value, childOf(node, `as${index}`, true))] : [];
 }
 
-/** The JSON that was filled in; undefined leaves it to the default. Throws a SyntaxError for JSON that is none. */
+/** The filled-in JSON; undefined means the default. Throws a SyntaxError for invalid JSON. */
 export function read(node: Node): unknown {
   switch (node.kind) {
     case "object":
@@ -203,7 +203,7 @@ export function read(node: Node): unknown {
   }
 }
 
-/** What is wrong with the files that were chosen: those that are too large need not be sent to be refused. */
+/** Errors of the chosen files: a file that is too large is not sent just to be refused. */
 export function tooLarge(node: Node, loc: (string | number)[] = []): { loc: (string | number)[]; msg: string }[] {
   const most = node.schema["x-max-bytes"];
   const isOver = node.file !== null && most !== undefined && node.file.size > most;
@@ -211,7 +211,7 @@ export function tooLarge(node: Node, loc: (string | number)[] = []): { loc: (str
   return [...here, ...node.items.flatMap((item) => tooLarge(item, node.kind === "union" ? loc : [...loc, item.name]))];
 }
 
-/** Whether a file is taken somewhere: that cannot be written as JSON. */
+/** Whether there is a file input anywhere, which cannot be written as JSON. */
 export function hasFile(node: Node): boolean {
   return node.kind === "file" || node.schema.items?.format === "binary" || node.items.some(hasFile);
 }
@@ -220,22 +220,22 @@ function readNumber(node: Node): unknown {
   const text = node.text.trim();
   if (!text) return node.isNullable ? null : undefined;
   const number = Number(text);
-  // a decimal keeps the digits that a number would lose
+  // keep the text of a decimal, because a number would lose digits
   if (node.schema.type === undefined && String(number) !== text) return text;
-  // what is not a number, or more than JavaScript holds exactly, travels as it was typed
+  // send text that is not a number, or that JavaScript cannot represent exactly, as it was typed
   return Number.isFinite(number) && (!Number.isInteger(number) || Number.isSafeInteger(number)) ? number : text;
 }
 
 function readText(node: Node): unknown {
-  // one that nobody touched keeps its own offset, and all of its digits
+  // an unchanged datetime keeps its own offset and all its digits
   if (node.text && node.moment) return node.text === node.moment.text ? node.moment.given : withOffset(node.text);
   if (node.text) return node.text;
   if (node.isNullable) return null;
-  // an empty field that must be filled in is said to be missing; one that had a text was emptied on purpose
+  // an empty required field counts as missing; one with a default was cleared on purpose, and is sent as ""
   return node.isRequired || node.schema.default === "" || node.schema.format ? undefined : "";
 }
 
-/** Put errors on the nodes that they are about, and return those that are about none. */
+/** Assign errors to their nodes; returns those that belong to none. */
 export function mark(form: Node, errors: readonly { loc: (string | number)[]; msg: string }[]): string[] {
   clear(form);
   const left: string[] = [];
@@ -252,7 +252,7 @@ function clear(node: Node): void {
   node.items.forEach(clear);
 }
 
-/** The innermost node on the way; what names an alternative of a union, and no node, is passed over. */
+/** The innermost node on the path; names of union alternatives in the path, which are not nodes, are skipped. */
 function locate(form: Node, loc: readonly (string | number)[]): Node {
   let found = form;
   for (const step of loc) {
@@ -272,7 +272,7 @@ export function firstError(node: Node): Node | undefined {
   return undefined;
 }
 
-/** Arguments of a run without its secrets: those are kept as stars, which nobody means to send. */
+/** The arguments of a run without its secrets: these are stored as asterisks, which must not be sent. */
 export function unmasked(value: unknown): unknown {
   if (typeof value === "string") return /^\*{3,}$/.test(value) ? undefined : value;
   if (Array.isArray(value)) return value.map(unmasked);
@@ -280,7 +280,7 @@ export function unmasked(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, unmasked(one)]));
 }
 
-/** Whether something in it is secret, so that a former run cannot fill it in. */
+/** Whether anything in it is secret, so that an earlier run cannot fill it in completely. */
 export function hasSecret(node: Node): boolean {
   return isSecret(node) || node.items.some(hasSecret);
 }

@@ -1,7 +1,7 @@
-// Keys for people who leave the mouse alone. They are off while somebody types, and never take a browser's own.
+// Keyboard shortcuts. They are off while somebody is typing, and never override those of the browser.
 import { go, href } from "./router.svelte.ts";
 
-/** What the sheet behind "?" lists. */
+/** The contents of the sheet behind "?". */
 export const SHORTCUTS: readonly (readonly [keys: string, what: string])[] = [
   ["g a", "actions"],
   ["g r", "runs"],
@@ -19,12 +19,12 @@ export const SHORTCUTS: readonly (readonly [keys: string, what: string])[] = [
 
 const PAGES: Record<string, string> = { a: "", r: "runs", s: "services", t: "schedules", k: "keys" };
 
-/** milliseconds in which the second key of two must follow */
+/** milliseconds within which the second key of two must follow */
 const PATIENCE = 1200;
 
 let goesAt = 0;
 
-/** Listen; *help* shows the sheet. Returns what ends it. */
+/** Listen for keys; *help* shows the sheet. Returns a function that ends it. */
 export function listen(help: () => void): () => void {
   const onKey = (event: KeyboardEvent): void => {
     if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
@@ -49,7 +49,7 @@ function act(key: string, help: () => void): boolean {
   return true;
 }
 
-/** Fields are entered, buttons are pressed. */
+/** Focus a field, or press a button. */
 function press(selector: string): boolean {
   const found = document.querySelector<HTMLElement>(selector);
   if (!found) return false;

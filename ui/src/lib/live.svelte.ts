@@ -1,19 +1,19 @@
-// What changes, as it changes. One tab of a browser holds the stream and tells the others: browsers open only six
-// connections to a server, and the seventh tab would wait for ever.
+// Changes as they happen. One tab of a browser holds the stream and forwards it to the others: a browser opens at most
+// six connections to a server, so the seventh tab would wait for ever.
 import { onLoggedOut, Problem } from "./api.ts";
 import { readStream, type Change, type Message } from "./stream.ts";
 
 export type { Change } from "./stream.ts";
 
 type Status = "connecting" | "live" | "lost" | "out";
-/** a change; null: something was missed; undefined: what was read before this moment may be old */
+/** a change; null: changes were missed; undefined: everything read before this moment may be outdated */
 type News = Change | null | undefined;
 type Listener = (news: News) => void;
 type Told = { status: Status } | { message: Message } | { hello: true } | { refresh: true };
 
-/** milliseconds that a page waits for the stream, so that nothing happens between what it reads and what it is told */
+/** milliseconds that a page waits for the stream, so that no change falls between its first read and the stream */
 const HEADSTART = 300;
-/** milliseconds before the next try; a little chance keeps many pages from coming back at the same moment */
+/** milliseconds before the next attempt; randomised, so that many pages do not reconnect at the same moment */
 const DELAYS = [300, 700, 1500, 3000, 5000];
 
 export const connection = $state({
@@ -34,13 +34,13 @@ const channel = new BroadcastChannel("binp.live");
 let last = "";
 let isLeader = false;
 
-/** Call *listener* with whatever happens. */
+/** Call *listener* with every event. */
 export function subscribe(listener: Listener): () => void {
   listeners.add(listener);
   return () => void listeners.delete(listener);
 }
 
-/** Begin to listen. */
+/** Start listening. */
 export function connect(): void {
   channel.onmessage = (event: MessageEvent<Told>) => hear(event.data);
   onLoggedOut(() => setStatus("out"));
@@ -52,7 +52,7 @@ export function connect(): void {
     });
     return;
   }
-  // plain http to another machine: no locks there. Each visible page has a stream of its own.
+  // plain http to another machine has no Web Locks: each visible page holds a stream of its own
   let stop = new AbortController();
   isLeader = true;
   void hold(stop.signal);
@@ -63,7 +63,7 @@ export function connect(): void {
   });
 }
 
-/** Come back after somebody logged in elsewhere. */
+/** Reconnect after somebody has logged in in another tab. */
 export function resume(): void {
   setStatus("connecting");
   emit(null);
@@ -103,7 +103,7 @@ async function hold(signal: AbortSignal): Promise<void> {
   }
 }
 
-/** Tell this tab and the others. */
+/** Notify this tab and the others. */
 function share(told: Told): void {
   hear(told);
   channel.postMessage(told);

@@ -1,11 +1,11 @@
-// The pages: the first one comes with the frame, each other one is fetched when it is needed first.
+// The pages: the first one is loaded with the frame, the others when they are first needed.
 import type { Component } from "svelte";
 
 import Actions from "../pages/Actions.svelte";
 
-/** What a page is about. */
+/** The subject of a page. */
 export interface Names {
-  /** of an action or a key, the number of a run */
+  /** name of an action or a key, or id of a run */
   name: string;
   /** the namespace of a key */
   within: string;
@@ -30,7 +30,7 @@ const PAGES = {
   missing: () => import("../pages/Missing.svelte"),
 };
 
-/** By the first part of the path, and how many there are behind it. */
+/** By the first segment of the path, and the number of further segments. */
 const PAGES_AT: Record<string, readonly ((() => Promise<object>) | null)[]> = {
   "": [PAGES.actions],
   actions: [PAGES.actions, PAGES.action],
@@ -40,7 +40,7 @@ const PAGES_AT: Record<string, readonly ((() => Promise<object>) | null)[]> = {
   keys: [PAGES.keys, null, PAGES.key],
 };
 
-/** The view at a path. */
+/** The view for a path. */
 export function viewOf([head = "", ...names]: readonly string[]): View {
   const found = Object.hasOwn(PAGES_AT, head) ? PAGES_AT[head]?.[names.length] : undefined;
   return { load: (found ?? PAGES.missing) as () => Page, names: { name: names.at(-1) ?? "", within: names[0] ?? "" } };
@@ -49,12 +49,12 @@ export function viewOf([head = "", ...names]: readonly string[]): View {
 /** The sheet about the platform. */
 export const loadAbout = () => import("../parts/About.svelte");
 
-/** Fetch the others once there is nothing better to do, so that going there takes no time. */
+/** Load the other pages when the browser is idle, so that opening them takes no time. */
 export function preload(): void {
-  // Safari knows no idle callback
+  // Safari has no requestIdleCallback
   const later = globalThis.requestIdleCallback ?? ((work: () => void) => setTimeout(work, 500));
   later(() => {
-    // one that cannot be had now is asked for again when it is needed
+    // a page that cannot be loaded now is requested again when it is needed
     for (const load of [...Object.values(PAGES), loadAbout]) load().catch(() => undefined);
   });
 }

@@ -1,12 +1,12 @@
-// A press of a button starts one thing, however often the press, or the request that it makes, is repeated.
+// Idempotent starts: a press of a button starts one thing, even if the press or its request is repeated.
 import { Problem } from "./api.ts";
 
-/** milliseconds before each further try of a request that was not answered */
+/** milliseconds before each retry of a request that got no response */
 const DELAYS = [500, 1500, 3000];
 
-/** A key that nobody else has. */
+/** A unique key. */
 function unique(): string {
-  // plain http to another machine: no randomUUID there
+  // plain http to another machine has no randomUUID
   if (crypto.randomUUID) return crypto.randomUUID();
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
@@ -17,14 +17,14 @@ export class Press {
   #of = "";
 
   /**
-   * Send a start until it is answered, each time with the same key.
+   * Send a start until there is a response, each time with the same key.
    *
-   * When nobody answers, the next press for the same thing goes on with that key, for the start may have happened.
+   * If there is none, the next press for the same subject uses the same key, because the start may have happened.
    *
-   * @param of What is started; another one is another press.
-   * @param request Sends it.
-   * @param delays Milliseconds before each further try.
-   * @throws Problem when it is refused, or not answered at all.
+   * @param of The subject; a different one gets a new key.
+   * @param request Sends the request.
+   * @param delays Milliseconds before each retry.
+   * @throws Problem if it is refused, or there is no response at all.
    */
   async send<T>(of: unknown, request: (key: string) => Promise<T>, delays: readonly number[] = DELAYS): Promise<T> {
     const text = JSON.stringify(of, (_, value: unknown) =>

@@ -1,7 +1,7 @@
-// The text of a JSON value, a line for each item: nothing but white space is changed, so that 1.0 and large numbers stay.
+// Format JSON text with one line per item. Only white space is changed, so that 1.0 and large numbers are preserved.
 const TOKENS = /"(?:\\.|[^"\\])*"|[[\]{},:]|[^\s[\]{},:"]+/g;
 
-/** Lay out a text of JSON; one that is short stays on its line. */
+/** Format JSON text; short values stay on one line. */
 export function pretty(text: string, width = 60): string {
   if (text.length <= width) return text;
   const tokens = text.match(TOKENS) ?? [];

@@ -1,6 +1,6 @@
-// The language of searches, as far as the page writes in it; the server alone reads it.
+// Edit search queries. Only the parts that the page writes are understood here; the server parses the whole language.
 
-/** words and conditions, each as far as the next space that no quotes hold */
+/** matches a word or condition: up to the next space outside quotes */
 const PARTS = /(?:"(?:\\.|[^"\\])*"?|\S)+/g;
 const VALUES = /"((?:\\.|[^"\\])*)"|[^,"]+/g;
 const PLAIN = /^[^\s,"\\]+$/;
@@ -18,7 +18,7 @@ function isOf(key: string): (part: string) => boolean {
   return (part) => part.toLowerCase().startsWith(`${key}:`);
 }
 
-/** The values that a query demands of *key*. */
+/** The values that a query requires for *key*. */
 export function valuesOf(query: string, key: string): string[] {
   return (query.match(PARTS) ?? [])
     .filter(isOf(key))
@@ -26,7 +26,7 @@ export function valuesOf(query: string, key: string): string[] {
     .map(([whole, inner]) => inner?.replace(/\\(.)/g, "$1") ?? whole);
 }
 
-/** The query with these values of *key* in place of those that it has; without any it has no such condition. */
+/** The query with these values for *key*; without values, it has no condition for *key*. */
 export function withValues(query: string, key: string, values: readonly string[]): string {
   const parts: string[] = query.match(PARTS) ?? [];
   const place = parts.findIndex(isOf(key));
@@ -35,23 +35,23 @@ export function withValues(query: string, key: string, values: readonly string[]
   return rest.join(" ");
 }
 
-/** The query with one more value of *key*, or without it if it has it. */
+/** The query with one more value for *key*, or without it if it has it already. */
 export function toggled(query: string, key: string, value: string): string {
   const values = valuesOf(query, key);
   return withValues(query, key, values.includes(value) ? values.filter((one) => one !== value) : [...values, value]);
 }
 
-/** The query for what came into being within a part of time. */
+/** The query for runs created in a period of time. */
 export function within(query: string, from: string, seconds: number): string {
   const start = Date.parse(from);
   const isDays = seconds % 86_400 === 0;
-  // a moment names all of its day or minute
+  // a moment in the query language includes its whole day or minute
   const named = (at: number): string => new Date(at).toISOString().slice(0, isDays ? 10 : 16);
   const end = start + Math.max(0, seconds - (isDays ? 86_400 : 60)) * 1000;
   return withTime(query, named(start), named(end));
 }
 
 function withTime(query: string, since: string, until: string): string {
-  // not as values, which would be quoted for their colons in no need of it
+  // not through `condition`, which would quote the colons unnecessarily
   return [withValues(withValues(query, "since", []), "until", []), `since:${since}`, `until:${until}`].filter(Boolean).join(" ");
 }

@@ -1,29 +1,29 @@
-// Something that is read from the server, and read anew when it changed.
+// Data that is read from the server, and read again when it changes.
 import { untrack } from "svelte";
 
 import { Problem } from "./api.ts";
 import { connection, subscribe, type Change } from "./live.svelte.ts";
 
-/** milliseconds between two readings, where nothing else is said */
+/** default milliseconds between two reads */
 const PAUSE = 250;
 
 export interface Resource<T> {
-  /** what was read last; undefined until there is an answer */
+  /** the data read last; undefined until there is a response */
   readonly value: T | undefined;
-  /** why there is nothing newer */
+  /** why the last read failed */
   readonly problem: Problem | undefined;
-  /** it is being read, and what is shown is of another place */
+  /** it is being read, and the present value belongs to another subject */
   readonly isStale: boolean;
   /** read it now */
   refresh(): void;
 }
 
 /**
- * Read something while the component lives. To be called while it is set up.
+ * Read something while the component lives. Must be called during its set-up.
  *
- * @param read Reads it. What it looks at before its first await decides when it is another thing, read at once.
- * @param concerns Whether a change may have changed it.
- * @param pause Milliseconds between two readings, however much changes.
+ * @param read Reads it. State that it uses before its first await identifies the subject; if it changes, read at once.
+ * @param concerns Whether a change may affect it.
+ * @param pause Minimum milliseconds between two reads, however much changes.
  */
 export function resource<T>(
   read: (signal: AbortSignal) => Promise<T>,
@@ -62,7 +62,7 @@ export function resource<T>(
       }, pause);
     }
 
-    // nobody looks at a hidden page: it catches up when it is shown
+    // a hidden page does not read: it is updated when it is shown
     function want(): void {
       isDirty = true;
       if (!isBusy && !document.hidden && !stop.signal.aborted) void load();
@@ -86,7 +86,7 @@ export function resource<T>(
     };
   });
 
-  // what could not be read while the server was away is read when it is back
+  // after the server was unreachable, read again when it is back
   $effect(() => {
     if (connection.status === "live" && problem?.passes) refresh();
   });

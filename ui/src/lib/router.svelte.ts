@@ -1,6 +1,6 @@
-// Where the reader is: path and query behind the # of the address, so that every view can be linked, and Back works.
+// The present view: path and query after the # of the URL, so that every view can be linked, and Back works.
 interface Route {
-  /** decoded segments: #/actions/a%2Fb is ["actions", "a/b"]; one may be empty, as the name of a key */
+  /** decoded segments: #/actions/a%2Fb is ["actions", "a/b"]; a segment may be empty, for example the name of a key */
   path: string[];
   query: URLSearchParams;
 }
@@ -29,7 +29,7 @@ function sync(): void {
 addEventListener("hashchange", sync);
 addEventListener("popstate", sync);
 
-/** The address of a view. */
+/** The URL of a view. */
 export function href(path: readonly (string | number)[], query?: Record<string, string>): string {
   const search = query ? new URLSearchParams(query).toString() : "";
   return `#/${path.map((part) => encodeURIComponent(part)).join("/")}${search && `?${search}`}`;
@@ -41,7 +41,7 @@ export function go(to: string, { replace = false } = {}): void {
   sync();
 }
 
-/** The address of this view with another query: null takes a parameter out, a list repeats it. */
+/** The URL of this view with other query parameters: null removes a parameter, a list repeats it. */
 export function withQuery(patch: Patch): string {
   const query = new URLSearchParams(route.query);
   for (const [name, value] of Object.entries(patch)) {

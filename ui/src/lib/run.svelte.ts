@@ -1,14 +1,14 @@
-// One run with its records, kept up to date: of the records only what is new is read.
+// One run with its records, kept up to date; only new records are read.
 import { api, type RecordInfo, type RunDetail } from "./api.ts";
 import { resource, type Resource } from "./resource.svelte.ts";
 
-/** records that one answer holds at most */
+/** maximum number of records in one response */
 const PAGE = 200;
 
 export interface LiveRun extends Resource<RunDetail> {
   /** oldest first */
   readonly records: readonly RecordInfo[];
-  /** there are records behind those that were read */
+  /** there are records after those that were read */
   readonly hasMore: boolean;
   /** read the next ones */
   more(): Promise<void>;
@@ -19,7 +19,7 @@ export function liveRun(id: () => number): LiveRun {
   let records = $state.raw<RecordInfo[]>([]);
   let of = -1;
 
-  /** Take in what is new; two answers may hold the same ones. */
+  /** Add new records; two responses may contain the same ones. */
   function append(found: readonly RecordInfo[]): void {
     const last = records.at(-1)?.seq ?? -1;
     const fresh = found.filter((record) => record.seq > last);
@@ -42,7 +42,7 @@ export function liveRun(id: () => number): LiveRun {
         records = [];
       }
       append(found.records);
-      // whoever reads along gets the newest; whoever stopped at a page goes on when he likes
+      // a reader at the end gets new records at once; one who stopped at a page continues when ready
       const missing = found.record_count - records.length;
       if (missing > 0 && missing <= PAGE && records.length >= PAGE) await next(wanted, signal);
       return found;

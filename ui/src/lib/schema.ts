@@ -1,4 +1,4 @@
-// JSON Schema, as pydantic writes it, as far as a form needs to understand it.
+// The part of JSON Schema, as pydantic generates it, that a form has to understand.
 export interface Schema {
   $ref?: string;
   type?: string | string[];
@@ -9,10 +9,10 @@ export interface Schema {
   enum?: unknown[];
   format?: string;
   writeOnly?: boolean;
-  /** endings and media types of the files that are taken, and the most bytes of one */
+  /** accepted file extensions and media types, and the maximum size in bytes */
   "x-accept"?: string[];
   "x-max-bytes"?: number;
-  /** of a moment: it must have an offset */
+  /** for a datetime: an offset is required */
   "x-has-zone"?: boolean;
   examples?: unknown[];
   pattern?: string;
@@ -30,7 +30,7 @@ export interface Schema {
   $defs?: Record<string, Schema>;
 }
 
-/** The schema that a reference means; what stands beside the reference wins. */
+/** The schema that a reference points to; keywords beside the reference take precedence. */
 export function resolve(schema: Schema, root: Schema): Schema {
   let found = schema;
   for (let depth = 0; found.$ref && depth < 20; depth++) {
@@ -44,7 +44,7 @@ export function resolve(schema: Schema, root: Schema): Schema {
   return { ...resolve(only, root), ...beside };
 }
 
-/** The alternatives but null, unions inside unions laid flat: an optional union is a union inside of another. */
+/** The alternatives except null, with nested unions flattened: an optional union is a union in a union. */
 export function alternatives(schema: Schema, root: Schema): Schema[] {
   return (schema.anyOf ?? schema.oneOf ?? [])
     .map((one) => resolve(one, root))
@@ -52,12 +52,12 @@ export function alternatives(schema: Schema, root: Schema): Schema[] {
     .flatMap((one) => (one.anyOf || one.oneOf ? alternatives(one, root) : [one]));
 }
 
-/** Whether null fits. */
+/** Whether null is accepted. */
 export function isNullable(schema: Schema): boolean {
   return typesOf(schema).includes("null") || (schema.anyOf ?? schema.oneOf ?? []).some((one) => one.type === "null");
 }
 
-/** The member by which the alternatives are told apart. */
+/** The discriminator: the member that tells the alternatives apart. */
 export function tagOf(schema: Schema): string | undefined {
   const inner = [schema, ...(schema.anyOf ?? [])].find((one) => one.discriminator);
   return inner?.discriminator?.propertyName;
@@ -67,7 +67,7 @@ export function typesOf(schema: Schema): string[] {
   return [schema.type ?? []].flat();
 }
 
-/** Whether *value* looks as if it was made for the schema; good enough to choose between alternatives. */
+/** Whether *value* looks as if it fits the schema; good enough to choose between alternatives. */
 export function looksLike(schema: Schema, value: unknown, tag: string | undefined): boolean {
   if (schema.const !== undefined) return schema.const === value;
   if (schema.enum) return schema.enum.includes(value);

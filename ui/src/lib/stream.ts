@@ -1,8 +1,8 @@
-// One event stream over fetch: unlike EventSource it tells why it failed, notices silence, and can go on where another
-// tab was.
+// One event stream over fetch. Unlike EventSource, it says why it failed, detects silence, and can continue from the
+// position of another tab.
 import { address, problemOf } from "./api.ts";
 
-/** Something changed; whoever shows it reads it anew. */
+/** Something changed; whoever shows it reads it again. */
 export interface Change {
   topic: "run" | "record" | "service" | "schedule" | "kv";
   id: number | string;
@@ -10,20 +10,20 @@ export interface Change {
 }
 
 export interface Message {
-  /** place in the feed, to come back to */
+  /** position in the feed, to continue from */
   id: string;
-  /** null: something was lost, everything is to be read anew; undefined: a mere sign of life */
+  /** null: changes were lost, read everything again; undefined: only a heartbeat */
   change?: Change | null;
 }
 
-/** The server gives a sign of life every 15 seconds. */
+/** The server sends a heartbeat every 15 seconds. */
 const SILENCE = 40_000;
 
 /**
  * Read changes until the connection ends.
  *
- * @param last Place to go on from; empty for "from now".
- * @throws Problem when the server refuses; anything else when the connection breaks.
+ * @param last Position to continue from; empty for "now".
+ * @throws Problem if the server refuses; anything else if the connection breaks.
  */
 export async function readStream(
   last: string,
@@ -68,6 +68,6 @@ function parse(block: string): Message | null {
   const id = fields["id"] ?? "";
   if (fields["event"] === "reset") return { id, change: null };
   if (fields["data"]) return { id, change: JSON.parse(fields["data"]) as Change };
-  // a sign of life says where the feed is, which is worth remembering and nothing else
+  // a heartbeat contains the position in the feed, which is worth remembering
   return id ? { id } : null;
 }

@@ -1,4 +1,4 @@
-// Light, dark, or as the system has it; kept on this device. public/theme.js puts it on the page before the first paint.
+// Light, dark, or like the system; stored on this device. public/theme.js applies it before the first paint.
 export type Theme = "system" | "light" | "dark";
 
 const KEY = "binp.theme";
@@ -6,7 +6,7 @@ const ORDER: readonly Theme[] = ["system", "light", "dark"];
 
 export const theme = $state({ chosen: (document.documentElement.dataset["theme"] ?? "system") as Theme });
 
-/** Go on to the next one. */
+/** Switch to the next theme. */
 export function nextTheme(): void {
   theme.chosen = ORDER[(ORDER.indexOf(theme.chosen) + 1) % ORDER.length] ?? "system";
   const root = document.documentElement;
@@ -15,6 +15,6 @@ export function nextTheme(): void {
   try {
     localStorage.setItem(KEY, theme.chosen);
   } catch {
-    // storage is forbidden: it holds for this page
+    // storage is forbidden: the choice only lasts for this page
   }
 }

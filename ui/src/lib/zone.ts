@@ -1,6 +1,6 @@
-// Moments in a field that knows no zone: they are on the clock of the reader there, and have an offset everywhere else.
+// Datetimes in an input that has no time zone: local time in the input, with an offset everywhere else.
 
-/** A moment as it stands in the field: without its offset, on the clock of the reader. What has none stays as it is. */
+/** A datetime for the input: local time without offset. One without an offset is returned unchanged. */
 export function onClock(moment: string): string {
   const date = hasOffset(moment) ? new Date(moment) : null;
   if (!date || Number.isNaN(date.getTime())) return moment;
@@ -10,7 +10,7 @@ export function onClock(moment: string): string {
   return `${year}-${two(date.getMonth() + 1)}-${two(date.getDate())}T${hour}:${minute}:${second}${milliseconds}`;
 }
 
-/** What stands in the field, with the offset that the clock of the reader has then. What is not a moment stays as it is. */
+/** The text of the input, with the local offset at that time. Text that is not a datetime is returned unchanged. */
 export function withOffset(text: string): string {
   const date = new Date(text);
   if (hasOffset(text) || Number.isNaN(date.getTime())) return text;
@@ -19,7 +19,7 @@ export function withOffset(text: string): string {
   return `${text}${minutes < 0 ? "-" : "+"}${two(Math.floor(size / 60))}:${two(size % 60)}`;
 }
 
-/** The name of the reader's zone. */
+/** The name of the reader's time zone. */
 export function zone(): string {
   return Intl.DateTimeFormat().resolvedOptions().timeZone;
 }
