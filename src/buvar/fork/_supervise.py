@@ -1,4 +1,4 @@
-"""The parent of the workers: starts them, watches them, replaces them and ends them, and does nothing else."""
+"""The parent of the workers: starts, watches, replaces and ends them, and does nothing else."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from ._workers import Origin, Worker, spawn
 _FORWARDED: Final = frozenset({"HUP", "QUIT", "ABRT", "USR1", "USR2", "WINCH"})
 _ENDING: Final = frozenset({signal.SIGINT, signal.SIGTERM})
 _SIGNALS: Final = {signal.SIGCHLD, *_ENDING, *(getattr(signal, f"SIG{name}") for name in _FORWARDED)}
-#: Seconds between a second request to end and the end.
+#: Seconds between a second request to end and the kill.
 _HURRY: Final = 0.5
-#: Seconds until a worker whose time is over is replaced after all, when its successor could not be started.
+#: Seconds until the next attempt to replace a worker whose lifetime is over, after its successor could not be started.
 _RETRY: Final = 60.0
-#: Seconds between two looks at the memory of the workers.
+#: Polling interval of the workers' memory, in seconds.
 _LOOK: Final = 2.0
 
 _REPLACED: Final = "Worker %d, which was replaced, ended with status %d"
@@ -42,17 +42,17 @@ class Slot:
 
     number: int
     worker: Worker | None = None
-    #: is to take the place once it is ready
+    #: the worker that will replace it once it is ready
     candidate: Worker | None = None
-    #: in a row
+    #: number of consecutive failures
     failures: int = 0
-    #: when the next one is started
+    #: when the next worker is started
     due: float | None = None
-    #: whether one was ready ever
+    #: whether any worker was ready so far
     was_ready: bool = False
     #: whether its tasks have ended by themselves
     finished: bool = False
-    #: exit status of the last one
+    #: exit status of the last worker
     status: int = 0
 
 
@@ -60,11 +60,11 @@ class Supervisor:
     """Keeps workers running until they have finished or the program is asked to end.
 
     Args:
-        fork: How many, and where their ids are shown.
-        enter: What each runs; gives the exit status.
-        grace: Seconds until a worker that was asked to end is killed, where the rules do not say.
+        fork: The number of workers; gets their process ids.
+        enter: The function that each worker runs; returns the exit status.
+        grace: Seconds until a worker that was asked to end is killed, if the rules do not say.
         handled: Signals that the workers handle themselves.
-        reload: What is done before workers are replaced.
+        reload: What to do before workers are replaced.
     """
 
     def __init__(
@@ -79,9 +79,9 @@ class Supervisor:
         self.fork = fork
         self.policy = fork.supervision
         self.slots = [Slot(number) for number in range(fork.number)]
-        #: workers whose place is taken, or waits for their end
+        #: workers that were replaced, or are about to be once they have ended
         self.leaving: list[Worker] = []
-        #: numbers of the places whose worker is still to be replaced
+        #: numbers of the workers that are still to be replaced
         self.rolling: list[int] = []
         self.status = 0
         self._enter = enter
@@ -100,13 +100,13 @@ class Supervisor:
         """Supervise until all workers have ended.
 
         Returns:
-            The exit status of each, all of them 0 or those of workers that did as they were told.
+            The exit status of each: 0, or that of a worker that ended as requested.
 
         Raises:
             WorkersFailed: some failed for good.
         """
         gc.collect()
-        gc.freeze()  # what exists now is not touched by the collectors of the workers, so its memory stays shared
+        gc.freeze()  # the workers' garbage collectors will not touch existing objects, so their memory stays shared
         try:
             with self._wake.installed(_SIGNALS):
                 for slot in self.slots:
@@ -114,9 +114,9 @@ class Supervisor:
                         slot.worker = self._spawn(slot)
                 while self._workers() or any(slot.due is not None for slot in self.slots):
                     self._wait()
-                    # read first: a worker that ends from now on will wake us again
+                    # read the pipe first: a worker that ends from now on wakes this process again
                     numbers = self._wake.received()
-                    # then reap: a worker that died before a request to end did not fail to obey it
+                    # then reap: a worker that died before a request to end did not disobey it
                     self._reap()
                     for number in numbers:
                         self._on_signal(number)
@@ -142,11 +142,11 @@ class Supervisor:
                 worker.send(number)
         elif number == signal.SIGHUP:
             if self._on_terminal and not os.isatty(0):
-                self._stop(signal.SIGTERM)  # the terminal is gone, and nobody could end this any more
+                self._stop(signal.SIGTERM)  # the terminal is gone, so nobody could end it with Ctrl-C
             else:
                 self._begin_reload()
         elif number != signal.SIGWINCH:
-            # it would have ended a single process, so it ends all of them
+            # this signal would have ended a single process, so it ends all workers
             self.status = self.status or SIGNALLED + number
             self._stop(number)
 
@@ -162,7 +162,7 @@ class Supervisor:
             if self._stops > 2:
                 worker.kill()
             elif self._stops > 1 or not worker.asked:
-                # one that is being replaced was asked already, and a second signal would hurry it
+                # a worker that is being replaced was asked already, and a second signal would hurry it
                 worker.ask(number, self._grace if self._stops == 1 else _HURRY)
 
     def _give_up(self, status: int) -> None:
@@ -181,7 +181,7 @@ class Supervisor:
         origin = Origin(self._enter, self.policy.beat, self._wake.former, self._wake.mask, private)
         try:
             worker = spawn(slot.number, origin, self.policy.lifetime())
-        except OSError as error:  # too many processes or open files: the others are not to suffer
+        except OSError as error:  # too many processes or open files: the other workers must not suffer
             self._not_forked(slot, error)
             return None
         self.fork.children = [each.pid for each in [*self._workers(), worker]]
@@ -201,7 +201,7 @@ class Supervisor:
         self._wake.wait(reports, min(self._moments(), default=None))
 
     def _moments(self) -> Iterator[float]:
-        """When there is something to do although nothing happens."""
+        """Times at which there is something to do even if nothing happens."""
         yield from (slot.due for slot in self.slots if slot.due is not None)
         for worker in self._workers():
             yield from moments(worker, self.policy)
@@ -246,7 +246,7 @@ class Supervisor:
     # -- their end -----------------------------------------------------------------------------------------------
 
     def _reap(self) -> None:
-        # only our own: a program's other children are its own affair
+        # only our own workers: other children belong to the program
         for worker in self._workers():
             status = worker.reap()
             if status is not None:
@@ -321,7 +321,7 @@ class Supervisor:
     # -- replacing -----------------------------------------------------------------------------------------------
 
     def _replace(self, worker: Worker, slot: Slot) -> None:
-        """Replace a worker when its turn comes, unless that is under way."""
+        """Queue a worker for replacement, unless that is in progress."""
         if worker is slot.worker and slot.candidate is None and slot.number not in self.rolling and not self._stops:
             self.rolling.append(slot.number)
 
@@ -332,7 +332,8 @@ class Supervisor:
         self._notifier.reloading()
         self._reloading = True
         if self._reload.begin():
-            # the leader last: it is gone before its successor comes, and by then all others have shown that they start
+            # the leader last: it has to end before its successor starts, and by then all others have proved that they
+            # start
             self.rolling = [*range(len(self.slots) - 1, LEADER, -1), LEADER]
         else:
             self._end_reload()
@@ -344,7 +345,7 @@ class Supervisor:
             self._notifier.ready(self._summary())
 
     def _roll(self) -> None:
-        """Take the next step of replacing workers, one place at a time."""
+        """Take the next step of replacing workers, one at a time."""
         is_busy = any(slot.candidate or (slot.worker and not slot.worker.ready) for slot in self.slots)
         if self._stops or is_busy or any(worker.hands_over for worker in self.leaving):
             return
@@ -356,7 +357,7 @@ class Supervisor:
             return
         slot = self.slots[self.rolling.pop(0)]
         if slot.finished:
-            # nothing will happen there that would bring us back here
+            # nothing will happen there that would call this method again
             self._roll()
         elif slot.worker is None:
             slot.worker = self._spawn(slot)
@@ -369,7 +370,7 @@ class Supervisor:
                 self._abandon(slot, 1)
 
     def _abandon(self, slot: Slot, status: int) -> None:
-        """Give up replacing workers; those that run are kept."""
+        """Stop replacing workers; the running ones are kept."""
         _log.error("The workers are not replaced: a new one could not be started (status %d)", status)
         self._reload.undo()
         self._end_reload()

@@ -1,4 +1,4 @@
-"""Speak with systemd: sockets that it passes, and what it wants to be told."""
+"""Talk to systemd: socket activation and notifications."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import socket
 import time
 from collections.abc import MutableMapping
 
-#: Number of the first descriptor that is passed.
+#: Number of the first passed descriptor.
 FIRST = 3
 _MICRO = 1_000_000
 
 
 def listen_fds(environ: MutableMapping[str, str] | None = None) -> dict[int, str]:
-    """Take over the descriptors that were passed by socket activation; the variables are removed.
+    """Take over the descriptors passed by socket activation, and remove the variables.
 
     Returns:
-        Number of each descriptor, and its name; empty when none were passed to this process.
+        The descriptors and their names; empty if none were passed to this process.
     """
     environ = os.environ if environ is None else environ
     if environ.get("LISTEN_PID") != str(os.getpid()):
@@ -29,17 +29,17 @@ def listen_fds(environ: MutableMapping[str, str] | None = None) -> dict[int, str
 
 
 class Notifier:
-    """Tells the service manager how the process is doing; silent where there is none.
+    """Notifies the service manager about the state of the process; does nothing without a service manager.
 
     Args:
-        environ: The variables; None for those of the process.
+        environ: The environment variables; None for those of the process.
     """
 
     def __init__(self, environ: MutableMapping[str, str] | None = None) -> None:
         environ = os.environ if environ is None else environ
         address = environ.get("NOTIFY_SOCKET", "")
         self._address = "\0" + address[1:] if address.startswith("@") else address
-        #: Seconds between two signs of life; None when nobody asks for them.
+        #: Seconds between two heartbeats; None if none are requested.
         self.interval: float | None = None
         if address and environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid()):
             with contextlib.suppress(ValueError):
@@ -48,13 +48,13 @@ class Notifier:
 
     @staticmethod
     def forget(environ: MutableMapping[str, str] | None = None) -> None:
-        """Remove the variables, so that a worker does not speak for the whole service."""
+        """Remove the variables, so that a worker does not notify on behalf of the whole service."""
         environ = os.environ if environ is None else environ
         for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"):
             environ.pop(name, None)
 
     def ready(self, status: str) -> None:
-        """The service serves."""
+        """The service is ready."""
         self._send("READY=1", f"STATUS={status}")
 
     def reloading(self) -> None:
@@ -66,20 +66,20 @@ class Notifier:
         self._send("STOPPING=1")
 
     def alive(self) -> None:
-        """A sign of life; sent when one is due."""
+        """A heartbeat; only sent if one is due."""
         if self.due is not None and time.monotonic() >= self.due:
             self._due = time.monotonic() + (self.interval or 0)
             self._send("WATCHDOG=1")
 
     @property
     def due(self) -> float | None:
-        """When the next sign of life is due, in monotonic time; None when nobody asks for them."""
+        """When the next heartbeat is due, in monotonic time; None if none are requested."""
         return None if self.interval is None else self._due
 
     def _send(self, *lines: str) -> None:
         if not self._address:
             return
-        # the service manager may restart; that is no reason to end
+        # the service manager may be restarting, which is not an error
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
             sock.connect(self._address)
             sock.sendall("\n".join(lines).encode())

@@ -1,4 +1,4 @@
-"""What one run of a program that is run again and again may tell its parent, and what it is told."""
+"""One run (turn) of a program that is run repeatedly, and its communication with the parent."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from buvar.plugin import Signals
 
 from ._seat import orphaned
 
-#: Sockets that may be kept at a time.
+#: Maximum number of kept sockets.
 _MOST: Final = 64
-#: One wish to end, on its way from the parent.
+#: One request to end, sent by the parent.
 WISH: Final = b"."
 
 
@@ -26,7 +26,7 @@ class Kept:
     """Sockets that stay open from one turn to the next.
 
     Args:
-        note: What the turn that left them said of them.
+        note: A note from the turn that kept them.
         sockets: The sockets.
     """
 
@@ -36,18 +36,18 @@ class Kept:
 
 
 class Turn:
-    """One run of a program that `rerun` runs again and again, in the process that runs it."""
+    """One run of a program that `rerun` runs repeatedly, in the process that runs it."""
 
     def __init__(self, line: socket.socket, kept: Kept | None, *, was_ready: bool) -> None:
-        #: what an earlier turn left
+        #: the sockets kept by an earlier turn
         self.kept = kept
-        #: whether an earlier turn was ready ever
+        #: whether any earlier turn was ready
         self.was_ready = was_ready
         self._line = line
         self._wishes = 0
 
     def ready(self) -> None:
-        """Tell that everything is up."""
+        """Report that everything is up."""
         self._tell(ready=True)
 
     def watch(self, paths: Iterable[Path], *, besides: bool = False) -> None:
@@ -55,16 +55,16 @@ class Turn:
 
         Args:
             paths: Files, and folders for the Python files in them; they need not exist.
-            besides: Whether to watch them besides those that are watched already, and not in their place.
+            besides: Whether to watch them in addition to the present paths, instead of replacing these.
         """
         self._tell(watch=sorted({os.path.abspath(path) for path in paths}), besides=besides)  # noqa: PTH100 - links stay
 
     def keep(self, sockets: Iterable[socket.socket], note: str = "") -> None:
-        """Leave sockets to the turns that come: they stay open in between. Those that were left before are closed.
+        """Keep sockets open for the next turns. Those that were kept before are closed.
 
         Args:
             sockets: They may be closed here afterwards.
-            note: What to tell the next turn of them.
+            note: A note for the next turn.
         """
         for old in self.kept.sockets if self.kept is not None else ():
             old.close()
@@ -72,16 +72,16 @@ class Turn:
         self._tell(handles, keep=note, count=len(handles))
 
     def give_up(self) -> None:
-        """Tell that no change of a file will help: when this turn has ended, the program ends with its status."""
+        """Report that no file change will help: after this turn, the program ends with its status."""
         self._tell(hopeless=True)
 
     def signals(self, grace: float) -> type[Signals]:
-        """What a stage needs in place of its `Signals`: the parent says when it is to end, and signals do nothing.
+        """A replacement for `Signals` in a stage: the parent says when to end, and signals are ignored.
 
-        A terminal, and many a service manager, sends a signal to parent and child at once; only the parent counts it.
+        A terminal, and some service managers, send a signal to parent and child at once; only the parent's copy counts.
 
         Args:
-            grace: Seconds from the first wish after which nobody waits for the end any more.
+            grace: Maximum seconds from the first request to the end of the turn.
         """
         turn = self
 
@@ -106,7 +106,7 @@ class Turn:
         return TurnSignals
 
     def begin(self) -> None:
-        """Leave INT to the parent from here on."""
+        """Leave INT to the parent from now on."""
         signal.signal(signal.SIGINT, _ignore)
 
     def _listen(self, stage: Any) -> None:
@@ -126,33 +126,33 @@ class Turn:
 
     def _tell(self, handles: Sequence[int] = (), /, **message: Any) -> None:
         data = json.dumps(message).encode() + b"\n"
-        with contextlib.suppress(OSError):  # the parent is gone, and nobody wants to know
+        with contextlib.suppress(OSError):  # the parent is gone: nobody to notify
             sent = socket.send_fds(self._line, [data], handles) if handles else 0
             self._line.sendall(data[sent:])
 
 
 class Line:
-    """The parent's end of the line to one turn."""
+    """The parent's end of the connection to one turn."""
 
     def __init__(self) -> None:
         self.here, self.there = socket.socketpair()
         self.here.setblocking(False)
-        #: nothing more will be told
+        #: no more messages will come
         self.is_over = False
         self._data = b""
         self._handles: list[int] = []
 
     def wish(self, count: int = 1) -> None:
-        """Tell it to end."""
+        """Ask it to end."""
         with contextlib.suppress(OSError):  # it has ended
             self.here.send(WISH * count)
 
     def read(self, sockets: Callable[[str, list[socket.socket]], None]) -> Iterator[dict[str, Any]]:
-        """What it told since the last time; *sockets* is called with those that it leaves."""
+        """The messages since the last call; *sockets* is called with kept sockets."""
         while True:
             try:
                 data, handles, _, _ = socket.recv_fds(self.here, 1 << 16, _MOST)
-            except OSError:  # nothing more for now, or it is gone
+            except OSError:  # nothing more for now, or it has ended
                 break
             for handle in handles:
                 os.set_inheritable(handle, False)
@@ -180,4 +180,4 @@ class Line:
 
 
 def _ignore(_number: int, _frame: object) -> None:
-    """Do nothing; unlike a signal that the system ignores, it is not ignored by the programs that are started here."""
+    """Do nothing. Unlike SIG_IGN, a handler is not inherited by programs that are started here."""

@@ -1,4 +1,4 @@
-"""How sockets are named: parse a URI and write it the one way in which it is compared."""
+"""URIs of sockets: parse and normalise them."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ import urllib.parse
 
 from ._errors import SocketUriError
 
-#: The host that an empty one stands for.
+#: The host that an empty host means.
 ANY_HOST = "0.0.0.0"  # noqa: S104 - what tcp://:port means # nosec B104 - the caller chose it
 _PORTS = 65536
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Uri:
-    """A URI of a socket, normalised, so that equal sockets have equal ones."""
+    """The normalised URI of a socket; equal sockets have equal URIs."""
 
     #: ``tcp``, ``unix`` or ``fd``
     scheme: str
-    #: address or name of the machine; the number or name of an ``fd``
+    #: host name or address; for ``fd``, the number or name of the descriptor
     host: str | None = None
-    #: 0 for any free one
+    #: 0 for any free port
     port: int | None = None
     #: of a ``unix`` socket
     path: str = ""
 
     @classmethod
     def parse(cls, text: str | Uri) -> Uri:
-        """Read a URI.
+        """Parse a URI.
 
         Raises:
-            SocketUriError: it has another scheme, or its parts make no sense.
+            SocketUriError: it has another scheme, or is invalid.
         """
         if isinstance(text, Uri):
             return text
@@ -55,10 +55,10 @@ class Uri:
 
     @classmethod
     def tcp(cls, host: str | None, port: int | None) -> Uri:
-        """The URI of a host and a port; no host means every address of IP version 4.
+        """The URI of a host and a port; no host means every IPv4 address.
 
         Raises:
-            SocketUriError: there is no such port.
+            SocketUriError: the port is invalid.
         """
         host = host or ANY_HOST
         if not 0 <= (port or 0) < _PORTS:
@@ -74,7 +74,7 @@ class Uri:
         """The URI of the address that a socket is bound to.
 
         Raises:
-            SocketUriError: the socket is of another family.
+            SocketUriError: the socket belongs to another address family.
         """
         address = sock.getsockname()
         if sock.family in (socket.AF_INET, socket.AF_INET6):
@@ -84,15 +84,15 @@ class Uri:
         raise SocketUriError(address, f"sockets of the family {sock.family!r} are not known")
 
     def gethost(self, default: str | None = None) -> str | None:
-        """The host, or *default* where there is none."""
+        """The host; *default* if there is none."""
         return default if self.host is None else self.host
 
     def getport(self, default: int | None = None) -> int | None:
-        """The port, or *default* where there is none."""
+        """The port; *default* if there is none."""
         return default if self.port is None else self.port
 
     def getpath(self) -> str:
-        """The path; empty where there is none."""
+        """The path; empty if there is none."""
         return self.path
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Signals for a process that only waits: each wakes it, is told once, and is handled by its loop, nowhere else."""
+"""Signals for a waiting process: each wakes it, is reported once, and is handled in its loop only."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-#: Seconds that one wait may take; the system counts in milliseconds, and not as far as a month.
+#: Maximum seconds of one wait; the system's limit, in milliseconds, is less than a month.
 _LONGEST: Final = 86400.0
 
 
 class Wake:
-    """Turns signals into numbers that a loop reads, while it is `installed`."""
+    """While it is `installed`, turns signals into numbers that a loop reads."""
 
     def __init__(self) -> None:
-        #: signals that are handled, and what handled them before
+        #: the handled signals, with their former handlers
         self.former: dict[int, Any] = {}
         #: signals that were blocked before
         self.mask: set[Any] = set()
-        #: the pipe that a signal writes to: reading end, writing end
+        #: the pipe that a signal is written to: reading end, writing end
         self.pipe = (-1, -1)
 
     @contextlib.contextmanager
     def installed(self, numbers: Iterable[int]) -> Iterator[None]:
-        """Handle signals inside the block; the former handlers are restored behind it."""
+        """Handle signals inside the block; the former handlers are restored afterwards."""
         self.pipe = os.pipe()
         for handle in self.pipe:
             os.set_blocking(handle, False)
@@ -45,7 +45,7 @@ class Wake:
                 os.close(handle)
 
     def wait(self, handles: Iterable[int], until: float | None) -> None:
-        """Wait until a signal comes, one of *handles* can be read, or the monotonic time *until*; for a day at most."""
+        """Wait for a signal, for data on one of *handles*, or until the monotonic time *until*; at most a day."""
         poll = select.poll()
         poll.register(self.pipe[0], select.POLLIN)
         for handle in handles:
@@ -53,7 +53,7 @@ class Wake:
         poll.poll(None if until is None else min(_LONGEST, max(0.0, until - time.monotonic())) * 1000)
 
     def received(self) -> list[int]:
-        """The signals that came since the last time, each once."""
+        """The signals since the last call, each once."""
         try:
             return list(dict.fromkeys(os.read(self.pipe[0], 4096)))
         except BlockingIOError:

@@ -1,4 +1,4 @@
-"""Whether a worker is late: to come up, to show that it lives, to end."""
+"""Detect workers that are late: to become ready, to send a heartbeat, to end."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Final
 from ._policy import Supervision
 from ._workers import SHOW_STACKS, Worker
 
-#: Seconds that a hanging worker has to show its stacks, or that it does not hang.
+#: Seconds for a hanging worker to show its stacks, or to prove that it does not hang.
 _DOOM: Final = 1.0
 
 _log = logging.getLogger("buvar.fork")
 
 
 def moments(worker: Worker, policy: Supervision) -> Iterator[float]:
-    """When `check` and the replacement of old workers have something to do, in monotonic time."""
+    """When `check`, and the replacement of old workers, have something to do, in monotonic time."""
     if worker.killed:
         return
     if worker.asked:
@@ -27,7 +27,7 @@ def moments(worker: Worker, policy: Supervision) -> Iterator[float]:
 
 
 def check(worker: Worker, policy: Supervision, now: float) -> None:
-    """Kill a worker that is too late, and say why."""
+    """Kill a worker that is too late, and log why."""
     if worker.killed:
         return
     if worker.asked:

@@ -1,4 +1,4 @@
-"""Fork one worker: what happens in the parent, and in the child before its program begins."""
+"""Fork one worker: what happens in the parent, and in the child before its program starts."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from ._systemd import Notifier
 _PR_SET_PDEATHSIG: Final = 1
 _ALL_BITS: Final = 0xFF
 
-#: Tells a worker that its parent is gone; a signal of its own, so that TERM keeps its meaning. Linux only.
+#: The signal that tells a worker that its parent is gone; not TERM, which keeps its meaning. Linux only.
 ORPHANED: Final[int | None] = signal.SIGRTMIN if sys.platform == "linux" else None
-#: Makes a worker write down where all its threads are.
+#: The signal that makes a worker print the stacks of all its threads.
 SHOW_STACKS: Final[int | None] = None if ORPHANED is None else ORPHANED + 1
 
 _log = logging.getLogger("buvar.fork")
@@ -34,50 +34,50 @@ _log = logging.getLogger("buvar.fork")
 
 @dataclasses.dataclass(slots=True, eq=False)
 class Worker:
-    """A worker process, as its parent sees it; times are monotonic."""
+    """A worker process as seen by its parent; times are monotonic."""
 
     slot: int
     pid: int
-    #: reading end of the pipe on which it reports; -1 when it closed it
+    #: reading end of the pipe for its reports; -1 after the worker has closed it
     reports: int
     born: float
-    #: when it is to be replaced
+    #: when it has to be replaced
     retire_at: float | None
     ready: bool = False
-    #: whether it said that its tasks have ended
+    #: whether it has reported that its tasks have ended
     done: bool = False
-    #: last sign of life; None before the first
+    #: the last heartbeat; None before the first one
     beat: float | None = None
-    #: the signal by which it was asked to end; 0 before
+    #: the signal with which it was asked to end; 0 if it was not
     asked: int = 0
     #: whether it was killed
     killed: bool = False
     #: when it is killed unless it has ended
     kill_at: float | None = None
-    #: when it is killed unless it gives a sign of life
+    #: when it is killed unless it sends a heartbeat
     doomed_at: float | None = None
-    #: whether its successor starts when it has ended
+    #: whether its successor only starts after its end
     hands_over: bool = False
 
     def send(self, number: int) -> None:
         """Send it a signal."""
-        with contextlib.suppress(ProcessLookupError):  # somebody else's waitpid was faster
+        with contextlib.suppress(ProcessLookupError):  # another waitpid was faster
             os.kill(self.pid, number)
 
     def ask(self, number: int, grace: float) -> None:
-        """Ask it to end, and kill it unless it does within *grace* seconds."""
+        """Ask it to end, and kill it if it has not after *grace* seconds."""
         self.asked = number
         self.doomed_at = None
         self.kill_at = min(self.kill_at or float("inf"), time.monotonic() + grace)
         self.send(number)
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill it."""
         self.killed = True
         self.send(signal.SIGKILL)
 
     def read(self) -> list[Report]:
-        """Take what it reported since the last time."""
+        """Its reports since the last call."""
         if self.reports < 0:
             return []
         try:
@@ -89,16 +89,16 @@ class Worker:
         return [Report(bytes([byte])) for byte in data]
 
     def close(self) -> None:
-        """Stop listening to it."""
+        """Stop reading its reports."""
         if self.reports >= 0:
             os.close(self.reports)
             self.reports = -1
 
     def reap(self) -> int | None:
-        """Its exit status, 128 + n for signal n, when it has ended; None while it runs."""
+        """Its exit status if it has ended (128 + n for signal n); None while it is running."""
         try:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
-        except ChildProcessError:  # somebody else's waitpid was faster, and the status is lost
+        except ChildProcessError:  # another waitpid was faster, and the status is lost
             return 1
         if not pid:
             return None
@@ -106,7 +106,7 @@ class Worker:
         return code if code >= 0 else 128 - code
 
     def memory(self) -> int:
-        """Bytes of its resident set; 0 where that cannot be known."""
+        """Its resident set in bytes; 0 if unknown."""
         try:
             with open(f"/proc/{self.pid}/statm", encoding="ascii") as file:  # noqa: PTH123 - no path to work with
                 return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -116,27 +116,27 @@ class Worker:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Origin:
-    """What a child needs to know of the parent in order to leave it behind."""
+    """What a child needs to know about its parent in order to detach from it."""
 
-    #: what a worker runs; it gives the exit status
+    #: the function that a worker runs; returns the exit status
     enter: Callable[[Seat], int]
-    #: seconds between two signs of life
+    #: seconds between two heartbeats
     beat: float
-    #: signals that the parent handles, and what handled them before
+    #: signals that the parent handles, with their former handlers
     former: Mapping[int, Any]
     #: signals that were blocked before
     mask: Iterable[int]
-    #: descriptors that belong to the parent alone
+    #: descriptors that only the parent uses
     private: Iterable[int]
-    #: whether it stays with the terminal: in its parent's group, and with its standard input
+    #: whether it stays in the parent's process group, with its standard input
     keeps_terminal: bool = False
 
 
 def spawn(slot: int, origin: Origin, lifetime: float | None) -> Worker:
-    """Fork a worker. No signal is lost or handled by the wrong process meanwhile.
+    """Fork a worker. Meanwhile no signal is lost, or handled by the wrong process.
 
     Raises:
-        OSError: the system lets no further process or pipe be made.
+        OSError: no further process or pipe can be created.
     """
     read, write = os.pipe()
     os.set_blocking(read, False)
@@ -146,7 +146,7 @@ def spawn(slot: int, origin: Origin, lifetime: float | None) -> Worker:
     held = signal.pthread_sigmask(signal.SIG_BLOCK, set(origin.former))
     try:
         with warnings.catch_warnings():
-            # from 3.12 on it warns about any thread; those that run here start anew in the child
+            # since Python 3.12, a fork warns about any thread; the threads that may run here are restarted in the child
             warnings.simplefilter("ignore", DeprecationWarning)
             pid = os.fork() or _live(slot, origin, parent, read, write)
     except OSError:
@@ -160,7 +160,7 @@ def spawn(slot: int, origin: Origin, lifetime: float | None) -> Worker:
 
 
 def _live(slot: int, origin: Origin, parent: int, read: int, write: int) -> NoReturn:
-    """The whole life of the child; it never returns into the program that forked it."""
+    """The whole life of the child; it never returns to the code that forked it."""
     status = 1
     try:
         _detach(origin, parent, read)
@@ -173,7 +173,7 @@ def _live(slot: int, origin: Origin, parent: int, read: int, write: int) -> NoRe
         status = exit_status(error.code)
     except KeyboardInterrupt:
         status = 128 + signal.SIGINT
-    except BaseException:  # noqa: BLE001 - nothing may escape into the parent's program; it is logged
+    except BaseException:  # noqa: BLE001 - nothing may propagate to the parent's code; it is logged
         _log.critical("Worker %d failed", slot, exc_info=True)
     finally:
         try:
@@ -187,13 +187,13 @@ def _detach(origin: Origin, parent: int, read: int) -> None:
     for number, handler in origin.former.items():
         signal.signal(number, signal.SIG_DFL if handler is None else handler)
     if not origin.keeps_terminal:
-        # a terminal sends its signals to the parent alone, which passes them on, once
+        # in a group of its own, so that a terminal only signals the parent, which passes the signal on, once
         os.setpgid(0, 0)
     if ORPHANED is not None and SHOW_STACKS is not None:
         signal.signal(ORPHANED, _on_orphaned)
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, ORPHANED, 0, 0, 0)
         faulthandler.register(SHOW_STACKS, file=2, all_threads=True)
-    if os.getppid() != parent:  # it was gone before the system was told to tell
+    if os.getppid() != parent:  # it was gone before the signal was set up
         os._exit(0)
     for handle in (read, *origin.private):
         os.close(handle)
@@ -209,7 +209,7 @@ def _on_orphaned(_number: int, _frame: FrameType | None) -> None:
 
 
 def exit_status(code: object) -> int:
-    """The exit status that `sys.exit` stands for; a text goes to standard error."""
+    """The exit status for an argument of `sys.exit`; a text is printed to standard error."""
     if code is None:
         return 0
     if isinstance(code, int):
@@ -219,8 +219,8 @@ def exit_status(code: object) -> int:
 
 
 def _flush() -> None:
-    """Write out what is buffered, so that it is written once and by this process."""
+    """Flush all buffers, so that their content is written once, and by this process."""
     log.flush()
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):  # closed or replaced: nothing of it can be lost
+        with contextlib.suppress(Exception):  # closed or replaced: nothing to lose
             stream.flush()
