@@ -316,7 +316,7 @@ class Components:
         return found
 
     def over(self, base: Components) -> Components:
-        """These layers on top of those of *base*; themselves, where they stand on them already."""
+        """These layers on top of those of *base*; unchanged if they are on top of them already."""
         return self if self.layers[-len(base.layers) :] == base.layers else base.push(*self.stack)
 
     def push(

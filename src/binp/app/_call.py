@@ -136,12 +136,12 @@ class _Inline(Threads):
     """Calls sync functions in the main thread, where a signal can interrupt them."""
 
     is_busy = False
-    #: it was asked to end, and the loop has yet to hear of it
+    #: it was asked to end, but the event loop does not know that yet
     is_told = False
 
     async def run(self, call: Callable[[], Any]) -> Any:
         """Call it at once; the event loop is blocked meanwhile."""
-        # in this order: who asks from here on interrupts, who asked before is found
+        # in this order: a later request interrupts the call, and an earlier one is found here
         self.is_busy = True
         try:
             if self.is_told:
@@ -230,6 +230,6 @@ class _Call:
             self._run.cancel_requested = True
             self._far.interrupt()
         else:
-            # the loop hears of it at its next step; a synchronous call may begin before that, and hold it up
+            # the event loop handles it in its next iteration; a sync call may start before that, and block it
             self._threads.is_told = True
             self._loop.call_soon_threadsafe(self._run.cancel)

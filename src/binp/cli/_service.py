@@ -127,7 +127,7 @@ def _tell_why(one: dict[str, Any]) -> None:
 
 
 def _settled(client: Client, name: str, running: bool) -> dict[str, Any] | None:
-    """The service when it has obeyed, or when that was waited for; None if it is gone."""
+    """The service after it has obeyed, or after the maximum wait; None if it no longer exists."""
     end = time.monotonic() + _PATIENCE
     while True:
         services: list[dict[str, Any]] = client.get("/internal/services/")

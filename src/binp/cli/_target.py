@@ -18,15 +18,15 @@ from buvar.names import did_you_mean
 if TYPE_CHECKING:
     from binp.app import BINP
 
-#: our own packages, whose frames tell a user nothing
+#: our own packages, whose frames do not help users
 _OURS = tuple(str(Path(__file__).parents[2] / name) for name in ("binp", "buvar"))
 
 
 class BrokenFile(UsageError):
-    """The user's file raised while it was imported.
+    """The user's file raised an exception when it was imported.
 
     Attributes:
-        error: What it raised.
+        error: The exception.
     """
 
     def __init__(self, spec: str, error: BaseException) -> None:
@@ -36,13 +36,13 @@ class BrokenFile(UsageError):
 
 
 def load_target(target: str) -> BINP:
-    """The BINP that *target* names: ``FILE``, ``FILE:NAME``, ``package.module`` or ``package.module:NAME``.
+    """Load the BINP *target*: ``FILE``, ``FILE:NAME``, ``package.module`` or ``package.module:NAME``.
 
-    The folder of the file, or the current one for a module, goes first on ``sys.path``, and a file becomes the module
-    of its name, so that what is defined there can be imported and pickled.
+    The folder of the file, or the current one for a module, is put first on ``sys.path``, and a file is imported under
+    its own name, so that its contents can be imported and pickled.
 
     Raises:
-        UsageError: there is no such file or module, it cannot be imported, or it has not exactly one BINP.
+        UsageError: there is no such file or module, it cannot be imported, or it does not have exactly one BINP.
     """
     place, name = _split(target)
     module = _load_file(Path(place), target) if _is_path(place) else _load_module(place)
@@ -50,7 +50,7 @@ def load_target(target: str) -> BINP:
 
 
 def check_target(target: str) -> None:
-    """Refuse a file that is not there, without importing anything. Of a module nothing can be told before.
+    """Check that a file exists, without importing anything. A module cannot be checked in advance.
 
     Raises:
         UsageError: there is no such file.
@@ -61,7 +61,7 @@ def check_target(target: str) -> None:
 
 
 def folder_of(target: str) -> Path:
-    """The folder that goes first on ``sys.path``: that of the file, or the current one for a module."""
+    """The folder to put first on ``sys.path``: that of the file, or the current one for a module."""
     place, _ = _split(target)
     return Path(place).resolve().parent if _is_path(place) else Path.cwd()
 
@@ -134,7 +134,7 @@ def _check_file(path: Path) -> None:
             fix=f"name a file in it: {', '.join(files[:10])}" if files else "name a Python file",
         )
     if not path.exists():
-        # the ending, which all have, would make short names alike
+        # without the extension, which would make short names look similar
         known = {each.stem for each in path.parent.glob("*.py")}
         near = path.stem if path.stem in known else did_you_mean(path.stem, known)
         raise UsageError(
@@ -158,7 +158,7 @@ def _load_module(name: str) -> ModuleType:
         try:
             return importlib.import_module(name)
         except ModuleNotFoundError as error:
-            # only the module itself or a package that it is in; what is missing inside is an error of the file
+            # only if the module itself or its package is missing; a missing import inside is an error in the file
             if error.name is None or not f"{name}.".startswith(f"{error.name}."):
                 raise
             near = did_you_mean(f"{name}.py", [each.name for each in Path.cwd().glob("*.py")])
@@ -170,7 +170,7 @@ def _load_module(name: str) -> ModuleType:
 
 
 class _user_code:  # noqa: N801 - used as a function
-    """What the user's file raises while it is imported becomes one message."""
+    """Turns an exception of the user's file during its import into one message."""
 
     def __init__(self, spec: str) -> None:
         self._spec = spec
@@ -190,7 +190,7 @@ class _user_code:  # noqa: N801 - used as a function
 
 
 def _line_of_user(trace: TracebackType | None) -> str | None:
-    """File and line of the innermost frame of the user."""
+    """File and line of the innermost frame of user code."""
     cut = _without_ours(trace)
     place = None
     while cut is not None:
@@ -203,7 +203,7 @@ def _only(module: ModuleType, place: str) -> BINP:
     found: dict[int, tuple[str, BINP]] = {}
     for name, binp in _binps(module):
         found.setdefault(id(binp), (name, binp))
-    # what another one includes is served by that one
+    # an included BINP is served by the one that includes it
     included = {id(member) for _, binp in found.values() for member in binp.family if member is not binp}
     left = [(name, binp) for key, (name, binp) in found.items() if key not in included]
     if len(left) == 1:
@@ -251,6 +251,6 @@ def _named(module: ModuleType, place: str, name: str) -> BINP:
             where=getattr(module, "__file__", None),
             fix=f"name the BINP itself: {next((f'{place}:{each}' for each, _ in _binps(module)), f'{place}:binp')}",
         )
-    # one that is included elsewhere is a second name for what includes it
+    # an included BINP is an alias of the one that includes it
     host = found.app.platform
     return host if isinstance(host, BINP) else found

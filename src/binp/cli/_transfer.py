@@ -1,4 +1,4 @@
-"""Write all that a database keeps as lines of JSON, and take such lines in."""
+"""Export a database as lines of JSON, and import such lines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 from ._losses import losses_text
 from ._options import Server, database_of, with_database, with_server
 
-#: lines, and characters in them, that are taken in at once
+#: maximum number of lines, and of characters, to import at once
 _LINES, _CHARACTERS = 500, 500_000
 
 
@@ -59,7 +59,7 @@ def import_lines(file: IO[str], **where: Any) -> None:
     from ._progress import counter
 
     lines = _Lines(file)
-    # before there is a database for it
+    # before a database is created for it
     lines.read_head()
     with counter("lines") as show:
         taken = _take_in(lines.parts(show), Server(**where))
@@ -77,22 +77,22 @@ def import_lines(file: IO[str], **where: Any) -> None:
 
 
 class _Lines:
-    """The lines of a file, some at a time."""
+    """The lines of a file, a few at a time."""
 
     def __init__(self, file: Iterable[str]) -> None:
-        #: lines so far
+        #: number of lines so far
         self.number = 0
-        #: the last line was seen, and there were as many as it says
+        #: the last line was read, and the number of lines is as it says
         self.is_whole = False
-        #: what is missing of a damaged database, as the last line tells it
+        #: the losses of a damaged database, from the last line
         self.lost: list[dict[str, Any]] = []
         self._file = iter(file)
 
     def parts(self, show: Callable[[int], None]) -> Iterator[tuple[str, ...]]:
-        """Lines to be taken in together; *show* is told how many were.
+        """Groups of lines to import together; *show* is called with the number of lines so far.
 
         Raises:
-            UsageError: one of them is not a line of an export.
+            UsageError: a line is not a line of an export.
         """
         part: list[str] = []
         size = 0
@@ -131,7 +131,7 @@ class _Lines:
         """Read the first line.
 
         Raises:
-            UsageError: it is no export, or one of a later version.
+            UsageError: it is not an export, or one of a newer version.
         """
         from binp.errors import UsageError
 
@@ -150,7 +150,7 @@ class _Lines:
 
 
 def _take_in(parts: Iterator[tuple[str, ...]], server: Server) -> int:
-    """Through the server if there is one, else into the file; the number of lines that were new."""
+    """Import through the server if there is one, otherwise into the file; returns the number of imported lines."""
     from binp.client import NotServed
 
     try:

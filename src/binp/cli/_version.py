@@ -1,4 +1,4 @@
-"""Which version this is."""
+"""Print the version."""
 
 from __future__ import annotations
 

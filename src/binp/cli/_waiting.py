@@ -1,4 +1,4 @@
-"""Say beside the database that its server waits for a file to be mended: commands look for it there."""
+"""Publish beside the database that its server waits for a file to be fixed, where commands look for it."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Board", "in_short"]
 
-#: bytes that are shared, and characters of an error that are told
+#: size of the shared memory in bytes, and maximum length of a published error in characters
 _SIZE, _MOST = 16 * 1024, 300
 
 
 class Board:
-    """What a turn leaves for those after it and for the process that starts them, in memory that they share.
+    """Shared memory in which a turn leaves information for later turns, and for the parent process.
 
-    Make it in the process that stays, before the first turn.
+    Must be created in the parent process, before the first turn.
     """
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, _SIZE)
         self._write({})
-        #: the process that stays, and will serve again
+        #: the parent process, which will serve again
         self._pid = os.getpid()
 
     @property
@@ -43,7 +43,7 @@ class Board:
         return None if path is None else Path(path)
 
     def loaded(self, binp: BINP) -> None:
-        """The file could be loaded, so it is known now which database it is about."""
+        """The file was loaded, so its database is known now."""
         from binp.store import database_path
 
         database = binp.home.database
@@ -55,19 +55,19 @@ class Board:
         self._write({"database": str(path)})
 
     def failed(self, why: str, order: Order) -> None:
-        """It cannot be served, because of *why*. What is not known of its database is taken from *order*."""
-        with contextlib.suppress(Explained, OSError):  # then nobody is told, but by the terminal
+        """The file cannot be served, because of *why*. If its database is not known, it is taken from *order*."""
+        with contextlib.suppress(Explained, OSError):  # then the error is only shown on the terminal
             database = self._database or _asked_for(order)
             self._write({"database": str(database), "why": why})
             publish_waiting(database, why, self._pid)
 
     def ended(self, order: Order) -> None:
-        """Nobody serves: either somebody has said why already, or it has ended by itself."""
+        """A turn has ended: publish that, unless it has published a reason itself."""
         if "why" not in self._read():
             self.failed("it has ended by itself", order)
 
     def over(self) -> None:
-        """Nobody waits any more."""
+        """Withdraw what was published: the parent process ends."""
         if (database := self._database) is not None:
             withdraw(database, self._pid)
 
@@ -86,7 +86,7 @@ class Board:
 
 
 def in_short(error: Explained) -> str:
-    """What is wrong, on one line: what a file raised is told with its type, and a place where it says one."""
+    """The error on one line; for an exception of the file, with its type."""
     text = error.what.partition("\n")[0]
     if isinstance(error, BrokenFile):
         raised = error.error

@@ -154,7 +154,7 @@ class Home:
 
     @property
     def is_ending(self) -> bool:
-        """Whether it shuts down: nothing new is taken."""
+        """Whether it is shutting down: nothing new is accepted."""
         return self._life is not None and self._life.is_ending
 
     @property

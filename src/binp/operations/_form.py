@@ -201,7 +201,7 @@ class Form:
         try:
             return inspect.signature(self._function)
         except ValueError as error:
-            # some of what is written in C does not tell
+            # some functions implemented in C have no signature
             raise self._no_form(
                 "its parameters are not known", fix="call it in a function of yours, whose parameters have annotations"
             ) from error
@@ -268,9 +268,7 @@ class Form:
             try:
                 one = {parameter.field: fields[parameter.field]}
                 create_model("Parameter", __config__=ConfigDict(extra="forbid"), **one)
-            except (
-                Exception
-            ) as error:  # whatever stands in an annotation is asked for its schema, and may raise anything
+            except Exception as error:  # an arbitrary object in an annotation may raise anything
                 raise self._unreadable(parameter, error) from error
         name = self._owner.rpartition(" ")[2].strip("'") or "Arguments"
         return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
@@ -283,7 +281,7 @@ class Form:
                 near = did_you_mean(str(problem["loc"][0]), names)
                 message = "there is no such parameter" + (f"; did you mean {near!r}?" if near else "")
             else:
-                # what a validator says itself needs no name of the exception in front
+                # a validator's own message needs no name of the exception
                 own = message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
                 message = _WORDS.get(problem["type"], own)
             yield {"loc": list(problem["loc"]), "msg": message, "type": problem["type"]}

@@ -58,10 +58,10 @@ def place(function: Callable[..., Any]) -> str:
 
 
 def check_callable(function: Callable[..., Any], decorator: str) -> None:
-    """Refuse what cannot be one execution with an end, or, if the platform is to start it, has no object to belong to.
+    """Check that *function* is a single execution with an end, and not an unbound method, except for a journal.
 
     Raises:
-        BinpError: *function* is not callable, is a generator function, or a method of no object.
+        BinpError: *function* is not callable, is a generator function, or is an unbound method.
     """
     given: object = function
     if isinstance(given, classmethod):
@@ -92,14 +92,14 @@ def _loose(decorator: str, method: Callable[..., Any]) -> BinpError:
 
 
 def _is_loose(function: Callable[..., Any]) -> bool:
-    """Whether *function* is a method as it stands in its class."""
+    """Whether *function* is an unbound method."""
     base = base_of(function)
     if "." not in str(getattr(base, "__qualname__", "")).rpartition("<locals>.")[2]:
         return False
     try:
         first = next(iter(inspect.signature(function).parameters.values()), None)
     except (TypeError, ValueError):
-        # what has no signature says nothing of its parameters
+        # without a signature, its parameters are unknown
         return False
     return first is not None and first.name in ("self", "cls") and first.annotation is first.empty
 

@@ -76,7 +76,7 @@ class Ticker:
         self._news = asyncio.Event()
         #: tasks that wait for the ends of runs of other processes
         self._following: set[asyncio.Task[None]] = set()
-        #: what was said last of those that cannot be looked after, by name
+        #: the problem logged last of schedules that cannot be run, by name
         self._told: dict[str, str] = {}
 
     def wake(self) -> None:
@@ -94,11 +94,11 @@ class Ticker:
                 following.cancel()
 
     async def look(self) -> float:
-        """Do what is to be done now; returns the seconds after which to look again."""
+        """Do everything that is due now; returns the seconds until the next check."""
         if self._home.is_ending:
-            # nothing would be started here any more: what comes is for whoever leads next
+            # nothing is started here any more: further ticks are left to the next leader
             return _LOOK
-        # before it is read who is paused: what comes after a pause is not started
+        # taken before the paused schedules are read, so that a tick after a pause is not started
         now = self._now()
         try:
             rows = {row.name: row for row in await self._home.store.get_schedules()}
@@ -111,7 +111,7 @@ class Ticker:
                 wait = min(wait, await self._look_after(entry, rows.get(entry.name), now))
                 self._told.pop(entry.name, None)
             except (StoreError, TooManyRuns) as error:
-                # it is tried again and again, and need not be told each time
+                # it is retried again and again, and need not be logged each time
                 if self._told.get(entry.name) != str(error):
                     self._told[entry.name] = str(error)
                     _logger.warning("schedule %r could not be looked after: %s", entry.name, error)

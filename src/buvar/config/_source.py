@@ -36,22 +36,22 @@ class Change(NamedTuple):
 
 
 class Changes(list[Change]):
-    """What a reload changed.
+    """The changes of a reload.
 
     Args:
-        changes: Each change.
-        undo: What brings back the state before.
-        unheard: Those that nobody was told: what was loaded before keeps its values.
+        changes: The changes.
+        undo: Restores the previous state.
+        unheard: Changes that nobody was notified of: loaded objects keep their old values.
     """
 
     def __init__(self, changes: Iterable[Change], undo: Callable[[], None], unheard: Iterable[Change] = ()) -> None:
         super().__init__(changes)
-        #: Those that nobody was told: what was loaded before keeps its values.
+        #: Changes that nobody was notified of: loaded objects keep their old values.
         self.unheard = tuple(unheard)
         self._undo: Callable[[], None] | None = undo
 
     def undo(self) -> None:
-        """Bring back what the source held before; whoever follows the changes is told. A second call does nothing."""
+        """Restore the previous state of the source, and call the watchers. A second call does nothing."""
         undo, self._undo = self._undo, None
         if undo is not None:
             undo()
@@ -221,7 +221,7 @@ class ConfigSource(dict[str, Any]):
         return Changes(changes, undo, self._tell(changes))
 
     def _changes_to(self, other: ConfigSource) -> list[Change]:
-        """How what was loaded from here reads there, where it differs."""
+        """The loaded sections that are different in *other*."""
         return [
             Change(name, old, other._loaded[cls, name])
             for (cls, name), old in self._loaded.items()
@@ -229,16 +229,16 @@ class ConfigSource(dict[str, Any]):
         ]
 
     def _take(self, other: ConfigSource) -> None:
-        """Hold what *other* holds."""
+        """Take over the content of *other*."""
         self.clear()
         self.update(other)
         self._origins = other._origins
         self._listed = other._listed
-        # what was loaded meanwhile stays known
+        # keep what was loaded meanwhile
         self._loaded = self._loaded | other._loaded
 
     def _tell(self, changes: Iterable[Change]) -> list[Change]:
-        """Tell all who follow; the changes that nobody follows."""
+        """Notify objects and watchers; returns the changes that nobody was notified of."""
         unheard = []
         for change in changes:
             superseded = getattr(change.old, "__superseded__", None)

@@ -122,7 +122,7 @@ class Program:
     def alone(self, fork: Fork) -> list[Any]:
         """Run it in this process; see `buvar.plugin.stage`."""
         notifier = Notifier()
-        # no worker can be replaced, so HUP has to do with what can be done
+        # without workers to replace, HUP only reloads the configuration in this process
         stage = self._stage(self.loop, self.signals or ReloadSignals)
         beat = fork.supervision.beat if notifier.interval is None else notifier.interval
         life = Life(stage, fork, Manager(notifier), beat)

@@ -94,15 +94,15 @@ class Setup:
     """
 
     def __init__(self, config: LogConfig, stack: contextlib.ExitStack) -> None:
-        #: What is in force.
+        #: The settings in force.
         self.config = config
         self._stack = stack
 
     def change(self, config: LogConfig) -> None:
-        """Put other settings into force in place of these, until the same end.
+        """Replace the settings by others, until the same end.
 
         Raises:
-            Exception: they cannot be put into force, because of `user_config`; those before are again.
+            Exception: they cannot be applied, because of `user_config`; the previous ones are in force again.
         """
         former, self.config = self.config, config
         self._stack.close()
@@ -133,8 +133,8 @@ class Setup:
 class LogConfig:
     """How to log: readable lines on a terminal, elsewhere one JSON object per line, on standard error.
 
-    It can be loaded as a section of the configuration. Raises `LogLevelError` for a level that does not exist, and
-    `LogTargetError` for a stream that is none and for a negative size.
+    It can be loaded as a section of the configuration. Raises `LogLevelError` for an unknown level, and
+    `LogTargetError` for an invalid stream or a negative queue size.
     """
 
     #: readable lines; None: if the stream is a terminal, with colours subject to NO_COLOR and FORCE_COLOR
@@ -188,7 +188,7 @@ class LogConfig:
         return _current
 
     def __superseded__(self, new: LogConfig) -> None:
-        """Put *new* into force, if this is: called when the configuration that this was loaded from is read again."""
+        """Apply *new*, if this is in force; called when the configuration from which this was loaded is read again."""
         if _current is not None and _current.config == self:
             _current.change(new)
 

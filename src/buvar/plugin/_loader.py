@@ -310,11 +310,11 @@ class Loader:
                 result = _call(func, arguments)
                 async with contextlib.aclosing(generate_async_result(result, plugin=name)) as awaitables:  # type: ignore[type-var]  # an async generator
                     async for awaitable in awaitables:
-                        # a future ran before it was given, so only the plugin's own looking at Cancel can be known
+                        # a future is running already, so only the plugin's own use of Cancel can be observed
                         watch = self.watch if isinstance(awaitable, asyncio.Future) else Watch(self._cancel)
                         jobs.append(Job(name, awaitable, watch))
         except BaseException as error:
-            # whoever catches this must not have half of it, nor may the next who needs it believe that it is there
+            # a caller that catches this must not get a half-loaded plugin, and the next one must not take it for loaded
             del self._known[func]
             for job in jobs:
                 job.discard()

@@ -274,7 +274,7 @@ class Engine:
         place = self.owner_socket()
         if place is None:
             return False
-        # before it begins: it takes the role of the owner by itself if that one goes at this very moment
+        # set before it starts: the client becomes the owner itself if the owner ends at this very moment
         self.role = Role.CLIENT
         self._client = Client(self._node, self._outbox, self._delivery, self)
         try:
@@ -368,7 +368,7 @@ class Engine:
             finally:
                 # in any case: somebody has to take the queued writes
                 self._client.seek()
-        # one that was begun meanwhile: what it asks for is for an owner alone
+        # maintenance may have been started meanwhile, and only an owner can do it
         self.rest()
 
     def _post(self, awaited: Sequence[Awaited], changes: Sequence[Change]) -> None:

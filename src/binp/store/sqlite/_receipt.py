@@ -141,7 +141,7 @@ class Receipt:
             # missed
             if self._outcome is _PENDING:
                 return future.__await__()
-            # settled just now: nobody waits for what may be on its way, and a failure would be said to be missed
+            # settled just now: cancel the future, which nobody awaits, so that no failure counts as never retrieved
             future.cancel()
         return self._ended()
 

@@ -71,7 +71,7 @@ class SqliteStore(Reads):
         self._node = this_process()
         self._ids = Ids()
         self._engine: Engine | None = None
-        #: what is under way, for those who come meanwhile
+        #: opening or closing in progress, for concurrent callers to wait for
         self._opening: asyncio.Future[None] | None = None
         self._closing: asyncio.Future[None] | None = None
 
@@ -230,7 +230,7 @@ class SqliteStore(Reads):
         return self._listeners.on_role(callback)
 
     def on_health(self, callback: Callable[[Health], None]) -> Callable[[], None]:
-        """Call *callback* on the loop when no writes are taken any more, and when they are again."""
+        """Call *callback* on the loop when the database stops accepting writes, and when it recovers."""
         return self._listeners.on_health(callback)
 
     def retain(self, retention: Retention) -> None:
@@ -284,7 +284,7 @@ class SqliteStore(Reads):
 
     def _finish(self, engine: Engine) -> None:
         if self._engine is not engine:
-            # somebody else has waited for the same end, and may have opened it anew since
+            # another caller has waited for the same end, and may have opened the store again since
             return
         self._engine = self._closing = self._opening = None
         unclaim(self._path)

@@ -80,7 +80,7 @@ class Writer:
         #: None before `enter`
         self._checkpoints: Checkpoints | None = None
         self._first_changes: list[Change] = []
-        #: ends of runs that the file did not take while somebody waited for them
+        #: ends of runs that failed while somebody waited for them, to be written later
         self._late: list[Receipt] = []
         self._post: Post = lambda _awaited, _changes: None
         self._mark: Callable[[float], None] = lambda _since: None
@@ -304,17 +304,17 @@ class Writer:
         return True
 
     def _refuse(self, left: list[Receipt], trouble: FileTrouble) -> None:
-        """Tell those who wait that the file takes nothing. A run that has ended is not to be open for that for ever."""
+        """Fail the waiting writes. The ends of runs are kept for later: ended runs must not stay open for ever."""
         for receipt in left:
             if receipt.write.kind == EndRun.kind and not trouble.is_final:
-                # there are no more of them than of runs; whoever began one since is told by the epoch
+                # their number is limited by that of runs; if a run was taken again since, its epoch rejects the write
                 late = Receipt(receipt.write)
                 late.size = receipt.size
                 self._late.append(late)
         self._fail(left, trouble.error)
 
     def _catch_up(self) -> None:
-        """Queue again what nobody waits for any more, and is to be written all the same."""
+        """Queue the kept ends of runs again, for which nobody waits any more."""
         late, self._late = self._late, []
         if late:
             self._outbox.put_back(late)
