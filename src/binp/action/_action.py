@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -272,7 +273,7 @@ class Action:
         trigger: Trigger | None = None,
         once: str | None = None,
     ) -> RunHandle:
-        """Start an action again with the arguments of an earlier run.
+        """Start an action again, or the function of a schedule, with the arguments of an earlier run.
 
         If the earlier run failed, was cancelled or was interrupted, and the arguments are the same, the new run is a
         further attempt: it skips the steps that are already done.
@@ -286,7 +287,7 @@ class Action:
         Raises:
             AlreadyStarted: the run was already started again with this key.
             RunLost: there is no such run.
-            UnknownOperation: the action no longer exists.
+            UnknownOperation: there is no such action or schedule any more, or it was none.
             InvalidArguments: the arguments do not fit its form. No run was created.
             TooManyRuns: too many runs are in flight.
         """
@@ -294,7 +295,7 @@ class Action:
         row = await home.store.get_run(run)
         if row is None:
             raise RunLost(f"run {run} is not in the history")
-        operation = self.find(row.operation)
+        operation = self._started(row.operation)
         given = json.loads(row.arguments or "{}")
         for name in operation.form.secret_names:
             given.pop(name, None)
@@ -305,7 +306,7 @@ class Action:
             # neither the default nor the mask is what the earlier run had
             what = "held a secret, which was not kept: give it again"
             problems = [{"loc": [name], "msg": what, "type": "missing"} for name in masked]
-            raise InvalidArguments(f"action {operation.name!r}", problems)
+            raise InvalidArguments(f"{operation.kind} {operation.name!r}", problems)
         call = operation.form.bind(wanted, home.runs.files.shelf.find)
         is_attempt = row.state in _UNDONE and not arguments
         parent = current_run.get()
@@ -316,6 +317,15 @@ class Action:
             again=row if is_attempt else None,
             once=None if once is None else f"rerun {run} {once}",
         )
+
+    def _started(self, name: str) -> Operation:
+        """What was started under *name*: an action, or the function of a schedule, which need not be one."""
+        try:
+            return self.find(name)
+        except UnknownOperation:
+            with contextlib.suppress(UnknownOperation):
+                return self._home.operations.get("schedule", name)
+            raise
 
     def stopping(self, *, within: float = 0) -> bool:
         """Whether the run that this is called in shall end: a thread cannot be cancelled, and asks.

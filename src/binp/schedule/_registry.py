@@ -63,8 +63,10 @@ class Schedule:
         self._ticking: asyncio.Task[None] | None = None
 
     def bind(self, home: Home) -> None:
-        """Share *home*."""
+        """Share *home*, and register there what was defined before."""
         self._home = home
+        for entry in self._entries.values():
+            home.operations.add(entry.own, logger=_logger)
 
     def adopt(self, other: Schedule) -> None:
         """Take over the schedules of *other*, which becomes an alias of this registry."""
@@ -147,9 +149,8 @@ class Schedule:
         return add
 
     def _enter(self, entry: Entry) -> None:
-        old = self._entries.get(entry.name)
-        if old is not None and old.own.where != entry.own.where:
-            _logger.warning("redefining schedule %r: %s => %s", entry.name, old.own.where, entry.own.where)
+        # it is known by its name to who runs it again, and to who says how long its runs are kept
+        self._home.operations.add(entry.own, logger=_logger)
         self._entries[entry.name] = entry
         if self._ticker is not None:
             self._ticker.wake()

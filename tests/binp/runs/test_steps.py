@@ -61,6 +61,30 @@ async def test_a_run_that_failed_goes_on_where_it_was(binp, parts):
     ]
 
 
+async def test_what_a_schedule_has_started_goes_on_where_it_was(binp):
+    """The function of a schedule that is no action is started again as well, and skips what is done."""
+    did, broken = [], [True]
+
+    @binp.schedule("0 2 * * *", args={"host": "db"})
+    async def nightly(host: str) -> str:
+        await binp.journal.step("dump", did.append, host)
+        if broken:
+            raise OSError("no room")
+        return host
+
+    (name,) = binp.schedule.names
+    first = await (await binp.schedule.fire(name)).wait()
+    assert (first.state, first.operation, did) == (State.FAILED, name, ["db"])
+    broken.clear()
+    again = await binp.action.rerun(first.id)
+    assert (await again.result(), did) == ("db", ["db"])
+    assert (await again.wait()).attempt == 2
+    other = await binp.action.rerun(first.id, {"host": "web"})
+    assert (await other.result(), did) == ("web", ["db", "web"])
+    with pytest.raises(InvalidArguments, match=f"schedule '{name}' cannot be called like this: user: there is no such"):
+        await binp.action.rerun(first.id, {"user": "ann"})
+
+
 async def test_attempts_of_one_run_share_their_steps(binp):
     """A retry skips what an attempt before has done."""
     did = []
