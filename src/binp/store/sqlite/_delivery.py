@@ -72,7 +72,9 @@ class Delivery:
         """Work for *loop*; must be called in its thread."""
         self._loop = loop
         self._thread = threading.get_ident()
-        self.is_looking = self._is_posted = False
+        # what was on its way to another loop, which is gone, never arrives
+        self._awaited, self._changes = [], []
+        self.is_looking = self._is_posted = self._is_torn = self._has_gap = False
         self._writes = Health()
         self._damage = None
 

@@ -6,6 +6,8 @@ import time
 
 from binp.store.contract import AddRecord, SetKeys
 from binp.store.sqlite import _delivery
+from binp.store.sqlite._delivery import Delivery
+from binp.store.sqlite._outbox import Outbox
 
 
 async def test_a_loop_that_does_not_come_to_it_is_told_that_there_was_more(store, writes, monkeypatch):
@@ -91,3 +93,24 @@ async def test_a_loop_is_busy_when_it_never_waits(store):
     # a page that is read from the disk is a wait as well
     assert any(spins() for _ in range(20))
     assert not await waits()
+
+
+def test_what_never_arrived_on_a_loop_that_is_gone():
+    """Those who wait on the next loop are told, whoever waited on one that was closed before it heard of its writes."""
+    delivery = Delivery(Outbox(), lambda: None)
+    first = asyncio.new_event_loop()
+    delivery.bind(first)
+    lost = first.create_future()
+    lost.add_done_callback(lambda _: None)
+    first.close()
+    delivery.post([(lost, True)], ())
+
+    async def wait():
+        loop = asyncio.get_running_loop()
+        delivery.bind(loop)
+        future = loop.create_future()
+        delivery.post([(future, True)], ())
+        async with asyncio.timeout(60):
+            return await future
+
+    assert asyncio.run(wait()) is True
