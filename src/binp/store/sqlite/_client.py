@@ -94,6 +94,11 @@ class Client:
         """Number of the last sent write."""
         return self._flight.sent
 
+    @property
+    def in_flight(self) -> int:
+        """Writes that were sent, and not heard of yet."""
+        return len(self._flight)
+
     def start(self, place: str) -> None:
         """Connect to the owner that listens at *place*, and start sending.
 
@@ -151,6 +156,8 @@ class Client:
                 self._delivery.post(receipt.settle(failure), ())
                 continue
             self._flight.add(receipt)
+        # from here on it is the flight that knows of them
+        self._outbox.settled(len(batch))
         if encoded:
             self._delivery.mark(time.monotonic())
         # an empty frame is a heartbeat

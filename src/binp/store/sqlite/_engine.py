@@ -112,6 +112,11 @@ class Engine:
         """Number of transactions of this process so far."""
         return 0 if self._writer is None else self._writer.commits
 
+    @property
+    def in_flight(self) -> int:
+        """Writes that were sent to the owner, and not heard of yet."""
+        return 0 if self._client is None else self._client.in_flight
+
     def start(self, delivery: Delivery) -> None:
         """Become the owner if the role is free, otherwise a client of the owner. Blocks.
 

@@ -106,7 +106,7 @@ class SqliteStore(Reads):
     @property
     def queued(self) -> int:
         """Number of writes of this process that are waiting to be committed."""
-        return self._outbox.pending
+        return self._outbox.pending + (0 if self._engine is None else self._engine.in_flight)
 
     async def open(self) -> None:
         """Open it, migrate it if needed, and mark the runs of dead processes as interrupted. Idempotent.

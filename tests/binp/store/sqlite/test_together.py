@@ -1,6 +1,7 @@
 """Two processes on one file: clocks that are wrong, and changes of the same thing at once."""
 
 import asyncio
+import signal
 import time
 
 import pytest
@@ -185,3 +186,19 @@ async def test_a_disk_that_fills_up_within_a_batch_of_another_process(path, here
     # nor was it told twice: that would make no sense, and cut the process off
     assert await ask(there, "write", [last]) == [True]
     assert len(here._engine._server._sessions) == 1
+
+
+async def test_what_is_on_its_way_to_the_owner_is_queued(path, here, there, until):
+    """Writes count as queued until they are heard of, also where the owner has been sent them and does nothing."""
+    await ask(there, "open", str(path))
+    await here.open()
+    there.process.send_signal(signal.SIGSTOP)
+    try:
+        acks = [here.write(SetKeys(namespace="n", items=((f"k{number}", "1"),), at=1)) for number in range(3)]
+        await until(lambda: not here._outbox.pending)
+        assert here.queued == 3
+    finally:
+        there.process.send_signal(signal.SIGCONT)
+
+    assert [await ack for ack in acks] == [True] * 3
+    assert here.queued == 0
