@@ -25,8 +25,14 @@ def ran(binp):
 
 
 async def ended(hand):
-    """Wait until nothing runs any more, and all ends are in the history."""
-    while hand.binp.home.runs.active or any(state is State.RUNNING for state, _ in await hand.runs()):
+    """Wait until nothing runs any more, all ends are in the history, and the schedules know of them."""
+    entries = hand.binp.schedule._entries.values()
+    while (
+        hand.binp.home.runs.active
+        or any(state is State.RUNNING for state, _ in await hand.runs())
+        # what has ended in the history is told a moment later to who has started it
+        or any(entry.is_running for entry in entries)
+    ):
         await asyncio.sleep(0.01)
 
 
@@ -104,6 +110,7 @@ async def test_two_processes_start_a_tick_once(hand, ran, noon):
     """Whoever is second finds that the tick was started; nobody starts it again after a takeover."""
     await hand.look()
     await hand.look(minutes=1)
+    await ended(hand)
     hand.restart()
     entry = hand.binp.schedule._entries["ran.<locals>.sweep"]
     entry.until = noon
@@ -118,6 +125,7 @@ async def test_what_was_started_before_a_crash_is_not_said_to_be_missed(hand, ra
     """Where a process ended between start and note, the tick counts as started, and the rest as missed."""
     await hand.look()
     await hand.look(minutes=1)
+    await ended(hand)
     hand.restart()
     hand.binp.schedule._entries["ran.<locals>.sweep"].until = noon
     await hand.look(minutes=3)
