@@ -759,6 +759,12 @@ async def test_what_is_wanted_of_and_seen_of_a_service(store):
     _, poll = await store.get_services()
     assert (poll.desired, poll.wish, poll.before) == (True, "w5", "w2")
 
+    # what is obeyed already is the beginning: of what was before it nothing is told
+    for wish, running, before in (("w6", True, None), ("w7", False, "w6")):
+        await store.write(SetDesired(name="poll", running=running, at=5, wish=wish, obeyed=wish == "w6"))
+        _, poll = await store.get_services()
+        assert (poll.desired, poll.wish, poll.before) == (running, wish, before)
+
 
 async def test_a_pause_is_said_once(store):
     """Of those who say the same of a schedule the first counts, until somebody says the contrary."""

@@ -206,7 +206,8 @@ class Service(Defining, Inside):
     def _keep_wish(self, name: str, running: bool, actor: str | None = None) -> Commanded:
         """Store a command that was obeyed here, for the process that takes over."""
         wish = self._wishes.give(name, running)
-        return self._wishes.sent(self._write(SetDesired(name=name, running=running, actor=actor, at=now(), wish=wish)))
+        kept = SetDesired(name=name, running=running, actor=actor, at=now(), wish=wish, obeyed=True)
+        return self._wishes.sent(self._write(kept))
 
     @property
     def _is_here(self) -> bool:

@@ -54,6 +54,8 @@ class Wishes:
         wish = secrets.token_hex(8)
         self._given.add(name)
         self._obeyed[name] = self._seen[name, running] = wish
+        # the row tells of nothing before it: what it says of the contrary from then on is news
+        self._seen[name, not running] = None
         return wish
 
     def sent(self, ack: Ack[Any] | StoreError | None) -> Commanded:
@@ -89,6 +91,8 @@ class Wishes:
                 raise
             except BaseException:
                 self._forget(sent)
+                # what the row tells of before that is as unknown as at first
+                self._seen = {seen: wish for seen, wish in self._seen.items() if seen[0] not in self._given}
                 raise
             self._forget(sent)
         self._given.clear()

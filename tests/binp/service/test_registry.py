@@ -112,6 +112,33 @@ async def test_a_command_of_here_is_obeyed_once(db, until, served):
                 await asyncio.sleep(0.01)
 
 
+async def test_a_restart_of_elsewhere_right_after_the_start_is_one(db, until, served, monkeypatch):
+    """SVC-03, N-12b: what is restarted from elsewhere before anybody looked at commands is restarted."""
+    binp = BINP(db=db)
+    lives, is_committed = [], asyncio.Event()
+
+    @binp.service(name="s")
+    async def body():
+        lives.append(1)
+        await asyncio.Event().wait()
+
+    async with served(binp):
+        store = binp.home.store
+        look = store.get_services
+
+        async def look_late():
+            await is_committed.wait()
+            return await look()
+
+        monkeypatch.setattr(store, "get_services", look_late)
+        await until(lambda: lives)
+        for running in (False, True):
+            await store.write(SetDesired(name="s", running=running, at=time.time_ns() // 1000))
+        is_committed.set()
+        await until(lambda: len(lives) == 2)
+        assert states(binp) == {"s": "running"}
+
+
 async def test_stopped_before_it_could_start(binp):
     """N-12b: without an app, a service that is stopped right after its definition is not started."""
     define(binp, "s")

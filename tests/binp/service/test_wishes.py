@@ -19,13 +19,13 @@ class Row:
         self.wishes = Wishes()
         self.wish = self.before = self.running = None
 
-    def commit(self, wish, *, running):
-        self.before = self.before if running is self.running else self.wish
+    def commit(self, wish, *, running, is_obeyed=False):
+        self.before = None if is_obeyed else self.before if running is self.running else self.wish
         self.wish, self.running = wish, running
 
     def give(self, *, running):
         """Give a command here, and commit it."""
-        self.commit(self.wishes.give("s", running), running=running)
+        self.commit(self.wishes.give("s", running), running=running, is_obeyed=True)
 
     async def read(self):
         await self.wishes.settled()
@@ -78,7 +78,7 @@ async def test_what_is_given_while_it_is_read_is_later(row):
     await row.wishes.settled()
     own = row.wishes.give("s", running=True)
     assert row.look() == NOTHING
-    row.commit(own, running=True)
+    row.commit(own, running=True, is_obeyed=True)
     assert await row.read() == NOTHING
     row.commit("elsewhere again", running=False)
     assert await row.read() == STOP
@@ -134,6 +134,33 @@ async def test_what_was_before_it_was_looked_at_is_over():
     row = Row()
     row.commit("long ago", running=False)
     row.commit("now", running=True)
+    assert await row.read() == START
+
+
+async def test_a_restart_before_it_was_looked_at_is_one():
+    """What was started here, and is restarted from elsewhere before anybody looked, is restarted; a start is none."""
+    for is_restarted in (False, True):
+        row = Row()
+        row.commit("long ago", running=False)
+        row.give(running=True)
+        if is_restarted:
+            row.commit("stop", running=False)
+        row.commit("start", running=True)
+        assert (await row.read(), await row.read()) == (RESTART if is_restarted else START, NOTHING)
+
+
+async def test_what_could_not_be_kept_tells_nothing_of_what_was_before(row):
+    """A command that was obeyed and is not in the row does not make an old stop a new one."""
+    row.give(running=False)
+    row.give(running=True)
+    row.before = "long ago"
+    row.wishes.give("s", running=True)
+    lost = asyncio.get_running_loop().create_future()
+    lost.set_exception(StoreError("the disk is full"))
+    row.wishes.sent(lost)
+    with pytest.raises(StoreError):
+        await row.wishes.settled()
+    row.commit("start elsewhere", running=True)
     assert await row.read() == START
 
 

@@ -236,7 +236,7 @@ class ServiceRow:
     desired_at: int | None
     #: unique token of the last command
     wish: str | None
-    #: token of the last opposite command; None if there was none
+    #: token of the last opposite command; None if there was none since one that was obeyed where it was given
     before: str | None
     #: JSON object: its Info as last observed; None if it was never observed
     status: str | None

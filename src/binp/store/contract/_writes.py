@@ -321,6 +321,8 @@ class SetDesired(Write):
     at: int
     #: unique token of the command: several may have the same time
     wish: str = field(default_factory=_new_wish)
+    #: it was obeyed where it was given: what was commanded before it is over
+    obeyed: bool = False
 
 
 @value(frozen=True, kw_only=True, slots=True)

@@ -243,7 +243,7 @@ class Batch:
         name = clean_name(write.name)
         actor = None if write.actor is None else clean_name(write.actor)
         given = {"name": name, "running": int(write.running), "actor": actor, "at": write.at, "wish": write.wish}
-        (rev,) = self._file.one("want_service", given)
+        (rev,) = self._file.one("want_service", {**given, "obeyed": int(write.obeyed)})
         self._tell("desired", name, rev)
         return True
 

@@ -5,7 +5,8 @@ INSERT INTO service (name, desired, desired_by, desired_at, wish, updated, rev)
 VALUES (:name, :running, :actor, :at, :wish, :at, 1)
 ON CONFLICT (name) DO UPDATE SET
     desired = excluded.desired, desired_by = excluded.desired_by, desired_at = excluded.desired_at,
-    wish = excluded.wish, before = iif(desired IS excluded.desired, before, wish), updated = excluded.updated, rev = rev + 1
+    wish = excluded.wish, before = iif(:obeyed, NULL, iif(desired IS excluded.desired, before, wish)),
+    updated = excluded.updated, rev = rev + 1
 RETURNING rev;
 
 -- see_service: what a service is seen to be
