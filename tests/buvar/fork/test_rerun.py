@@ -485,7 +485,7 @@ def test_sockets_stay_open_and_something_stands_in(program):
     )
 
     def ask():
-        with socket.create_connection(("127.0.0.1", port), 10) as sock:
+        with socket.create_connection(("127.0.0.1", port), 200) as sock:
             return sock.recv(100).decode()
 
     port = int(running.until(lambda: [line for line in running.said if "port" in line], "port")[0].split()[1])
@@ -525,8 +525,8 @@ def test_what_is_left_takes_the_place_of_what_was_left_before(program):
     before, after = (int(line.split()[1]) for line in running.said if "port" in line)
 
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", before), 10)
-    socket.create_connection(("127.0.0.1", after), 10).close()
+        socket.create_connection(("127.0.0.1", before), 200)
+    socket.create_connection(("127.0.0.1", after), 200).close()
     assert running.end() == 0
 
 
