@@ -73,6 +73,12 @@ def expect_none() -> Callable[[Iterable[str]], None]:
 
 
 @pytest.fixture
+def patient_questions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Questions take the time that they need: on a busy computer a small one may wait for the processor for seconds."""
+    monkeypatch.setattr("binp.store.sqlite._queries._PATIENCE", 600.0)
+
+
+@pytest.fixture
 def plant(tmp_path: Path) -> Callable[[Mapping[str, str]], Path]:
     """Write files, given as {path: text}, into an empty folder, and answer the folder."""
 

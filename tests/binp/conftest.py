@@ -28,6 +28,11 @@ def _patient_watchdog(monkeypatch: pytest.MonkeyPatch, loop_limit: float) -> Non
     monkeypatch.setattr("binp.runs._watchdog._LIMIT", loop_limit)
 
 
+@pytest.fixture(autouse=True)
+def _patient_questions(patient_questions: None) -> None:
+    """For all tests here."""
+
+
 @pytest.fixture
 async def binp(db: str) -> AsyncIterator[BINP]:
     """A BINP that is closed after the test."""

@@ -52,6 +52,11 @@ async def store(request, tmp_path):
         owner.tell("close")
 
 
+@pytest.fixture(autouse=True)
+def _patient_questions(patient_questions):
+    """For all tests here."""
+
+
 @pytest.fixture
 def writes(store, writes_of):
     return writes_of(store)

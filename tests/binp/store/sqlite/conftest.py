@@ -11,7 +11,7 @@ import pytest
 
 from binp.store import open_store
 from binp.store.contract import AddRecord, BeginRun, EndRun, State
-from binp.store.sqlite import _indexing, _queries
+from binp.store.sqlite import _indexing
 from binp.store.sqlite._connect import connect_writer
 from binp.store.sqlite._file import File
 from binp.store.sqlite._ids import EPOCH
@@ -20,12 +20,6 @@ from binp.store.sqlite._ids import EPOCH
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "data.db"
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch):
-    """Questions take the time that they need: on a busy computer a small one may wait for the processor for seconds."""
-    monkeypatch.setattr(_queries, "_PATIENCE", 600.0)
 
 
 @pytest.fixture
