@@ -173,8 +173,7 @@ class Service(Defining, Inside):
         Raises:
             StoreError: the command could not be stored.
         """
-        is_elsewhere = self._home is not None and self._home.is_open and not self._is_here
-        if is_elsewhere:
+        if self._home is not None and self._home.is_open and not self._is_here:
             return await self._hearing.obeyed(name, timeout)
         await self._wishes.kept()
         return True
@@ -206,8 +205,8 @@ class Service(Defining, Inside):
     def _keep_wish(self, name: str, running: bool, actor: str | None = None) -> Commanded:
         """Store a command that was obeyed here, for the process that takes over."""
         wish = self._wishes.give(name, running)
-        kept = SetDesired(name=name, running=running, actor=actor, at=now(), wish=wish, obeyed=True)
-        return self._wishes.sent(self._write(kept))
+        given = SetDesired(name=name, running=running, actor=actor, at=now(), wish=wish, obeyed=True)
+        return self._wishes.sent(self._write(given))
 
     @property
     def _is_here(self) -> bool:
