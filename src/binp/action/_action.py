@@ -328,11 +328,12 @@ class Action:
             raise
 
     def stopping(self, *, within: float = 0) -> bool:
-        """Whether the run that this is called in shall end: a thread cannot be cancelled, and asks.
+        """Whether the calling run has to end. Threads cannot be cancelled, so their function has to ask.
 
-        True when the run was cancelled, or replaced, or the server shuts down, or its ``timeout`` is over. A run that
-        was told so and returns is cancelled, or failed at its time-out. ``while not binp.action.stopping(within=5)``
-        waits five seconds between two rounds, and no longer than needed. Outside of a run the answer is no.
+        True if the run was cancelled or replaced, the server shuts down, or its ``timeout`` is over. A run that got
+        True and returns is recorded as cancelled, or as failed if it timed out. Outside of a run, the result is False.
+
+        ``while not binp.action.stopping(within=5)`` waits five seconds between rounds, or less if the run has to end.
 
         Args:
             within: Seconds to wait for it, in a thread.

@@ -32,9 +32,9 @@ def journal_of(function: Callable[..., Any]) -> Any:
 
 
 def without_journal(function: Callable[..., Any]) -> Callable[..., Any]:
-    """What is below the journal, where that is the outermost decorator of *function*; else *function* itself.
+    """The function below the journal, if that is the outermost decorator of *function*; otherwise *function* itself.
 
-    For a run that is there already. A journal would not wait for a thread that cannot be stopped.
+    For a run that exists already. The journal would not wait for a thread that cannot be stopped.
     """
     journal = journal_of(function)
     inner: Callable[..., Any] | None = getattr(function, "__wrapped__", None)

@@ -1,4 +1,4 @@
-"""Read a duration as it is written in code: a number of seconds, ``"1h30min"``, or a ``timedelta``."""
+"""Parse a duration in code: a number of seconds, a text such as ``"1h30min"``, or a ``timedelta``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def seconds_in(text: str) -> float | None:
 
 
 def seconds_of(given: object) -> float | None:
-    """Seconds of *given*, which is written in one of the three ways; None if it is not a finite duration."""
+    """The seconds of *given*, in one of these three forms; None if it is not a finite duration."""
     seconds: object = given
     if isinstance(given, timedelta):
         seconds = given.total_seconds()

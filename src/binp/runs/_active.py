@@ -145,7 +145,7 @@ class ActiveRun:
 
     #: the innermost function that the platform started this run for; its own journal adopts the run once
     adoptable: Callable[..., Any] | None = None
-    #: it was asked to end; its attempt has used up its time; its function asked whether it shall end, and was told so
+    #: it was asked to end; its attempt has timed out; its function has asked whether it has to end, and got True
     cancel_requested = is_late = has_heard = False
     #: the run whose function has called it
     outer: ActiveRun | None = None

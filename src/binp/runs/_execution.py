@@ -113,7 +113,7 @@ async def _attempt(run: ActiveRun, execution: Execution, threads: Threads) -> Ou
         return await execute(run, apart, (), {}, injected=(), threads=threads, timeout=policy.timeout)
     function = execution.function
     if execution.must_begin and not is_async(plain := without_journal(function)):
-        # a thread cannot be stopped: it is called by the rules for threads, and the run is there already
+        # a thread cannot be stopped, so it follows the rules for threads, and its run exists already
         function = plain
     elif execution.must_begin and journal_of(function) is not None:
         # the function journals itself: let its journal adopt this run instead of starting another one

@@ -281,7 +281,7 @@ async def _call_in_thread(
     if timeout is not None and time.monotonic() - started > timeout:
         raise RunTimedOut(timeout)
     if run.has_heard and run.cancel_requested:
-        # it asked, and has ended for that reason: what it returned is not what was wanted of it
+        # it ended early because it was told to: its result is not a complete one
         raise asyncio.CancelledError
     return value
 

@@ -1,4 +1,4 @@
-"""Whether a run shall end: a function in a thread cannot be cancelled, and asks."""
+"""Let a function in a thread, which cannot be cancelled, ask whether its run has to end."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ __all__ = ["tell_late", "told_to_end"]
 
 
 def tell_late(run: ActiveRun) -> None:
-    """The attempt of *run* has used up its time."""
+    """The attempt of *run* has timed out."""
     run.is_late = True
     ring()
 
 
 def told_to_end(within: float) -> bool:
-    """Whether the current run, or one whose function has called it, is to end; blocks up to *within* seconds for that.
+    """Whether the current run, or one that has called it, has to end; blocks up to *within* seconds for that.
 
-    A run that was told so and ends has not succeeded, whatever its function returns.
+    If True was returned, the run does not succeed, whatever its function returns.
     """
     run = current_run.get()
     if run is None:
@@ -28,7 +28,7 @@ def told_to_end(within: float) -> bool:
         return False
     with BELL:
         BELL.wait_for(lambda: _is_told(run), within)
-    # asked once more: it is the answer that counts
+    # asked again, because this answer is the one that is returned
     is_told = _is_told(run)
     for one in _outward(run) if is_told else ():
         one.has_heard = True

@@ -1,4 +1,4 @@
-"""A bell that rings when any run is told to end: few threads wait for that, and each looks whether it is meant."""
+"""A condition that is notified when any run is told to end; the few waiting threads check whether it is theirs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ BELL = threading.Condition()
 
 
 def ring() -> None:
-    """A run was told to end."""
+    """Notify all waiting threads: a run was told to end."""
     with BELL:
         BELL.notify_all()

@@ -159,7 +159,7 @@ class _Writer:
         self._check(made, variable)
 
     def _check(self, made: Made, variable: str) -> None:
-        """Write the line that refuses None where something was promised; a class makes what it is."""
+        """Write the line that rejects None from an adapter, unless it is declared; a class always makes an instance."""
         adapter = made.candidate.adapter
         if not isinstance(adapter.implementation, type) and not may_be_none(adapter.target):
             self.lines.append(f"if {variable} is None: raise no_object({self.constant(made.candidate)})")
@@ -175,7 +175,7 @@ def no_value(candidate: Candidate) -> AdapterError:
 
 
 def no_object(candidate: Candidate) -> AdapterError:
-    """The error of an adapter that gives None although it promises something."""
+    """The error for an adapter that returns None although its return annotation does not allow it."""
     promised = type_name(candidate.produces)
     gave = "yielded" if candidate.adapter.style in GENERATORS else "returned"
     return AdapterError(

@@ -1,6 +1,6 @@
--- How far schedules are, and which of them are paused.
+-- The progress of schedules, and which of them are paused.
 
--- pause_schedule: a schedule is paused, or goes on; said again, it stays as it was
+-- pause_schedule: pause or resume a schedule; repeating it changes nothing
 INSERT INTO schedule (name, paused, paused_by, paused_at, updated, rev) VALUES (:name, :paused, :actor, :at, :at, 1)
 ON CONFLICT (name) DO UPDATE SET
     paused = excluded.paused,
@@ -9,7 +9,7 @@ ON CONFLICT (name) DO UPDATE SET
     updated = excluded.updated, rev = rev + 1
 RETURNING rev;
 
--- move_schedule: what came of a schedule up to a moment is written down
+-- move_schedule: store the progress of a schedule
 INSERT INTO schedule (name, spec, until, updated, rev) VALUES (:name, :spec, :until, :at, 1)
 ON CONFLICT (name) DO UPDATE SET
     spec = excluded.spec, until = excluded.until, updated = excluded.updated, rev = rev + 1

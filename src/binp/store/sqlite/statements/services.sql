@@ -1,6 +1,6 @@
--- What is wanted of and seen of services.
+-- The desired and the observed state of services.
 
--- want_service: what is wanted of a service
+-- want_service: set the desired state of a service
 INSERT INTO service (name, desired, desired_by, desired_at, wish, updated, rev)
 VALUES (:name, :running, :actor, :at, :wish, :at, 1)
 ON CONFLICT (name) DO UPDATE SET
@@ -9,7 +9,7 @@ ON CONFLICT (name) DO UPDATE SET
     updated = excluded.updated, rev = rev + 1
 RETURNING rev;
 
--- see_service: what a service is seen to be
+-- see_service: set the observed state of a service
 INSERT INTO service (name, status, obeyed, node, updated, rev) VALUES (?, ?, ?, ?, ?, 1)
 ON CONFLICT (name) DO UPDATE SET
     status = excluded.status, obeyed = excluded.obeyed, node = excluded.node, updated = excluded.updated, rev = rev + 1
