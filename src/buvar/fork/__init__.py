@@ -120,6 +120,8 @@ def stage(
             cancel_timeout + _MARGIN,
             handled=(signals or Signals).handled(),
             reload=Reload(program.components, reload),
+            # once the workers have closed their own, clients are refused and the next program can use the address
+            on_stop=bound.close,
         ).run()
 
 

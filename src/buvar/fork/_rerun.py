@@ -159,10 +159,16 @@ class Rerun:
             self._tell_ready()
 
     def _keep(self, note: str, sockets: Sequence[socket.socket]) -> None:
-        if self._kept is not None:
-            for each in self._kept.sockets:
-                each.close()
+        self._drop_kept()
         self._kept = Kept(note, sockets)
+        if self._wishes:  # there will be no next child
+            self._drop_kept()
+
+    def _drop_kept(self) -> None:
+        """Close what is kept, so that clients are refused as soon as the child has closed its own."""
+        kept, self._kept = self._kept, None
+        for each in kept.sockets if kept is not None else ():
+            each.close()
 
     def _reap(self) -> int | None:
         """Handle the end of the child; returns the exit status if it was the last one."""
@@ -201,9 +207,7 @@ class Rerun:
             child.worker.kill()
             child.worker.close()
             child.line.close()
-        if self._kept is not None:
-            for each in self._kept.sockets:
-                each.close()
+        self._drop_kept()
 
     # -- what happens --------------------------------------------------------------------------------------------
 
@@ -211,6 +215,7 @@ class Rerun:
         if number not in _ENDING:
             return
         self._wishes.append(number)
+        self._drop_kept()
         if self._child is not None:
             self._ask(self._child)
 

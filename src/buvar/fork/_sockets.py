@@ -197,15 +197,22 @@ class Sockets(dict[str, Socket]):
 async def stop_accepting(sockets: Iterable[socket.socket]) -> None:
     """Stop accepting connections on *sockets* in the running event loop, and finish setting up the accepted ones.
 
+    Connections that wait in the queue are accepted first: they would be reset if no other process listened any more.
+
     Await this before closing the servers: in asyncio, a server that is closed right after it has accepted a connection
     drops it, because it creates the transport one iteration later. Closed sockets are skipped.
     """
     loop = asyncio.get_running_loop()
+    await _iterate()
     for sock in sockets:
         if sock.fileno() >= 0:
             with contextlib.suppress(NotImplementedError):  # some event loops have no such readers
                 loop.remove_reader(sock)
     # one iteration for the task that creates the transport, one for the protocol to be told
+    await _iterate()
+
+
+async def _iterate() -> None:
     await asyncio.sleep(0)
     await asyncio.sleep(0)
 

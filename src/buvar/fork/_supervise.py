@@ -75,6 +75,7 @@ class Supervisor:
         *,
         handled: Collection[int] = (),
         reload: Reload | None = None,
+        on_stop: Callable[[], None] | None = None,
     ) -> None:
         self.fork = fork
         self.policy = fork.supervision
@@ -88,6 +89,7 @@ class Supervisor:
         self._handled = handled
         self._reload = reload or Reload()
         self._grace = grace if self.policy.grace is None else self.policy.grace
+        self._on_stop = on_stop
         self._stops = 0
         self._announced = False
         self._reloading = False
@@ -155,6 +157,8 @@ class Supervisor:
         if self._stops == 1:
             _log.info("The workers end, on %s", signal.Signals(number).name)
             self._notifier.stopping()
+            if self._on_stop is not None:
+                self._on_stop()
             self.rolling.clear()
             for slot in self.slots:
                 slot.due = None

@@ -138,7 +138,11 @@ class Program:
             return socket.create_connection(("127.0.0.1", self.address), timeout)
         sock = socket.socket(socket.AF_UNIX)
         sock.settimeout(timeout)
-        sock.connect(self.address)
+        try:
+            sock.connect(self.address)
+        except OSError:
+            sock.close()
+            raise
         return sock
 
     def ask(self, path: str = "/", timeout: float = PATIENCE) -> dict:

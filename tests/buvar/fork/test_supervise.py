@@ -641,6 +641,40 @@ def test_a_worker_that_never_gets_ready_is_killed(start):
     assert "was not ready after 0.5 s" in program.log
 
 
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_a_program_that_ends_leaves_its_address(start, tools, tmp_path, kind):
+    """FRK-02: after TERM clients are refused and the next program takes the address, while requests are finished."""
+    address = None if kind == "tcp" else str(tmp_path / "served.sock")
+    ending = """
+        async def run(cancel):
+            sock = next(iter(context.find(fork.Socket).values()))
+            server = await asyncio.start_server(take, sock=sock)
+            await cancel.wait()
+            await fork.stop_accepting(server.sockets)
+            server.close()
+            open(f"ending{context.get(fork.Fork).slot}", "w").close()
+            while not os.path.exists("enough"):
+                await asyncio.sleep(0.01)
+        async def ending(cancel: plugin.Cancel):
+            yield run(cancel)
+        fork.stage(ending, forks=2, sockets=[URI], cancel_timeout=600)
+        """
+    former = start(ending, address).ready()
+    folder = former.err.parent
+    former.send(signal.SIGTERM)
+    tools.until(lambda: all((folder / f"ending{slot}").exists() for slot in (0, 1)))
+    with pytest.raises(OSError):
+        former.connect()
+    assert len(former.workers) == 2
+
+    successor = start(TWO, address).ready()
+    assert successor.ask()["pid"] in successor.workers
+    (folder / "enough").touch()
+    assert former.wait() == 0
+    assert successor.ask()["pid"] in successor.workers
+    assert successor.end() == 0
+
+
 def test_old_workers_are_replaced(start):
     """max_lifetime replaces workers by fresh ones, again and again, and one that asks for it at once."""
     program = start(
