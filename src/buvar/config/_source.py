@@ -83,9 +83,9 @@ class ConfigSource(dict[str, Any]):
     ) -> None:
         super().__init__()
         #: first parts of every variable
-        self.env_prefix: tuple[str, ...] = (
-            (env_prefix,) if isinstance(env_prefix, str) and env_prefix else tuple(env_prefix or ())
-        )
+        parts = (env_prefix,) if isinstance(env_prefix, str) else env_prefix or ()
+        # an underscore is put between the parts; many people write one at the end of the prefix
+        self.env_prefix: tuple[str, ...] = tuple(part for part in (part.rstrip("_") for part in parts) if part)
         self._environ = environ
         self._origins: dict[Path, str] = {}
         self._layers: list[Callable[[], tuple[Mapping[str, Any], str]]] = []

@@ -85,7 +85,11 @@ class Adapter:
         self._target: Any = MISSING
         self._needs: tuple[Need, ...] | None = None
         if not callable(implementation):
-            raise AdapterError(implementation, "is not callable", fix="register a function, a method or a class")
+            raise AdapterError(
+                implementation,
+                "is not callable",
+                fix="register a function, a method or a class; an object that exists is a component: context.add(...)",
+            )
         self._call = implementation if _is_plain_callable(implementation) else implementation.__call__
         self.style = _style_of(self._call)
         receiver = getattr(self._call, "__self__", None)

@@ -15,7 +15,11 @@ LEADER = 0
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Supervision:
-    """How workers are supervised; all times in seconds."""
+    """How workers are supervised; all times in seconds.
+
+    Raises:
+        ValueError: a number is negative.
+    """
 
     #: until a worker that was asked to end is killed; None for the time that its tasks may take, plus five
     grace: float | None = None
@@ -35,6 +39,12 @@ class Supervision:
     max_lifetime: float | None = None
     #: memory (resident set, in bytes) above which a worker is replaced; None does not check it
     max_memory: int | None = None
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value is not None and value < 0:
+                raise ValueError(f"{field.name}={value!r}: it cannot be negative")
 
     def delay(self, failures: int) -> float:
         """Seconds to wait before the next start, after *failures* consecutive failures."""

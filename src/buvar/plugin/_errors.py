@@ -66,6 +66,8 @@ class PluginResultError(PluginError, TypeError):
         if value is None:
             # a typical mistake: the plugin is written like a context manager
             fix += "; to close something at the end, take `teardown: plugin.Teardown` and `await teardown.enter(...)`"
+        elif callable(value):
+            fix = "call it: what it returns is awaited"
         super().__init__(f"the plugin {plugin} gave {value!r} where a task is expected", fix=fix)
         self.plugin = plugin
         self.value = value

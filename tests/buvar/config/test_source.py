@@ -434,6 +434,14 @@ def test_what_was_loaded_follows_by_itself(tmp_path, caplog):
     assert changes.unheard == (config.Change("other", Foo("a"), Foo("b")),)
 
 
+@pytest.mark.parametrize("prefix", ["APP", "APP_", "app", ("APP", ""), ("APP_",)])
+def test_a_prefix_may_end_with_an_underscore(prefix):
+    """CFG-03: the underscore between prefix and section may be written at the end of the prefix, too."""
+    source = config.ConfigSource(env_prefix=prefix, environ={"APP_FOO_BAR": "here"})
+    assert source.load(Foo, "foo") == Foo("here")
+    assert source.check_env() == []
+
+
 @dataclasses.dataclass
 class Easy:
     size: int = 1

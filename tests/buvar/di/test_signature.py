@@ -240,7 +240,7 @@ def manager() -> Bar:
                   "  fix:   annotate what it yields: -> AsyncIterator[Thing] or -> Iterator[Thing]"),
         (bare, "{}.bare is a generator that returns AsyncIterator, so nothing says what it yields\n"
                "  fix:   annotate what it yields: -> AsyncIterator[Thing] or -> Iterator[Thing]"),
-        (3, "int is not callable\n  fix:   register a function, a method or a class"),
+        (3, "int is not callable\n  fix:   register a function, a method or a class; an object that exists is a component: context.add(...)"),
         (dict, "dict has no signature that can be read\n  fix:   wrap it in a function with annotations"),
     ],
 )  # fmt: skip

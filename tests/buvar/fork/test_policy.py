@@ -2,6 +2,8 @@
 
 import statistics
 
+import pytest
+
 from buvar.fork import Supervision
 
 
@@ -29,3 +31,10 @@ def test_signs_of_life_fit_the_limit():
     assert Supervision(hang_timeout=30).beat == 1.0
     assert Supervision(hang_timeout=0.4).beat == 0.1
     assert Supervision(hang_timeout=None).beat == 1.0
+
+
+def test_nothing_is_negative():
+    """A rule below zero is refused, by its name."""
+    with pytest.raises(ValueError, match="max_failures=-1: it cannot be negative"):
+        Supervision(max_failures=-1)
+    assert Supervision(backoff=0, grace=0).grace == 0

@@ -671,6 +671,21 @@ def test_an_error_while_loading_leaves_nothing_behind():
     ]
 
 
+def test_a_plugin_that_gives_a_function():
+    """PLG-02: who yields a function instead of calling it is told to call it."""
+
+    async def task():
+        pass
+
+    async def prepare():
+        yield task
+
+    with pytest.raises(plugin.PluginResultError) as caught:
+        plugin.stage(prepare)
+    assert caught.value.value is task
+    assert "fix:   call it: what it returns is awaited" in str(caught.value)
+
+
 def test_a_plugin_that_gives_nothing_at_its_yield():
     """PLG-02: a bare yield is an error that names the plugin and says what may have been meant (B-22)."""
 
