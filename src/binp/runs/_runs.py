@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any
 
-from binp.operations import BoundCall, Operation, Operations
+from binp.operations import BoundCall, Operation, Operations, is_async, without_journal
 from binp.store.contract import Ack, BeginRun, Change, Run, State, Store, StoreError
 
 from ._active import ActiveRun, current_journal, current_run, entered, now, quietly
@@ -350,8 +350,8 @@ class Runs:
         if outcome.state is State.FAILED:
             with quietly():
                 _logger.warning("run %s of %r failed: %s", run.id, run.operation, outcome.message)
-        if isinstance(outcome.error, KeyboardInterrupt):
-            raise outcome.error
+        if isinstance(outcome.error, KeyboardInterrupt) and is_async(without_journal(execution.function)):
+            raise outcome.error  # Ctrl-C, which comes to the main thread only
 
     def _forget(self, run: ActiveRun, handle: RunHandle, outcome: Outcome) -> None:
         """*run* was never created."""

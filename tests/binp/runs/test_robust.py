@@ -154,6 +154,18 @@ async def test_a_result_that_cannot_be_looked_at(binp, value):
     assert run.state is State.SUCCEEDED
 
 
+@pytest.mark.parametrize("is_journaled", [False, True])
+async def test_a_thread_cannot_end_the_process(binp, is_journaled):
+    """N-13: whatever a function in a thread raises, its run has failed with it, and the others go on."""
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    binp.action(name="interrupted")(binp.journal(interrupted) if is_journaled else interrupted)
+    run = await (await binp.action.start("interrupted")).wait()
+    assert (run.state, run.error) == (State.FAILED, "KeyboardInterrupt")
+
+
 async def test_progress_that_is_no_number(binp, caplog):
     """N-09: progress of what is not a number warns and is left out."""
 
