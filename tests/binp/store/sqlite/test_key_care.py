@@ -11,6 +11,7 @@ import pytest
 from binp.store import open_store
 from binp.store.contract import PutKey, RemoveKeys, SetKeys, Written
 from binp.store.sqlite import _key_care
+from binp.store.sqlite._housekeeping import Housekeeping
 
 #: so long that the owner does not look at the clock before it is set
 LONG = 50_000_000
@@ -87,22 +88,32 @@ async def test_versions_do_not_depend_on_when_an_expired_key_was_removed(timed, 
     assert swept[2:] == before[0]
 
 
-async def test_what_expires_at_once_is_removed_bit_by_bit(timed, hand, path, until):
+async def test_what_expires_at_once_is_removed_bit_by_bit(timed, hand, path, until, monkeypatch):
     """Thousands of keys that expire together are removed in parts, each told, and writes get their turn in between."""
     names = [f"k{number:04}" for number in range(3000)]
     acks = [timed.write(put(name, expires=hand.now + LONG)) for name in names]
     assert all([(await ack).is_done for ack in acks])
-    parts = []
-    timed.listen(lambda changes: parts.append([change.id for change in changes]))
+    told, parts = [], []
+    timed.listen(lambda changes: told.extend(change.id for change in changes))
+    expire = Housekeeping._expire
 
+    def expire_some(house, seq):
+        wait, changes = expire(house, seq)
+        if not parts:
+            # it comes while the first of them are removed
+            timed.write(put("between"))
+        parts.append(len(changes))
+        return wait, changes
+
+    monkeypatch.setattr(Housekeeping, "_expire", expire_some)
     hand.now += LONG
     await timed.write(put("other"))
-    assert count(path, "kv") > 1
-    await until(lambda: count(path, "kv") == 1)
-    await until(lambda: sum(map(len, parts)) == 3001)
+    await until(lambda: count(path, "kv") == 2)
+    await until(lambda: len(told) == 3002)
 
-    assert max(map(len, parts)) <= 501
-    assert {id for part in parts for id in part} == {"n/other"} | {f"n/{name}" for name in names}
+    assert (max(parts), sum(parts)) == (500, 3000)
+    assert told.index("n/between") == 501
+    assert set(told) == {"n/other", "n/between"} | {f"n/{name}" for name in names}
 
 
 async def test_a_store_that_is_opened_removes_what_expired_meanwhile(path, hand, until):

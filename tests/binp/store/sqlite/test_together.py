@@ -122,7 +122,7 @@ async def test_what_another_process_waits_for_is_written_at_once(path, here, the
     await here.open()
     await ask(there, "open", str(path))
     (run,) = await ask(there, "ids", 1)
-    await ask(there, "write", [BeginRun(id=run, operation="o", trigger="call", node="n", at=1)])
+    await ask(there, "write", [BeginRun(id=run, operation="o", trigger="call", node=here.node, at=1)])
 
     began = time.monotonic()
     for seq in (1, 2, 3, 4):
