@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import contextvars
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
@@ -29,8 +30,8 @@ class Loading:
         self.ended = asyncio.Event()
         #: Why it failed; None also if it was cancelled, so that a load that waits for it tries again.
         self.error: Exception | None = None
-        #: The loadings that it is waiting for.
-        self._needs: set[Loading] = set()
+        #: The loadings that it is waiting for, and how many of its tasks wait for each.
+        self._needs: Counter[Loading] = Counter()
         #: The loading that requested it.
         self.asking = asking
 
@@ -54,11 +55,13 @@ class Loading:
     @contextlib.contextmanager
     def needing(self, other: Loading) -> Iterator[None]:
         """Inside the block, this one waits for *other*."""
-        self._needs.add(other)
+        self._needs[other] += 1
         try:
             yield
         finally:
-            self._needs.discard(other)
+            self._needs[other] -= 1
+            if not self._needs[other]:
+                del self._needs[other]
 
     @contextlib.contextmanager
     def under_way(self) -> Iterator[None]:

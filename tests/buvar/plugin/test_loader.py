@@ -329,6 +329,36 @@ async def test_loads_at_once_that_need_each_other(caplog):
     assert told.count("<locals>.one") + told.count("<locals>.other") + told.count("<locals>.third") == 5
 
 
+async def test_a_circle_is_seen_when_one_of_several_that_wait_has_left(caplog):
+    """PLG-04: a plugin that waits twice for another waits for it still when one of the two gives up."""
+    order = []
+    has_left = asyncio.Event()
+
+    async def one(load: plugin.Loader):
+        await asyncio.sleep(0)
+        waiting = asyncio.create_task(load(other))
+        leaving = asyncio.create_task(load(other))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        has_left.set()
+        await waiting
+        order.append("one")
+
+    async def other(load: plugin.Loader):
+        await has_left.wait()
+        await load(one)
+        order.append("other")
+
+    async def shop(load: plugin.Loader):
+        assert await asyncio.wait_for(side_by_side(load, other, one), 60) == [None] * 2
+
+    await plugin.Stage().arun(shop)
+    assert order == ["other", "one"]
+    (told,) = caplog.messages
+    assert told.startswith("Plugins that are loaded at once need each other, ")
+
+
 async def test_a_task_that_outlives_the_loading(shared):
     """PLG-04: what a plugin has left running may load others when the plugin is loaded."""
     late = []
