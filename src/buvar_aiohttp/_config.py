@@ -11,24 +11,18 @@ import os
 import socket
 import ssl
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from buvar import config, context, fork
 from buvar.names import resolve_dotted_name
 
 from ._errors import AioHttpConfigError, require
-from ._requests import hurry
+from ._requests import PATIENCE, hurry
 
 if TYPE_CHECKING:
     import aiohttp.web
 
     from buvar.plugin import Cancel
-
-#: Seconds for a connection that was accepted just before the end to send its first request, so that no accepted client
-#: is turned away, even on a very busy machine.
-_LINGER: Final = 1.0
-#: Seconds for cancelled requests to end.
-_PATIENCE: Final = 2.0
 
 
 def _to_socket(value: Any) -> Any:
@@ -209,7 +203,7 @@ async def _end(runner: aiohttp.web.AppRunner, shared: Iterable[fork.Socket]) -> 
         await asyncio.shield(ending)
     except asyncio.CancelledError:
         hurry(runner.app)
-        await asyncio.wait({ending}, timeout=_PATIENCE)
+        await asyncio.wait({ending}, timeout=PATIENCE)
         ending.cancel()
         raise
 
@@ -221,11 +215,7 @@ def _own(runner: aiohttp.web.AppRunner) -> list[Any]:
 
 
 async def _clean(runner: aiohttp.web.AppRunner, shared: Iterable[fork.Socket]) -> None:
-    from ._runner import Runner  # needs aiohttp, which may be missing
-
-    await fork.stop_accepting([*shared, *_own(runner)])
-    for site in list(runner.sites):
-        await site.stop()
-    if isinstance(runner, Runner):
-        await runner.drain(_LINGER)
-    await runner.cleanup()
+    try:
+        await fork.stop_accepting([*shared, *_own(runner)])
+    finally:
+        await runner.cleanup()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 if TYPE_CHECKING:
     import aiohttp.web
+
+#: Seconds for cancelled requests to end.
+PATIENCE: Final = 2.0
 
 #: the tasks that answer requests, per application
 _answering: weakref.WeakKeyDictionary[aiohttp.web.Application, set[asyncio.Task[Any]]] = weakref.WeakKeyDictionary()

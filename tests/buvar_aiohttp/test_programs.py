@@ -101,7 +101,7 @@ def test_a_reload_under_load_loses_nothing(start, port):
         HEAD.format(port=port)
         + "from asyncio import SelectorEventLoop\n"
         # where this machine is busy, whoever was let in may take longer to ask than they are given
-        + "from buvar_aiohttp import _config\n_config._LINGER = 60.0\n"
+        + "from buvar_aiohttp import _runner\n_runner._LINGER = 60.0\n"
         + "context.add(AioHttpConfig(port=PORT))\n"
         + "fork.stage(routes, forks=2, sockets=[f'tcp://:{PORT}'], loop=SelectorEventLoop())\n"
     )

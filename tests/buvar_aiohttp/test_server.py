@@ -13,7 +13,7 @@ import aiohttp.web
 import pytest
 
 from buvar import config, context, di, fork, plugin
-from buvar_aiohttp import AioHttpConfig, AioHttpConfigError, _config
+from buvar_aiohttp import AioHttpConfig, AioHttpConfigError, _config, _runner
 
 
 @contextlib.asynccontextmanager
@@ -67,7 +67,7 @@ async def test_the_plugin_provides_and_serves(port):
 
 async def test_a_connection_that_was_let_in_is_answered(port, monkeypatch):
     """A client that connected just before the end and was slow to ask is answered; one that asked keeps nobody."""
-    monkeypatch.setattr(_config, "_LINGER", 60.0)
+    monkeypatch.setattr(_runner, "_LINGER", 60.0)
     async with running(routes, host="127.0.0.1", port=port) as stage:
         await until_served(port)
         async with aiohttp.ClientSession() as session:
@@ -85,7 +85,7 @@ async def test_connections_that_have_asked_do_not_hold_up_the_end(port, monkeypa
     """The end waits for first requests alone; with none outstanding it takes no time, with one a bounded time."""
     loop = asyncio.get_running_loop()
     for silent, linger, least, most in ((False, 600.0, 0.0, 60.0), (True, 1.0, 0.9, 60.0)):
-        monkeypatch.setattr(_config, "_LINGER", linger)
+        monkeypatch.setattr(_runner, "_LINGER", linger)
         async with aiohttp.ClientSession() as session, contextlib.AsyncExitStack() as stack:
             async with running(routes, host="127.0.0.1", port=port):
                 await until_served(port)
@@ -340,7 +340,7 @@ async def test_run_without_a_stage(port):
 @pytest.mark.parametrize("turns", range(6))
 def test_who_was_taken_at_the_end_is_answered(turns, monkeypatch):
     """AIO-04: in whatever turn of the loop a connection comes, it is answered or never taken: it is not hung up on."""
-    monkeypatch.setattr(_config, "_LINGER", 60.0)
+    monkeypatch.setattr(_runner, "_LINGER", 60.0)
 
     async def hello(request):
         return aiohttp.web.Response(text="hello")
@@ -419,7 +419,7 @@ async def raw(port, *parts):
 
 async def test_a_body_that_arrives_late_is_taken(port, monkeypatch):
     """AIO-04: a request whose body is still on its way when the server ends is answered, and told of the end."""
-    monkeypatch.setattr(_config, "_LINGER", 0.0)
+    monkeypatch.setattr(_runner, "_LINGER", 0.0)
     began, app = asyncio.Event(), aiohttp.web.Application()
 
     async def echo(request):
@@ -447,6 +447,76 @@ async def test_a_body_that_arrives_late_is_taken(port, monkeypatch):
     assert b"\r\nConnection: close\r\n" in head + b"\r\n"
     assert body == b"abcd"
     await asyncio.wait_for(serving, 60)
+
+
+async def started(settings, app):
+    """A runner that listens, and its port."""
+    runner = settings.runner(app)
+    await runner.setup()
+    for site in settings.sites(runner):
+        await site.start()
+    return runner, runner.addresses[0][1]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_runner_that_is_cleaned_up_by_hand(fails, monkeypatch):
+    """AIO-04: who cleans up the runner by hand waits for requests, too; `on_shutdown` may fail."""
+    monkeypatch.setattr(_runner, "PATIENCE", 0.01)
+    monkeypatch.setattr(_runner, "_LINGER", 0.0)
+    began, go, cleaned = asyncio.Event(), asyncio.Event(), []
+    app = aiohttp.web.Application()
+
+    async def slow(request):
+        began.set()
+        await go.wait()
+        return aiohttp.web.Response(text="done")
+
+    async def fail(_):
+        if fails:
+            raise RuntimeError("no")
+
+    async def clean(_):
+        cleaned.append(True)
+
+    app.router.add_get("/", slow)
+    app.on_shutdown.append(fail)
+    app.on_cleanup.append(clean)
+    runner, port = await started(AioHttpConfig(host="127.0.0.1", port=0, shutdown_timeout=600.0), app)
+    reader, writer = await raw(port, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    await asyncio.wait_for(began.wait(), 60)
+    ending = asyncio.create_task(runner.cleanup())
+    # far longer than aiohttp itself has patience with it
+    await asyncio.sleep(0.3)
+    go.set()
+    assert (await asyncio.wait_for(reader.read(), 60)).endswith(b"done")
+    writer.close()
+    with pytest.raises(RuntimeError, match="no") if fails else contextlib.nullcontext():
+        await asyncio.wait_for(ending, 60)
+    assert cleaned == [True]
+    assert runner.server is None
+
+
+async def test_what_the_end_of_requests_raises_does_not_hinder_the_clean_up(monkeypatch):
+    """AIO-04: the application is cleaned up even where looking after its connections fails."""
+    cleaned, app = [], aiohttp.web.Application()
+
+    async def clean(_):
+        cleaned.append(True)
+
+    def fail(_):
+        raise RuntimeError("no")
+
+    app.on_cleanup.append(clean)
+    runner, _ = await started(AioHttpConfig(host="127.0.0.1", port=0), app)
+    monkeypatch.setattr(_runner, "hurry", fail)
+    with pytest.raises(RuntimeError, match="no"):
+        await asyncio.wait_for(runner.cleanup(), 60)
+    assert cleaned == [True]
+
+
+def test_a_connection_that_does_not_tell_is_not_idle():
+    """AIO-04: of a connection without the attribute that is private to aiohttp, none is closed for being idle."""
+    assert not _runner._is_waiting(object())
 
 
 @pytest.mark.parametrize("turns", range(3))
