@@ -148,16 +148,19 @@ class Client:
 
     def _send(self, batch: Sequence[Receipt]) -> None:
         encoded = []
+        sent = []
         for receipt in batch:
             try:
-                encoded.append(encode_write(self._flight.sent + 1, receipt.write))
+                encoded.append(encode_write(self._flight.sent + len(sent) + 1, receipt.write))
             except Exception as error:  # noqa: BLE001 - becomes the failure of the write
                 failure = Failure(_told(error))
                 self._delivery.post(receipt.settle(failure), ())
                 continue
+            sent.append(receipt)
+        # from here on they count in the flight, which has a limit of its own
+        self._outbox.passed_on()
+        for receipt in sent:
             self._flight.add(receipt)
-        # from here on it is the flight that knows of them
-        self._outbox.settled(len(batch))
         if encoded:
             self._delivery.mark(time.monotonic())
         # an empty frame is a heartbeat

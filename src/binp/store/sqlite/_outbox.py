@@ -68,7 +68,7 @@ class Outbox:
         self._gate.acquire()
         self._queue: deque[Receipt] = deque()
         self._characters = 0
-        #: the same for the batch taken last, which may come back
+        #: the same for the batch taken last, which may come back; 0 once it was passed on
         self._taken = self._taken_characters = 0
         self._urgent = 0
         self._first = 0.0
@@ -83,7 +83,7 @@ class Outbox:
 
     @property
     def pending(self) -> int:
-        """Number of writes that are not settled: queued, or being committed."""
+        """Number of writes that are queued, or taken and neither settled nor passed on."""
         with self._lock:
             return len(self._queue) + self._taken
 
@@ -179,6 +179,11 @@ class Outbox:
         """*count* writes of the batch taken last are settled."""
         with self._lock:
             self._taken = max(0, self._taken - count)
+
+    def passed_on(self) -> None:
+        """The batch taken last is about to be sent: whoever sends it counts and limits it, and it is not counted here."""
+        with self._lock:
+            self._taken = self._taken_characters = 0
 
     def interrupt(self) -> None:
         """Let the taking thread return with nothing, to check what else there is to do."""

@@ -105,7 +105,7 @@ class SqliteStore(Reads):
 
     @property
     def queued(self) -> int:
-        """Number of writes of this process that are waiting to be committed."""
+        """Number of writes that are queued here, being committed, or sent to the owner and not answered yet."""
         return self._outbox.pending + (0 if self._engine is None else self._engine.in_flight)
 
     async def open(self) -> None:

@@ -12,14 +12,14 @@ import orjson
 import pytest
 
 from binp.store import open_store
-from binp.store.contract import Health, Role, SetKeys, StoreError, StoreOwned
-from binp.store.sqlite import _client, _contact, _engine, _people
+from binp.store.contract import AddRecord, Health, Role, SetKeys, StoreError, StoreOwned
+from binp.store.sqlite import _client, _contact, _engine, _outbox, _people
 from binp.store.sqlite._client import Client
 from binp.store.sqlite._delivery import Delivery
 from binp.store.sqlite._nodes import this_process
 from binp.store.sqlite._outbox import Outbox
 from binp.store.sqlite._owner import OwnerLock
-from binp.store.sqlite._receipt import Receipt
+from binp.store.sqlite._receipt import Failure, Receipt
 from binp.store.sqlite._wire import HEAD, encode_node, frame, receive, size_of
 
 WELCOME = {
@@ -324,6 +324,38 @@ async def test_an_owner_that_cannot_be_followed_is_tried_again(database, owner, 
     assert fake.met == 3
     assert "can't start new thread" in caplog.text
     await until(lambda: open_files() == before)
+
+
+def test_what_is_on_its_way_counts_once(monkeypatch):
+    """What is sent counts and is limited as on its way: neither twice, nor against what may still be queued."""
+    monkeypatch.setattr(_outbox, "_MOST_CHARACTERS", 30)
+    outbox = Outbox()
+    outbox.open()
+    client = Client(this_process(), outbox, Delivery(outbox, lambda: None), NoSuccession())
+    flight = client._flight
+    add = flight.add
+    counts = []
+
+    def count(receipt):
+        add(receipt)
+        counts.append(outbox.pending + client.in_flight)
+
+    def record(seq):
+        return Receipt(AddRecord(run=1, seq=seq, at=1, message=10 * "x"))
+
+    monkeypatch.setattr(flight, "add", count)
+    assert [outbox.put(record(seq)) for seq in range(3)] == [None] * 3
+    batch = outbox.take(10)
+    # it is not sent yet, and may come back
+    assert outbox.pending == 3
+    assert isinstance(outbox.put(record(3)), Failure)
+    client._send(batch)
+
+    assert counts == [1, 2, 3]
+    assert outbox.pending == 0
+    assert [outbox.put(record(seq)) for seq in range(3, 6)] == [None] * 3
+    assert isinstance(outbox.put(record(6)), Failure)
+    assert [receipt.number for receipt in flight] == [1, 2, 3]
 
 
 class NoSuccession:
