@@ -391,7 +391,7 @@ class Runs:
         try:
             written = await settle(self.finish(run, outcome))
         except StoreError as error:
-            text = "the end of run %s of %r is not in the history yet: it %s; %s"
+            text = "the end of run %s of %r was not written to the history: it %s; %s"
             _logger.error(text, run.id, run.operation, outcome.state, error)  # noqa: TRY400 - the message has the reason
             return
         # the end of a run that was cancelled while queued was written with the cancellation

@@ -16,7 +16,7 @@ import pytest
 from binp import BINP, Inject, Secret
 from binp.home import _life
 from binp.runs import RunCancelled, TooManyRuns
-from binp.store.contract import RunQuery, State, StoreError
+from binp.store.contract import RunQuery, State, StoreClosed, StoreError
 from buvar import context, di
 
 
@@ -110,6 +110,28 @@ async def test_a_direct_call_goes_on_without_history(binp, monkeypatch, caplog, 
 
     assert await (with_thing if injected else plain)() == "done"
     assert "is missing in the history; it is executed all the same" in caplog.text
+
+
+async def test_an_end_that_is_not_written_is_told_as_that(binp, monkeypatch, caplog):
+    """Of an end that a closed store did not take it is not said that it will come."""
+    await binp.home.ensure()
+    write = binp.home.store.write
+
+    def refuse(what):
+        if what.kind == "end":
+            raise StoreClosed("the store is not open: nothing was written")
+        return write(what)
+
+    monkeypatch.setattr(binp.home.store, "write", refuse)
+
+    @binp.journal
+    async def op():
+        return "done"
+
+    assert await op() == "done"
+    said = [record.getMessage() for record in caplog.records if "the end of run" in record.getMessage()]
+    assert len(said) == 1
+    assert ".op' was not written to the history: it succeeded; the store is not open" in said[0]
 
 
 async def test_what_is_started_needs_its_row(binp, monkeypatch):

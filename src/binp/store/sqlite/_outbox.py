@@ -181,7 +181,7 @@ class Outbox:
             self._taken = max(0, self._taken - count)
 
     def passed_on(self) -> None:
-        """The batch taken last is about to be sent: whoever sends it counts and limits it, and it is not counted here."""
+        """The batch taken last is about to be sent: from here on its sender counts and limits it."""
         with self._lock:
             self._taken = self._taken_characters = 0
 

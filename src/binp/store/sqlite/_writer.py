@@ -208,6 +208,7 @@ class Writer:
                 self._say_goodbye()
             self._housekeeping.sync()
         finally:
+            self._report_late()
             self.cancel()
 
     def _go_on(self) -> bool:
@@ -318,6 +319,12 @@ class Writer:
         late, self._late = self._late, []
         if late:
             self._outbox.put_back(late)
+
+    def _report_late(self) -> None:
+        """Log the kept ends of runs that will not be written any more."""
+        if self._late:
+            ids = ", ".join(str(receipt.write.id) for receipt in self._late if isinstance(receipt.write, EndRun))
+            _logger.error("the store was closed without the ends of %d runs: %s", len(self._late), ids)
 
     def _fail(self, left: list[Receipt], error: StoreError) -> None:
         if left:

@@ -160,6 +160,35 @@ async def test_a_store_is_closed_while_its_file_is_locked(path, lock, until):
         await ack
 
 
+async def test_ends_that_are_never_written_are_told(path, store, writes, no_patience, lock, caplog, until):
+    """Ends of runs that were kept for later, and for which no later came, are logged when it is closed."""
+    begins = [writes.begin() for _ in range(3)]
+    for begin in begins:
+        await store.write(begin)
+    patient(store)
+    foreign = lock(path)
+    for begin in begins[1:]:
+        with pytest.raises(StoreError, match="locked by another program"):
+            await store.write(writes.end(begin.id))
+    assert "without the ends" not in caplog.text
+    await store.close()
+    ids = ", ".join(str(begin.id) for begin in begins[1:])
+    assert f"the store was closed without the ends of 2 runs: {ids}" in caplog.text
+
+    foreign.end()
+    caplog.clear()
+    await store.open()
+    patient(store)
+    await store.write(begin := writes.begin())
+    foreign = lock(path)
+    with pytest.raises(StoreError, match="locked by another program"):
+        await store.write(writes.end(begin.id))
+    foreign.end()
+    await until(lambda: not store.health.is_degraded)
+    await store.close()
+    assert "without the ends" not in caplog.text
+
+
 async def test_a_file_that_may_not_be_written_to_any_more(path, store, no_patience, until):
     """A file that became read-only refuses with words, and is written to when that is over."""
     connection = store._engine._writer.connection
