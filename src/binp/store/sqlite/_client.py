@@ -148,7 +148,7 @@ class Client:
 
     def _send(self, batch: Sequence[Receipt]) -> None:
         encoded = []
-        sent = []
+        sent: list[Receipt] = []
         for receipt in batch:
             try:
                 encoded.append(encode_write(self._flight.sent + len(sent) + 1, receipt.write))

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from binp.store.contract import Write
 
-__all__ = ["BEAT", "Join", "Leave", "Node", "this_process"]
+__all__ = ["BEAT", "Join", "Leave", "Node", "is_running", "this_process"]
 
 #: seconds between two heartbeats
 BEAT = 5.0
@@ -42,18 +42,7 @@ class Node:
         # the host name can change, so it is only used if there is no boot id
         if self.boot != _boot() or (not self.boot and self.host != socket.gethostname()):
             return False
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            # it exists, but belongs to another user
-            pass
-        try:
-            return self.started == _started(self.pid)
-        except OSError:
-            # this process has no descriptors left to check: do not declare others dead
-            return True
+        return is_running(self.pid, self.started)
 
     def is_busy(self) -> bool:
         """Whether a thread of it is computing, or waiting for a disk, so that it will answer. False if unknown."""
@@ -101,6 +90,29 @@ def this_process() -> Node:
     """
     host, pid = socket.gethostname(), os.getpid()
     return Node(name=f"{host}-{pid}-{secrets.token_hex(3)}", host=host, boot=_boot(), pid=pid, started=_started(pid))
+
+
+def is_running(pid: int, started: int | None) -> bool:
+    """Whether a process of this computer and pid namespace is running.
+
+    Args:
+        pid: Its pid.
+        started: Clock ticks from boot to its start; None if that was not noted.
+    """
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        # it exists, but belongs to another user
+        pass
+    try:
+        found = _started(pid)
+    except OSError:
+        # this process has no descriptors left to check: do not declare others dead
+        return True
+    # -1 for a zombie, which holds nothing any more
+    return found != -1 if started is None else found == started
 
 
 def _boot() -> str:

@@ -10,13 +10,14 @@ import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
 import orjson
 
 from binp.store.contract import StoreError, StoreOwned
 
-from ._nodes import Node
+from ._nodes import Node, is_running
 from ._sign import Sign
 
 __all__ = ["HeirLock", "OwnerLock", "claim", "owned_error", "unclaim"]
@@ -173,12 +174,14 @@ class OwnerLock:
             boot: Boot id and pid namespace of this process.
         """
         try:
-            node = Node(
-                name=note["node"], host=note["host"], boot=note["boot"], pid=note["pid"], started=note["started"]
-            )
+            pid, host, started = note["pid"], note["host"], note.get("started")
+            if note.get("boot") is None or started is None:
+                # noted by another version: nothing but the host and the pid says who it is
+                return bool(host == gethostname() and is_running(pid, started))
+            node = Node(name=note["node"], host=host, boot=note["boot"], pid=pid, started=started)
             # the process cannot be checked from another pid namespace
             return node.boot != boot or node.is_alive()
-        except (KeyError, TypeError):
+        except (KeyError, TypeError, OverflowError):
             return False
 
     def release(self) -> None:

@@ -206,6 +206,24 @@ async def test_a_lock_that_is_let_go_while_its_note_is_read_is_taken(path, monke
     await store.close()
 
 
+def test_a_note_of_another_version_is_that_of_the_holder(worker, path):
+    """A note that lacks the boot, or the start of its process, is believed as long as such a process lives here."""
+    dead = worker(path, "-")
+    dead.read(1)
+    node = this_process()
+    whole = {name: getattr(node, name) for name in ("host", "boot", "pid", "started")} | {"node": node.name}
+    assert OwnerLock.is_of_holder(whole, node.boot)
+    for missing in ({"boot"}, {"started"}, {"boot", "started"}, {"node", "boot", "started"}):
+        note = {name: value for name, value in whole.items() if name not in missing}
+        assert OwnerLock.is_of_holder(note, node.boot), missing
+        assert not OwnerLock.is_of_holder({**note, "host": "elsewhere"} | {"boot": None}, node.boot)
+        assert not OwnerLock.is_of_holder({**note, "pid": 2**80}, node.boot)
+    dead.kill()
+    assert not OwnerLock.is_of_holder({"pid": dead.pid, "host": node.host}, node.boot)
+    assert not OwnerLock.is_of_holder({"pid": node.pid, "host": node.host, "started": 1}, node.boot)
+    assert not OwnerLock.is_of_holder({}, node.boot)
+
+
 @pytest.mark.parametrize("is_noted", [True, False])
 async def test_who_took_over_from_the_dead_is_waited_for(path, worker, is_noted):
     """N-13: of who holds the file, and has not noted that yet, nobody is told that a process uses it that is gone."""
