@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections import deque
-from collections.abc import Callable, KeysView, Mapping, ValuesView
+from collections.abc import Callable, ItemsView, KeysView, Mapping, ValuesView
 from decimal import Decimal
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import PurePath
@@ -95,7 +95,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     # among the tuples those that have names for their places
-    if isinstance(value, tuple | deque | KeysView | ValuesView):
+    if isinstance(value, tuple | deque | KeysView | ValuesView | ItemsView):
         return list(value)
     return _marked(value)
 
