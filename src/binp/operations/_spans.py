@@ -27,6 +27,11 @@ def seconds_of(given: object) -> float | None:
         seconds = given.total_seconds()
     elif isinstance(given, str):
         seconds = seconds_in(given)
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds):
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         return None
-    return float(seconds)
+    try:
+        number = float(seconds)
+    except OverflowError:
+        # an integer beyond all floats
+        return None
+    return number if math.isfinite(number) else None

@@ -90,6 +90,7 @@ async def test_names(binp, caplog):
         (({"every": 0.5},), "too short"),
         (({"every": "soon"},), "every='soon' is not a time of zero or more\n  fix:   write seconds, as every=600, or"),
         (({"every": float("inf")},), "every=inf is not a time of zero or more"),
+        (({"every": 10**400},), "0 is not a time of zero or more"),
         (("@daily", {"tz": timezone(timedelta(hours=1))}), "has no name\n  fix:   write an IANA name"),
         (({"at": "12:00"},), "at='12:00' is not a moment\n  fix:   write at=datetime("),
         (("@daily", {"args": [1]}), "args=[1] has no names\n  fix:   write args={'parameter': value}"),
