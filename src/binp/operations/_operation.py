@@ -61,10 +61,17 @@ def check_callable(function: Callable[..., Any], decorator: str) -> None:
     """Check that *function* is a single execution with an end, and not an unbound method, except for a journal.
 
     Raises:
-        BinpError: *function* is not callable, is a generator function, or is an unbound method.
+        BinpError: *function* is not callable, is a generator function, is an unbound method, or is a class method that
+            is not one of a class yet.
     """
     given: object = function
     if isinstance(given, classmethod):
+        if decorator == "@binp.journal":
+            raise BinpError(
+                f"{decorator} got the class method {default_name(given.__func__)!r}, which cannot be called as it is",
+                where=place(given.__func__),
+                fix=f"swap the two decorators: write @classmethod above {decorator}",
+            )
         raise _loose(decorator, given.__func__)
     if not callable(function):
         raise BinpError(

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from binp import BINP
+from binp.errors import BinpError
 from binp.journals import Headline, Journal, Journals, Record, current_journal
 from binp.store.contract import RunQuery, State
 from binp.store.query import BadQuery
@@ -317,6 +318,28 @@ async def test_models(binp):
     [record] = (await binp.journal.get(headline.id)).model_dump(mode="json")["records"]
     assert set(record) == {"message", "created_at", "params"}
     assert (record["message"], record["params"]) == ("m", {"x": 1})
+
+
+async def test_a_class_method_is_journaled_below_classmethod(binp):
+    """JRN-01: above ``@classmethod`` a journal is refused, with the order that works, which works."""
+
+    class Boiler:
+        def make(cls, size: int) -> int:
+            return size
+
+    with pytest.raises(BinpError, match=r"journal got the class method '\S*Boiler.make'") as caught:
+        binp.journal(classmethod(Boiler.make))
+    assert caught.value.fix == "swap the two decorators: write @classmethod above @binp.journal"
+    assert "test_journals.py:" in str(caught.value.where)
+
+    class Other:
+        @classmethod
+        @binp.journal(operation="make")
+        async def make(cls, size: int) -> int:
+            return size
+
+    assert await Other.make(3) == 3
+    assert [one.operation for one in await binp.journal.history()] == ["make"]
 
 
 async def test_a_journal_of_the_same_name_is_reported(binp, caplog):
