@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -295,7 +294,7 @@ class Action:
         row = await home.store.get_run(run)
         if row is None:
             raise RunLost(f"run {run} is not in the history")
-        operation = self._started(row.operation)
+        operation = self._home.operations.started(row.operation)
         given = json.loads(row.arguments or "{}")
         for name in operation.form.secret_names:
             given.pop(name, None)
@@ -317,15 +316,6 @@ class Action:
             again=row if is_attempt else None,
             once=None if once is None else f"rerun {run} {once}",
         )
-
-    def _started(self, name: str) -> Operation:
-        """What was started under *name*: an action, or the function of a schedule, which need not be one."""
-        try:
-            return self.find(name)
-        except UnknownOperation:
-            with contextlib.suppress(UnknownOperation):
-                return self._home.operations.get("schedule", name)
-            raise
 
     def stopping(self, *, within: float = 0) -> bool:
         """Whether the calling run has to end. Threads cannot be cancelled, so their function has to ask.

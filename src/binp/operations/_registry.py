@@ -64,6 +64,17 @@ class Operations:
         except KeyError:
             raise UnknownOperation(kind, name, list(self._by_kind.get(kind, ()))) from None
 
+    def started(self, name: str) -> Operation:
+        """What was started under *name*: an action, or the function of a schedule, which need not be one.
+
+        Raises:
+            UnknownOperation: there is neither.
+        """
+        schedules = self._by_kind.get("schedule", {})
+        if name in schedules and name not in self._by_kind.get("action", {}):
+            return schedules[name]
+        return self.get("action", name)
+
     def find(self, kind: str, function: Callable[..., Any]) -> Operation | None:
         """The newest operation of that kind with the same innermost function as *function*."""
         journal = journal_of(function) if kind == "journal" else None

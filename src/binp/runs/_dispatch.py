@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from binp.errors import BinpError
-from binp.operations import BoundCall, Operation, Operations, UnknownOperation
+from binp.operations import BoundCall, Operation, Operations
 from binp.store.contract import EndRun, Run, State, Store, StoreError, TakeRun
 
 from ._active import ActiveRun, now
@@ -23,9 +23,6 @@ _logger = logging.getLogger("binp.runs")
 
 #: seconds between two attempts to read the queued runs: the first delay, and the maximum
 _SOON, _RARELY = 0.1, 60.0
-
-#: the kinds of operations whose runs can be queued
-_KINDS = ("action", "schedule")
 
 
 class Executor(Protocol):
@@ -125,17 +122,9 @@ class Dispatch:
         self._runs.resume(row, operation, call)
 
     def _call_of(self, row: Run) -> tuple[Operation, BoundCall]:
-        operation = self._find(row.operation)
+        operation = self._operations.started(row.operation)
         if operation.form.secret_names or MASKED in (row.arguments or ""):
             raise BinpError("a secret among its arguments was not kept")
         return operation, operation.form.bind(
             json.loads(row.arguments or "{}"), self._runs.files.shelf.found_in(row.id)
         )
-
-    def _find(self, name: str) -> Operation:
-        for kind in _KINDS:
-            try:
-                return self._operations.get(kind, name)
-            except UnknownOperation:
-                continue
-        return self._operations.get(_KINDS[0], name)
