@@ -62,7 +62,8 @@ def stage(
     its URI. This process supervises the workers. A worker that dies is restarted, after a delay that grows while it
     keeps dying; a worker whose tasks have ended is not. INT and TERM end all workers, a second one immediately. HUP
     replaces them one by one without refusing a connection, with the configuration read again, unless *signals* handles
-    it; other signals that it handles are passed on. With one worker nothing is forked.
+    it; other signals that it handles are passed on. With one worker nothing is forked: HUP reads the configuration
+    again in this process, which notifies its watchers, and replaces nothing.
 
     Args:
         plugins: Dotted names, modules or functions.
@@ -75,7 +76,8 @@ def stage(
         signals: The class that handles the signals of a worker, instead of `Signals`.
         cancel_timeout: Seconds for tasks that watch `Cancel` to end by themselves.
         fail_fast: Whether the first task that fails ends its worker, which is then restarted.
-        reload: Called in this process before workers are replaced; if it raises, they are kept.
+        reload: Called in this process on HUP, when the configuration was read again, before workers are replaced; if it
+            raises, they are kept, and the configuration stays as it was. With one worker it runs in its event loop.
         supervision: The rules for restarts and replacements.
 
     Returns:
@@ -110,7 +112,7 @@ def stage(
             fail_fast=fail_fast,
         )
         if fork.number == 1:
-            return program.alone(fork)
+            return program.alone(fork, reload)
         from ._reload import Reload
         from ._supervise import Supervisor
 

@@ -11,10 +11,11 @@ from typing import Any
 from buvar import context
 from buvar.components import Components
 from buvar.config import ConfigError
-from buvar.plugin import ReloadSignals, Signals, Stage, TeardownError
+from buvar.plugin import Signals, Stage, TeardownError
 
 from ._fork import Fork, is_leader
 from ._policy import BOOT_FAILED
+from ._reload import AloneSignals
 from ._seat import Manager, Report, Reporter, Seat, orphaned
 from ._sockets import Socket
 from ._systemd import Notifier
@@ -30,6 +31,7 @@ class WorkerStage(Stage):
 
     was_asked = False
     on_stop: Callable[[], None] | None = None
+    on_reload: Callable[[], object] | None = None
 
     def interrupt(self) -> None:
         """Start the shutdown because of a signal."""
@@ -119,11 +121,12 @@ class Program:
         own.add(fork)
         return cls(components=own, **rest)
 
-    def alone(self, fork: Fork) -> list[Any]:
-        """Run it in this process; see `buvar.plugin.stage`."""
+    def alone(self, fork: Fork, reload: Callable[[], object] | None) -> list[Any]:
+        """Run it in this process; see `buvar.plugin.stage`. On HUP, *reload* is called as well."""
         notifier = Notifier()
         # without workers to replace, HUP only reloads the configuration in this process
-        stage = self._stage(self.loop, self.signals or ReloadSignals)
+        stage = self._stage(self.loop, AloneSignals.on(self.signals))
+        stage.on_reload = reload
         beat = fork.supervision.beat if notifier.interval is None else notifier.interval
         life = Life(stage, fork, Manager(notifier), beat)
 

@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
@@ -165,11 +165,14 @@ class ReloadSignals(Signals):
 
     def handle_hup(self) -> None:
         """Read the configuration again."""
-        from buvar.config import ConfigError, ConfigSource  # imported only when the signal comes
-
         if self._on_terminal and not os.isatty(0):
             self._stop()
-            return
+        else:
+            self._read_again()
+
+    def _read_again(self) -> None:
+        from buvar.config import ConfigError, ConfigSource  # imported only when the signal comes
+
         source: ConfigSource | None = self.stage.context.get(ConfigSource, default=None)
         if source is None:
             _log.warning("There is no configuration to reload")
@@ -181,10 +184,13 @@ class ReloadSignals(Signals):
             return
         changed = f"changed: {_sections(changes)}" if changes else "nothing changed"
         _log.info("The configuration was reloaded; %s", changed)
-        if changes.unheard:
-            names = _sections(changes.unheard)
-            _log.warning("Nobody follows changes of %s: what was loaded before keeps its values", names)
+        self._tell_unheard(changes.unheard)
         self.stage.check_settings()
+
+    def _tell_unheard(self, unheard: Collection[Change]) -> None:
+        if unheard:
+            names = _sections(unheard)
+            _log.warning("Nobody follows changes of %s: what was loaded before keeps its values", names)
 
 
 def _sections(changes: Iterable[Change]) -> str:

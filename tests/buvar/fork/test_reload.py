@@ -1,7 +1,11 @@
 """The configuration is read again before workers are replaced, and kept only when they can start with it."""
 
+import os
+import signal
+
 import pytest
 
+from buvar import fork, plugin
 from buvar.components import Components
 from buvar.config import ConfigSource
 from buvar.fork._reload import Reload
@@ -79,6 +83,75 @@ def test_extra(file, source, components):
     source.reload()
     assert not Reload(components, fail).begin()
     assert source["x"] == 3
+
+
+class Ended(plugin.Signals):
+    """Signals of a program that says nothing about HUP."""
+
+
+class Own(plugin.Signals):
+    def handle_hup(self):
+        self.stage.cancel.set()
+
+
+def hang_up_alone(components, **options):
+    """Send HUP to a single worker, and end when the hook that is given was called."""
+
+    async def prepare(cancel: plugin.Cancel):
+        async def task():
+            os.kill(os.getpid(), signal.SIGHUP)
+            await cancel.wait()
+
+        yield task()
+
+    stop = []
+
+    async def remember(cancel: plugin.Cancel):
+        stop.append(cancel)
+
+    hook = options.pop("hook", lambda: None)
+
+    def reload():
+        stop[0].set()
+        hook()
+
+    fork.stage(remember, prepare, components=components, forks=1, reload=reload, **options)
+
+
+@pytest.mark.parametrize("signals", [None, Ended])
+def test_a_single_worker_reads_all_and_calls_the_hook(file, tmp_path, source, components, signals):
+    """FRK-02: with one worker, too, HUP reads every configuration again and then calls the hook."""
+    second = tmp_path / "second.toml"
+    second.write_text("y = 1")
+    components.add(other := ConfigSource.files(second), name="second")
+    file.write_text("x = 2")
+    second.write_text("y = 2")
+    seen = []
+    hang_up_alone(components, hook=lambda: seen.append((source["x"], other["y"])), signals=signals)
+    assert seen == [(2, 2)]
+    assert (source["x"], other["y"]) == (2, 2)
+
+
+def test_a_single_worker_whose_hook_fails(file, source, components, caplog):
+    """FRK-02: with one worker, too, nothing changes when the hook raises."""
+    file.write_text("x = 2")
+
+    def fail():
+        assert source["x"] == 2
+        raise RuntimeError("no")
+
+    hang_up_alone(components, hook=fail)
+    assert source["x"] == 1
+    assert "could not be read again; it stays as it was" in caplog.text
+
+
+def test_a_single_worker_whose_signals_handle_hup(file, source, components):
+    """FRK-02: with one worker, too, HUP is for `signals=` if that handles it."""
+    file.write_text("x = 2")
+    called = []
+    hang_up_alone(components, hook=lambda: called.append(True), signals=Own)
+    assert not called
+    assert source["x"] == 1
 
 
 def test_nothing_to_read():

@@ -212,7 +212,7 @@ def test_a_single_worker_reads_the_configuration_again(start):
     )
     program.logged("up")
     program.send(signal.SIGHUP)
-    program.logged("The configuration was reloaded; nothing changed")
+    program.logged("The configuration was read again; nothing changed")
 
     assert program.ask()["slot"] is None
     assert program.end() == 0
