@@ -41,12 +41,12 @@ class Changes(list[Change]):
     Args:
         changes: The changes.
         undo: Restores the previous state.
-        unheard: Changes that nobody was notified of: loaded objects keep their old values.
+        unheard: Changes that had no effect: loaded objects keep their old values.
     """
 
     def __init__(self, changes: Iterable[Change], undo: Callable[[], None], unheard: Iterable[Change] = ()) -> None:
         super().__init__(changes)
-        #: Changes that nobody was notified of: loaded objects keep their old values.
+        #: Changes that nobody was notified of, or that the loaded object did not take over: it keeps its old values.
         self.unheard = tuple(unheard)
         self._undo: Callable[[], None] | None = undo
 
@@ -194,7 +194,8 @@ class ConfigSource(dict[str, Any]):
         """Read the files again, and keep the result if everything that was loaded before can be loaded from it.
 
         Objects that were loaded before are not changed. If one has a method ``__superseded__``, it is called with the
-        object that replaces it, so that it can apply the new settings; the watchers are called next.
+        object that replaces it, so that it can apply the new settings; the watchers are called next. It returns False
+        if it does not apply them, and the change counts as unheard; so it does if the method raises, which is logged.
 
         Returns:
             The sections that are different now; its `undo` restores the previous state.
@@ -238,23 +239,20 @@ class ConfigSource(dict[str, Any]):
         self._loaded = self._loaded | other._loaded
 
     def _tell(self, changes: Iterable[Change]) -> list[Change]:
-        """Notify objects and watchers; returns the changes that nobody was notified of."""
+        """Notify objects and watchers; returns the changes that nobody was notified of, or that were not taken over."""
         unheard = []
         for change in changes:
             superseded = getattr(change.old, "__superseded__", None)
             if callable(superseded):
-                self._call(superseded, change.new)
-            elif not self._watchers:
+                failure = f"The changes of {change.section or 'the root'} could not be applied"
+                is_heard = _call(superseded, change.new, failure) is not False
+            else:
+                is_heard = bool(self._watchers)
+            if not is_heard:
                 unheard.append(change)
             for watcher in list(self._watchers):
-                self._call(watcher, change)
+                _call(watcher, change, "A watcher of the configuration failed")
         return unheard
-
-    def _call(self, told: Callable[[Any], object], news: object) -> None:
-        try:
-            told(news)
-        except Exception:  # noqa: BLE001 - the other watchers are still called
-            _log.error("A watcher of the configuration failed", exc_info=True)
 
     def watch(self, watcher: Callable[[Change], object]) -> Callable[[], None]:
         """Call *watcher* with each `Change` that a reload finds. Exceptions that it raises are logged.
@@ -342,6 +340,15 @@ class ConfigSource(dict[str, Any]):
                 self._merge(below, value, where, origin)
             else:
                 target[key] = value
+
+
+def _call(told: Callable[[Any], object], news: object, failure: str) -> object:
+    """What *told* returns; False if it raises, which is logged as *failure*."""
+    try:
+        return told(news)
+    except Exception:  # noqa: BLE001 - the others are still told
+        _log.error(failure, exc_info=True)
+        return False
 
 
 def _constant(mapping: Mapping[str, Any], origin: str) -> Callable[[], tuple[Mapping[str, Any], str]]:

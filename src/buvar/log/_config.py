@@ -187,10 +187,16 @@ class LogConfig:
         _current = Setup(self, self._installed())
         return _current
 
-    def __superseded__(self, new: LogConfig) -> None:
-        """Apply *new*, if this is in force; called when the configuration from which this was loaded is read again."""
-        if _current is not None and _current.config == self:
-            _current.change(new)
+    def __superseded__(self, new: LogConfig) -> bool:
+        """Apply *new*, if this is in force; called when the configuration from which this was loaded is read again.
+
+        Returns:
+            Whether this is in force.
+        """
+        if _current is None or _current.config != self:
+            return False
+        _current.change(new)
+        return True
 
     def _installed(self) -> contextlib.ExitStack:
         with contextlib.ExitStack() as stack:

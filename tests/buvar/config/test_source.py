@@ -409,29 +409,42 @@ def test_a_reload_is_taken_back(tmp_path):
 
 
 def test_what_was_loaded_follows_by_itself(tmp_path, caplog):
-    """CFG-01: a reload calls `__superseded__` of what it replaces; changes that nobody is told of are named."""
+    """CFG-01: a reload calls `__superseded__` of what it replaces; changes that nobody takes over are named."""
 
     @dataclasses.dataclass
     class Follows:
         bar: str
 
         def __superseded__(self, new):
-            seen.append((self.bar, new.bar))
+            seen.append((type(self).__name__, self.bar, new.bar))
+
+    class Fails(Follows):
+        def __superseded__(self, new):
+            super().__superseded__(new)
             raise RuntimeError("no")
+
+    class Refuses(Follows):
+        def __superseded__(self, new):
+            super().__superseded__(new)
+            return False
 
     seen = []
     file = tmp_path / "a.toml"
-    file.write_text("[foo]\nbar = 'a'\n[other]\nbar = 'a'")
+    sections = {"foo": Follows, "fails": Fails, "refuses": Refuses, "other": Foo}
+    file.write_text("\n".join(f"[{name}]\nbar = 'a'" for name in sections))
     source = config.ConfigSource.files(file, environ={})
-    source.load(Follows, "foo")
-    source.load(Foo, "other")
-    file.write_text("[foo]\nbar = 'b'\n[other]\nbar = 'b'")
+    for name, cls in sections.items():
+        source.load(cls, name)
+    file.write_text("\n".join(f"[{name}]\nbar = 'b'" for name in sections))
     changes = source.reload()
 
-    assert seen == [("a", "b")]
-    assert "A watcher of the configuration failed" in caplog.text
-    assert [change.section for change in changes] == ["foo", "other"]
-    assert changes.unheard == (config.Change("other", Foo("a"), Foo("b")),)
+    assert seen == [("Follows", "a", "b"), ("Fails", "a", "b"), ("Refuses", "a", "b")]
+    assert caplog.messages == ["The changes of fails could not be applied"]
+    assert [change.section for change in changes] == list(sections)
+    assert [change.section for change in changes.unheard] == ["fails", "refuses", "other"]
+    source.watch(lambda _: None)
+    file.write_text("\n".join(f"[{name}]\nbar = 'c'" for name in sections))
+    assert [change.section for change in source.reload().unheard] == ["fails", "refuses"]
 
 
 @pytest.mark.parametrize("prefix", ["APP", "APP_", "app", ("APP", ""), ("APP_",)])

@@ -504,6 +504,7 @@ def test_a_level_that_is_read_again_holds(settings, capsys):
         logger = structlog.get_logger("shop")
         logger.debug("not yet")
         changes = settings("[log]\nlevel = 'DEBUG'\n[log.levels]\nlibrary = 'ERROR'")
+        assert changes.unheard == ()
         logger.debug("now")
         logging.getLogger("library").warning("too low")
         assert inforce.config.level == "DEBUG"
@@ -519,9 +520,9 @@ def test_a_level_that_is_read_again_holds(settings, capsys):
 def test_other_settings_do_not_follow(settings, setup, output):
     """LOG-01: a reload leaves alone what was not loaded from the configuration, and settings that are not in force."""
     loaded = settings.load()
-    settings("[log]\nlevel = 'ERROR'")
+    assert [change.section for change in settings("[log]\nlevel = 'ERROR'").unheard] == ["log"]
     setup(level="WARNING")
-    settings("[log]\nlevel = 'DEBUG'")
+    assert [change.section for change in settings("[log]\nlevel = 'DEBUG'").unheard] == ["log"]
     structlog.get_logger().info("too low")
     structlog.get_logger().warning("high enough")
 
@@ -537,4 +538,4 @@ def test_settings_that_cannot_hold_leave_the_former(settings, capsys):
         assert inforce.config.level == "INFO"
         assert log.flush()
     told = [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()]
-    assert told == ["A watcher of the configuration failed", "still here"]
+    assert told == ["The changes of log could not be applied", "still here"]
