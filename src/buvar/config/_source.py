@@ -72,7 +72,7 @@ class ConfigSource(dict[str, Any]):
         environ: The variables; None for the environment of the process.
 
     Raises:
-        ConfigError: one of *dicts* is not a dictionary.
+        ConfigError: one of *dicts* is not a dictionary, or a prefix is given that contains no letter.
     """
 
     def __init__(
@@ -82,10 +82,8 @@ class ConfigSource(dict[str, Any]):
         environ: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
-        #: first parts of every variable
-        parts = (env_prefix,) if isinstance(env_prefix, str) else env_prefix or ()
-        # an underscore is put between the parts; many people write one at the end of the prefix
-        self.env_prefix: tuple[str, ...] = tuple(part for part in (part.rstrip("_") for part in parts) if part)
+        #: First parts of every variable.
+        self.env_prefix = _prefix(env_prefix)
         self._environ = environ
         self._origins: dict[Path, str] = {}
         self._layers: list[Callable[[], tuple[Mapping[str, Any], str]]] = []
@@ -340,6 +338,14 @@ class ConfigSource(dict[str, Any]):
                 self._merge(below, value, where, origin)
             else:
                 target[key] = value
+
+
+def _prefix(given: str | Sequence[str] | None) -> tuple[str, ...]:
+    parts = (given,) if isinstance(given, str) else given or ()
+    if any(parts) and not any(char.isalpha() for part in parts for char in part):
+        raise ConfigError(f"the prefix {given!r} contains no letter", fix="leave it out, or give one like 'APP'")
+    # an underscore is put between the parts; many people write one at the end of the prefix
+    return tuple(part for part in (part.rstrip("_") for part in parts) if part)
 
 
 def _call(told: Callable[[Any], object], news: object, failure: str) -> object:

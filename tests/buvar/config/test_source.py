@@ -455,6 +455,13 @@ def test_a_prefix_may_end_with_an_underscore(prefix):
     assert source.check_env() == []
 
 
+@pytest.mark.parametrize("prefix", ["_", "__", ("", "_"), "1_"])
+def test_a_prefix_without_a_letter_is_refused(prefix):
+    """CFG-03: a prefix of which nothing would be left is an error, instead of none."""
+    with pytest.raises(config.ConfigError, match="contains no letter"):
+        config.ConfigSource(env_prefix=prefix)
+
+
 @dataclasses.dataclass
 class Easy:
     size: int = 1
