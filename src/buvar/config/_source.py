@@ -297,14 +297,15 @@ class ConfigSource(dict[str, Any]):
         """Which tables and keys of the files are most likely misspelt.
 
         Those that no `load` has read so far, whose name is close to that of one that was asked for and is not there.
-        Others are left alone: they may belong to whoever does not run here.
+        Others are left alone: they may belong to whoever does not run here. What is read like an item of a dictionary
+        is loaded into no class either.
         """
         from buvar.config._sections import Config  # stands on this module
 
         known = [section for section in Config.__buvar_config_sections__ if isinstance(section, str)]
         problems = []
         for path, wanted in misspelt(self, self._asked, known):
-            message = f"is read by nothing, did you mean {wanted!r}?"
+            message = f"is loaded into no class, did you mean {wanted!r}?"
             problems.append(Problem(dotted(path), message, self._origin(tuple(map(str, path)))))
         return problems
 

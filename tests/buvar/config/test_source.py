@@ -471,12 +471,13 @@ class Easy:
 @pytest.mark.parametrize(
     ("tree", "section", "expected"),
     [
-        ({"databse": {}}, "database", ["databse: is read by nothing, did you mean 'database'? (from dict #1)"]),
-        ({"data-bases": {}}, "data_base", ["data-bases: is read by nothing, did you mean 'data_base'? (from dict #1)"]),
-        ({"LGO": {}}, "log", ["LGO: is read by nothing, did you mean 'log'? (from dict #1)"]),
+        ({"databse": {}}, "database", ["databse: is loaded into no class, did you mean 'database'? (from dict #1)"]),
+        ({"data-bases": {}}, "data_base",
+         ["data-bases: is loaded into no class, did you mean 'data_base'? (from dict #1)"]),
+        ({"LGO": {}}, "log", ["LGO: is loaded into no class, did you mean 'log'? (from dict #1)"]),
         ({"shop": {"databse": {}}}, "shop.database",
-         ["shop.databse: is read by nothing, did you mean 'database'? (from dict #1)"]),
-        ({"log_levl": "INFO"}, None, ["log_levl: is read by nothing, did you mean 'log_level'? (from dict #1)"]),
+         ["shop.databse: is loaded into no class, did you mean 'database'? (from dict #1)"]),
+        ({"log_levl": "INFO"}, None, ["log_levl: is loaded into no class, did you mean 'log_level'? (from dict #1)"]),
         # of somebody who does not run here
         ({"billing": {}, "main": {}}, "mail", []),
         # there is what was looked for

@@ -234,7 +234,7 @@ def test_a_misspelt_section_is_told_once_for_all_workers(start):
     ).ready()
 
     assert program.end() == 0
-    assert program.log.count("shpo: is read by nothing, did you mean 'shop'?") == 1
+    assert program.log.count("shpo: is loaded into no class, did you mean 'shop'?") == 1
 
 
 def test_exactly_one_leads_also_during_a_reload(start, tools):

@@ -499,7 +499,9 @@ def test_a_misspelt_section_is_told_once(caplog):
 
     stage = plugin.Stage()
     stage.load(prepare)
-    assert caplog.messages == ["Unused setting: databse: is read by nothing, did you mean 'database'? (from dict #1)"]
+    assert caplog.messages == [
+        "Unused setting: databse: is loaded into no class, did you mean 'database'? (from dict #1)"
+    ]
     stage.load(more)
     stage.run_teardown()
     assert len(caplog.messages) == 1
