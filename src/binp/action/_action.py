@@ -28,7 +28,17 @@ from binp.operations import (
     place,
     with_known_options,
 )
-from binp.runs import MASKED, RunHandle, RunLost, Threads, Trigger, call_function, current_run, told_to_end
+from binp.runs import (
+    MASKED,
+    RunHandle,
+    RunLost,
+    Threads,
+    Trigger,
+    call_function,
+    current_run,
+    is_interruptible,
+    told_to_end,
+)
 from binp.store.contract import State
 from buvar import di
 
@@ -331,12 +341,12 @@ class Action:
         Raises:
             BinpError: *within* was given on an event loop, which would be blocked.
         """
-        if within > 0 and running_loop() is not None:
+        if within > 0 and running_loop() is not None and not is_interruptible.get():
             raise BinpError(
                 "stopping(within=...) would block the event loop",
                 fix="leave out `within` and await asyncio.sleep, which ends when the run is cancelled",
             )
-        return told_to_end(within)
+        return told_to_end(max(0.0, within))
 
     async def _call(self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         threads = Threads(1)

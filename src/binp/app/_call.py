@@ -31,6 +31,7 @@ from binp.runs import (
     awaited,
     entered,
     execute,
+    interruptible,
     leave_with,
     text_of,
     traceback_of,
@@ -146,7 +147,8 @@ class _Inline(Threads):
         try:
             if self.is_told:
                 raise KeyboardInterrupt
-            return call()
+            with interruptible():
+                return call()
         finally:
             self.is_busy = False
 

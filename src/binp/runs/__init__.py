@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from ._active import Acknowledged, ActiveRun, Kept, current_journal, current_run, entered, now, quietly
+from ._active import ActiveRun, current_journal, current_run, entered, now
 from ._drain import cancel_all, drain, in_words
 from ._errors import AlreadyStarted, CallFailed, ProcessDied, TooManyRuns
 from ._files import RunFiles
 from ._handle import RunCancelled, RunHandle, RunLost, RunSkipped
+from ._kept import Acknowledged, Kept
 from ._life import Outcome, RunTimedOut, Trigger, awaited, execute, settle, text_of
 from ._logs import LogCapture
 from ._masks import MASKED
 from ._output import OutputCapture
 from ._process import Processes
+from ._quiet import quietly
 from ._runs import Runs
 from ._steps import BadStep, Steps
-from ._stopping import told_to_end
+from ._stopping import interruptible, is_interruptible, told_to_end
 from ._threads import Threads, call_function
 from ._traceback import traceback_of
 from ._tracing import Tracing
@@ -57,6 +59,8 @@ __all__ = [
     "entered",
     "execute",
     "in_words",
+    "interruptible",
+    "is_interruptible",
     "leave_with",
     "now",
     "quietly",

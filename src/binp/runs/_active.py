@@ -10,28 +10,26 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from binp.operations import as_json, as_text, cut_json, shorten
 from binp.store.contract import Ack, AddLabels, AddRecord, EndRun, Run, SetProgress, Store, StoreError, Write
 
+from ._kept import Acknowledged, Kept
 from ._masks import Masks
+from ._quiet import quietly
 from ._told import ring
 from ._tracing import Tracing
 
 __all__ = [
     "FIELDS_LIMIT",
     "MESSAGE_LIMIT",
-    "Acknowledged",
     "ActiveRun",
-    "Kept",
     "current_journal",
     "current_run",
     "entered",
     "now",
-    "quiet",
-    "quietly",
 ]
 
 _logger = logging.getLogger("Journals")
@@ -54,9 +52,6 @@ current_run: contextvars.ContextVar[ActiveRun | None] = contextvars.ContextVar("
 #: its id, for compatibility; set together with it
 current_journal: contextvars.ContextVar[int | None] = contextvars.ContextVar("binp.journal", default=None)
 
-#: set while the platform itself writes a log line, which is not output of the function
-quiet: contextvars.ContextVar[bool] = contextvars.ContextVar("binp.quiet", default=False)
-
 
 def now() -> int:
     """Microseconds since the epoch."""
@@ -77,63 +72,6 @@ def entered(run: ActiveRun) -> Iterator[None]:
             current_journal.reset(token_id)
 
 
-@contextlib.contextmanager
-def quietly() -> Iterator[None]:
-    """Do not record what the block prints or logs."""
-    token = quiet.set(True)
-    try:
-        yield
-    finally:
-        quiet.reset(token)
-
-
-class Acknowledged:
-    """The acknowledgement of something that needed no write; may be awaited or ignored."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: Any = False) -> None:
-        self._value = value
-
-    def __await__(self) -> Generator[Any, None, Any]:
-        yield from ()
-        return self._value
-
-    def wait(self, timeout: float | None = None) -> Any:
-        """The value, immediately."""
-        return self._value
-
-
-class Kept:
-    """The acknowledgement of a write of a run; may be awaited or ignored. It never raises.
-
-    A failure to write history must not break the function: the result is then False, and a warning gives the reason.
-    """
-
-    __slots__ = ("_ack",)
-
-    def __init__(self, ack: Ack[Any]) -> None:
-        self._ack = ack
-
-    def __await__(self) -> Generator[Any, None, bool]:
-        try:
-            return bool((yield from self._ack.__await__()))
-        except StoreError as error:
-            return self._lost(error)
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Like awaiting it, from a thread; False after *timeout* seconds."""
-        try:
-            return bool(self._ack.wait(timeout))
-        except (StoreError, TimeoutError) as error:
-            return self._lost(error)
-
-    def _lost(self, error: Exception) -> bool:
-        with quietly():
-            _logger.warning("something that a run said is missing in the history: %s", error)
-        return False
-
-
 class ActiveRun:
     """One run that has started and not ended.
 
@@ -145,8 +83,12 @@ class ActiveRun:
 
     #: the innermost function that the platform started this run for; its own journal adopts the run once
     adoptable: Callable[..., Any] | None = None
-    #: it was asked to end; its attempt has timed out; its function has asked whether it has to end, and got True
-    cancel_requested = is_late = has_heard = False
+    #: it was asked to end
+    cancel_requested = False
+    #: its attempt has timed out
+    is_late = False
+    #: its function has asked whether it has to end, and got True
+    has_heard = False
     #: the run whose function has called it
     outer: ActiveRun | None = None
     #: its task was cancelled on its behalf, and must be uncancelled

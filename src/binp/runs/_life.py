@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from types import CoroutineType
 from typing import Any
 
@@ -15,8 +16,9 @@ from binp.store.contract import Ack, EndRun, State, StoreError, value
 from buvar import di
 from buvar.errors import Explained
 
-from ._active import MESSAGE_LIMIT, Acknowledged, ActiveRun, now
+from ._active import MESSAGE_LIMIT, ActiveRun, now
 from ._errors import CallFailed
+from ._kept import Acknowledged
 from ._stopping import tell_late
 from ._threads import Threads, call_function
 from ._traceback import traceback_of
@@ -244,8 +246,10 @@ async def _call(
         return await function(*args, **kwargs)
     started = time.monotonic()
     try:
-        async with asyncio.timeout(timeout) as limit:
-            value = await function(*args, **kwargs)
+        # a thread that it waits for asks whether it has to end, and cannot be cancelled
+        with _late_after(run, timeout, tell_late, run):
+            async with asyncio.timeout(timeout) as limit:
+                value = await function(*args, **kwargs)
     except TimeoutError:
         if limit.expired():
             raise RunTimedOut(timeout) from None
@@ -270,20 +274,27 @@ async def _call_in_thread(
         # a thread cannot be stopped: once it has started, a request to cancel is remembered until it returns
         return function(*given, **named) if run.shield() else None
 
-    run.is_late = run.has_heard = False
     started = time.monotonic()
-    late = None if timeout is None else asyncio.get_running_loop().call_later(timeout, _be_late, run, timeout)
-    try:
+    with _late_after(run, timeout, _be_late, run, timeout):
         value = await call_function(begin, args, kwargs, threads)
-    finally:
-        if late is not None:
-            late.cancel()
     if timeout is not None and time.monotonic() - started > timeout:
         raise RunTimedOut(timeout)
     if run.has_heard and run.cancel_requested:
         # it ended early because it was told to: its result is not a complete one
         raise asyncio.CancelledError
     return value
+
+
+@contextlib.contextmanager
+def _late_after(run: ActiveRun, timeout: float | None, tell: Callable[..., None], *args: Any) -> Iterator[None]:
+    """Call ``tell(*args)`` if the block, one attempt of *run*, takes longer than *timeout* seconds."""
+    run.is_late = run.has_heard = False
+    timer = None if timeout is None else asyncio.get_running_loop().call_later(timeout, tell, *args)
+    try:
+        yield
+    finally:
+        if timer is not None:
+            timer.cancel()
 
 
 def _be_late(run: ActiveRun, timeout: float) -> None:

@@ -8,7 +8,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ._active import ActiveRun, current_run, quiet, quietly
+from ._active import ActiveRun, current_run
+from ._quiet import quiet, quietly
 from ._traceback import PLATFORM, traceback_of
 
 __all__ = ["LogCapture", "is_logging", "refresh"]

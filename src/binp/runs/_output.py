@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from typing import Any, Self, TextIO, cast
 
-from ._active import current_run, quiet
+from ._active import current_run
 from ._logs import is_logging
+from ._quiet import quiet
 
 __all__ = ["OutputCapture"]
 

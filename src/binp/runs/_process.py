@@ -17,8 +17,9 @@ from binp.files import File, Shelf, hand_over, take_back
 from binp.operations import Operation, encode_given
 from binp.store.contract import Store
 
-from ._active import Acknowledged, ActiveRun, Kept
+from ._active import ActiveRun
 from ._errors import CallFailed, ProcessDied
+from ._kept import Acknowledged, Kept
 from ._wire import HEAD, frame
 
 __all__ = ["Processes"]

@@ -11,7 +11,7 @@ from typing import Any
 from binp.operations import BoundCall, Operation, Operations, is_async, without_journal
 from binp.store.contract import Ack, BeginRun, Change, Run, State, Store, StoreError
 
-from ._active import ActiveRun, current_journal, current_run, entered, now, quietly
+from ._active import ActiveRun, current_journal, current_run, entered, now
 from ._dispatch import Dispatch
 from ._errors import AlreadyStarted, admit
 from ._execution import Execution, carry_out
@@ -22,6 +22,7 @@ from ._logs import refresh
 from ._masks import MASKED, Masks
 from ._process import Processes
 from ._queue import Queue
+from ._quiet import quietly
 from ._threads import Threads
 from ._tracing import Tracing
 from ._version import Versions
@@ -396,5 +397,4 @@ class Runs:
             return
         # the end of a run that was cancelled while queued was written with the cancellation
         if not written and not run.is_queued:
-            text = "run %s of %r had been ended by somebody else before it %s"
-            _logger.warning(text, run.id, run.operation, outcome.state)
+            _logger.warning("run %s of %r was ended elsewhere before it %s", run.id, run.operation, outcome.state)

@@ -13,7 +13,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from ._active import ActiveRun, quietly
+from ._active import ActiveRun
+from ._quiet import quietly
 
 if TYPE_CHECKING:
     from ._runs import Runs

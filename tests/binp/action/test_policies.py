@@ -210,6 +210,50 @@ async def test_a_function_inside_a_run_asks_for_it(binp):
     assert (await run_of(handle)).state is State.CANCELLED
 
 
+async def test_a_thread_of_an_async_action_is_told_of_the_time_out(binp):
+    """Whoever waits for a thread is cancelled at the time-out; the thread, which cannot be, is told at that moment."""
+    heard: queue.Queue[bool] = queue.Queue()
+
+    @binp.action(timeout=0.2)
+    async def work() -> None:
+        await asyncio.to_thread(lambda: heard.put(binp.action.stopping(within=3600)))
+
+    run = await run_of(await binp.action.start(work))
+    assert run.error == "RunTimedOut: it took longer than 0.2 s"
+    assert await asyncio.to_thread(heard.get, timeout=60)
+
+
+async def test_what_was_told_to_end_inside_a_run_is_not_the_run(binp):
+    """A run is told of by its own part alone: cancelled later, and never asking itself, it keeps its result."""
+    begun, part_ended, go = threading.Event(), threading.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    @binp.journal
+    def part() -> None:
+        begun.set()
+        assert binp.action.stopping(within=3600)
+
+    @binp.action
+    def work() -> str:
+        with contextlib.suppress(Exception):
+            asyncio.run_coroutine_threadsafe(part(), loop).result()
+        part_ended.set()
+        go.wait(60)
+        return "all of it"
+
+    handle = await binp.action.start(work)
+    await asyncio.to_thread(begun.wait, 60)
+    [inner] = [run for run in binp.home.runs.active if run.id != handle.id]
+    inner.cancel("enough")
+    await asyncio.to_thread(part_ended.wait, 60)
+    assert await handle.cancel()
+    [outer] = binp.home.runs.active
+    while not outer.cancel_requested:
+        await asyncio.sleep(0.01)
+    go.set()
+    assert await handle.result() == "all of it"
+
+
 async def test_who_may_ask_whether_to_end(binp):
     """On a loop nothing may wait; outside of a run the answer is no, after the wait."""
 
@@ -476,7 +520,7 @@ async def test_one_that_waits_is_cancelled(binp, gated, caplog, until):
     assert (await run_of(second)).state is State.CANCELLED
     gated.gate.set()
     assert [(await run_of(handle)).state for handle in (first, third)] == [State.SUCCEEDED] * 2
-    assert "ended by somebody else" not in caplog.text
+    assert "was ended elsewhere" not in caplog.text
 
 
 async def test_a_failure_frees_the_place(binp):

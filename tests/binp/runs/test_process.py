@@ -146,6 +146,17 @@ def spin() -> None:
 
 
 @binp.action(process=True)
+def ask() -> None:
+    assert not binp.action.stopping(within=0.05)
+    binp.journal.record("begun", pid=os.getpid())
+    try:
+        while not binp.action.stopping(within=3600):
+            pass
+    finally:
+        binp.journal.record("put away")
+
+
+@binp.action(process=True)
 async def sleep() -> None:
     binp.journal.record("begun", pid=os.getpid())
     try:
@@ -320,7 +331,7 @@ async def test_what_takes_too_long_is_ended(apart):
         await handle.result()
 
 
-@pytest.mark.parametrize("action", ["spin", "sleep"])
+@pytest.mark.parametrize("action", ["spin", "ask", "sleep"])
 async def test_cancel(apart, action, is_alive):
     """EVT-02: one that is cancelled may put its things away, in a loop of Python as well as in one of events."""
     handle, pid = await begun(apart, action)
