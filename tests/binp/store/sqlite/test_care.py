@@ -185,8 +185,11 @@ async def test_the_file_shrinks_while_others_write(path, caplog):
     check.close()
 
 
-async def test_a_file_that_is_too_large_loses_its_oldest_runs(path, monkeypatch):
-    """Above the size the oldest runs go, not more than needed; those with a rule of their own stay."""
+async def test_a_file_that_is_too_large_loses_its_oldest_runs(no_index, path, monkeypatch):
+    """Above the size the oldest runs go, not more than needed; those with a rule of their own stay.
+
+    What the index writes after the round is the next round's: a few pages more.
+    """
     # of many parts, as it is in a file that is worth the care
     monkeypatch.setattr("binp.store.sqlite._index._FULL", 500)
     fill(path, 6000)
@@ -205,7 +208,7 @@ async def test_a_file_that_is_too_large_loses_its_oldest_runs(path, monkeypatch)
     await store.close()
 
 
-async def test_nothing_goes_for_the_size_where_enough_went_before(tmp_path, monkeypatch):
+async def test_nothing_goes_for_the_size_where_enough_went_before(no_index, tmp_path, monkeypatch):
     """What goes by another rule makes room, also in the index, before it is looked how large the file is."""
     monkeypatch.setattr("binp.store.sqlite._index._FULL", 3000)
     few = Keep(runs=3100)
